@@ -1,0 +1,1 @@
+"""Heads on stored features: folds, training, run folders."""

@@ -1,0 +1,75 @@
+"""Persons to train, validation and test; no person is ever on two sides. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+VALIDATION_SHARE = 0.2  # of the persons that are not tested
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Persons of one fold. ``final`` has no test persons and trains on everyone."""
+
+    name: str
+    test: tuple[str, ...]
+    validation: tuple[str, ...]
+    train: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """Seconds of one person by label."""
+
+    ictal: int
+    background: int
+
+
+def make_folds(counts: Mapping[str, LabelCounts], selection: str) -> tuple[Fold, ...]:
+    """Make one fold (``"01"``, ``"final"``) or all leave-one-person-out folds (``"all"``).
+
+    Validation persons are the next ones after the tested person, in cyclic order of names, that have both
+    labels: a fifth of the persons left, at least one. The choice looks at no features and needs no seed.
+
+    Raises
+    ------
+    ValueError
+        If the person is unknown, or if persons or seizures do not suffice.
+
+    Examples
+    --------
+    >>> counts = {name: LabelCounts(10, 90) for name in ("01", "02", "03")}
+    >>> make_folds(counts, "02")[0]
+    Fold(name='02', test=('02',), validation=('03',), train=('01',))
+    """
+    persons = sorted(counts)
+    if len(persons) < 3:
+        raise ValueError(
+            f"the store holds {len(persons)} person{'s' * (len(persons) != 1)} ({', '.join(persons)}); training, "
+            "validation and test need 3 or more; extract more subjects"
+        )
+    if selection == "all":
+        return tuple(_fold(counts, persons, person, (person,)) for person in persons)
+    if selection == "final":
+        return (_fold(counts, persons, "final", ()),)
+    if selection not in counts:
+        raise ValueError(f"no person {selection!r} in the store; allowed: {', '.join(persons)}, all, final")
+    return (_fold(counts, persons, selection, (selection,)),)
+
+
+def _fold(counts: Mapping[str, LabelCounts], persons: Sequence[str], name: str, test: tuple[str, ...]) -> Fold:
+    start = persons.index(name) + 1 if name in persons else 0
+    rest = [person for person in (*persons[start:], *persons[:start]) if person not in test]
+    size = max(1, round(VALIDATION_SHARE * len(rest)))
+    usable = [person for person in rest if counts[person].ictal and counts[person].background]
+    validation = tuple(sorted(usable[:size]))
+    train = tuple(sorted(person for person in rest if person not in validation))
+    if len(validation) < size:
+        raise ValueError(
+            f"fold {name}: {size} validation person(s) with seizure and background seconds are needed, "
+            f"{len(validation)} found among {', '.join(sorted(rest))}; extract subjects with seizures"
+        )
+    if not any(counts[person].ictal for person in train):
+        raise ValueError(
+            f"fold {name}: no seizure in the training persons {', '.join(train)}; extract subjects with seizures"
+        )
+    return Fold(name, test, validation, train)

@@ -1,0 +1,132 @@
+"""What a feature store holds: its identity, its rows, its geometry in time. No I/O."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+FORMAT = "braincodec-seizure-features"
+FORMAT_VERSION = 1
+
+
+class StoreError(Exception):
+    """A store, or a file of one, is missing, damaged, of another kind or does not fit."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One seizure as annotated: ``[onset_s, onset_s + duration_s)`` from the recording's start."""
+
+    onset_s: float
+    duration_s: float
+    kind: str  # SzCORE eventType, beginning with "sz"
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Identity of a store: two files belong together when all of these are equal.
+
+    A window's features have the shape ``(frames, len(channels), dims)``.
+    """
+
+    encoder: str
+    weights_sha256: str  # empty for an encoder without weights
+    features: str  # "latents" | "codes"
+    dtype: str  # numpy name of the stored type
+    sample_rate_hz: int  # of the encoder's input
+    window_s: int
+    stride_s: int
+    hop: int  # input samples a frame
+    frames: int
+    dims: int  # latent dims, or quantizers when codes
+    channels: tuple[str, ...]
+    resampling: str
+    precision: str  # of the encoder's arithmetic
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(F, C, D)`` of one window."""
+        return self.frames, len(self.channels), self.dims
+
+    def to_json(self) -> str:
+        """Sorted JSON, the form in which the spec is stored and hashed."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "FeatureSpec":
+        """Inverse of `to_json`.
+
+        Raises
+        ------
+        StoreError
+            If a field is missing or unknown.
+        """
+        values: dict[str, Any] = json.loads(text)
+        wanted = {field.name for field in dataclasses.fields(cls)}
+        if values.keys() != wanted:
+            odd = ", ".join(sorted(values.keys() ^ wanted))
+            raise StoreError(f"feature spec has missing or unknown fields: {odd}")
+        return cls(**{**values, "channels": tuple(values["channels"])})
+
+    def difference(self, wanted: "FeatureSpec") -> str:
+        """Say which fields differ, stored against wanted; empty when none does."""
+        return "; ".join(
+            f"{field.name} is {getattr(self, field.name)!r}, wanted {getattr(wanted, field.name)!r}"
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != getattr(wanted, field.name)
+        )
+
+
+@dataclass(frozen=True)
+class RecordingInfo:
+    """One recording in a store.
+
+    Windows are ``[first_window, first_window + windows)`` of the subject's features, seconds
+    ``[first_second, first_second + seconds)`` of the subject's labels.
+    """
+
+    name: str  # BIDS file name without suffix: sub-01_ses-01_task-szMonitoring_run-00
+    subject: str
+    person: str
+    first_window: int
+    windows: int
+    first_second: int
+    seconds: int
+    duration_s: float
+    start: str  # ISO date and time of the first sample, empty if not known
+    channel_mask: tuple[bool, ...]  # False where the electrode is missing and stored as encoded zeros
+    events: tuple[Event, ...]  # seizures only
+
+    @property
+    def relative_stem(self) -> str:
+        """BIDS path of the recording within its data set, without suffix.
+
+        >>> info = RecordingInfo("sub-01_ses-02_run-00", "01", "01", 0, 1, 0, 4, 4.0, "", (True,), ())
+        >>> info.relative_stem
+        'sub-01/ses-02/eeg/sub-01_ses-02_run-00'
+        """
+        folders = [part for part in self.name.split("_") if part.startswith(("sub-", "ses-"))]
+        return "/".join([*folders, "eeg", self.name])
+
+
+def count_seconds(duration_s: float) -> int:
+    """Seconds in a recording, a last part-second counted.
+
+    >>> [count_seconds(d) for d in (4.0, 3.5, 4.25)]
+    [4, 4, 5]
+    """
+    return math.ceil(round(duration_s, 6))
+
+
+def count_windows(seconds: int, window_s: int, stride_s: int) -> int:
+    """Windows that cover every second of a recording; the last one may reach past the end.
+
+    >>> [count_windows(s, 4, 4) for s in (1, 4, 5, 8)]
+    [1, 1, 2, 2]
+    >>> count_windows(6, 4, 1)
+    3
+    """
+    if not 1 <= stride_s <= window_s:
+        raise ValueError(f"stride is {stride_s} s; allowed: whole seconds from 1 to the window's {window_s}")
+    return max(0, math.ceil((seconds - window_s) / stride_s)) + 1
