@@ -20,6 +20,7 @@ from heads.predict import predict_recordings
 from heads.runs import FoldResult, Run, write_aside
 from store import Store
 from store import open as open_store
+from store.cli import choose_device
 from store.cli import run as run_command
 
 _GROUP_BYTES = 1 << 30  # of the largest activation of a group
@@ -52,7 +53,7 @@ def train(settings: Settings) -> Run:
     store = open_store(settings.store)
     windows = Windows(store)
     folds = make_folds(windows.counts(), settings.fold)
-    device = choose_device(settings.device)
+    device = torch.device(choose_device(settings.device))
     out = settings.out or Path("runs") / f"{settings.store.resolve().name}-{settings.head}"
     run = Run.create(out, _config(settings, store))
     finished = {result.fold.name for result in run.folds}
@@ -60,25 +61,6 @@ def train(settings: Settings) -> Run:
     for group in _groups(todo, settings, store):
         _train_folds(group, settings, windows, run, device)
     return run
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name, or for "auto" a GPU if there is one.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or the device is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {name}: not usable here ({reason}); use cpu or auto") from error
-    return device
 
 
 def _config(settings: Settings, store: Store) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """How every command of the project reads its settings and ends."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,9 +32,32 @@ def run(
     )
     try:
         return command(settings) or 0
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (StoreError, ValueError, OSError) as error:
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
         return 130
+
+
+def choose_device(name: str) -> str:
+    """The torch device of that name, or for "auto" a GPU if there is one.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or the device is not there.
+    """
+    import torch  # here, so that commands that compute nothing start without it
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {name}: not usable here ({reason}); use cpu or auto") from error
+    return name

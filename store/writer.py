@@ -1,7 +1,9 @@
 """Atomic writing: a file of a store is complete or it is not there."""
 
 import dataclasses
+import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -45,15 +47,17 @@ def write_file(
     Raises
     ------
     StoreError
-        If a value does not fit the stored type, if windows are missing, or if the disk is full.
+        If a value does not fit the stored type, or if windows are missing.
+    OSError
+        With ENOSPC if the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     windows = sum(info.windows for info in recordings)
     dtype = np.dtype(spec.dtype)
     _require_space(path, windows * int(np.prod(spec.shape)) * dtype.itemsize)
-    with _publish(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+    with _publish(path) as sink, h5py.File(sink, "w", libver="v110") as file:
         features = file.create_dataset("features", (windows, *spec.shape), dtype)
-        hashes, sums = _write_features(features, recordings, blocks, path)
+        hashes, sums = _write_features(features, recordings, _checked(blocks, sink), path)
         texts = (recordings[0].subject, recordings[0].person, json.dumps(provenance, sort_keys=True))
         arrays = {
             "labels": labels,
@@ -137,24 +141,60 @@ def _require_space(path: Path, features_bytes: int) -> None:
     free = shutil.disk_usage(path.parent).free
     needed = features_bytes + _RESERVE_BYTES
     if free < needed:
-        raise StoreError(
-            f"{path}: disk full: {needed / 1e6:.1f} MB needed, {free / 1e6:.1f} MB free; "
-            "make room and run the same command again"
-        )
+        raise _disk_full(path, f": {needed / 1e6:.1f} MB needed, {free / 1e6:.1f} MB free")
+
+
+def _disk_full(path: Path, figures: str = "") -> OSError:
+    return OSError(errno.ENOSPC, f"disk full{figures}; make room and run the same command again", str(path))
+
+
+class _Sink(io.FileIO):
+    """A file that keeps its first failed write to itself: HDF5 cannot close a file that fails under it."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = self.failure or error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the failure."""
+        if self.failure:
+            raise self.failure
+
+
+def _checked(blocks: Iterable[Array], sink: _Sink) -> Iterator[Array]:
+    for block in blocks:
+        sink.check()
+        yield block
 
 
 @contextmanager
-def _publish(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; move it there when the body succeeds, else remove it."""
+def _publish(path: Path) -> Iterator[_Sink]:
+    """Give a file to write beside ``path``; move it there when the body succeeds, else remove it."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        with _Sink(temporary, "w+b") as sink:
+            yield sink
+            sink.check()
+            os.fsync(sink.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if "No space left" in str(error) or "File too large" in str(error):
-            raise StoreError(f"{path}: disk full; make room and run the same command again") from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise _disk_full(path) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

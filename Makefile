@@ -1,0 +1,39 @@
+# Every target makes .venv and installs what it needs first; PYTHON names the Python that makes it (3.11 or later).
+PYTHON ?= python3
+BIN := .venv/bin
+OUT := demo
+
+.PHONY: help demo test lint bench clean
+
+help:  ## say what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "== installing into .venv (the first time downloads torch)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+demo: .venv/installed  ## the whole way on a synthetic data set: extract, train every fold, score
+	@echo "== 1/4 a synthetic BIDS EEG data set in $(OUT)/bids"
+	rm -rf $(OUT)/bids && $(BIN)/python -m extract.demo $(OUT)/bids
+	@echo "== 2/4 encode it once into a feature store in $(OUT)/store"
+	rm -rf $(OUT)/store && $(BIN)/python -m extract --bids $(OUT)/bids --store $(OUT)/store --encoder random
+	@echo "== 3/4 train a head for every person left out, in $(OUT)/run"
+	rm -rf $(OUT)/run && $(BIN)/python -m heads.train --store $(OUT)/store --fold all --out $(OUT)/run
+	@echo "== 4/4 score it"
+	$(BIN)/python -m eval $(OUT)/run
+
+test: .venv/installed  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/installed  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed  ## measure speeds as ratios
+	$(BIN)/python -m tests.benchmarks
+
+clean:  ## remove .venv and the demo
+	rm -rf .venv $(OUT)

@@ -1,0 +1,47 @@
+"""Small stores on disk, and the real EEG where it is at hand."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from stores import SPEC, write_subject
+
+from store import FeatureSpec
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors compute fastest on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def real_clips() -> Path:
+    """The BIDS clips of CHB-MIT."""
+    if not (REAL / "chbmit-clips").is_dir():
+        pytest.skip("needs ../shared/data/chbmit-clips, real EEG that does not travel with the project")
+    return REAL / "chbmit-clips"
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., Path]:
+    """Make a store: ``make_store(persons=5, lengths_s=(120, 90), signal=1.5, spec=SPEC)``."""
+
+    def make(
+        persons: int = 5,
+        lengths_s: Sequence[int] = (120, 90),
+        signal: float = 1.5,
+        spec: FeatureSpec = SPEC,
+        name: str = "store",
+    ) -> Path:
+        for number in range(persons):
+            write_subject(tmp_path / name, f"{number + 1:02}", lengths_s, number, signal, spec)
+        return tmp_path / name
+
+    return make

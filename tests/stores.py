@@ -1,0 +1,80 @@
+"""Small stores of known content."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from store import Event, FeatureSpec, RecordingInfo
+from store.schema import count_windows
+from store.writer import write_file
+
+SPEC = FeatureSpec(
+    encoder="random",
+    weights_sha256="ab12",
+    features="latents",
+    dtype="float16",
+    sample_rate_hz=512,
+    window_s=4,
+    stride_s=4,
+    hop=256,
+    frames=8,
+    dims=5,
+    channels=("FP1-F3", "F3-C3", "C3-P3"),
+    resampling="linear, each window",
+    precision="float32",
+)
+
+
+def recording(
+    number: int,
+    seconds: int,
+    person: str = "01",
+    stride_s: int = 4,
+    mask: Sequence[bool] = (True, True, True),
+    events: Sequence[Event] = (),
+) -> RecordingInfo:
+    """A row for a recording that lies alone in its file."""
+    return RecordingInfo(
+        name=f"sub-{person}_ses-01_task-szMonitoring_run-{number:02}",
+        subject=person,
+        person=person,
+        first_window=0,
+        windows=count_windows(seconds, 4, stride_s),
+        first_second=0,
+        seconds=seconds,
+        duration_s=float(seconds),
+        start="2026-01-02T03:04:05",
+        channel_mask=tuple(mask),
+        events=tuple(events),
+    )
+
+
+def write_subject(
+    folder: Path, person: str, lengths_s: Sequence[int], seed: int, signal: float = 1.5, spec: FeatureSpec = SPEC
+) -> Path:
+    """A subject whose seconds 20 to 35 of each recording are seizure and stand out in one dim by `signal`."""
+    rng = np.random.default_rng(seed)
+    infos, labels, features = [], [], []
+    first_window = first_second = 0
+    for number, seconds in enumerate(lengths_s):
+        info = recording(number, seconds, person, spec.stride_s, events=[Event(20.0, 15.0, "sz")])
+        info = replace(info, first_window=first_window, first_second=first_second)
+        first_window, first_second = first_window + info.windows, first_second + seconds
+        own = np.zeros(seconds, np.uint8)
+        own[20:35] = 1
+        values = rng.normal(size=(info.windows, *spec.shape))
+        frames_s = spec.frames // spec.window_s
+        for window in range(info.windows):
+            for second in range(spec.window_s):
+                at = window * spec.stride_s + second
+                if at < seconds and own[at]:
+                    values[window, second * frames_s : (second + 1) * frames_s, :, 1] += signal
+        infos.append(info)
+        labels.append(own)
+        features.append(values)
+    path = folder / f"sub-{person}.h5"
+    provenance = {"encoder": {"name": spec.encoder}, "versions": {}}
+    write_file(path, spec, infos, np.concatenate(labels), iter(features), provenance)
+    return path
