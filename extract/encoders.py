@@ -1,0 +1,147 @@
+"""What can fill a store: BrainCodec with given weights, and the controls ``random`` and ``bandpower``."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from extract.braincodec import BrainCodec, BrainCodecConfig
+from extract.checkpoint import load_checkpoint, weights_sha256
+from extract.montage import CHANNELS
+from store import FeatureSpec
+from store.cli import choose_device
+
+WEIGHTS = Path(__file__).parent / "weights" / "braincodec.safetensors"
+BANDS_HZ = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 48)}
+_POWER_FLOOR_UV2 = 1e-3  # keeps the logarithm of a silent channel finite
+_CPU_WINDOWS, _GPU_WINDOWS = 4, 128  # encoded at once; few stay in the cache of a CPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSettings:
+    """Which encoder, and how it computes."""
+
+    encoder: str = "braincodec"
+    """braincodec (the weights that ship), random (the same network untrained), bandpower, or a checkpoint file."""
+    stride: int = 4
+    """Seconds from one window's start to the next, 1 to 4."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the network."""
+    device: str = "auto"
+    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+
+
+class Encoder(Protocol):
+    """Turns windows of microvolts into features."""
+
+    spec: FeatureSpec
+    provenance: dict[str, Any]  # what is known of the encoder, JSON-ready
+
+    def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(B, C, N)`` microvolts at the spec's sample rate -> ``(B, F, C, D)``."""
+
+
+class NetworkEncoder:
+    """The encoder half of a BrainCodec, frozen."""
+
+    def __init__(
+        self, model: BrainCodec, name: str, metadata: dict[str, Any], sha256: str, settings: EncoderSettings
+    ) -> None:
+        config = model.config
+        self.device = torch.device(choose_device(settings.device))
+        self.model = model.eval().requires_grad_(False).to(self.device)
+        if settings.precision == "bfloat16":
+            self.model.encoder.bfloat16()
+        self.batch = _CPU_WINDOWS if self.device.type == "cpu" else _GPU_WINDOWS
+        self.provenance = {"name": name, "sha256": sha256, **metadata}
+        self.spec = FeatureSpec(
+            encoder=name,
+            weights_sha256=sha256,
+            features="latents",
+            dtype="float16",
+            sample_rate_hz=config.sample_rate_hz,
+            window_s=config.window_s,
+            stride_s=settings.stride,
+            hop=config.hop,
+            frames=config.frames,
+            dims=config.dimension,
+            channels=CHANNELS,
+            resampling="linear, each window",
+            precision=settings.precision,
+        )
+
+    @torch.inference_mode()
+    def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(B, C, N)`` microvolts -> ``(B, F, C, D)`` latents."""
+        out = np.empty((len(windows_uv), *self.spec.shape), np.float32)
+        for start in range(0, len(windows_uv), self.batch):
+            windows = torch.from_numpy(windows_uv[start : start + self.batch]).to(self.device)
+            latents = self.model.encode(windows.flatten(0, 1).unsqueeze(1))
+            latents = latents.unflatten(0, windows.shape[:2])  # (B, C, D, F)
+            out[start : start + self.batch] = latents.permute(0, 3, 1, 2).cpu().numpy()
+        return out
+
+
+class BandpowerEncoder:
+    """Five log band powers and the log line length of each second: what a trained encoder has to beat."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        rate_hz = 512
+        self.provenance: dict[str, Any] = {"name": "bandpower", "bands_hz": BANDS_HZ}
+        self.spec = FeatureSpec(
+            encoder="bandpower",
+            weights_sha256="",
+            features="latents",
+            dtype="float16",
+            sample_rate_hz=rate_hz,
+            window_s=4,
+            stride_s=settings.stride,
+            hop=rate_hz,
+            frames=4,
+            dims=len(BANDS_HZ) + 1,
+            channels=CHANNELS,
+            resampling="linear, each window",
+            precision="float32",
+        )
+
+    def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(B, C, N)`` microvolts -> ``(B, F, C, D)``: log10 of band powers in uV^2, mean |difference| in uV."""
+        rate_hz = self.spec.sample_rate_hz
+        seconds = windows_uv.reshape(*windows_uv.shape[:2], -1, rate_hz)  # (B, C, F, rate)
+        taper = np.hanning(rate_hz).astype(np.float32)
+        centred = seconds - seconds.mean(-1, keepdims=True)
+        power = np.abs(np.fft.rfft(centred * taper)) ** 2 * 2 / (rate_hz * np.square(taper).sum())
+        bands = [power[..., low:high].sum(-1) for low, high in BANDS_HZ.values()]  # a bin is 1 Hz
+        length = np.abs(np.diff(seconds)).mean(-1)
+        features = np.stack([*bands, length], -1)
+        return np.log10(features + _POWER_FLOOR_UV2).transpose(0, 2, 1, 3).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def load_encoder(settings: EncoderSettings) -> Encoder:
+    """Make the encoder that the settings name; a process makes it once.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the checkpoint is not there.
+    ValueError
+        If the checkpoint or the device cannot be used.
+    """
+    if settings.encoder == "bandpower":
+        return BandpowerEncoder(settings)
+    if settings.encoder == "random":
+        model = BrainCodec(BrainCodecConfig())
+        return NetworkEncoder(model, "random", {}, weights_sha256(model), settings)
+    path = WEIGHTS if settings.encoder == "braincodec" else Path(settings.encoder)
+    if path == WEIGHTS and not path.is_file():
+        raise FileNotFoundError(
+            "--encoder braincodec: this version ships no weights; give a checkpoint file, or random or bandpower"
+        )
+    checkpoint = load_checkpoint(path)
+    name = "braincodec" if path == WEIGHTS else path.name
+    return NetworkEncoder(checkpoint.model, name, checkpoint.metadata, checkpoint.sha256, settings)
