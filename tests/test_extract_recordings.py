@@ -1,0 +1,479 @@
+"""Finding, annotations and signals of tiny data sets; each way in which a file can be wrong; real messy clips."""
+
+import csv
+import pickle
+import re
+import tracemalloc
+from pathlib import Path
+
+import edfio
+import numpy as np
+import pytest
+
+from extract import recordings
+from extract.montage import CHANNELS
+from extract.recordings import find_recordings, open_signal, read_events, read_start
+from store.schema import Event
+
+RATE_HZ = 64
+HEADER = "onset\tduration\teventType\tconfidence\tchannels\tdateTime\trecordingDuration\n"
+RAW_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "data" / "chbmit-raw-clips"
+
+
+def noise(seed=0, seconds=4, rate_hz=RATE_HZ, sd_uv=30.0):
+    return np.random.default_rng(seed).normal(0, sd_uv, seconds * rate_hz)
+
+
+def channel(name, data_uv=None, rate_hz=RATE_HZ, unit="uV", bounds=(-800, 800)):
+    data_uv = noise(sum(map(ord, name)), rate_hz=rate_hz) if data_uv is None else data_uv
+    return edfio.EdfSignal(data_uv, rate_hz, label=name, physical_dimension=unit, physical_range=bounds)
+
+
+def write_edf(path, channels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    edfio.Edf(channels, **options).write(path)
+    return path
+
+
+def with_channel(*replaced):
+    """The 18 channels, those of the same name replaced, others added at the end."""
+    own = {signal.label: signal for signal in replaced}
+    return [own.pop(name, None) or channel(name) for name in CHANNELS] + list(own.values())
+
+
+def rewrite(path, at, text, width=8):
+    """Write over a field of an EDF file."""
+    data = bytearray(path.read_bytes())
+    data[at : at + width] = text.ljust(width).encode("latin-1")
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def edf(tmp_path):
+    return tmp_path / "one.edf"
+
+
+@pytest.fixture
+def bids(tmp_path):
+    root = tmp_path / "bids"
+    for folder, stem in [
+        ("sub-02/eeg", "sub-02_task-rest"),
+        ("sub-01/ses-02/eeg", "sub-01_ses-02_task-sz_run-00"),
+        ("sub-01/ses-01/eeg", "sub-01_ses-01_task-sz_run-01"),
+        ("sub-chb21/eeg", "sub-chb21_task-sz"),
+        ("derivatives/x/sub-09/eeg", "sub-09_task-sz"),
+    ]:
+        write_edf(root / folder / f"{stem}_eeg.edf", with_channel())
+        (root / folder / f"{stem}_events.tsv").write_text(HEADER)
+    return root
+
+
+def test_recordings_are_found_and_sorted(bids):
+    found = find_recordings(bids)
+    assert [recording.name for recording in found] == [
+        "sub-01_ses-01_task-sz_run-01",
+        "sub-01_ses-02_task-sz_run-00",
+        "sub-02_task-rest",
+        "sub-chb21_task-sz",
+    ]
+    assert [(recording.subject, recording.person) for recording in found[1:]] == [
+        ("01", "01"),
+        ("02", "02"),
+        ("chb21", "chb01"),
+    ]
+    for recording in found:
+        assert recording.path.is_file()
+        assert recording.events_path.is_file()
+        assert pickle.loads(pickle.dumps(recording)) == recording
+
+
+def test_person_of_participants_table(bids):
+    (bids / "participants.tsv").write_text(
+        "participant_id\tperson_id\nsub-01\tanna\nsub-02\tn/a\nsub-chb21\tanna\n"
+    )
+    assert [recording.person for recording in find_recordings(bids)] == ["anna", "anna", "02", "anna"]
+
+
+@pytest.mark.parametrize("subjects", [["02"], ["sub-02"]])
+def test_subjects_are_selected(bids, subjects):
+    assert [recording.subject for recording in find_recordings(bids, subjects)] == ["02"]
+
+
+def test_all_formats_are_found(tmp_path):
+    for number, suffix in enumerate((".edf", ".bdf", ".vhdr", ".set", ".eeg", ".fdt", ".json")):
+        path = tmp_path / f"sub-{number}" / "eeg" / f"sub-{number}_task-x_eeg{suffix}"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    suffixes = [recording.path.suffix for recording in find_recordings(tmp_path)]
+    assert suffixes == [".edf", ".bdf", ".vhdr", ".set"]
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none: no such folder; give the folder of a BIDS data set"):
+        find_recordings(tmp_path / "none")
+
+
+def test_no_eeg(tmp_path):
+    (tmp_path / "sub-01_eeg.edf").touch()
+    with pytest.raises(ValueError, match=r"no EEG in this folder; a BIDS data set has sub-\*/.*\.edf"):
+        find_recordings(tmp_path)
+
+
+def test_no_such_subject(bids):
+    with pytest.raises(ValueError, match="no EEG of subject 07; subjects there: 01, 02, chb21"):
+        find_recordings(bids, ["02", "sub-07"])
+
+
+def test_recording_there_twice(bids):
+    (bids / "sub-02/eeg/sub-02_task-rest_eeg.bdf").touch()
+    with pytest.raises(ValueError, match=r"sub-02_task-rest_eeg\.\w+: the same recording as .* remove one"):
+        find_recordings(bids)
+
+
+def write_events(tmp_path, rows, header=HEADER):
+    path = tmp_path / "events.tsv"
+    path.write_text(header + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+def test_events_are_seizures_in_order(tmp_path):
+    path = write_events(
+        tmp_path,
+        ["50.25\t9.76\tsz_foc\tn/a\tn/a\tn/a\t60.00", "0.00\t60.00\tbckg\tn/a\tn/a\tn/a\t60.00", "1\t2\tsz"],
+    )
+    assert read_events(path, 60.0) == (Event(1.0, 2.0, "sz"), Event(50.25, 9.76, "sz_foc"))
+
+
+def test_start(tmp_path):
+    row = "0.00\t60.00\tbckg\tn/a\tn/a\t{}\t60.00"
+    assert read_start(write_events(tmp_path, [row.format("2016-11-06 13:43:04")])) == "2016-11-06T13:43:04"
+    assert read_start(write_events(tmp_path, [row.format("n/a")])) == ""
+    assert read_start(write_events(tmp_path, ["0\t60\tbckg"], "onset\tduration\teventType\n")) == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "has no event; a recording without seizure has one row of eventType bckg"),
+        (["1\t2\tseizure"], "line 2: unknown eventType 'seizure'; allowed: bckg, or beginning with sz"),
+        (["1\t2\tsz", "n/a\t2\tsz"], "line 3: onset is 'n/a'; allowed: seconds, 0 or more"),
+        (["1\tnan\tsz"], "line 2: duration is 'nan'; allowed"),
+        (["1\t-2\tsz"], "line 2: duration is '-2'; allowed"),
+        (["1"], "line 2: unknown eventType ''"),
+        (["50\t10.03\tsz"], r"line 2: event ends at 60.03 s, past the recording's end at 60.00 s .*0.02 s"),
+        (["0\t90\tbckg"], r"line 2: event ends at 90.00 s, .* correct it, or fetch the whole recording"),
+    ],
+)
+def test_bad_events(tmp_path, rows, message):
+    with pytest.raises(ValueError, match=message):
+        read_events(write_events(tmp_path, rows), 60.0)
+
+
+def test_events_without_column(tmp_path):
+    path = write_events(tmp_path, ["1\t2\tsz"], "onset\tduration\ttrial_type\n")
+    with pytest.raises(ValueError, match="no column eventType; SzCORE has onset, duration, eventType"):
+        read_events(path, 60.0)
+
+
+def test_events_that_are_no_text(tmp_path):
+    path = tmp_path / "events.tsv"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"events.tsv: not a table of UTF-8 text"):
+        read_events(path, 60.0)
+
+
+def test_no_events_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone_events.tsv: no such events file; each recording needs one"):
+        read_events(tmp_path / "gone_events.tsv", 60.0)
+
+
+def test_values_are_those_of_the_file(edf):
+    signals = with_channel(channel("ECG", noise(rate_hz=256), rate_hz=256), channel("Resp", noise(rate_hz=16), 16))
+    write_edf(edf, signals[::-1])
+    expected_uv = np.stack([found.digital.astype(float) * 1600 / 65535 for found in signals[:18]])
+    expected_uv += 0.5 * 1600 / 65535  # the middle of the digital range is half a step below zero
+    with open_signal(edf) as signal:
+        assert (signal.sample_rate_hz, signal.samples, signal.duration_s) == (RATE_HZ, 4 * RATE_HZ, 4.0)
+        assert signal.channel_mask == (True,) * 18
+        np.testing.assert_allclose(signal.read(0, signal.samples), expected_uv, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(signal.read(70, 130), signal.read(0, signal.samples)[:, 70:130])
+        assert signal.read(0, 1).dtype == np.float32
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("mV", 1e-3), ("V", 1e-6), ("µV", 1)])
+def test_units_are_converted(edf, unit, factor):
+    scale = [channel(n, noise(i) * factor, bounds=(-800 * factor, 800 * factor)) for i, n in enumerate(CHANNELS)]
+    write_edf(edf, scale)
+    for index in range(18):
+        rewrite(edf, 256 + 18 * 96 + index * 8, unit)
+    with open_signal(edf) as signal:
+        np.testing.assert_allclose(signal.read(0, 256), [noise(i) for i in range(18)], atol=0.02)
+
+
+def test_broken_sampling_rate(edf):
+    data = [
+        edfio.EdfSignal(noise(i, 5, 200)[:999], 199.8, label=n, physical_dimension="uV")
+        for i, n in enumerate(CHANNELS)
+    ]
+    with open_signal(write_edf(edf, data, data_record_duration=5)) as signal:
+        assert signal.sample_rate_hz == pytest.approx(199.8)
+        assert signal.samples == 999
+
+
+def test_bdf_and_start(tmp_path):
+    data = [
+        edfio.BdfSignal(noise(i), RATE_HZ, label=n, physical_dimension="uV", physical_range=(-9e3, 9e3))
+        for i, n in enumerate((*CHANNELS, "Status"))
+    ]
+    path = tmp_path / "one.bdf"
+    edfio.Bdf(data).write(path)
+    rewrite(path, 168, "06.11.16")
+    rewrite(path, 176, "13.43.04")
+    with open_signal(path) as signal:
+        assert signal.start == "2016-11-06T13:43:04"
+        np.testing.assert_allclose(signal.read(0, 256), [noise(i) for i in range(18)], atol=0.01)
+
+
+def write_brainvision(tmp_path, data_uv, unit="µV"):
+    """A BrainVision file of 32-bit floats, the one format here that can hold a NaN."""
+    lines = [f"Ch{i}={name},,1,{unit}" for i, name in enumerate(CHANNELS, 1)]
+    text = [
+        "Brain Vision Data Exchange Header File Version 1.0",
+        *("[Common Infos]", "Codepage=UTF-8", "DataFile=one.eeg", "MarkerFile=one.vmrk", "DataFormat=BINARY"),
+        *("DataOrientation=MULTIPLEXED", "NumberOfChannels=18", f"SamplingInterval={1e6 / RATE_HZ}"),
+        *("[Binary Infos]", "BinaryFormat=IEEE_FLOAT_32", "[Channel Infos]", *lines),
+    ]
+    (tmp_path / "one.vhdr").write_text("\n".join(text), encoding="utf-8")
+    (tmp_path / "one.vmrk").write_text("Brain Vision Data Exchange Marker File, Version 1.0\n[Marker Infos]\n")
+    np.asarray(data_uv, "<f4").T.tofile(tmp_path / "one.eeg")
+    return tmp_path / "one.vhdr"
+
+
+def test_brainvision(tmp_path):
+    data_uv = np.stack([noise(i) for i in range(18)])
+    with open_signal(write_brainvision(tmp_path, data_uv)) as signal:
+        assert signal.start == ""
+        np.testing.assert_allclose(signal.read(0, 256), data_uv, rtol=1e-5)
+
+
+def test_nan_names_channel_and_second(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "SCAN_S", 1)
+    data_uv = np.stack([noise(i) for i in range(18)])
+    data_uv[3, 160] = np.nan
+    with pytest.raises(ValueError, match=r"one.vhdr: P3-O1 is not a finite number at 2.50 s; export"):
+        open_signal(write_brainvision(tmp_path, data_uv))
+
+
+def test_brainvision_unit(tmp_path):
+    with pytest.raises(ValueError, match="unit of FP1-F3 is 'C'; allowed: µV, mV, V"):
+        open_signal(write_brainvision(tmp_path, np.ones((18, 64)), unit="C"))
+
+
+def test_missing_channel(edf):
+    write_edf(edf, with_channel()[1:])
+    with pytest.raises(ValueError, match=r"one.edf: missing channel FP1-F3; .* --missing zero"):
+        open_signal(edf)
+    with open_signal(edf, missing="zero") as signal:
+        assert signal.channel_mask == (False, *[True] * 17)
+        assert not signal.read(0, 256)[0].any()
+
+
+@pytest.mark.parametrize("level_uv", [0.0, 137.5])
+def test_flat_channel(edf, level_uv):
+    write_edf(edf, with_channel(channel("F8-T8", np.full(256, level_uv))))
+    with pytest.raises(ValueError, match=r"one.edf: flat from beginning to end: F8-T8; .* --missing zero"):
+        open_signal(edf)
+    with open_signal(edf, missing="zero") as signal:
+        assert [CHANNELS[row] for row, there in enumerate(signal.channel_mask) if not there] == ["F8-T8"]
+        assert not signal.read(0, 256)[15].any()
+
+
+def test_flat_electrode_takes_its_derivations_along(edf):
+    electrodes = sorted({name for pair in CHANNELS for name in pair.split("-")})
+    write_edf(edf, [channel(name, np.zeros(256) if name == "CZ" else None) for name in electrodes])
+    with pytest.raises(ValueError, match="flat from beginning to end: FZ-CZ, CZ-PZ;"):
+        open_signal(edf)
+
+
+def test_channel_flat_for_a_while_is_kept(edf, monkeypatch):
+    monkeypatch.setattr(recordings, "SCAN_S", 1)
+    data_uv = noise()
+    data_uv[:100] = data_uv[-100:] = 0
+    with open_signal(write_edf(edf, with_channel(channel("F8-T8", data_uv)))) as signal:
+        assert all(signal.channel_mask)
+
+
+def test_all_flat(edf):
+    write_edf(edf, [channel(name, np.zeros(256)) for name in CHANNELS])
+    with pytest.raises(ValueError, match=r"one.edf: all channels are flat from beginning to end"):
+        open_signal(edf, missing="zero")
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e3])
+def test_wrong_unit_shows_in_the_amplitude(edf, factor):
+    write_edf(edf, [channel(n, noise(i) * factor, bounds=None) for i, n in enumerate(CHANNELS)])
+    message = r"deviation is (\S+) uV .*, scalp EEG has 0.5 to 5000: the unit in the header is probably wrong"
+    with pytest.raises(ValueError, match=message) as refusal:
+        open_signal(edf)
+    assert float(re.search(message, str(refusal.value))[1]) == pytest.approx(30 * factor, rel=0.1)
+
+
+@pytest.mark.parametrize("unit", ["", "UV", "nV", "mmHg"])
+def test_unit_that_is_no_voltage(edf, unit):
+    write_edf(edf, with_channel(channel("F8-T8", unit=unit)))
+    with pytest.raises(ValueError, match=f"one.edf: unit of F8-T8 is '{unit}'; allowed: uV, mV, V"):
+        open_signal(edf)
+
+
+def test_mixed_rates(edf):
+    write_edf(edf, with_channel(channel("F8-T8", rate_hz=128)))
+    with pytest.raises(
+        ValueError, match=r"differ in sampling rate: FP1-F3 64 Hz, .* F8-T8 128 Hz, .* resample them"
+    ):
+        open_signal(edf)
+
+
+def test_duplicates_that_agree(edf):
+    with open_signal(write_edf(edf, [*with_channel(), channel("T4-T6", noise(sum(map(ord, "T8-P8"))))])) as signal:
+        assert all(signal.channel_mask)
+
+
+def test_duplicates_that_disagree(edf):
+    write_edf(edf, [*with_channel(), channel("T8-P8", noise(99))])
+    with pytest.raises(
+        ValueError, match=r"T8-P8 is there twice and differs by up to \d+\.\d uV .*; rename or remove one"
+    ):
+        open_signal(edf)
+
+
+@pytest.mark.parametrize("change", [-1, 2])
+def test_truncated(edf, change):
+    data = write_edf(edf, with_channel()).read_bytes()
+    edf.write_bytes(data[:change] if change < 0 else data + bytes(change))
+    with pytest.raises(
+        ValueError, match=r"one.edf: truncated or still being written: \d+ bytes, \d+ by its header"
+    ):
+        open_signal(edf)
+
+
+def test_no_records(edf):
+    header_bytes = 256 * 19
+    edf.write_bytes(write_edf(edf, with_channel()).read_bytes()[:header_bytes])
+    rewrite(edf, 236, "0")
+    with pytest.raises(ValueError, match=r"one.edf: holds no signal"):
+        open_signal(edf)
+
+
+def test_no_scale(edf):
+    write_edf(edf, with_channel())
+    rewrite(edf, 256 + 18 * 104, "800")
+    with pytest.raises(ValueError, match=r"one.edf: header gives FP1-F3 no scale"):
+        open_signal(edf)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an EDF file" * 99])
+def test_no_edf(edf, content):
+    edf.write_bytes(content)
+    with pytest.raises(ValueError, match=r"one.edf: no valid EDF or BDF header \(.*\); export the file again"):
+        open_signal(edf)
+
+
+def test_header_of_wrong_length(edf):
+    rewrite(write_edf(edf, with_channel()), 184, "256")
+    with pytest.raises(ValueError, match="its length is not what it says"):
+        open_signal(edf)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone.edf: no such file"):
+        open_signal(tmp_path / "gone.edf")
+
+
+def test_unreadable(tmp_path):
+    path = tmp_path / "one.set"
+    path.write_text("not EEGLAB")
+    with pytest.raises(OSError, match=r"one.set: cannot be read \(.+\); export it again, as EDF"):
+        open_signal(path)
+
+
+def discontinuous(edf, gap_s):
+    """The channels in two data records of 2 s, the second later by `gap_s`."""
+    write_edf(edf, with_channel(), annotations=[edfio.EdfAnnotation(0, None, "x")], data_record_duration=2)
+    rewrite(edf, 192, "EDF+D", 5)
+    data, time = edf.read_bytes(), b"+2\x14\x14\0"
+    later = b"+%g\x14\x14\0" % (2 + gap_s)
+    assert data.count(time.ljust(len(later), b"\0")) == 1
+    edf.write_bytes(data.replace(time.ljust(len(later), b"\0"), later))
+    return edf
+
+
+@pytest.mark.parametrize("gap_s", [0.05, 3])
+def test_gap(edf, gap_s):
+    with pytest.raises(ValueError, match=r"one.edf: discontinuous, with a gap at 2 s; split it at its gaps"):
+        open_signal(discontinuous(edf, gap_s))
+
+
+def test_discontinuous_without_gap(edf):
+    with open_signal(discontinuous(edf, gap_s=0)) as signal:
+        assert signal.samples == 4 * RATE_HZ
+
+
+def test_discontinuous_without_times(edf):
+    rewrite(write_edf(edf, with_channel()), 192, "EDF+D", 5)
+    with pytest.raises(ValueError, match="discontinuous, and without times of its data records"):
+        open_signal(edf)
+    discontinuous(edf, gap_s=0)
+    edf.write_bytes(edf.read_bytes().replace(b"+2\x14\x14", b"??\x14\x14"))
+    with pytest.raises(ValueError, match="data record 1 has no start time"):
+        open_signal(edf)
+
+
+def test_four_hours_are_streamed(edf):
+    """Memory stays far under the 130 MB that the signal has as float32."""
+    seconds = 4 * 3600
+    write_edf(edf, with_channel())
+    data = edf.read_bytes()
+    head, record = data[: 256 * 19], data[256 * 19 :]
+    edf.write_bytes(head + record * (seconds // 4))
+    rewrite(edf, 236, str(seconds))
+    tracemalloc.start()
+    try:
+        with open_signal(edf) as signal:
+            assert signal.duration_s == seconds
+            for start in range(0, signal.samples, 600 * RATE_HZ):
+                signal.read(start, start + RATE_HZ)
+        assert tracemalloc.get_traced_memory()[1] < 30e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(
+    not RAW_CLIPS.is_dir(), reason="needs ../shared/data/chbmit-raw-clips, which do not travel along"
+)
+@pytest.mark.parametrize("path", sorted(RAW_CLIPS.glob("*.edf")), ids=lambda path: path.stem)
+def test_original_files_equal_their_bids_version(path, real_clips):
+    """Duplicates, dummies, other orders, references: within one step of the header's quantisation."""
+    with open_signal(path) as signal:
+        original_uv = signal.read(0, signal.samples)
+        used = {signal.raw.ch_names[signal.rows[index]] for index in signal.montage.used}
+    assert all(signal.channel_mask)
+    assert not [name for name in used if name.startswith(("EKG", "-", "."))]
+    steps = []
+    for clip in same_record(path, real_clips):
+        with open_signal(clip) as bids_signal:
+            later = bids_signal.samples - signal.samples  # some begin ten seconds earlier
+            bids_uv = bids_signal.read(max(later, 0), bids_signal.samples)
+        if bids_uv.shape == original_uv.shape:
+            header = edfio.read_edf(clip).signals[0]
+            step_uv = np.ptp(header.physical_range) / np.ptp(header.digital_range)
+            steps.append(np.abs(bids_uv - original_uv).max() / step_uv)
+    assert min(steps) <= 1
+
+
+def same_record(path, real_clips):
+    record = "_".join(path.stem.split("_")[:2])
+    with (real_clips / "provenance.tsv").open(newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file, delimiter="\t") if row["record"] == record]
+    found = {recording.name: recording.path for recording in find_recordings(real_clips)}
+    return [found[name] for name in names]
