@@ -1,0 +1,66 @@
+"""No person on two sides, and validation that can choose."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heads.folds import LabelCounts, make_folds
+
+BOTH = LabelCounts(ictal=20, background=80)
+QUIET = LabelCounts(ictal=0, background=100)
+
+
+@given(st.integers(3, 30))
+def test_every_person_is_tested_once_and_on_one_side_only(persons: int) -> None:
+    counts = {f"{number:02}": BOTH for number in range(persons)}
+    folds = make_folds(counts, "all")
+    assert [fold.test for fold in folds] == [(person,) for person in counts]
+    for fold in folds:
+        sides = [*fold.test, *fold.validation, *fold.train]
+        assert sorted(sides) == sorted(counts)
+        assert len(set(sides)) == len(sides)
+        assert len(fold.validation) == max(1, round(0.2 * (persons - 1)))
+
+
+def test_every_person_validates_equally_often() -> None:
+    folds = make_folds({f"{number:02}": BOTH for number in range(11)}, "all")
+    validating = [person for fold in folds for person in fold.validation]
+    assert {validating.count(person) for person in validating} == {2}
+
+
+def test_one_fold_is_the_same_as_in_all() -> None:
+    counts = {name: BOTH for name in ("01", "02", "03", "04")}
+    assert make_folds(counts, "03")[0] == make_folds(counts, "all")[2]
+
+
+def test_final_trains_on_everyone_in_the_end() -> None:
+    (fold,) = make_folds({name: BOTH for name in ("01", "02", "03")}, "final")
+    assert (fold.test, fold.validation, fold.train) == ((), ("01",), ("02", "03"))
+
+
+def test_persons_without_seizures_train_but_do_not_validate() -> None:
+    (fold,) = make_folds({"01": BOTH, "02": QUIET, "03": BOTH, "04": BOTH}, "01")
+    assert (fold.validation, fold.train) == (("03",), ("02", "04"))
+
+
+@pytest.mark.parametrize(
+    ("counts", "selection", "message"),
+    [
+        ({"01": BOTH}, "all", r"the store holds 1 person \(01\); training, validation and test need 3 or more"),
+        ({"01": BOTH, "02": BOTH}, "final", r"the store holds 2 persons \(01, 02\)"),
+        (
+            {"01": BOTH, "02": BOTH, "03": BOTH},
+            "07",
+            "no person '07' in the store; allowed: 01, 02, 03, all, final",
+        ),
+        (
+            {"01": BOTH, "02": QUIET, "03": QUIET},
+            "01",
+            r"fold 01: 1 validation person\(s\) .* 0 found among 02, 03",
+        ),
+        ({"01": BOTH, "02": BOTH, "03": QUIET}, "01", "fold 01: no seizure in the training persons 03"),
+    ],
+)
+def test_folds_that_cannot_be_built(counts: dict[str, LabelCounts], selection: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_folds(counts, selection)

@@ -1,0 +1,193 @@
+"""Many heads together against one at a time, and against plain PyTorch."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+from stores import SPEC, write_subject
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+import store
+from heads.data import Windows
+from heads.folds import make_folds
+from heads.fused import Slot, Trained, TrainSettings, train_group
+from heads.models import HEADS, make_head
+from heads.predict import best_threshold
+
+CPU = torch.device("cpu")
+SETTINGS = TrainSettings(
+    filters=6, hidden=7, dropout=0.3, epochs=3, batch_windows=16, lr=3e-3, background_per_seizure=2.0
+)
+
+
+def train(path: Path, settings: TrainSettings, tmp_path: Path, selection: str = "all") -> list[Trained]:
+    windows = Windows(store.open(path))
+    slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), selection)]
+    checkpoint = tmp_path / f"{settings.head}-{selection}.pt"
+    checkpoint.unlink(missing_ok=True)
+    return train_group(slots, windows, CPU, checkpoint)
+
+
+def assert_same(one: Trained, two: Trained, rtol: float, atol: float) -> None:
+    for name, value in one.head.state_dict().items():
+        torch.testing.assert_close(value, two.head.state_dict()[name], rtol=rtol, atol=atol, msg=name)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_slot_among_many_equals_the_slot_alone(
+    make_store: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    path = make_store()
+    settings = replace(SETTINGS, head=name)
+    for together, person in zip(train(path, settings, tmp_path), ("01", "02", "03", "04", "05"), strict=True):
+        (alone,) = train(path, settings, tmp_path, person)
+        assert_same(together, alone, rtol=1e-4, atol=1e-5)
+        assert together.best_epoch == alone.best_epoch
+        assert together.threshold == pytest.approx(alone.threshold, abs=1e-4)
+
+
+def test_slots_of_unlike_rates_equal_each_alone(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    windows = Windows(store.open(make_store()))
+    (fold,) = make_folds(windows.counts(), "02")
+    variants = [
+        SETTINGS,
+        replace(SETTINGS, lr=1e-2),
+        replace(SETTINGS, weight_decay=0.5),
+        replace(SETTINGS, dropout=0.6),
+        replace(SETTINGS, seed=7),
+        replace(SETTINGS, clip_norm=0.01),
+    ]
+    together = train_group([Slot(fold, one) for one in variants], windows, CPU, tmp_path / "together.pt")
+    for number, settings in enumerate(variants):
+        (alone,) = train_group([Slot(fold, settings)], windows, CPU, tmp_path / f"{number}.pt")
+        assert_same(together[number], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_slot_equals_a_plain_loop_with_torch_adamw(
+    make_store: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    """nn modules, torch.optim.AdamW and clip_grad_norm_, batches without the persons that are held out."""
+    settings = replace(SETTINGS, head=name, dropout=0.0, clip_norm=0.5, positive_weight=2.0, patience=99)
+    path = make_store(signal=3.0)
+    (trained,) = train(path, replace(settings, epochs=2), tmp_path, "02")
+    windows = Windows(store.open(path))
+    (fold,) = make_folds(windows.counts(), "02")
+    head = make_head(settings, SPEC.shape, 4, settings.seed)
+    rows = np.isin(windows.person, [windows.persons.index(person) for person in fold.train])
+    values = windows.features(np.flatnonzero(rows)).reshape(-1, *SPEC.shape[1:]).astype(np.float64)
+    head.mean.copy_(torch.from_numpy(values.mean(0)))
+    head.scale.copy_(torch.from_numpy(1 / values.std(0)))
+    decayed = [value for key, value in head.named_parameters() if not key.endswith("bias")]
+    others = [value for key, value in head.named_parameters() if key.endswith("bias")]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=settings.lr,
+    )
+    states = []
+    for epoch in range(1, 3):
+        order = windows.epoch(epoch, settings.background_per_seizure)
+        for start in range(0, len(order), settings.batch_windows):
+            batch = order[start : start + settings.batch_windows]
+            batch = np.sort(batch[rows[batch]])
+            labels = torch.from_numpy(windows.labels[batch])
+            logits = head(torch.from_numpy(windows.features(batch)))
+            there = labels >= 0
+            loss = binary_cross_entropy_with_logits(
+                logits[there], labels[there].float(), pos_weight=torch.tensor(2.0)
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)
+            optimizer.step()
+        states.append({key: value.clone() for key, value in head.state_dict().items()})
+    for key, value in trained.head.state_dict().items():
+        torch.testing.assert_close(value, states[trained.best_epoch - 1][key], rtol=2e-4, atol=2e-5, msg=key)
+
+
+def test_held_out_features_change_nothing(tmp_path: Path) -> None:
+    """Noise in place of the tested person's features leaves weights, epoch and threshold bit-identical."""
+    for folder, signal in (("a", 1.5), ("b", 40.0)):
+        for number, person in enumerate(("01", "02", "03", "04")):
+            seed = number + (100 if folder == "b" and person == "02" else 0)
+            own = signal if person == "02" else 1.5
+            write_subject(tmp_path / folder, person, (120, 90), seed, own)
+    (one,), (two,) = (train(tmp_path / folder, SETTINGS, tmp_path, "02") for folder in "ab")
+    assert_same(one, two, rtol=0, atol=0)
+    assert (one.best_epoch, one.threshold, one.history) == (two.best_epoch, two.threshold, two.history)
+    (other,) = train(tmp_path / "b", SETTINGS, tmp_path, "03")
+    (same,) = train(tmp_path / "a", SETTINGS, tmp_path, "03")
+    assert not torch.equal(other.head.out.weight, same.head.out.weight)
+
+
+def test_validation_features_do_not_train(tmp_path: Path) -> None:
+    """Person 03 validates fold 02: its features may change the choice, not the weights of the last epoch."""
+    settings = replace(SETTINGS, epochs=1)
+    for folder, signal in (("a", 1.5), ("b", -9.0)):
+        for number, person in enumerate(("01", "02", "03", "04")):
+            write_subject(tmp_path / folder, person, (120, 90), number, signal if person == "03" else 1.5)
+    (one,), (two,) = (train(tmp_path / folder, settings, tmp_path, "02") for folder in "ab")
+    assert_same(one, two, rtol=0, atol=0)
+    assert one.history != two.history
+
+
+def test_a_strong_signal_is_learnt_and_the_best_epoch_kept(
+    make_store: Callable[..., Path], tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, epochs=12)
+    for trained in train(make_store(signal=3.0), settings, tmp_path):
+        scores = [entry["validation_auroc"] for entry in trained.history]
+        assert max(scores) > 0.95
+        assert trained.best_epoch == 1 + int(np.argmax(scores))
+
+
+def test_patience_stops_a_slot_and_the_group(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=50, patience=2, lr=0.0)
+    for trained in train(make_store(), settings, tmp_path):
+        assert (trained.best_epoch, len(trained.history)) == (1, 3)
+
+
+def test_a_killed_training_resumes_to_the_same_weights(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_store()
+    unbroken = train(path, SETTINGS, tmp_path)
+    windows = Windows(store.open(path))
+    slots = [Slot(fold, SETTINGS) for fold in make_folds(windows.counts(), "all")]
+    count = 0
+
+    def kill(done: int) -> None:
+        nonlocal count
+        count += 1
+        if count == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_group(slots, windows, CPU, tmp_path / "killed.pt", kill)
+    assert torch.load(tmp_path / "killed.pt", weights_only=True)["epoch"] in (1, 2)
+    for one, two in zip(unbroken, train_group(slots, windows, CPU, tmp_path / "killed.pt"), strict=True):
+        assert_same(one, two, rtol=0, atol=0)
+        assert one.history == two.history
+
+
+def test_same_seed_same_weights_other_seed_others(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_store(persons=3)
+    (one,), (two,) = (train(path, SETTINGS, tmp_path, "01") for _ in range(2))
+    assert_same(one, two, rtol=0, atol=0)
+    (other,) = train(path, replace(SETTINGS, seed=1), tmp_path, "01")
+    assert not torch.equal(one.head.out.weight, other.head.out.weight)
+
+
+def test_a_diverging_loss_names_the_fold(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"fold 01: the loss is not finite in epoch 1; lower --lr"):
+        train(make_store(persons=3), replace(SETTINGS, lr=1e30), tmp_path, "01")
+
+
+def test_best_threshold_is_the_best_of_all() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(300) < 0.3).astype(np.uint8)
+    probabilities = np.clip(rng.normal(0.3 + 0.3 * labels, 0.2), 0, 1).astype(np.float32)
+    found = f1_score(labels, probabilities >= np.float32(best_threshold(labels, probabilities)))
+    assert found == pytest.approx(max(f1_score(labels, probabilities >= t) for t in probabilities))
