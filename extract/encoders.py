@@ -18,7 +18,7 @@ from store.cli import choose_device
 WEIGHTS = Path(__file__).parent / "weights" / "braincodec.safetensors"
 BANDS_HZ = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 48)}
 _POWER_FLOOR_UV2 = 1e-3  # keeps the logarithm of a silent channel finite
-_CPU_WINDOWS, _GPU_WINDOWS = 4, 128  # encoded at once; few stay in the cache of a CPU
+_CPU_WINDOWS, _GPU_WINDOWS = 1, 128  # encoded at once; few stay in the cache of a CPU
 
 
 @dataclass(frozen=True, kw_only=True)
