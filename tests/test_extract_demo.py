@@ -9,12 +9,12 @@ import mne_bids
 import numpy as np
 import pytest
 
-from extract import demo
+from extract import demo, simulation
 from extract.montage import CHANNELS
 from store.schema import Event
 
-FS = demo.SAMPLE_RATE_HZ
-PERSON = demo.Person("T7", 0.9, 25.0, 10.0, 25.0, 20.0, 2.0, 250.0, 11.0, 2.5)
+FS = simulation.SAMPLE_RATE_HZ
+PERSON = simulation.Person("T7", 0.9, 25.0, 10.0, 25.0, 20.0, 2.0, 250.0, 11.0, 2.5)
 SEIZURE = Event(40.0, 40.0, "sz_foc")
 SAMPLES = 120 * FS
 
@@ -28,7 +28,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def electrodes_uv():
-    return demo.simulate(PERSON, SEIZURE, SAMPLES, np.random.default_rng(3))
+    return simulation.simulate(PERSON, SEIZURE, SAMPLES, np.random.default_rng(3))
 
 
 def digests(folder):
@@ -120,29 +120,29 @@ def test_events_files(root):
 @pytest.mark.parametrize("duration_s", [60, 240, 3600])
 def test_seizures_lie_inside_the_recording(duration_s):
     for seed in range(50):
-        event = demo.draw_seizure(duration_s, np.random.default_rng(seed))
+        event = simulation.draw_seizure(duration_s, np.random.default_rng(seed))
         assert event.onset_s >= 15
         assert 20 <= event.duration_s <= 60
         assert event.onset_s + event.duration_s < 0.9 * duration_s
 
 
 def test_bipolar_chains_end_where_they_meet(electrodes_uv):
-    signal_uv = demo.bipolar(electrodes_uv)
+    signal_uv = simulation.bipolar(electrodes_uv)
     row = dict(zip(CHANNELS, signal_uv, strict=True))
     over = row["FP1-F3"] + row["F3-C3"] + row["C3-P3"] + row["P3-O1"]
     around = row["FP1-F7"] + row["F7-T7"] + row["T7-P7"] + row["P7-O1"]
     np.testing.assert_allclose(over, around, atol=1e-9)
-    names = list(demo.ELECTRODES)
+    names = list(simulation.ELECTRODES)
     wanted = electrodes_uv[names.index("T8")] - electrodes_uv[names.index("P8")]
     np.testing.assert_array_equal(row["T8-P8"], wanted)
-    np.testing.assert_allclose(demo.bipolar(electrodes_uv + 1000), signal_uv, atol=1e-9)
+    np.testing.assert_allclose(simulation.bipolar(electrodes_uv + 1000), signal_uv, atol=1e-9)
 
 
 def test_amplitudes_are_those_of_scalp_eeg():
     for seed in range(4):
         generator = np.random.default_rng(seed)
-        person = demo.draw_person(generator)
-        signal_uv = demo.bipolar(demo.simulate(person, SEIZURE, SAMPLES, generator))
+        person = simulation.draw_person(generator)
+        signal_uv = simulation.bipolar(simulation.simulate(person, SEIZURE, SAMPLES, generator))
         before = signal_uv[:, : 40 * FS].std(axis=1)
         late = signal_uv[:, 65 * FS : 80 * FS].std(axis=1)
         assert 10 < before.min() <= before.max() < 60
@@ -153,7 +153,9 @@ def test_amplitudes_are_those_of_scalp_eeg():
 
 def test_background_falls_with_frequency_as_asked():
     steep, flat = (
-        demo.background(demo.Person("T7", slope, 25, 10, 0, 0, 0, 0, 9, 3), SAMPLES, np.random.default_rng(0))
+        simulation.background(
+            simulation.Person("T7", slope, 25, 10, 0, 0, 0, 0, 9, 3), SAMPLES, np.random.default_rng(0)
+        )
         for slope in (1.2, 0.6)
     )
     for signal_uv, slope in ((steep, 1.2), (flat, 0.6)):
@@ -163,8 +165,8 @@ def test_background_falls_with_frequency_as_asked():
 
 
 def test_alpha_is_posterior_and_mains_is_there():
-    signal_uv = demo.simulate(PERSON, None, SAMPLES, np.random.default_rng(1))
-    names = list(demo.ELECTRODES)
+    signal_uv = simulation.simulate(PERSON, None, SAMPLES, np.random.default_rng(1))
+    names = list(simulation.ELECTRODES)
     peak = power(signal_uv, 9.2, 10.8) / ((power(signal_uv, 6, 8) + power(signal_uv, 12.5, 14.5)) / 2)
     occipital, frontal = peak[[names.index("O1"), names.index("O2")]], peak[[names.index("F3"), names.index("FZ")]]
     assert occipital.min() > 3
@@ -173,18 +175,18 @@ def test_alpha_is_posterior_and_mains_is_there():
 
 
 def test_blinks_are_frontal_and_muscle_lateral():
-    signal_uv = demo.artefacts(PERSON, SAMPLES, np.random.default_rng(1))
-    slow = dict(zip(demo.ELECTRODES, power(signal_uv, 0.5, 4), strict=True))
-    fast = dict(zip(demo.ELECTRODES, power(signal_uv, 30, 50), strict=True))
+    signal_uv = simulation.artefacts(PERSON, SAMPLES, np.random.default_rng(1))
+    slow = dict(zip(simulation.ELECTRODES, power(signal_uv, 0.5, 4), strict=True))
+    fast = dict(zip(simulation.ELECTRODES, power(signal_uv, 30, 50), strict=True))
     assert min(slow["FP1"], slow["FP2"]) > 20 * max(slow["C3"], slow["O2"])
     assert min(fast["T7"], fast["T8"]) > 8 * max(fast["C3"], fast["CZ"])
 
 
 def test_seizure_is_focal_first_then_everywhere_and_ends_at_once():
-    signal_uv = demo.seizure(PERSON, SEIZURE, SAMPLES, np.random.default_rng(0))
+    signal_uv = simulation.seizure(PERSON, SEIZURE, SAMPLES, np.random.default_rng(0))
     seconds = np.arange(SAMPLES) / FS
     assert not signal_uv[:, (seconds < 40) | (seconds >= 80)].any()
-    focus = list(demo.ELECTRODES).index("T7")
+    focus = list(simulation.ELECTRODES).index("T7")
     early = signal_uv[:, (seconds >= 41) & (seconds < 44)].std(axis=1)
     late = signal_uv[:, (seconds >= 70) & (seconds < 79)].std(axis=1)
     assert early[focus] > 5
@@ -192,13 +194,15 @@ def test_seizure_is_focal_first_then_everywhere_and_ends_at_once():
     assert late.min() > 15
     assert late[focus] > 2 * early[focus]
     arrival_s = np.array([seconds[np.flatnonzero(row)[0]] for row in signal_uv])
-    assert np.corrcoef(arrival_s, demo.distances("T7"))[0, 1] > 0.9
+    assert np.corrcoef(arrival_s, simulation.distances("T7"))[0, 1] > 0.9
     assert np.argmin(arrival_s) == focus
     assert np.abs(signal_uv[:, (seconds >= 79) & (seconds < 79.6)]).max(axis=1).min() > 15
 
 
 def test_seizure_slows_down():
-    row = demo.seizure(PERSON, SEIZURE, SAMPLES, np.random.default_rng(0))[list(demo.ELECTRODES).index("T7")]
+    row = simulation.seizure(PERSON, SEIZURE, SAMPLES, np.random.default_rng(0))[
+        list(simulation.ELECTRODES).index("T7")
+    ]
 
     def rhythm_hz(start_s, stop_s):
         part = row[start_s * FS : stop_s * FS]
