@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from extract.braincodec import BrainCodec, BrainCodecConfig, Conv, TransposedConv
 from extract.checkpoint import published_names
 
-GOLDEN = json.loads((Path(__file__).parent / "data" / "braincodec_golden.json").read_text())
+GOLDEN = json.loads((Path(__file__).parent / "data" / "braincodec_parity.json").read_text())
 TINY = BrainCodecConfig(ratios=(2, 3), n_filters=4, max_filters=6, dimension=5, quantizers=3, codebook_size=7)
 
 
