@@ -136,7 +136,8 @@ class Residual(nn.Module):
         self.widen = Conv(width // config.compress, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.widen(F.elu(self.narrow(F.elu(x))))
+        inside: Tensor = self.widen(F.elu(self.narrow(F.elu(x))))
+        return x + inside
 
 
 class Encoder(nn.Module):
@@ -157,7 +158,8 @@ class Encoder(nn.Module):
         x = self.first(signal_uv.unsqueeze(2))
         for residual, down in zip(self.residuals, self.downs, strict=True):
             x = down(F.elu(residual(x)))
-        return self.last(F.elu(x)).squeeze(2)
+        latents: Tensor = self.last(F.elu(x))
+        return latents.squeeze(2)
 
 
 class Decoder(nn.Module):
@@ -177,7 +179,8 @@ class Decoder(nn.Module):
         x = self.first(latents.unsqueeze(2))
         for up, residual in zip(self.ups, self.residuals, strict=True):
             x = residual(up(F.elu(x)))
-        return self.last(F.elu(x)).squeeze(2)
+        signal: Tensor = self.last(F.elu(x))
+        return signal.squeeze(2)
 
 
 class Codebook(nn.Module):
@@ -223,7 +226,7 @@ class ResidualQuantizer(nn.Module):
         for codebook in self.codebooks:
             codes.append(codebook.nearest(residual))
             residual = residual - codebook.vectors[codes[-1]]
-        return torch.stack(codes, dim=-1).unflatten(0, latents.shape[::2]).to(self.index_dtype)
+        return torch.stack(codes, dim=-1).view(*latents.shape[::2], -1).to(self.index_dtype)
 
     def dequantize(self, codes: Tensor) -> Tensor:
         """``(N, F, Q) -> (N, D, F)`` float32, the sum of the stages' vectors.
@@ -275,7 +278,8 @@ class BrainCodec(nn.Module):
 
         The arithmetic is that of the encoder's weights: ``model.encoder.bfloat16()`` changes it.
         """
-        return self.encoder(signal_uv.to(self.encoder.first.weight.dtype)).float()
+        latents: Tensor = self.encoder(signal_uv.to(self.encoder.first.weight.dtype))
+        return latents.float()
 
     def quantize(self, latents: Tensor) -> Tensor:
         """``(N, D, F)`` latents -> ``(N, F, Q)`` codes; see `ResidualQuantizer.quantize`."""
@@ -287,4 +291,5 @@ class BrainCodec(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """``(N, D, F)`` latents -> ``(N, 1, F * hop)`` microvolts, both float32."""
-        return self.decoder(latents.to(self.decoder.first.weight.dtype)).float()
+        signal_uv: Tensor = self.decoder(latents.to(self.decoder.first.weight.dtype))
+        return signal_uv.float()

@@ -1,0 +1,1 @@
+"""Train a BrainCodec on EEG: data, losses, quantizer, discriminator and the loop."""

@@ -1,0 +1,87 @@
+"""python -m extract.pretrain: train a BrainCodec on the EEG of BIDS data sets."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from extract.braincodec import BrainCodecConfig
+from extract.checkpoint import save_checkpoint
+from extract.pretrain.data import Signal, split
+from extract.pretrain.training import Training, TrainingSettings, in_microvolts, train, validate
+from extract.recordings import find_recordings, open_signal
+from store.cli import run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(TrainingSettings):
+    """What to train on, where to and how."""
+
+    bids: tuple[Path, ...]
+    """Folders of BIDS data sets; any EEG with the 18 channels, events are not read."""
+    out: Path
+    """Checkpoint to write (safetensors); the state to resume from stands beside it, with .state added."""
+    hold_out: tuple[str, ...] = ()
+    """Persons to validate on and not to train on."""
+    ratios: tuple[int, ...] = BrainCodecConfig().ratios
+    """Strides of the encoder."""
+
+
+def read_signals(folders: Sequence[Path]) -> list[Signal]:
+    """All recordings of BIDS data sets, in memory.
+
+    Raises
+    ------
+    FileNotFoundError, OSError, ValueError
+        If a folder or recording cannot be used; see `extract.recordings`.
+    """
+    signals = []
+    for folder in folders:
+        for recording in find_recordings(folder):
+            with open_signal(recording.path) as signal:
+                values = torch.from_numpy(signal.read(0, signal.samples))
+            signals.append(Signal(recording.person, signal.sample_rate_hz, values))
+    return signals
+
+
+def _command(settings: Settings) -> None:
+    if not settings.out.parent.is_dir():
+        raise FileNotFoundError(f"{settings.out.parent}: no such folder for --out; create it")
+    config = BrainCodecConfig(ratios=settings.ratios)
+    signals, held_out = split(read_signals(settings.bids), settings.hold_out, config, settings.batch)
+    fields = dataclasses.fields(TrainingSettings)
+    training = Training(config, TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields}))
+    state_path = settings.out.with_name(f"{settings.out.name}.state")
+    if state_path.exists():
+        training.load(state_path)
+        print(f"going on from step {training.step} of {state_path}")
+    for figures in train(training, signals, held_out, state_path):
+        print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
+    persons = sorted({signal.person for signal in signals})
+    metadata = {
+        "persons": persons,
+        "persons_held_out": sorted(settings.hold_out),
+        "hours": sum(s.signal_uv.shape[1] / s.sample_rate_hz for s in signals) / 3600,
+        "settings": dataclasses.asdict(training.settings),
+        "validation": validate(training.model, held_out),
+    }
+    save_checkpoint(settings.out, in_microvolts(training.model), metadata)
+    print(f"{settings.out}: trained on {len(persons)} persons; use it with --encoder {settings.out}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``python -m extract.pretrain``."""
+    return run(
+        _command,
+        Settings,
+        argv,
+        prog="python -m extract.pretrain",
+        description="Train a BrainCodec; a killed run goes on when the same command is given again.",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
