@@ -27,6 +27,8 @@ class EncoderSettings:
 
     encoder: str = "braincodec"
     """braincodec (the weights that ship), random (the same network untrained), bandpower, or a checkpoint file."""
+    features: Literal["latents", "codes"] = "latents"
+    """What is stored: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
     stride: int = 4
     """Seconds from one window's start to the next, 1 to 4."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -40,13 +42,20 @@ class Encoder(Protocol):
 
     spec: FeatureSpec
     provenance: dict[str, Any]  # what is known of the encoder, JSON-ready
+    codebooks: NDArray[np.float32] | None  # (Q, K, D) when the features are codes
 
-    def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(B, C, N)`` microvolts at the spec's sample rate -> ``(B, F, C, D)``."""
+    def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
+        """``(B, C, N)`` microvolts at the spec's sample rate -> ``(B, F, C, D)``, or codes ``(B, F, C, Q)``."""
 
 
 class NetworkEncoder:
-    """The encoder half of a BrainCodec, frozen."""
+    """The encoder half of a BrainCodec, frozen, with its quantizer when codes are asked for.
+
+    Raises
+    ------
+    ValueError
+        If codes are asked for and the quantizer is untrained or has more codes than a byte can tell.
+    """
 
     def __init__(
         self, model: BrainCodec, name: str, metadata: dict[str, Any], sha256: str, settings: EncoderSettings
@@ -58,38 +67,55 @@ class NetworkEncoder:
             self.model.encoder.bfloat16()
         self.batch = _CPU_WINDOWS if self.device.type == "cpu" else _GPU_WINDOWS
         self.provenance = {"name": name, "sha256": sha256, **metadata}
+        codes = settings.features == "codes"
+        self.codebooks = _codebooks(model, name) if codes else None
         self.spec = FeatureSpec(
             encoder=name,
             weights_sha256=sha256,
-            features="latents",
-            dtype="float16",
+            features=settings.features,
+            dtype="uint8" if codes else "float16",
             sample_rate_hz=config.sample_rate_hz,
             window_s=config.window_s,
             stride_s=settings.stride,
             hop=config.hop,
             frames=config.frames,
-            dims=config.dimension,
+            dims=config.quantizers if codes else config.dimension,
             channels=CHANNELS,
             resampling="linear, each window",
             precision=settings.precision,
         )
 
     @torch.inference_mode()
-    def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(B, C, N)`` microvolts -> ``(B, F, C, D)`` latents."""
-        out = np.empty((len(windows_uv), *self.spec.shape), np.float32)
+    def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
+        """``(B, C, N)`` microvolts -> ``(B, F, C, D)`` float32 latents or ``(B, F, C, Q)`` uint8 codes."""
+        codes = self.codebooks is not None
+        out = np.empty((len(windows_uv), *self.spec.shape), np.uint8 if codes else np.float32)
         for start in range(0, len(windows_uv), self.batch):
             windows = torch.from_numpy(windows_uv[start : start + self.batch]).to(self.device)
             latents = self.model.encode(windows.flatten(0, 1).unsqueeze(1))
-            latents = latents.unflatten(0, windows.shape[:2])  # (B, C, D, F)
-            out[start : start + self.batch] = latents.permute(0, 3, 1, 2).cpu().numpy()
+            rows = self.model.quantize(latents) if codes else latents.transpose(1, 2)  # (B*C, F, D or Q)
+            rows = rows.unflatten(0, windows.shape[:2]).transpose(1, 2)
+            out[start : start + self.batch] = rows.cpu().numpy()
         return out
+
+
+def _codebooks(model: BrainCodec, name: str) -> NDArray[np.float32]:
+    """Vectors of the quantizer, ``(Q, K, D)``."""
+    if not all(book.trained for book in model.quantizer.codebooks):
+        raise ValueError(f"--features codes: the quantizer of {name} was never trained; use --features latents")
+    if (size := model.config.codebook_size) > 256:
+        raise ValueError(f"--features codes: {size} codes of {name} do not fit a byte; use --features latents")
+    return np.stack([book.vectors.cpu().numpy() for book in model.quantizer.codebooks])
 
 
 class BandpowerEncoder:
     """Five log band powers and the log line length of each second: what a trained encoder has to beat."""
 
+    codebooks = None
+
     def __init__(self, settings: EncoderSettings) -> None:
+        if settings.features == "codes":
+            raise ValueError("--features codes: bandpower has no quantizer; use --features latents")
         rate_hz = 512
         self.provenance: dict[str, Any] = {"name": "bandpower", "bands_hz": BANDS_HZ}
         self.spec = FeatureSpec(

@@ -3,7 +3,7 @@
 import errno
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +17,9 @@ from extract.encoders import EncoderSettings, load_encoder
 from extract.recordings import Recording, find_recordings, open_signal, read_events, read_start
 from extract.windows import label_seconds, window_blocks
 from store import FeatureSpec, RecordingInfo, StoreError
-from store.reader import StoreFile, open_file
+from store.reader import open_file
 from store.schema import count_seconds, count_windows
-from store.writer import join_files, write_file
+from store.writer import join_files, prepare_folder, write_file
 
 _BLOCK_WINDOWS = 32  # read and encoded at once: 15 MB of signal at 512 Hz
 
@@ -74,13 +74,16 @@ def extract(settings: Settings) -> Summary:
     spec = load_encoder(_encoder_settings(settings)).spec
     count_windows(0, spec.window_s, spec.stride_s)
     _require_spec(settings.store, spec)
+    prepare_folder(settings.store)
     by_subject: dict[str, list[Recording]] = {}
     for recording in recordings:
         by_subject.setdefault(recording.subject, []).append(recording)
     failures = []
     for subject, own in by_subject.items():
-        if _published(settings.store, subject).exists() and (failure := _outdated(settings.store, subject, own)):
-            failures.append(failure)
+        if _published(settings.store, subject).exists():
+            _remove_parts(settings.store, subject)
+            if failure := _outdated(settings.store, subject, own):
+                failures.append(failure)
     todo = [r for r in recordings if not _published(settings.store, r.subject).exists()]
     waiting = {subject: len(own) for subject, own in by_subject.items()}
     seconds = 0
@@ -95,16 +98,19 @@ def extract(settings: Settings) -> Summary:
             subject = outcome.recording.subject
             waiting[subject] -= 1
             if not waiting[subject]:
-                _publish(settings.store, subject, by_subject[subject])
+                _publish(settings.store, subject, by_subject[subject], spec)
     complete = tuple(subject for subject in by_subject if _published(settings.store, subject).exists())
     return Summary(complete, seconds / 3600, tuple(failures))
 
 
 def encode_recording(recording: Recording, settings: Settings) -> Outcome:
-    """Encode one recording into a part of its own, unless a good one is there.
+    """Encode one recording into a part of its own, unless a good one is there or its subject is published.
 
     What is wrong with the recording is returned, not raised, so that others go on.
     """
+    published = _published(settings.store, recording.subject)
+    if published.exists():
+        return Outcome(recording, 0, "")
     path = _part(settings.store, recording)
     encoder = load_encoder(_encoder_settings(settings))
     try:
@@ -114,10 +120,12 @@ def encode_recording(recording: Recording, settings: Settings) -> Outcome:
         info, labels, windows = _read(recording, encoder.spec, settings.missing)
         provenance = {"encoder": encoder.provenance, "versions": _versions(), "source": source}
         features = (encoder.encode(block) for block in windows)
-        write_file(path, encoder.spec, [info], labels, features, provenance)
+        write_file(path, encoder.spec, [info], labels, features, provenance, encoder.codebooks)
     except (ValueError, StoreError, OSError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise
+        if published.exists():  # by another extraction, which then removed the parts
+            return Outcome(recording, 0, "")
         return Outcome(recording, 0, f"{recording.name}: {error}")
     return Outcome(recording, info.seconds, "")
 
@@ -160,13 +168,21 @@ def _encode_all(recordings: Sequence[Recording], settings: Settings) -> Iterator
     yield from parallel(joblib.delayed(encode_recording)(recording, settings) for recording in recordings)
 
 
-def _publish(store: Path, subject: str, recordings: Sequence[Recording]) -> None:
+def _publish(store: Path, subject: str, recordings: Sequence[Recording], spec: FeatureSpec) -> None:
     """Join the parts of a subject; another extraction may have done it in the meantime."""
-    try:
-        join_files(_published(store, subject), [_part(store, recording) for recording in recordings])
-    except (StoreError, FileNotFoundError):
-        if not _published(store, subject).exists():
-            raise
+    path = _published(store, subject)
+    if not path.exists():
+        _require_spec(store, spec)
+        try:
+            join_files(path, [_part(store, recording) for recording in recordings])
+        except (StoreError, FileNotFoundError):
+            if not path.exists():
+                raise
+    _remove_parts(store, subject)
+
+
+def _remove_parts(store: Path, subject: str) -> None:
+    """Remove the parts of a published subject; another extraction of it notices that it is published."""
     shutil.rmtree(_parts(store, subject), ignore_errors=True)
 
 
@@ -195,7 +211,8 @@ def _is_part(path: Path, spec: FeatureSpec, recording: Recording, source: dict[s
     if not path.exists():
         return False
     try:
-        part: StoreFile = open_file(path)
+        part = open_file(path)
+        part.verify()
     except StoreError:
         return False
     return part.spec == spec and part.person == recording.person and part.provenance["source"] == source
@@ -208,9 +225,7 @@ def _fingerprint(recording: Recording, settings: Settings) -> dict[str, Any]:
 
 
 def _encoder_settings(settings: Settings) -> EncoderSettings:
-    return EncoderSettings(
-        encoder=settings.encoder, stride=settings.stride, precision=settings.precision, device=settings.device
-    )
+    return EncoderSettings(**{field.name: getattr(settings, field.name) for field in fields(EncoderSettings)})
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,9 @@
 """The feature store: one HDF5 file a subject. Loads no torch."""
 
+from store.layout import dequantize
 from store.reader import Store
 from store.reader import open_store as open
 from store.schema import Event, FeatureSpec, RecordingInfo, StoreError
+from store.stream import Stream
 
-__all__ = ["Event", "FeatureSpec", "RecordingInfo", "Store", "StoreError", "open"]
+__all__ = ["Event", "FeatureSpec", "RecordingInfo", "Store", "StoreError", "Stream", "dequantize", "open"]

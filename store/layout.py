@@ -46,6 +46,18 @@ def sums_of(values: Array, channel_mask: Sequence[bool]) -> Sums:
     return Sums(len(flat) * mask, total, squares)
 
 
+def dequantize(codes: Array, codebooks: Array) -> Array:
+    """Latents that codes stand for: the sum of the quantizers' vectors, ``(..., Q) -> (..., D)`` float32.
+
+    >>> dequantize(np.array([[1, 0]], np.uint8), np.array([[[1], [2]], [[10], [20]]], np.float32))
+    array([[12.]], dtype=float32)
+    """
+    latents: Array = codebooks[0].take(codes[..., 0], axis=0)
+    for quantizer, vectors in enumerate(codebooks[1:], start=1):
+        latents += vectors.take(codes[..., quantizer], axis=0)
+    return latents
+
+
 def recording_table(recordings: Sequence[RecordingInfo], hashes: Sequence[str]) -> Array:
     """The rows of ``/recordings``."""
     width = max(len(info.name) for info in recordings)
@@ -113,12 +125,26 @@ def read_recordings(table: Array, events: Array, subject: str, person: str) -> t
     )
 
 
+def array_names(spec: FeatureSpec) -> tuple[str, ...]:
+    """Everything in a file but the features, in the order of the checksum."""
+    names = ("labels", "recordings", "events", "sums/count", "sums/total", "sums/squares")
+    return (*names, "codebooks") if spec.features == "codes" else names
+
+
 def content_checksum(spec: FeatureSpec, attributes: Sequence[str], arrays: Sequence[Array]) -> str:
     """sha256 of everything in a file but the features, whose own hashes stand in ``/recordings``."""
     digest = hashlib.sha256()
     for text in (spec.to_json(), *attributes):
         digest.update(text.encode() + b"\0")
     for array in arrays:
-        digest.update(repr((array.dtype.descr, array.shape)).encode())
+        digest.update(repr((_fields(array.dtype), array.shape)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _fields(dtype: np.dtype[Any]) -> list[tuple[Any, ...]]:
+    """Names, types and shapes of a row, without what h5py notes beside them."""
+    if not dtype.fields:
+        return [("", dtype.str)]
+    types = {name: field[0] for name, field in dtype.fields.items()}
+    return [(name, kind.base.str, kind.shape) if kind.shape else (name, kind.str) for name, kind in types.items()]

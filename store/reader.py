@@ -1,20 +1,27 @@
-"""Validated opening and fast reading: tables are read at once, features are mapped, no handle stays open."""
+"""Validated opening and fast reading: tables are read at once, features when asked for, no handle stays open."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 
-from store.layout import Array, Sums, content_checksum, event_table, read_recordings, recording_table
+from store.layout import Array, Sums, array_names, content_checksum, dequantize, read_recordings
 from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo, StoreError
 
 _BLOCK_WINDOWS = 64
+_READ_BYTES = 1 << 26
+_IOV_MAX = 1024  # buffers that one preadv of Linux fills
 
 
 @dataclass(frozen=True)
@@ -22,13 +29,15 @@ class StoreFile:
     """One file of a store: a subject, or one recording of a subject that is still being extracted."""
 
     path: Path
+    identity: tuple[int, int, int]  # inode, bytes and time of change, to notice another file at the path
     spec: FeatureSpec
     subject: str
     person: str
     provenance: dict[str, Any]
     recordings: tuple[RecordingInfo, ...]
     labels: Array  # (T,) uint8, all recordings
-    sums: Sums
+    sums: Sums  # of latents, also when codes are stored
+    codebooks: Array | None  # (Q, K, D) float32 when codes
     checksum: str
     hashes: tuple[str, ...]  # sha256 of each recording's features
     offset: int  # of the features in the file
@@ -39,48 +48,98 @@ class StoreFile:
         return sum(info.windows for info in self.recordings)
 
     def features(self) -> Array:
-        """Map the features of all windows, ``(windows, F, C, D)``, read-only."""
-        return np.memmap(
-            self.path, np.dtype(self.spec.dtype), "r", self.offset, shape=(self.windows, *self.spec.shape)
-        )
+        """Map the features of all windows as stored, ``(windows, F, C, D)`` or ``(..., Q)``, read-only."""
+        return self.map(0, self.windows)
 
-    def blocks(self, info: RecordingInfo) -> Iterator[Array]:
-        """One recording's features in blocks of at most 64 windows."""
-        features = self.features()
+    def map(self, start: int, stop: int, soon: bool = False) -> Array:
+        """Map the features of windows ``[start, stop)``, read-only; the disk begins to read those wanted soon."""
+        with self._unchanged() as (handle, offset):
+            begin, end = (offset + window * self.spec.window_bytes for window in (start, stop))
+            first = begin - begin % mmap.ALLOCATIONGRANULARITY
+            memory = mmap.mmap(handle.fileno(), end - first, access=mmap.ACCESS_READ, offset=first)
+        if soon:
+            memory.madvise(mmap.MADV_WILLNEED)
+        shape = (stop - start, *self.spec.shape)
+        return np.frombuffer(memory, self.spec.dtype, math.prod(shape), begin - first).reshape(shape)
+
+    def read(self, start: int, stop: int) -> Array:
+        """Read the features of windows ``[start, stop)`` as stored, ``(B, F, C, D)`` or ``(B, F, C, Q)``."""
+        out = np.empty((stop - start, *self.spec.shape), self.spec.dtype)
+        self.read_into(start, [out.reshape(-1).view(np.uint8).data] if out.size else [])
+        return out
+
+    def read_into(self, start: int, buffers: Sequence[memoryview]) -> None:
+        """Fill buffers of bytes, one after the other, with the features from window ``start`` on.
+
+        Raises
+        ------
+        StoreError
+            If the file was cut off, or now holds other content than when it was opened.
+        """
+        waiting = list(reversed(buffers))
+        with self._unchanged() as (handle, offset):
+            position = offset + start * self.spec.window_bytes
+            while waiting:
+                given = [view[:_READ_BYTES] for view in islice(reversed(waiting), _IOV_MAX)]
+                got = os.preadv(handle.fileno(), given, position)
+                if not got:
+                    raise _damaged(self.path, "features are cut off")
+                position += got
+                while got:
+                    view = waiting.pop()
+                    if len(view) > got:
+                        waiting.append(view[got:])
+                    got -= min(got, len(view))
+
+    def blocks(self, number: int) -> Iterator[Array]:
+        """One recording's features in blocks of at most 64 windows.
+
+        Raises
+        ------
+        StoreError
+            Before the last block, if the features differ from their checksum.
+        """
+        info = self.recordings[number]
         stop = info.first_window + info.windows
+        digest = hashlib.sha256()
         for start in range(info.first_window, stop, _BLOCK_WINDOWS):
-            yield features[start : min(start + _BLOCK_WINDOWS, stop)]
+            block = self.read(start, min(start + _BLOCK_WINDOWS, stop))
+            digest.update(block.data)
+            if start + _BLOCK_WINDOWS >= stop and digest.hexdigest() != self.hashes[number]:
+                raise _damaged(self.path, f"features of {info.name} differ from their checksum")
+            yield block
 
-    def verify(self) -> None:
-        """Compare the whole content with its checksums.
+    def verify(self, numbers: Sequence[int] | None = None) -> None:
+        """Compare the features of these recordings, or of all, with their checksums; opening compared the rest.
 
         Raises
         ------
         StoreError
             Naming the file and the recording that is damaged.
         """
-        for info, wanted in zip(self.recordings, self.hashes, strict=True):
-            digest = hashlib.sha256()
-            for block in self.blocks(info):
-                digest.update(block.tobytes())
-            if digest.hexdigest() != wanted:
-                raise _damaged(self.path, f"features of {info.name} differ from their checksum")
-        texts = (self.subject, self.person, json.dumps(self.provenance, sort_keys=True))
-        arrays = (
-            self.labels,
-            recording_table(self.recordings, self.hashes),
-            event_table(self.recordings),
-            self.sums.count,
-            self.sums.total,
-            self.sums.squares,
-        )
-        if content_checksum(self.spec, texts, arrays) != self.checksum:
-            raise _damaged(self.path, "labels, tables or attributes differ from their checksum")
+        for number in range(len(self.recordings)) if numbers is None else numbers:
+            for _ in self.blocks(number):
+                pass
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[tuple[BinaryIO, int]]:
+        """Give the file, open, and the offset of its features; another file there must hold the same."""
+        with _open_binary(self.path) as handle:
+            offset = self.offset
+            if _identity(handle) != self.identity:
+                now = _parse(self.path, handle)
+                if now.checksum != self.checksum:
+                    raise StoreError(f"{self.path}: changed since it was opened; open the store again")
+                offset = now.offset
+            yield handle, offset
 
 
 @dataclass(frozen=True)
 class Store:
-    """All subjects of one folder. Picklable, safe to fork: it holds paths and tables, no handles."""
+    """All subjects of one folder. Picklable, safe to fork: it holds paths and tables, no handles.
+
+    The windows of the files, one after the other, are the windows ``[0, store.windows)`` of the store.
+    """
 
     path: Path
     files: tuple[StoreFile, ...]
@@ -89,6 +148,16 @@ class Store:
     def spec(self) -> FeatureSpec:
         """The identity that all files share."""
         return self.files[0].spec
+
+    @property
+    def codebooks(self) -> Array | None:
+        """Vectors of the quantizers, ``(Q, K, D)`` float32, when codes are stored."""
+        return self.files[0].codebooks
+
+    @property
+    def latent_dims(self) -> int:
+        """D, dims of a latent, whether latents or codes are stored."""
+        return self.spec.dims if self.codebooks is None else int(self.codebooks.shape[2])
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -106,6 +175,16 @@ class Store:
         return tuple(sorted((r for file in self.files for r in file.recordings), key=lambda r: r.name))
 
     @cached_property
+    def first_windows(self) -> Array:
+        """First window of each file among the windows of the store, and their end, ``(files + 1,)`` int64."""
+        return np.cumsum([0, *(file.windows for file in self.files)], dtype=np.int64)
+
+    @property
+    def windows(self) -> int:
+        """Windows of all files."""
+        return int(self.first_windows[-1])
+
+    @cached_property
     def checksums(self) -> dict[str, str]:
         """Checksum of each subject's content."""
         return {file.subject: file.checksum for file in self.files}
@@ -119,23 +198,37 @@ class Store:
         return self.file_of(info.subject).labels[info.first_second : info.first_second + info.seconds]
 
     def features(self, info: RecordingInfo) -> Array:
-        """Features of a recording, ``(B, F, C, D)``, mapped from the file."""
+        """Features of a recording as stored, ``(B, F, C, D)`` or codes ``(B, F, C, Q)``, mapped from the file."""
         return self.file_of(info.subject).features()[info.first_window : info.first_window + info.windows]
+
+    def latents(self, info: RecordingInfo, start: int = 0, stop: int | None = None) -> Array:
+        """Latents of a recording's windows ``[start, stop)``, ``(B, F, C, D)`` float32, codes looked up."""
+        stored = self.features(info)[start:stop]
+        return stored.astype(np.float32) if self.codebooks is None else dequantize(stored, self.codebooks)
+
+    def read(self, start: int, stop: int) -> Array:
+        """Read the features of the store's windows ``[start, stop)`` as stored, ``(B, F, C, D)`` or codes."""
+        parts = []
+        for file, first in zip(self.files, self.first_windows, strict=False):
+            begin, end = max(start - first, 0), min(stop - first, file.windows)
+            if begin < end:
+                parts.append(file.read(begin, end))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def sums(self, person: str) -> Sums:
         """Sums over a person's recordings."""
         sums = [file.sums for file in self.files if file.person == person]
-        return sum(sums, Sums.zeros(*self.spec.shape[1:]))
+        return sum(sums, Sums.zeros(len(self.spec.channels), self.latent_dims))
 
 
 def open_store(path: Path | str) -> Store:
-    """Open a store: check every file's kind, version, completeness and spec; features are not read.
+    """Open a store: check all of every file but the features, which `StoreFile.verify` reads.
 
     Raises
     ------
     StoreError
-        If the folder is not there or holds no subject, if a file is no complete file of this format, or if
-        the files do not share one spec.
+        If the folder is not there or holds no subject, if a file is no complete file of this format, is
+        damaged or misnamed, or if the files do not share one spec.
     """
     path = Path(path)
     if not path.is_dir():
@@ -143,7 +236,9 @@ def open_store(path: Path | str) -> Store:
     files = tuple(open_file(file) for file in sorted(path.glob("sub-*.h5")))
     if not files:
         raise StoreError(f"{path}: no subject in this folder (sub-*.h5); python -m extract puts them there")
-    for file in files[1:]:
+    for file in files:
+        if file.path.stem != f"sub-{file.subject}":
+            raise StoreError(f"{file.path}: holds subject {file.subject}; name it sub-{file.subject}.h5")
         if difference := file.spec.difference(files[0].spec):
             raise StoreError(
                 f"{file.path}: {difference} as in {files[0].path.name}; one store holds one spec, "
@@ -161,14 +256,26 @@ def open_file(path: Path) -> StoreFile:
         As `open_store`.
     """
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            return _parse(path, file)
-    except (OSError, KeyError, ValueError, UnicodeDecodeError) as error:
+        with _open_binary(path) as handle:
+            return _parse(path, handle)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _parse(path: Path, handle: BinaryIO) -> StoreFile:
+    try:
+        with h5py.File(handle, "r") as file:
+            return _parse_content(path, _identity(handle), file)
+    except StoreError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # whatever HDF5 makes of damage
         raise _damaged(path, f"unreadable ({error})") from error
 
 
-def _parse(path: Path, file: Any) -> StoreFile:
-    attributes = dict(file.attrs)
+def _parse_content(path: Path, identity: tuple[int, int, int], file: Any) -> StoreFile:
+    attributes = {
+        name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()
+    }
     if attributes.get("format") != FORMAT:
         raise StoreError(f"{path}: an HDF5 file, but no feature store; move it out of the store's folder")
     if (version := int(attributes["version"])) > FORMAT_VERSION:
@@ -176,31 +283,42 @@ def _parse(path: Path, file: Any) -> StoreFile:
     if "checksum" not in attributes:
         raise _damaged(path, "incomplete, it has no checksum")
     spec = FeatureSpec.from_json(attributes["spec"])
-    table = file["recordings"][()]
-    recordings = read_recordings(table, file["events"][()], attributes["subject"], attributes["person"])
-    labels = file["labels"][()]
+    subject, person, provenance = (attributes[name] for name in ("subject", "person", "provenance"))
+    arrays = {name: file[name][()] for name in array_names(spec)}
+    if content_checksum(spec, (subject, person, provenance), list(arrays.values())) != attributes["checksum"]:
+        raise _damaged(path, "labels, tables or attributes differ from their checksum")
+    recordings = read_recordings(arrays["recordings"], arrays["events"], subject, person)
     features = file["features"]
     wanted = (sum(info.windows for info in recordings), *spec.shape)
     if features.shape != wanted or features.dtype != spec.dtype:
         raise _damaged(path, f"features are {features.dtype} {features.shape}, wanted {spec.dtype} {wanted}")
-    if len(labels) != sum(info.seconds for info in recordings):
-        raise _damaged(path, f"{len(labels)} labels for {sum(info.seconds for info in recordings)} seconds")
     offset = features.id.get_offset()
-    if offset is None or offset + features.nbytes > path.stat().st_size:
-        raise _damaged(path, "features are cut off")
+    if offset is None or offset + features.nbytes > identity[1]:
+        raise _damaged(path, "features are cut off, or not one contiguous block")
     return StoreFile(
         path=path,
+        identity=identity,
         spec=spec,
-        subject=attributes["subject"],
-        person=attributes["person"],
-        provenance=json.loads(attributes["provenance"]),
+        subject=subject,
+        person=person,
+        provenance=json.loads(provenance),
         recordings=recordings,
-        labels=labels,
-        sums=Sums(*(file[f"sums/{name}"][()] for name in ("count", "total", "squares"))),
+        labels=arrays["labels"],
+        sums=Sums(arrays["sums/count"], arrays["sums/total"], arrays["sums/squares"]),
+        codebooks=arrays.get("codebooks"),
         checksum=attributes["checksum"],
-        hashes=tuple(digest.decode() for digest in table["features_sha256"]),
+        hashes=tuple(digest.decode() for digest in arrays["recordings"]["features_sha256"]),
         offset=offset,
     )
+
+
+def _open_binary(path: Path) -> BinaryIO:
+    return open(path, "rb", buffering=0)
+
+
+def _identity(handle: BinaryIO) -> tuple[int, int, int]:
+    status = os.fstat(handle.fileno())
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _damaged(path: Path, what: str) -> StoreError:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 FORMAT = "braincodec-seizure-features"
 FORMAT_VERSION = 1
 
@@ -33,7 +35,7 @@ class FeatureSpec:
     encoder: str
     weights_sha256: str  # empty for an encoder without weights
     features: str  # "latents" | "codes"
-    dtype: str  # numpy name of the stored type
+    dtype: str  # numpy name of the stored type: float16, or uint8 when codes
     sample_rate_hz: int  # of the encoder's input
     window_s: int
     stride_s: int
@@ -48,6 +50,11 @@ class FeatureSpec:
     def shape(self) -> tuple[int, int, int]:
         """``(F, C, D)`` of one window."""
         return self.frames, len(self.channels), self.dims
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of one window's features as stored."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def to_json(self) -> str:
         """Sorted JSON, the form in which the spec is stored and hashed."""

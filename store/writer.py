@@ -2,25 +2,38 @@
 
 import dataclasses
 import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from store.layout import Array, Sums, content_checksum, event_table, recording_table, sums_of
+from store.layout import (
+    Array,
+    Sums,
+    array_names,
+    content_checksum,
+    dequantize,
+    event_table,
+    recording_table,
+    sums_of,
+)
 from store.reader import open_file
 from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo, StoreError
 
 _RESERVE_BYTES = 1 << 20  # tables and HDF5's own metadata
+_PAGE_BYTES = 4096
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_file(
@@ -30,6 +43,7 @@ def write_file(
     labels: Array,
     blocks: Iterable[Array],
     provenance: Mapping[str, Any],
+    codebooks: Array | None = None,
 ) -> None:
     """Write recordings of one subject to a file that appears complete or not at all.
 
@@ -40,38 +54,41 @@ def write_file(
     labels : (T,) uint8
         Of all recordings' seconds.
     blocks
-        Float arrays ``(n, F, C, D)``, all windows in order; no block holds windows of two recordings.
+        Float arrays ``(n, F, C, D)`` or codes ``(n, F, C, Q)``, all windows in order; no block holds windows
+        of two recordings.
     provenance
         What wrote it (JSON): versions, and what is known of the encoder.
+    codebooks : (Q, K, D) float32
+        Of the quantizer, when the features are codes.
 
     Raises
     ------
     StoreError
-        If a value does not fit the stored type, or if windows are missing.
+        If a value does not fit the stored type, or if windows or labels are missing.
     OSError
         With ENOSPC if the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    windows = sum(info.windows for info in recordings)
-    dtype = np.dtype(spec.dtype)
-    _require_space(path, windows * int(np.prod(spec.shape)) * dtype.itemsize)
-    with _publish(path) as sink, h5py.File(sink, "w", libver="v110") as file:
-        features = file.create_dataset("features", (windows, *spec.shape), dtype)
-        hashes, sums = _write_features(features, recordings, _checked(blocks, sink), path)
+    windows, seconds = (sum(getattr(info, name) for info in recordings) for name in ("windows", "seconds"))
+    if len(labels) != seconds:
+        raise StoreError(f"{path}: {len(labels)} labels for {seconds} seconds")
+    prepare_folder(path.parent)
+    _require_space(path, windows * spec.window_bytes)
+    aligned = {"alignment_threshold": _PAGE_BYTES, "alignment_interval": _PAGE_BYTES}
+    with publish(path) as sink, h5py.File(sink, "w", libver="v110", **aligned) as file:
+        features = file.create_dataset("features", (windows, *spec.shape), spec.dtype)
+        hashes, sums = _write_features(features, recordings, _checked(blocks, sink), path, codebooks)
         texts = (recordings[0].subject, recordings[0].person, json.dumps(provenance, sort_keys=True))
-        arrays = {
-            "labels": labels,
-            "recordings": recording_table(recordings, hashes),
-            "events": event_table(recordings),
-            "sums/count": sums.count,
-            "sums/total": sums.total,
-            "sums/squares": sums.squares,
-        }
-        for name, array in arrays.items():
+        tables = (recording_table(recordings, hashes), event_table(recordings))
+        arrays = [labels, *tables, sums.count, sums.total, sums.squares]
+        if codebooks is not None:
+            arrays.append(codebooks)
+        for name, array in zip(array_names(spec), arrays, strict=True):
             file.create_dataset(name, data=array)
-        file.attrs.update(zip(("subject", "person", "provenance"), texts, strict=True))
-        file.attrs.update({"format": FORMAT, "version": FORMAT_VERSION, "spec": spec.to_json()})
-        file.attrs["checksum"] = content_checksum(spec, texts, list(arrays.values()))
+        attributes = dict(zip(("subject", "person", "provenance"), texts, strict=True))
+        attributes |= {"format": FORMAT, "spec": spec.to_json(), "checksum": content_checksum(spec, texts, arrays)}
+        for name, text in attributes.items():  # of fixed length: a damaged heap of strings can hang HDF5
+            file.attrs[name] = np.bytes_(text.encode())
+        file.attrs["version"] = FORMAT_VERSION
 
 
 def join_files(path: Path, parts: Sequence[Path]) -> None:
@@ -93,20 +110,44 @@ def join_files(path: Path, parts: Sequence[Path]) -> None:
             recordings.append(dataclasses.replace(info, first_window=first_window, first_second=first_second))
             first_window += info.windows
             first_second += info.seconds
-    for file in files:
-        file.verify()
     provenance = {key: value for key, value in files[0].provenance.items() if key != "source"}
-    blocks = (block for file in files for info in file.recordings for block in file.blocks(info))
-    write_file(path, spec, recordings, np.concatenate([file.labels for file in files]), blocks, provenance)
+    blocks = (block for file in files for number in range(len(file.recordings)) for block in file.blocks(number))
+    labels = np.concatenate([file.labels for file in files])
+    write_file(path, spec, recordings, labels, blocks, provenance, files[0].codebooks)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make a folder of a store if needed.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made or written to, with the reason.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise _disk_full(folder) from error
+        raise OSError(
+            error.errno, f"cannot write here ({error.strerror}); give a folder that can be written to", str(folder)
+        ) from error
 
 
 def _write_features(
-    dataset: Any, recordings: Sequence[RecordingInfo], blocks: Iterable[Array], path: Path
+    dataset: Any,
+    recordings: Sequence[RecordingInfo],
+    blocks: Iterable[Array],
+    path: Path,
+    codebooks: Array | None,
 ) -> tuple[list[str], Sums]:
     """Write the blocks one after the other; return each recording's sha256 and the sums of all."""
     stream = iter(blocks)
     hashes = []
-    sums = Sums.zeros(*dataset.shape[2:])
+    channels, dims = dataset.shape[2:]
+    sums = Sums.zeros(channels, dims if codebooks is None else codebooks.shape[2])
     for info in recordings:
         digest = hashlib.sha256()
         written = 0
@@ -114,18 +155,24 @@ def _write_features(
             block = next(stream, None)
             if block is None or written + len(block) > info.windows:
                 raise StoreError(f"{path}: {info.name} has not the {info.windows} windows that were announced")
-            values = _cast(block, dataset.dtype, info.name)
+            values = _cast(block, dataset.dtype, info.name, codebooks)
             start = info.first_window + written
             dataset[start : start + len(values)] = values
             digest.update(values.tobytes())
-            sums += sums_of(values, info.channel_mask)
+            latents = values if codebooks is None else dequantize(values, codebooks)
+            sums += sums_of(latents, info.channel_mask)
             written += len(values)
         hashes.append(digest.hexdigest())
     return hashes, sums
 
 
-def _cast(block: Array, dtype: np.dtype[Any], name: str) -> Array:
-    """Cast to the stored type; h5py itself would turn an overflow into inf without a word."""
+def _cast(block: Array, dtype: np.dtype[Any], name: str, codebooks: Array | None) -> Array:
+    """Cast to the stored type; h5py itself would turn an overflow into inf, or wrap a code, without a word."""
+    if codebooks is not None:
+        size = codebooks.shape[1]
+        if block.min() < 0 or block.max() >= size:
+            raise StoreError(f"{name}: code {block.max()} in codebooks of {size}; check the encoder's quantizer")
+        return np.ascontiguousarray(block, dtype)
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(block, dtype)
     if not np.isfinite(values).all():
@@ -183,23 +230,43 @@ def _checked(blocks: Iterable[Array], sink: _Sink) -> Iterator[Array]:
 
 
 @contextmanager
-def _publish(path: Path) -> Iterator[_Sink]:
+def publish(path: Path) -> Iterator[_Sink]:
     """Give a file to write beside ``path``; move it there when the body succeeds, else remove it."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    _sweep(path)
     try:
-        with _Sink(temporary, "w+b") as sink:
-            yield sink
-            sink.check()
-            os.fsync(sink.fileno())
-        os.replace(temporary, path)
+        with _locked_sink(path) as sink:
+            try:
+                yield sink
+                sink.check()
+                os.fsync(sink.fileno())
+                os.replace(sink.name, path)
+            except BaseException:
+                os.unlink(sink.name)
+                raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _DISK_FULL:
             raise _disk_full(path) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _locked_sink(path: Path) -> _Sink:
+    """Make a file beside ``path`` that is locked as long as its writer lives."""
+    while True:
+        sink = _Sink(path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp"), "w+b")
+        fcntl.flock(sink, fcntl.LOCK_EX)
+        if os.fstat(sink.fileno()).st_nlink:
+            return sink
+        sink.close()  # swept by another writer before it was locked
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of ``path`` left behind when they were killed: nobody locks it."""
+    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+        with suppress(OSError), open(temporary, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary.unlink()

@@ -18,8 +18,9 @@ from stores import SPEC, recording, write_subject
 import store
 from store import Event, StoreError
 from store.reader import open_file
-from store.writer import join_files, write_file
+from store.writer import join_files, publish, write_file
 
+V1 = Path(__file__).parent / "data" / "store-v1"
 RNG = np.random.default_rng(0)
 
 
@@ -67,7 +68,7 @@ def test_plain_h5py_reads_the_layout(tmp_path: Path) -> None:
         assert file["features"].chunks is None
         np.testing.assert_array_equal(file["features"][1], values[1].astype(np.float16))
         assert file["recordings"]["name"][0] == b"sub-01_ses-01_task-szMonitoring_run-00"
-        assert file.attrs["person"] == "01"
+        assert file.attrs["person"] == b"01"
 
 
 def test_store_is_picklable_and_holds_no_handle(tmp_path: Path) -> None:
@@ -97,6 +98,12 @@ def test_values_that_float16_cannot_hold_are_refused(tmp_path: Path, bad: float)
     values[1, 0, 0, 0] = bad
     with pytest.raises(StoreError, match=r"run-00: a feature is not finite as float16 \(largest finite value"):
         write_file(tmp_path / "sub-01.h5", SPEC, [recording(0, 8)], np.zeros(8, np.uint8), iter([values]), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_labels_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"sub-01\.h5: 7 labels for 8 seconds"):
+        write_file(tmp_path / "sub-01.h5", SPEC, [recording(0, 8)], np.zeros(7, np.uint8), iter([]), {})
     assert not list(tmp_path.iterdir())
 
 
@@ -151,6 +158,32 @@ def test_full_disk_while_writing_publishes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    left = tmp_path / ".sub-01.h5.0123.tmp"
+    left.write_bytes(b"half")
+    with publish(tmp_path / "sub-01.h5") as other:
+        other.write(b"x")
+        write_part(tmp_path / "sub-01.h5", 0, 8)
+        assert not left.exists()
+        assert Path(other.name).exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["sub-01.h5"]
+    assert (tmp_path / "sub-01.h5").read_bytes() == b"x"
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot write here \(File exists\); give a folder that can be"):
+        write_part(tmp_path / "file" / "sub-01.h5", 0, 8)
+
+
+def test_a_read_only_store_is_read(tmp_path: Path) -> None:
+    path = write_subject(tmp_path / "s", "01", (40,), 0)
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    store.open(path.parent).files[0].verify()
+    path.parent.chmod(0o755)
+
+
 def test_no_folder_and_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such store; python -m extract makes one"):
         store.open(tmp_path / "none")
@@ -164,6 +197,13 @@ def test_mixed_specs_name_the_field(tmp_path: Path) -> None:
     with pytest.raises(
         StoreError, match=r"sub-02\.h5: precision is 'bfloat16', wanted 'float32' as in sub-01\.h5"
     ):
+        store.open(tmp_path)
+
+
+def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
+    path = write_subject(tmp_path, "01", (40,), 0)
+    (tmp_path / "sub-02.h5").write_bytes(path.read_bytes())
+    with pytest.raises(StoreError, match=r"sub-02\.h5: holds subject 01; name it sub-01\.h5"):
         store.open(tmp_path)
 
 
@@ -202,7 +242,7 @@ def damage_shape(path: Path) -> None:
         (damage_format, "an HDF5 file, but no feature store"),
         (damage_version, "format version 2, this program reads up to 1; update it"),
         (damage_checksum, "incomplete, it has no checksum"),
-        (damage_labels, "3 labels for 40 seconds"),
+        (damage_labels, "labels, tables or attributes differ from their checksum"),
         (damage_shape, r"features are float16 \(3, 4\), wanted float16 \(10, 8, 3, 5\)"),
     ],
 )
@@ -229,12 +269,14 @@ def test_verify_finds_a_flipped_bit_in_the_features(tmp_path: Path) -> None:
         open_file(path).verify()
 
 
-def test_verify_finds_a_changed_label(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["labels", "sums/total", "recordings", "events"])
+def test_opening_finds_a_changed_table(tmp_path: Path, name: str) -> None:
     path = write_subject(tmp_path, "01", (40,), 0)
     with h5py.File(path, "a") as file:
-        file["labels"][3] = 1
+        file[name][0] = file[name][0] if name == "labels" else np.zeros_like(file[name][0])
+        file["labels"][3] = name == "labels"
     with pytest.raises(StoreError, match="labels, tables or attributes differ from their checksum"):
-        open_file(path).verify()
+        open_file(path)
 
 
 def test_a_damaged_part_is_not_joined(tmp_path: Path) -> None:
@@ -249,3 +291,35 @@ def test_recording_hash_is_of_the_stored_bytes(tmp_path: Path) -> None:
     values = write_part(tmp_path / "sub-01.h5", 0, 18)
     wanted = hashlib.sha256(values.astype("<f2").tobytes()).hexdigest()
     assert open_file(tmp_path / "sub-01.h5").hashes == (wanted,)
+
+
+@pytest.mark.parametrize("features", ["latents", "codes"])
+def test_no_flipped_bit_goes_unnoticed(tmp_path: Path, features: str) -> None:
+    """Every 41st byte of a file; ``tests/benchmarks/survival.py`` flips them all."""
+    content = (V1 / features / "sub-07.h5").read_bytes()
+    path = tmp_path / "sub-07.h5"
+    for at in range(0, len(content), 41):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :])
+        with pytest.raises(StoreError):
+            open_file(path).verify()
+
+
+@pytest.mark.parametrize(("features", "dims"), [("latents", 5), ("codes", 2)])
+def test_a_store_of_version_1_is_read(features: str, dims: int) -> None:
+    opened = store.open(V1 / features)
+    opened.files[0].verify()
+    one, two = opened.recordings
+    values = np.arange(4 * 8 * 3 * dims).reshape(4, 8, 3, dims)
+    if features == "codes":
+        books = np.arange(40).reshape(2, 4, 5) / 8
+        values = books[0][values[..., 0] % 4] + books[1][values[..., 1] % 4]
+    else:
+        values = values % 97 / 8
+    np.testing.assert_array_equal(opened.latents(one), values[:3])
+    np.testing.assert_array_equal(opened.latents(two), values[3:])
+    np.testing.assert_array_equal(opened.labels(one), [0, 0, 1, 1, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(opened.sums("07").count, [32, 24, 32])
+    np.testing.assert_allclose(opened.sums("07").total[0], values[:, :, 0].sum((0, 1)))
+    assert one.events == (Event(2.25, 3.5, "sz_foc"),)
+    assert (one.duration_s, one.start, two.channel_mask) == (9.5, "2026-01-02T03:04:05", (True, False, True))
+    assert (opened.persons, opened.provenance["encoder"]["persons_seen"]) == (("07",), ["07", "08"])

@@ -44,6 +44,26 @@ def test_verify_says_which_file_is_damaged(make_store: Callable[..., Path], caps
     assert "sub-02.h5: features of" in err
 
 
+def test_a_sample_reads_some_recordings_of_every_subject(
+    make_store: Callable[..., Path], capsys: pytest.CaptureFixture
+) -> None:
+    path = make_store(persons=2, lengths_s=(40,) * 5)
+    assert main(["verify", str(path), "--sample", "0.3"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"sub-{person}.h5: intact, 2 of 5 recordings read, 50 windows" for person in ("01", "02")
+    ]
+    assert main(["verify", str(path), "--sample", "0"]) == 2
+    assert "--sample 0.0: allowed is a share above 0, up to 1" in capsys.readouterr().err
+
+
+def test_info_names_persons_that_the_encoder_saw(capsys: pytest.CaptureFixture) -> None:
+    path = str(Path(__file__).parent / "data" / "store-v1" / "codes")
+    assert main(["info", path]) == 0
+    assert "overlap   the encoder saw these persons in pretraining: 07\n" in capsys.readouterr().out
+    assert main(["info", path, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["persons_seen_in_pretraining"] == ["07"]
+
+
 def test_a_missing_store_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["info", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.splitlines() == [

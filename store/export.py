@@ -1,0 +1,108 @@
+"""Features of a person as a flat table for other tools: a row a second, an electrode's dim a column."""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from store.layout import Array
+from store.reader import Store
+from store.schema import RecordingInfo
+from store.writer import prepare_folder, publish
+
+_BLOCK_WINDOWS = 256
+
+
+def export(store: Store, person: str, out: Path) -> int:
+    """Write a person's table as ``.npz`` or ``.parquet``, whole or not at all; give the seconds written.
+
+    Raises
+    ------
+    ValueError
+        If there is no such person, or if frames do not divide into seconds.
+    OSError
+        If the file cannot be written, or if pyarrow is not there for parquet.
+    """
+    if person not in store.persons:
+        raise ValueError(f"--person {person}: not in {store.path}; there are {', '.join(store.persons)}")
+    if store.spec.frames % store.spec.window_s:
+        raise ValueError(f"{store.spec.frames} frames in {store.spec.window_s} s give no whole number a second")
+    recordings = [info for info in store.recordings if info.person == person]
+    write: Callable[..., None] = {".npz": _write_npz, ".parquet": _write_parquet}[out.suffix]
+    prepare_folder(out.parent)
+    with publish(out) as sink:
+        write(sink, store, recordings)
+    return sum(info.seconds for info in recordings)
+
+
+def seconds_of(store: Store, info: RecordingInfo) -> Iterator[Array]:
+    """Mean over the frames of each second, from the first window that holds it, ``(n, C, D)`` float32.
+
+    Blocks that together give every second of the recording once.
+    """
+    spec = store.spec
+    for start in range(0, info.windows, _BLOCK_WINDOWS):
+        stop = min(start + _BLOCK_WINDOWS, info.windows)
+        latents = store.latents(info, start, stop)
+        means = latents.reshape(len(latents), spec.window_s, -1, *latents.shape[2:]).mean(2)  # (B, S, C, D)
+        fresh = [means[0] if start == 0 else means[0, -spec.stride_s :], *means[1:, -spec.stride_s :]]
+        seconds = np.concatenate(fresh)
+        done = 0 if start == 0 else (start - 1) * spec.stride_s + spec.window_s
+        yield seconds[: info.seconds - done]
+
+
+def column_names(store: Store) -> list[str]:
+    """Names of the features: electrode and dim.
+
+    ``FP1-F3.00`` is the first dim of the first electrode.
+    """
+    return [f"{channel}.{dim:02}" for channel in store.spec.channels for dim in range(store.latent_dims)]
+
+
+def _write_npz(sink: Any, store: Store, recordings: list[RecordingInfo]) -> None:
+    """Arrays ``features (T, C * D)``, ``columns``, ``labels``, ``second``, ``recording`` and ``recordings``."""
+    seconds = sum(info.seconds for info in recordings)
+    columns = column_names(store)
+    arrays = {
+        "columns": np.array(columns),
+        "labels": np.concatenate([store.labels(info) for info in recordings]),
+        "second": np.concatenate([np.arange(info.seconds) for info in recordings]),
+        "recording": np.repeat(np.arange(len(recordings)), [info.seconds for info in recordings]),
+        "recordings": np.array([info.name for info in recordings]),
+    }
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, array)
+        with archive.open("features.npy", "w", force_zip64=True) as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (seconds, len(columns))}
+            np.lib.format.write_array_header_1_0(file, header)
+            for info in recordings:
+                for block in seconds_of(store, info):
+                    file.write(block.astype("<f4").tobytes())
+
+
+def _write_parquet(sink: Any, store: Store, recordings: list[RecordingInfo]) -> None:
+    """Columns ``recording``, ``second``, ``label`` and the features; a row group for each block."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise OSError("--to parquet needs pyarrow: pip install pyarrow; or take --to npz") from error
+    names = column_names(store)
+    keys = [("recording", pa.string()), ("second", pa.int32()), ("label", pa.uint8())]
+    schema = pa.schema([*keys, *((name, pa.float32()) for name in names)])
+    with pq.ParquetWriter(sink, schema) as writer:
+        for info in recordings:
+            first = 0
+            for block in seconds_of(store, info):
+                labels = store.labels(info)[first : first + len(block)]
+                index = [[info.name] * len(block), range(first, first + len(block)), labels]
+                features = np.ascontiguousarray(block.reshape(len(block), -1).T)
+                arrays = [
+                    pa.array(values, field.type) for values, field in zip([*index, *features], schema, strict=True)
+                ]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+                first += len(block)

@@ -1,0 +1,214 @@
+"""What a store survives: kills, a full disk, writers and readers at once, flipped bits. Minutes; Linux."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+import store
+import store.writer
+from extract import demo
+from extract.__main__ import main as extract
+from store import Store, StoreError, Stream
+from store.reader import open_file
+from store.schema import FeatureSpec
+from tests.benchmarks.full_size import CODES, write_store
+
+KILLS = 50
+FULL_DISKS = 20
+SHARED_S = 60.0
+
+
+def make_data(folder: Path) -> Path:
+    """Two persons of three recordings."""
+    demo.main([str(folder), "--persons", "2", "--recordings", "3", "--minutes", "1"])
+    return folder
+
+
+def start(work: Callable[[], int], log: Path) -> int:
+    """Fork a process that works and writes to a log; give its id. Forking saves it the imports."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 70
+    try:
+        with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            try:
+                status = work()
+            except Exception:
+                traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def start_extract(bids: Path, folder: Path, log: Path) -> int:
+    """Fork an extraction."""
+    arguments = ["--bids", str(bids), "--store", str(folder), "--encoder", "bandpower"]
+    return start(lambda: extract(arguments), log)
+
+
+def wait(pid: int) -> int:
+    """Exit status of a process, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Bytes of every file of a store, parts and leftovers too."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def check_files(folder: Path) -> int:
+    """Whatever has a name that readers look for is complete and right; give how many there are."""
+    files = sorted(folder.rglob("sub-*.h5"))
+    for path in files:
+        open_file(path).verify()
+    return len(files)
+
+
+def kill_and_resume(bids: Path, folder: Path, wanted: dict[str, bytes], delays_s: list[float], log: Path) -> None:
+    """Kill extractions into one store after each delay, then let one end: the store is that of an unbroken run."""
+    for delay_s in delays_s:
+        pid = start_extract(bids, folder, log)
+        time.sleep(delay_s)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        wait(pid)
+        check_files(folder)
+    status = wait(start_extract(bids, folder, log))
+    if status or content(folder) != wanted:
+        raise AssertionError(f"status {status}, files {sorted(content(folder))}: {log.read_text()}")
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    """Mount a file system of that many bytes in memory; only root can."""
+    folder.mkdir(exist_ok=True)
+    options = ["-t", "tmpfs", "-o", f"size={size}"]
+    subprocess.run(["mount", *options, "tmpfs", str(folder)], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill_and_resume(bids: Path, disk: Path, wanted: dict[str, bytes], size: int, blind: bool, log: Path) -> bool:
+    """Extract to a disk of that size; whether it was too small. Nothing lies, and with room it goes on.
+
+    ``blind`` leaves out the look at the free space, so that writing itself fails.
+    """
+
+    def work() -> int:
+        if blind:
+            store.writer._require_space = lambda path, features_bytes: None
+        return extract(["--bids", str(bids), "--store", str(disk / "store"), "--encoder", "bandpower"])
+
+    log.write_text("")
+    with small_disk(disk, size):
+        status = wait(start(work, log))
+        check_files(disk)
+        said = log.read_text()
+        if status and not (status == 2 and "disk full" in said and "make room" in said):
+            raise AssertionError(f"status {status}: {said}")
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        again = wait(start_extract(bids, disk / "store", log))
+        if again or content(disk / "store") != wanted:
+            raise AssertionError(f"status {again}, files {sorted(content(disk / 'store'))}: {log.read_text()}")
+    return bool(status)
+
+
+def write_and_read(folder: Path, spec: FeatureSpec, seconds: float, log: Path) -> tuple[int, int]:
+    """Two writers publish the same store over and over, four readers check it: writes and reads done."""
+    write_store(folder, spec, 2, 3, 400)
+    first = store.open(folder)
+    wanted = total(first)
+    stop = time.monotonic() + seconds
+
+    def write() -> int:
+        rounds = 0
+        while time.monotonic() < stop:
+            write_store(folder, spec, 2, 3, 400)
+            rounds += 1
+        print(f"writes {rounds}")
+        return 0
+
+    def read() -> int:
+        rounds = 0
+        while time.monotonic() < stop:
+            opened = store.open(folder)
+            for file in opened.files:
+                file.verify()
+            for held in (opened, first):
+                if total(held) != wanted:
+                    raise AssertionError("torn read")
+            rounds += 1
+        print(f"reads {rounds}")
+        return 0
+
+    log.write_text("")
+    statuses = [wait(pid) for pid in [start(work, log) for work in (write, write, read, read, read, read)]]
+    if any(statuses) or [path.name for path in sorted(folder.iterdir())] != ["sub-01.h5", "sub-02.h5"]:
+        raise AssertionError(f"{statuses}: {log.read_text()}")
+    counts = [line.split() for line in log.read_text().splitlines()]
+    writes, reads = (sum(int(number) for kind, number in counts if kind == name) for name in ("writes", "reads"))
+    return writes, reads
+
+
+def total(opened: Store) -> int:
+    """Sum of all bytes, through a stream of small memory."""
+    batches = Stream(opened, 64 * opened.spec.window_bytes * 9).batches(50, seed=1)
+    return sum(int(features.view(np.uint8).sum(dtype=np.int64)) for _, features in batches)
+
+
+def flip_bits(path: Path, scratch: Path) -> int:
+    """Flip a bit of every byte of a file; every one is noticed. Gives their number."""
+    good = path.read_bytes()
+    for at in range(len(good)):
+        scratch.write_bytes(good[:at] + bytes([good[at] ^ (1 << at % 8)]) + good[at + 1 :])
+        with contextlib.suppress(StoreError):
+            open_file(scratch).verify()
+            raise AssertionError(f"{path}: nobody noticed byte {at}")
+    return len(good)
+
+
+def main() -> None:
+    """Run all of it."""
+    rng = random.Random(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        log, bids = folder / "log", make_data(folder / "bids")
+        begin = time.perf_counter()
+        if wait(start_extract(bids, folder / "wanted", log)):
+            raise AssertionError(log.read_text())
+        whole_s = time.perf_counter() - begin
+        wanted = content(folder / "wanted")
+        for number in range(KILLS):
+            kill_and_resume(bids, folder / f"killed-{number}", wanted, [rng.uniform(0, whole_s)], log)
+        print(f"{KILLS} kills at random moments of {whole_s:.1f} s, each resumed to the bytes of an unbroken one")
+        if os.geteuid():
+            print("full disk: not checked, only root can mount one")
+        else:
+            need = sum(map(len, wanted.values()))
+            full = sum(
+                fill_and_resume(bids, folder / "disk", wanted, rng.randint(1, 3 * need), number % 4 > 0, log)
+                for number in range(FULL_DISKS)
+            )
+            print(
+                f"{full} of {FULL_DISKS} small disks ran full, each said so and went on with room: all identical"
+            )
+        writes, reads = write_and_read(folder / "shared", CODES, SHARED_S, log)
+        print(f"2 writers, 4 readers, {SHARED_S:.0f} s: {writes} stores written, {reads} read twice, no error")
+        for kind in ("latents", "codes"):
+            path = Path(__file__).parents[1] / "data" / "store-v1" / kind / "sub-07.h5"
+            print(f"{kind}: each of {flip_bits(path, folder / 'sub-07.h5')} bytes damaged in turn, all noticed")
+
+
+if __name__ == "__main__":
+    main()
