@@ -1,8 +1,8 @@
-"""``python -m eval RUN``: score a run, write its events and metrics, print the table."""
+"""``python -m eval RUN``: score a run, write events, metrics and report; ``compare`` sets runs side by side."""
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,18 +10,20 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from eval.events import Detections, find_events, mask_seconds
-from eval.scoring import ScoredRecording, metrics, score_person, summarise
-from heads.runs import Run, write_text
-from store import RecordingInfo, Store
+from eval import compare
+from eval.cautions import find_warnings
+from eval.events import Detections
+from eval.results import POSTPROCESSING, Results, score_run
+from eval.scoring import metrics
+from heads.runs import write_text
 from store.cli import run as run_command
 
-_BACKGROUND_S = 3600
 _COLUMNS = {  # heading: metric, decimals
     "hours": ("hours", 2),
     "ictal s": ("ictal_seconds", 0),
     "AUROC": ("auroc", 3),
     "AUPRC": ("auprc", 3),
+    "Brier": ("brier", 3),
     "event sens": ("event.sensitivity", 3),
     "event prec": ("event.precision", 3),
     "event F1": ("event.f1", 3),
@@ -33,56 +35,60 @@ _SUMMARY_ROWS = {"mean": "mean", "sd": "sd", "ci95_low": "95 % from", "ci95_high
 
 @dataclass(frozen=True)
 class Settings:
-    """Score the test predictions of a run as SzCORE does."""
+    """Score the test predictions of a run as SzCORE does; "compare RUN RUN ..." compares scored runs."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run, as python -m heads.train made it."""
     store: Path | None = None
     """The run's feature store, if it is no longer where the run was trained."""
+    report: bool = True
+    """Write report.html and its figures."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Score a run; return the exit status."""
-    return run_command(evaluate, Settings, argv, prog="python -m eval", description=Settings.__doc__ or "")
+    """Score or compare; return the exit status."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments[:1] == ["compare"]:
+        return compare.main(arguments[1:])
+    return run_command(evaluate, Settings, arguments, prog="python -m eval", description=Settings.__doc__ or "")
 
 
 def evaluate(settings: Settings) -> None:
-    """Write ``predictions/**_events.tsv``, ``metrics.json`` and ``metrics.csv``, and print the table.
+    """Write post-processing, ``predictions/**_events.tsv``, metrics and report, and print the table.
 
     Raises
     ------
-    ValueError
-        If no finished fold has a test person, or if a prediction holds something else than probabilities.
+    FileNotFoundError, ValueError, StoreError
+        As `eval.results.score_run`.
     """
-    run = Run.open(settings.run)
-    store = run.open_store(settings.store)
-    scores = {
-        person: score_person(list(_score_recordings(run, store, person, result.threshold)))
-        for result in run.folds
-        for person in result.fold.test
-    }
-    if not scores:
-        raise ValueError(
-            f"{run.path}: no finished fold has a test person; python -m heads.train --fold all makes them"
-        )
-    persons = pd.DataFrame.from_dict(scores, orient="index").sort_index()
-    summary = summarise(persons, np.random.default_rng(0))
+    results = score_run(settings.run, settings.store)
+    run, persons, summary = results.run, results.persons, results.summary
+    _write_choices(results)
+    if not results.recordings:
+        print(f"{run.path}: post-processing is chosen; no finished fold has a test person to score")
+        return
+    _write_events(results)
     table = pd.concat([persons.astype(object), summary.loc[["mean", "sd"]]])
     write_text(run.path / "metrics.json", json.dumps(metrics(persons, summary), indent=2, allow_nan=False) + "\n")
     write_text(run.path / "metrics.csv", table.to_csv(index_label="person"))
-
-    print(f"{run.path}: {len(persons)} of {len(store.persons)} persons tested\n")
-    print(format_table(persons, summary))
-    print("\n-: undefined. Mean, sd and bootstrap interval are over the persons for whom a score is defined.")
     seen = run.config["store"]["provenance"]["encoder"].get("persons_seen", [])
-    for warning in find_warnings(persons, seen):
+    warnings = find_warnings(persons, seen, [result.fold for result in run.folds], results.choices)
+
+    print(f"{run.path}: {len(persons)} of {len(results.store.persons)} persons tested\n")
+    print(format_table(persons, summary).to_string(col_space=[len(heading) + 1 for heading in _COLUMNS]))
+    print("\n-: undefined. Mean, sd and bootstrap interval are over the persons for whom a score is defined.")
+    for warning in warnings:
         print(f"warning: {warning}")
     print(f"\nScores: {run.path / 'metrics.json'}, {run.path / 'metrics.csv'}")
     print(f"Events: {run.path / 'predictions'} (SzCORE events.tsv)")
+    if settings.report:
+        from eval.report import write_report  # here, since it loads matplotlib
+
+        print(f"Report: {write_report(results, format_table(persons, summary), warnings)}")
 
 
-def format_table(persons: pd.DataFrame, summary: pd.DataFrame) -> str:
-    """Lay out a row a person, then what is known over persons."""
+def format_table(persons: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Lay out a row a person, then what is known over persons; cells are text."""
     rows = pd.concat([persons, summary.loc[list(_SUMMARY_ROWS)].rename(_SUMMARY_ROWS)])
     rows["hours"] = rows["seconds"] / 3600
     cells = {
@@ -92,43 +98,20 @@ def format_table(persons: pd.DataFrame, summary: pd.DataFrame) -> str:
     table = pd.DataFrame(cells)
     defined = summary.loc["defined"].rename({"seconds": "hours"})
     table.loc["persons"] = [f"{defined[metric]:.0f}" for metric, _ in _COLUMNS.values()]
-    widths = [len(heading) + 1 for heading in _COLUMNS]
-    return table.rename_axis(columns="person").to_string(col_space=widths)
+    return table.rename_axis(columns="person")
 
 
-def find_warnings(persons: pd.DataFrame, persons_seen: Sequence[str]) -> list[str]:
-    """Say what makes these scores mean less than they seem to."""
-    warnings = []
-    little = int((persons["seconds"] - persons["ictal_seconds"] < _BACKGROUND_S).sum())
-    if little:
-        warnings.append(
-            f"{little} of {len(persons)} persons have less than 1 h of background: "
-            "false-alarm rates and precision mean little"
-        )
-    if overlap := sorted(set(persons_seen) & set(persons.index)):
-        warnings.append(
-            f"the encoder saw these tested persons in pretraining: {', '.join(overlap)}; "
-            "their scores are no test of new persons"
-        )
-    return warnings
+def _write_choices(results: Results) -> None:
+    for result in results.run.folds:
+        content = results.choices[result.fold.name].to_json()
+        write_text(result.path / POSTPROCESSING, json.dumps(content, indent=2) + "\n")
 
 
-def _score_recordings(run: Run, store: Store, person: str, threshold: float) -> Iterator[ScoredRecording]:
-    """Detect events in a person's recordings and write them, one after the other."""
-    for info in store.recordings:
-        if info.person == person:
-            yield _score_recording(run, store, info, threshold)
-
-
-def _score_recording(run: Run, store: Store, info: RecordingInfo, threshold: float) -> ScoredRecording:
-    probabilities = run.probabilities(info)
-    try:
-        mask = mask_seconds(probabilities, threshold)
-    except ValueError as error:
-        raise ValueError(f"{run.probabilities_path(info)}: {error}; train the fold again") from error
-    detections = Detections(find_events(mask, probabilities, info.duration_s), info.duration_s, info.start)
-    write_text(run.path / "predictions" / f"{info.relative_stem}_events.tsv", detections.to_tsv())
-    return ScoredRecording(info.events, detections.events, info.duration_s, store.labels(info), probabilities)
+def _write_events(results: Results) -> None:
+    for info in results.store.recordings:
+        if recording := results.recordings.get(info.person, {}).get(info.name):
+            text = Detections(recording.detected, info.duration_s, info.start).to_tsv()
+            write_text(results.run.path / "predictions" / f"{info.relative_stem}_events.tsv", text)
 
 
 def _cell(value: float, decimals: int) -> str:

@@ -84,24 +84,6 @@ class Detections:
         return cls(tuple(events), duration_s, start)
 
 
-def mask_seconds(probabilities: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
-    """Mark the seconds whose probability reaches the threshold, ``(T,)`` bool.
-
-    >>> mask_seconds(np.array([0.1, 0.5, 0.9]), 0.5).tolist()
-    [False, True, True]
-
-    Raises
-    ------
-    ValueError
-        If a value is no probability.
-    """
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        odd = probabilities[~((probabilities >= 0) & (probabilities <= 1))]
-        raise ValueError(f"{len(odd)} values are no probabilities (0 to 1), the first is {odd[0]}")
-    mask: NDArray[np.bool_] = probabilities >= threshold
-    return mask
-
-
 def find_events(
     mask: NDArray[np.bool_], probabilities: NDArray[Any], duration_s: float
 ) -> tuple[DetectedEvent, ...]:

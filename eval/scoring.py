@@ -83,7 +83,8 @@ def count(recording: ScoredRecording) -> tuple[Counts, Counts]:
 def score_person(recordings: Sequence[ScoredRecording]) -> dict[str, float]:
     """Scores of one person by dotted name; rates derive from counts summed over the recordings.
 
-    AUROC and AUPRC (average precision) rank all seconds of the person; nan when they are of one class.
+    AUROC and AUPRC (average precision) rank all seconds of the person; nan when they are of one class. Brier
+    is their mean squared error.
     """
     labels = np.concatenate([recording.labels for recording in recordings])
     probabilities = np.concatenate([recording.probabilities for recording in recordings])
@@ -96,6 +97,7 @@ def score_person(recordings: Sequence[ScoredRecording]) -> dict[str, float]:
         "auprc": float(average_precision_score(labels, probabilities)) if rankable else math.nan,
         "seconds": len(labels),
         "ictal_seconds": ictal_seconds,
+        "brier": float(np.mean((probabilities - labels) ** 2)),
         **{f"event.{name}": value for name, value in events.rates().items()},
         **{f"sample.{name}": value for name, value in samples.rates().items()},
     }
@@ -107,7 +109,7 @@ def summarise(persons: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     The sd is that of the persons themselves (divisor n), as szcore-evaluation reports it. The interval is the
     95 % percentile bootstrap of the mean over persons; with fewer than two of them it is undefined.
     """
-    intervals = {column: _interval(values.dropna().to_numpy(), rng) for column, values in persons.items()}
+    intervals = {column: bootstrap_interval(values.dropna().to_numpy(), rng) for column, values in persons.items()}
     return pd.DataFrame(
         {
             "mean": persons.mean(),
@@ -117,6 +119,15 @@ def summarise(persons: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
             "defined": persons.count(),
         }
     ).T
+
+
+def bootstrap_interval(values: NDArray[Any], rng: np.random.Generator) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean; nan for fewer than two values."""
+    if len(values) < 2:
+        return math.nan, math.nan
+    means = rng.choice(values, (_RESAMPLES, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def metrics(persons: pd.DataFrame, summary: pd.DataFrame) -> dict[str, Any]:
@@ -141,14 +152,6 @@ def _annotation(intervals: Sequence[tuple[float, float]], duration_s: float) -> 
     samples = max(_MASK_RATE_HZ, round(duration_s * _MASK_RATE_HZ))
     within = [(max(0.0, onset_s), stop_s) for onset_s, stop_s in intervals]
     return Annotation(Annotation(within, _MASK_RATE_HZ, samples).mask, _MASK_RATE_HZ)
-
-
-def _interval(values: NDArray[Any], rng: np.random.Generator) -> tuple[float, float]:
-    if len(values) < 2:
-        return math.nan, math.nan
-    means = rng.choice(values, (_RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.events import COLUMNS, DetectedEvent, Detections, find_events, mask_seconds
+from eval.events import COLUMNS, DetectedEvent, Detections, find_events
 
 HEADER = "\t".join(COLUMNS)
 
@@ -43,18 +43,8 @@ def test_an_event_ends_no_later_than_the_recording() -> None:
 
 def test_confidence_is_the_mean_probability_of_the_event_alone() -> None:
     probabilities = np.array([0.1, 0.6, 0.8, 0.2, 1.0], np.float32)
-    events = find_events(mask_seconds(probabilities, 0.5), probabilities, 5.0)
+    events = find_events(probabilities >= 0.5, probabilities, 5.0)
     assert [event.confidence for event in events] == pytest.approx([0.7, 1.0])
-
-
-def test_a_probability_equal_to_the_threshold_counts() -> None:
-    assert mask_seconds(np.array([0.49, 0.5], np.float32), 0.5).tolist() == [False, True]
-
-
-@pytest.mark.parametrize("odd", [math.nan, -0.1, 1.5, math.inf])
-def test_what_is_no_probability_is_refused(odd: float) -> None:
-    with pytest.raises(ValueError, match=rf"1 values are no probabilities \(0 to 1\), the first is {odd}"):
-        mask_seconds(np.array([0.2, odd]), 0.5)
 
 
 @given(st.lists(st.booleans(), max_size=40))

@@ -37,13 +37,16 @@ def run(tmp_path: Path) -> Run:
         "checksums": features.checksums,
         "provenance": features.provenance,
     }
-    run = Run.create(tmp_path / "run", {"store": identity})
+    settings = {"head": "linear", "seed": 0}
+    run = Run.create(tmp_path / "run", {"store": identity, "settings": settings, "versions": {"torch": "2"}})
     for person in PERSONS:
-        _finish(run, Fold(person, (person,), (), tuple(PERSONS.keys() - {person})))
-    _finish(run, Fold("final", (), (), tuple(PERSONS)))
+        validation = "02" if person == "01" else "01"
+        train = tuple(sorted(PERSONS.keys() - {person, validation}))
+        _finish(run, Fold(person, (person,), (validation,), train))
+    _finish(run, Fold("final", (), ("01",), ("02", "03")))
     for info in features.recordings:
         _, predicted = PERSONS[info.person][int(info.name[-2:])]
-        run.write_probabilities(info, np.where(_seconds(predicted), 0.75, 0.25).astype(np.float32))
+        run.write_probabilities(info, _probabilities(predicted))
     return run
 
 
@@ -70,8 +73,23 @@ def _write_subject(path: Path, person: str, timelines: list[tuple[str, str]]) ->
 
 
 def _finish(run: Run, fold: Fold) -> None:
-    path = run.fold_path(fold.name)
-    run.finish_fold(FoldResult(fold, path, 1, 0.5, ()))
+    """Finish a fold whose head knows its validation persons well: 0.5 parts what it says of them."""
+    history = (
+        {"epoch": 1, "loss": 0.7, "validation_auroc": 0.9},
+        {"epoch": 2, "loss": 0.5, "validation_auroc": 0.8},
+    )
+    result = FoldResult(fold, run.fold_path(fold.name), 1, 0.5, history)
+    said = {
+        f"sub-{person}_ses-01_task-szMonitoring_run-{number:02}": _probabilities(reference)
+        for person in fold.validation
+        for number, (reference, _) in enumerate(PERSONS[person])
+    }
+    result.write_validation(said)
+    run.finish_fold(result)
+
+
+def _probabilities(timeline: str) -> np.ndarray:
+    return np.where(_seconds(timeline), 0.75, 0.25).astype(np.float32)
 
 
 def _read(run: Run) -> dict[str, Any]:
@@ -88,7 +106,7 @@ def _fails(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
 
 
 def test_metrics_are_those_of_the_timelines(run: Run) -> None:
-    assert main([str(run.path)]) == 0
+    assert main([str(run.path), "--no-report"]) == 0
     content = _read(run)
     assert list(content["persons"]) == ["01", "02", "03"]
     assert content["persons"]["01"]["event"] == pytest.approx(
@@ -109,7 +127,7 @@ def test_metrics_are_those_of_the_timelines(run: Run) -> None:
 
 def test_means_and_sds_are_those_of_szcore_evaluation(run: Run) -> None:
     """Figures that szcore-evaluation 0.0.7 gives for these predictions against the same references."""
-    main([str(run.path)])
+    main([str(run.path), "--no-report"])
     content = _read(run)
     wanted = {
         "mean": {"event": (0.5, 0.5, 1 / 3, 90.0), "sample": (0.25, 2 / 3, 0.2857142857, 900.0)},
@@ -121,14 +139,14 @@ def test_means_and_sds_are_those_of_szcore_evaluation(run: Run) -> None:
 
 
 def test_the_same_run_gives_the_same_metrics(run: Run) -> None:
-    main([str(run.path)])
+    main([str(run.path), "--no-report"])
     first = _read(run)
-    main([str(run.path)])
+    main([str(run.path), "--no-report"])
     assert _read(run) == first
 
 
 def test_events_lie_at_the_bids_path(run: Run) -> None:
-    main([str(run.path)])
+    main([str(run.path), "--no-report"])
     files = sorted(path.relative_to(run.path) for path in run.path.rglob("*_events.tsv"))
     assert len(files) == 4
     stem = "sub-01/ses-01/eeg/sub-01_ses-01_task-szMonitoring_run-00"
@@ -139,7 +157,7 @@ def test_events_lie_at_the_bids_path(run: Run) -> None:
 
 
 def test_csv_has_a_row_a_person_then_mean_and_sd(run: Run) -> None:
-    main([str(run.path)])
+    main([str(run.path), "--no-report"])
     with open(run.path / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["person"] for row in rows] == ["01", "02", "03", "mean", "sd"]
@@ -149,7 +167,7 @@ def test_csv_has_a_row_a_person_then_mean_and_sd(run: Run) -> None:
 
 
 def test_table_shows_persons_summary_and_where_the_files_are(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(run.path)])
+    main([str(run.path), "--no-report"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{run.path}: 3 of 3 persons tested"
     table = lines[2:11]
@@ -165,23 +183,36 @@ def test_table_shows_persons_summary_and_where_the_files_are(run: Run, capsys: p
         "95 % to",
         "persons",
     ]
-    assert table[1].split()[1:] == ["0.09", "40", "0.732", "0.396", "1.000", "0.500", "0.667", "270.0", "0.571"]
-    assert table[3].split()[1:] == ["0.04", "0", *"-----", "0.0", "-"]
-    assert table[8].split()[1:] == ["3", "3", "2", "2", "2", "1", "2", "3", "2"]
+    assert table[1].split()[1:] == [
+        "0.09",
+        "40",
+        "0.732",
+        "0.396",
+        "0.109",
+        "1.000",
+        "0.500",
+        "0.667",
+        "270.0",
+        "0.571",
+    ]
+    assert table[3].split()[1:] == ["0.04", "0", "-", "-", "0.062", *"---", "0.0", "-"]
+    assert table[8].split()[1:] == ["3", "3", "2", "2", "3", "2", "1", "2", "3", "2"]
     assert str(run.path / "metrics.json") in lines[-2]
     assert str(run.path / "predictions") in lines[-1]
 
 
 def test_warnings_name_little_background_and_persons_seen(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(run.path)])
+    main([str(run.path), "--no-report"])
     out = capsys.readouterr().out
-    assert "warning: 3 of 3 persons have less than 1 h of background: false-alarm rates" in out
+    assert "warning: 3 of 3 persons have less than 1 h of background (0.2 h in all): false-alarm rates" in out
+    assert "warning: persons without seizures: 03; their AUROC, AUPRC and sensitivity are undefined" in out
+    assert "warning: only 3 tested persons: means and intervals say little about new persons" in out
     assert "warning: the encoder saw these tested persons in pretraining: 02; their scores" in out
 
 
 def test_only_finished_folds_are_scored(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     (run.fold_path("02") / "fold.json").unlink()
-    main([str(run.path)])
+    main([str(run.path), "--no-report"])
     out = capsys.readouterr().out
     assert ": 2 of 3 persons tested" in out
     assert "in pretraining" not in out
@@ -190,7 +221,7 @@ def test_only_finished_folds_are_scored(run: Run, capsys: pytest.CaptureFixture[
 
 def test_a_moved_store_is_named_by_an_option(run: Run, tmp_path: Path) -> None:
     (tmp_path / "store").rename(tmp_path / "moved")
-    assert main([str(run.path), "--store", str(tmp_path / "moved")]) == 0
+    assert main([str(run.path), "--no-report", "--store", str(tmp_path / "moved")]) == 0
 
 
 def test_no_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,11 +232,34 @@ def test_a_missing_store_is_an_error(run: Run, tmp_path: Path, capsys: pytest.Ca
     assert "no such store" in _fails(capsys, run.path, "--store", tmp_path / "nowhere")
 
 
-def test_a_run_without_tested_persons_is_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_post_processing_is_chosen_for_every_fold(run: Run) -> None:
+    main([str(run.path), "--no-report"])
+    for name in ("01", "02", "03", "final"):
+        content = json.loads((run.fold_path(name) / "postprocessing.json").read_text())
+        chosen = [content[key] for key in ("threshold", "release", "smoothing_s", "min_duration_s")]
+        assert chosen == [0.5, 1.0, 1, 1]
+        assert content["validation"]["event"] == {"f1": 1.0, "fp_per_day": 0.0}
+        assert 0.5 in content["tried"]["threshold"]
+
+
+def test_a_final_fold_alone_gets_its_post_processing(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     for person in PERSONS:
         (run.fold_path(person) / "fold.json").unlink()
-    assert "no finished fold has a test person; python -m heads.train --fold all" in _fails(capsys, run.path)
+    assert main([str(run.path)]) == 0
+    assert "post-processing is chosen; no finished fold has a test person" in capsys.readouterr().out
+    assert (run.fold_path("final") / "postprocessing.json").is_file()
     assert not (run.path / "metrics.json").exists()
+
+
+def test_a_run_without_finished_folds_is_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in run.path.glob("folds/*/fold.json"):
+        path.unlink()
+    assert "no finished fold; python -m heads.train --fold all" in _fails(capsys, run.path)
+
+
+def test_missing_validation_predictions_are_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    (run.fold_path("02") / "validation.npz").unlink()
+    assert "02/validation.npz: no validation predictions" in _fails(capsys, run.path)
 
 
 def test_a_missing_prediction_is_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,6 +152,8 @@ def test_a_persons_rates_come_from_summed_counts() -> None:
     # 20 of 60 seizure seconds and 10 of 300 others have the higher of two probabilities
     assert scores["auroc"] == pytest.approx(20 / 60 * 290 / 300 + (20 / 60 * 10 + 40 / 60 * 290) / 300 / 2)
     assert scores["auprc"] == pytest.approx(20 / 60 * 20 / 30 + 40 / 60 * 60 / 360)
+    # 50 of 360 seconds are on the wrong side
+    assert scores["brier"] == pytest.approx((310 * 0.25**2 + 50 * 0.75**2) / 360)
 
 
 @pytest.mark.parametrize("reference", ["____", "####"])
@@ -192,7 +194,7 @@ def test_metrics_are_nested_with_null_for_undefined() -> None:
     content = metrics(persons, summarise(persons, np.random.default_rng(0)))
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert content.keys() == {"persons", "mean", "sd", "ci95", "defined", "timescoring"}
-    fields = {"auroc", "auprc", "seconds", "ictal_seconds", "event", "sample"}
+    fields = {"auroc", "auprc", "brier", "seconds", "ictal_seconds", "event", "sample"}
     rates = {"sensitivity", "precision", "f1", "fp_per_day"}
     groups = [*content["persons"].values(), *(content[key] for key in ("mean", "sd", "ci95", "defined"))]
     for group in groups:

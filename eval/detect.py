@@ -1,0 +1,167 @@
+"""``python -m eval.detect``: one EEG file in, its seizures out. The whole way, streamed, without a store."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from eval.events import Detections
+from eval.postprocess import PostProcessing
+from eval.results import POSTPROCESSING
+from eval.timeline import clock
+from extract.encoders import Encoder, EncoderSettings, load_encoder
+from extract.recordings import Signal, open_signal
+from extract.windows import window_blocks
+from heads.data import merge_windows
+from heads.models import Head
+from heads.predict import load_head
+from heads.runs import Run, write_text
+from store import FeatureSpec
+from store.cli import run as run_command
+from store.layout import dequantize
+from store.schema import count_seconds, count_windows
+
+_BLOCK_WINDOWS = 32  # read and encoded at once: 15 MB of signal at 512 Hz
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Find seizures in an EEG file with the final head of a run."""
+
+    input: tyro.conf.Positional[Path]
+    """EDF or BDF file (BrainVision and EEGLAB are read too) with the electrodes of the 18 bipolar channels."""
+    output: tyro.conf.Positional[Path]
+    """Events file to write, in the form of SzCORE."""
+    run: Path
+    """Run folder with a final fold, scored: python -m heads.train --fold final, then python -m eval."""
+    probabilities: Path | None = None
+    """Also write the seizure probability of each second, as a table."""
+    encoder: Path | None = None
+    """Checkpoint of the run's encoder, if it was trained with one that does not ship."""
+    missing: Literal["error", "zero"] = "error"
+    """A channel that is missing: refuse the file, or take zeros."""
+    device: str = "auto"
+    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``python -m eval.detect``."""
+    description = Settings.__doc__ or ""
+    return run_command(detect, Settings, argv, prog="python -m eval.detect", description=description)
+
+
+def detect(settings: Settings) -> None:
+    """Write the events of one recording.
+
+    Raises
+    ------
+    FileNotFoundError, OSError, ValueError
+        If the run has no scored final fold, its encoder is not at hand, or the EEG file cannot be used.
+    """
+    fold = Run.open(settings.run).fold_path("final")
+    head, spec, _ = load_head(fold / "head.safetensors")
+    post = read_post(fold / POSTPROCESSING)
+    encoder = matching_encoder(spec, settings.encoder, settings.device)
+    with open_signal(settings.input, settings.missing) as signal:
+        probabilities = predict(signal, encoder, head)
+    detections = Detections(post.detect(probabilities, signal.duration_s), signal.duration_s, signal.start)
+    write_text(settings.output, detections.to_tsv())
+    if settings.probabilities is not None:
+        rows = (f"{second}\t{value:.4f}\n" for second, value in enumerate(probabilities.tolist()))
+        write_text(settings.probabilities, "onset\tprobability\n" + "".join(rows))
+    found = len(detections.events)
+    print(f"{settings.input}: {found} seizure{'s' * (found != 1)} in {clock(signal.duration_s)}")
+    print(f"Events: {settings.output}")
+
+
+def read_post(path: Path) -> PostProcessing:
+    """Post-processing of a fold.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it was not chosen yet.
+    ValueError
+        If the file is damaged.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: post-processing is not chosen yet; python -m eval {path.parents[2]} does it"
+        )
+    try:
+        return PostProcessing.from_json(json.loads(path.read_text()))
+    except (json.JSONDecodeError, KeyError) as error:
+        raise ValueError(
+            f"{path}: not readable ({error!r}); run python -m eval {path.parents[2]} again"
+        ) from error
+
+
+def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) -> Encoder:
+    """Load the encoder whose features a head was trained on.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If it is not at hand, or is another one.
+    """
+    if checkpoint is None and spec.encoder not in ("braincodec", "random", "bandpower"):
+        raise ValueError(f"the run's encoder is the checkpoint {spec.encoder}; give that file by --encoder")
+    settings = EncoderSettings(
+        encoder=str(checkpoint or spec.encoder),
+        features="codes" if spec.features == "codes" else "latents",
+        stride=spec.stride_s,
+        precision="bfloat16" if spec.precision == "bfloat16" else "float32",
+        device=device,
+    )
+    encoder = load_encoder(settings)
+    if difference := replace(encoder.spec, encoder=spec.encoder).difference(spec):
+        raise ValueError(
+            f"encoder {settings.encoder} is not the one that the head was trained on: {difference}; "
+            "give the right checkpoint by --encoder, or train the run again"
+        )
+    return encoder
+
+
+@torch.inference_mode()
+def predict(signal: Signal, encoder: Encoder, head: Head) -> NDArray[np.float32]:
+    """Seizure probability of each second, ``(T,)``; a few windows of the signal are in memory at a time."""
+    spec, seconds = encoder.spec, count_seconds(signal.duration_s)
+    blocks = window_blocks(
+        signal.read,
+        signal.samples,
+        signal.sample_rate_hz,
+        spec.window_s,
+        spec.stride_s,
+        spec.sample_rate_hz,
+        _BLOCK_WINDOWS,
+    )
+    windows, parts = count_windows(seconds, spec.window_s, spec.stride_s), []
+    with tqdm(total=windows, unit=" windows", disable=None) as bar:
+        for block_uv in blocks:
+            features = torch.from_numpy(_as_stored(encoder.encode(block_uv), encoder))
+            parts.append(head(features).sigmoid().numpy())
+            bar.update(len(block_uv))
+    return merge_windows(np.concatenate(parts), seconds, spec.stride_s)
+
+
+def _as_stored(features: NDArray[Any], encoder: Encoder) -> NDArray[np.float32]:
+    """Features as a store gives them back, ``(B, F, C, D)`` float32: rounded to its type, codes looked up."""
+    if encoder.codebooks is not None:
+        return dequantize(features, encoder.codebooks)
+    with np.errstate(over="ignore"):
+        stored = features.astype(encoder.spec.dtype)
+    if not np.isfinite(stored).all():
+        raise ValueError(f"a feature is not finite as {encoder.spec.dtype}; check the units of the EEG file")
+    return stored.astype(np.float32)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
