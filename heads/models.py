@@ -3,10 +3,13 @@
 A head is a module on ``(B, F, C, D)`` that gives ``(B, S)`` logits. It standardises its input with the buffers
 ``mean`` and ``scale`` ``(C, D)``, so a saved head needs nothing else. In training it is given ``noise (B, N)``,
 uniform in [0, 1), N its ``noise_size``: dropout decides by it, which keeps many heads that train together
-reproducible. A head may also define ``forward_stacked`` for many heads at once; `heads.fused` falls back on
-`torch.func.vmap`.
+reproducible.
+
+That is all a new head needs, with a line in ``HEADS``: many of them train together through `torch.func.vmap`. For
+speed a head may define ``forward_stacked`` for many heads at once, on what its ``reduce`` makes of features.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,10 +17,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+_SEEDING = threading.Lock()  # torch's random state is one for all threads
+
 
 class Head(nn.Module):
     """What all heads share: input standardisation and the dropout rate, both buffers."""
 
+    half = False  # whether forward_stacked takes bfloat16 features
     mean: Tensor
     scale: Tensor
     dropout: Tensor
@@ -36,9 +42,22 @@ class Head(nn.Module):
         """Uniform numbers that a window needs in training."""
         return 0
 
+    def reduce(self, features: Tensor) -> Tensor:
+        """What ``forward_stacked`` takes of raw features; it depends on no weight, so it is kept over epochs."""
+        return features
+
+    def forward_stacked(self, state: Mapping[str, Tensor], features: Tensor, noise: Tensor | None) -> Tensor:
+        """K heads on the same windows, ``(B, ...)`` -> ``(K, B, S)``; ``state`` has a leading K everywhere."""
+        call = torch.func.functional_call
+        if noise is None:
+            return torch.func.vmap(lambda one: call(self, one, (features,)))(dict(state))
+        return torch.func.vmap(lambda one, own: call(self, one, (features, own)))(dict(state), noise)
+
 
 class SpatialFusionHead(Head):
     """Convolution over all electrodes per frame, max-pool over the frames of each second, MLP, S logits."""
+
+    half = True
 
     def __init__(
         self, shape: tuple[int, int, int], seconds: int, filters: int, hidden: int, dropout: float
@@ -66,13 +85,13 @@ class SpatialFusionHead(Head):
     def forward_stacked(self, state: Mapping[str, Tensor], features: Tensor, noise: Tensor | None) -> Tensor:
         """K heads on the same windows, ``(B, F, C, D)`` -> ``(K, B, S)``; ``state`` has a leading K everywhere.
 
-        The convolution of all heads is one matrix product, their standardisation folded into its weights; bias
-        and ReLU commute with the maximum and follow it.
+        The convolution of all heads is one matrix product in the precision of the features, the standardisation
+        folded into its weights; bias and ReLU commute with the maximum and follow it.
         """
-        weight = state["fuse.weight"] * state["scale"].flatten(1)[:, None]
-        bias = state["fuse.bias"] - (weight @ state["mean"].flatten(1)[..., None]).squeeze(-1)
+        weight = (state["fuse.weight"] * state["scale"].flatten(1)[:, None]).to(features.dtype)
+        bias = state["fuse.bias"] - (weight.float() @ state["mean"].flatten(1)[..., None]).squeeze(-1)
         fused = features.flatten(2).flatten(0, 1) @ weight.flatten(0, 1).mT
-        pooled = fused.view(len(features), self.seconds, -1, fused.shape[-1]).amax(2)
+        pooled = fused.view(len(features), self.seconds, -1, fused.shape[-1]).max(2).values.float()
         pooled = (pooled.unflatten(-1, bias.shape) + bias).relu()
         flat = pooled.permute(2, 0, 1, 3).flatten(2)
         hidden = torch.baddbmm(state["hidden.bias"][:, None], flat, state["hidden.weight"].mT).relu()
@@ -91,25 +110,36 @@ class LinearHead(Head):
 
     def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
         """``(B, F, C, D)`` -> ``(B, S)`` logits."""
-        return self.out(self._pool((features - self.mean) * self.scale))
+        return self.out(self.reduce((features - self.mean) * self.scale))
+
+    def reduce(self, features: Tensor) -> Tensor:
+        """``(B, F, C, D)`` -> ``(B, statistics * S * C * D)``, mean then deviation."""
+        return pool_seconds(features, self.seconds, self.statistics).movedim(2, 1).flatten(1)
 
     def forward_stacked(self, state: Mapping[str, Tensor], features: Tensor, noise: Tensor | None) -> Tensor:
-        """K heads on the same windows, ``(B, F, C, D)`` -> ``(K, B, S)``; ``state`` has a leading K everywhere.
+        """K heads on the same reduced windows -> ``(K, B, S)``; ``state`` has a leading K everywhere.
 
-        Pooling is done once on raw features: mean and deviation follow the standardisation linearly.
+        Features are pooled as they are stored: mean and deviation follow the standardisation linearly.
         """
         slots = len(state["out.bias"])
         weight = state["out.weight"].view(slots, self.seconds, self.statistics, self.seconds, -1)
         weight = weight * state["scale"].view(slots, 1, 1, 1, -1)
         shift = torch.einsum("kopsi,ki->ko", weight[:, :, :1], state["mean"].flatten(1))
-        logits = self._pool(features) @ weight.flatten(2).flatten(0, 1).mT
+        logits = features @ weight.flatten(2).flatten(0, 1).mT
         return logits.unflatten(-1, (slots, self.seconds)).transpose(0, 1) + (state["out.bias"] - shift)[:, None]
 
-    def _pool(self, features: Tensor) -> Tensor:
-        """``(B, F, C, D)`` -> ``(B, statistics * S * C * D)``."""
-        seconds = features.unflatten(1, (self.seconds, -1))
-        pooled = [seconds.mean(2), seconds.std(2, correction=0)][: self.statistics]
-        return torch.stack(pooled, 1).flatten(1)
+
+def pool_seconds(features: Tensor, seconds: int, statistics: int) -> Tensor:
+    """Mean, and with two statistics deviation, over the frames of each second.
+
+    ``(B, F, C, D)`` -> ``(B, S, statistics, C, D)``.
+    """
+    frames = features.unflatten(1, (seconds, -1))
+    mean = frames.mean(2)
+    if statistics == 1:
+        return mean[:, :, None]
+    deviation = (frames - mean[:, :, None]).square().mean(2).sqrt()
+    return torch.stack([mean, deviation], 2)
 
 
 @dataclass(frozen=True)
@@ -136,7 +166,7 @@ HEADS: dict[str, Builder] = {
 
 def make_head(settings: HeadSettings, shape: tuple[int, int, int], seconds: int, seed: int) -> Head:
     """Build a head with seeded initial weights; the global random state is left as it was."""
-    with torch.random.fork_rng(devices=()):
+    with _SEEDING, torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         return HEADS[settings.head](settings, shape, seconds)
 

@@ -1,59 +1,84 @@
 """What trained heads say: logits of many heads at once, probabilities of each second, the threshold."""
 
+import dataclasses
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from sklearn.metrics import precision_recall_curve
 from torch import Tensor
 
 from heads.data import Windows, merge_windows
-from heads.models import Head
+from heads.features import DeviceFeatures
+from heads.models import Head, HeadSettings, make_head
+from store import FeatureSpec
 
 _BATCH_WINDOWS = 512
 
 
-def forward_stacked(
-    head: Head, state: Mapping[str, Tensor], features: Tensor, noise: Tensor | None = None
-) -> Tensor:
-    """Logits of K heads on the same windows, ``(B, F, C, D)`` -> ``(K, B, S)``."""
-    if hasattr(head, "forward_stacked"):
-        return head.forward_stacked(state, features, noise)
-    call = torch.func.functional_call
-    if noise is None:
-        return torch.func.vmap(lambda one: call(head, one, (features,)))(dict(state))
-    return torch.func.vmap(lambda one, n: call(head, one, (features, n)))(dict(state), noise)
+def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
+    """Read a trained head, the spec of the features that it takes and its threshold.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it holds no head of this project.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no trained head; python -m heads.train --fold final makes one")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+        spec = FeatureSpec.from_json(metadata["spec"])
+        chosen = json.loads(metadata["settings"])
+        settings = HeadSettings(**{field.name: chosen[field.name] for field in dataclasses.fields(HeadSettings)})
+        head = make_head(settings, (spec.frames, *state["mean"].shape), spec.window_s, seed=0)
+        head.load_state_dict(state)
+        return head, spec, float(metadata["threshold"])
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path}: not a head that python -m heads.train wrote ({reason}); train it again"
+        ) from error
 
 
 @torch.no_grad()
+def predict_windows(
+    head: Head, state: Mapping[str, Tensor], features: DeviceFeatures, indices: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Seizure probability of each second of windows, by K heads: ``(K, B, S)``."""
+    blocks = (indices[start : start + _BATCH_WINDOWS] for start in range(0, len(indices), _BATCH_WINDOWS))
+    parts = [head.forward_stacked(state, features.take(block), None).sigmoid().cpu() for block in blocks]
+    return torch.cat(parts, 1).numpy()
+
+
 def predict_recordings(
-    head: Head, state: Mapping[str, Tensor], windows: Windows, person: str, device: torch.device
+    head: Head, state: Mapping[str, Tensor], windows: Windows, features: DeviceFeatures, person: str
 ) -> dict[str, NDArray[np.float32]]:
     """Seizure probability of each second of a person's recordings, by K heads: name -> ``(K, T)``."""
     recordings = list(windows.recordings_of(person))
-    indices = np.concatenate([rows for _, rows in recordings])
-    parts = []
-    for start in range(0, len(indices), _BATCH_WINDOWS):
-        features = torch.from_numpy(windows.features(indices[start : start + _BATCH_WINDOWS]))
-        parts.append(forward_stacked(head, state, features.to(device)).sigmoid().cpu())
-    values = torch.cat(parts, 1).numpy()
+    values = predict_windows(head, state, features, np.concatenate([rows for _, rows in recordings]))
     found, first = {}, 0
     for info, rows in recordings:
-        own = values[:, first : first + len(rows)]
-        stride_s = windows.store.spec.stride_s
-        found[info.name] = np.stack([merge_windows(one, info.seconds, stride_s) for one in own])
+        found[info.name] = merge_windows(values[:, first : first + len(rows)], info.seconds, windows.stride_s)
         first += len(rows)
     return found
 
 
 def predict_person(
-    head: Head, state: Mapping[str, Tensor], windows: Windows, person: str, device: torch.device
+    head: Head, state: Mapping[str, Tensor], windows: Windows, features: DeviceFeatures, person: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Labels ``(T,)`` and probabilities ``(K, T)`` of all seconds of a person."""
-    found = predict_recordings(head, state, windows, person, device)
+    found = predict_recordings(head, state, windows, features, person)
     infos = [info for info, _ in windows.recordings_of(person)]
-    labels = np.concatenate([windows.store.labels(info) for info in infos])
+    labels = np.concatenate([windows.labels_of(info) for info in infos])
     return labels, np.concatenate([found[info.name] for info in infos], axis=1)
 
 

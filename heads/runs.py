@@ -31,6 +31,33 @@ class FoldResult:
         """The trained head."""
         return self.path / "head.safetensors"
 
+    @property
+    def validation_path(self) -> Path:
+        """What the head says of its validation persons."""
+        return self.path / "validation.npz"
+
+    def validation_probabilities(self) -> dict[str, NDArray[np.float32]]:
+        """Probability of each second of the validation persons: name of the recording -> ``(T,)`` float32.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the fold was trained before they were kept.
+        """
+        if not self.validation_path.is_file():
+            raise FileNotFoundError(f"{self.validation_path}: no validation predictions; train the run again")
+        with np.load(self.validation_path, allow_pickle=False) as file:
+            return dict(file)
+
+    def write_validation(self, values: Mapping[str, NDArray[np.float32]]) -> None:
+        """Write the probabilities of the validation persons."""
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **values)
+
+        write_aside(self.validation_path, write)
+
 
 @dataclass(frozen=True)
 class Run:

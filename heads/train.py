@@ -8,22 +8,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from heads.data import Windows
+from heads.features import DeviceFeatures
 from heads.folds import Fold, make_folds
-from heads.fused import Slot, Trained, TrainSettings, train_group
+from heads.fused import train_group
+from heads.models import Head
 from heads.predict import predict_recordings
 from heads.runs import FoldResult, Run, write_aside
+from heads.slots import Slot, Trained, TrainSettings, split_groups
 from store import Store
 from store import open as open_store
 from store.cli import choose_device
 from store.cli import run as run_command
-
-_GROUP_BYTES = 1 << 30  # of the largest activation of a group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +59,37 @@ def train(settings: Settings) -> Run:
     folds = make_folds(windows.counts(), settings.fold)
     device = torch.device(choose_device(settings.device))
     out = settings.out or Path("runs") / f"{settings.store.resolve().name}-{settings.head}"
-    run = Run.create(out, _config(settings, store))
+    chosen = TrainSettings(**{name: getattr(settings, name) for name in TrainSettings.__dataclass_fields__})
+    run = Run.create(out, run_config(dataclasses.asdict(chosen), store))
     finished = {result.fold.name for result in run.folds}
     todo = [fold for fold in folds if fold.name not in finished]
-    for group in _groups(todo, settings, store):
-        _train_folds(group, settings, windows, run, device)
+    failures = []
+    for slots in split_groups([Slot(fold, chosen) for fold in todo], windows):
+        trained = _train_slots(slots, windows, run, device)
+        for slot, result in zip(slots, trained, strict=True):
+            kept = result
+            if slot.fold.name == "final" and not result.failure:
+                everyone = Fold("final", (), (), windows.persons)
+                last = Slot(everyone, dataclasses.replace(chosen, epochs=result.best_epoch))
+                (again,) = _train_slots([last], windows, run, device)
+                kept = dataclasses.replace(result, head=again.head, failure=again.failure)
+            if kept.failure:
+                failures.append(f"fold {slot.fold.name}: {kept.failure}")
+            else:
+                write_fold(run, slot, kept, windows, device, judged=result.head)
+        for path in run.path.glob("training-*.pt"):
+            path.unlink()
+    if failures:
+        raise ValueError(f"{run.path}: the other folds are finished, but {'; '.join(failures)}")
     return run
 
 
-def _config(settings: Settings, store: Store) -> dict[str, object]:
-    chosen = dataclasses.asdict(settings)
+def run_config(settings: dict[str, Any], store: Store) -> dict[str, Any]:
+    """What ``config.json`` holds: settings, the store's identity and versions."""
     return {
-        "settings": {
-            name: value for name, value in chosen.items() if name not in ("store", "fold", "out", "device")
-        },
+        "settings": settings,
         "store": {
-            "path": str(settings.store.resolve()),
+            "path": str(store.path.resolve()),
             "spec": dataclasses.asdict(store.spec),
             "checksums": store.checksums,
             "provenance": store.provenance,
@@ -79,54 +98,46 @@ def _config(settings: Settings, store: Store) -> dict[str, object]:
     }
 
 
-def _groups(folds: Sequence[Fold], settings: Settings, store: Store) -> list[list[Fold]]:
-    """Split the folds so that a group's largest activation, ``(B, F, K * filters)`` float32, stays bounded."""
-    slot_bytes = settings.batch_windows * store.spec.frames * settings.filters * 4
-    size = max(1, _GROUP_BYTES // slot_bytes)
-    return [list(folds[start : start + size]) for start in range(0, len(folds), size)]
-
-
-def _train_folds(
-    folds: Sequence[Fold], settings: Settings, windows: Windows, run: Run, device: torch.device
-) -> None:
-    trained = _train_slots([Slot(fold, settings) for fold in folds], windows, run, device)
-    for fold, result in zip(folds, trained, strict=True):
-        if fold.name == "final":
-            everyone = Fold("final", (), (), windows.persons)
-            epochs = dataclasses.replace(settings, epochs=result.best_epoch)
-            (last,) = _train_slots([Slot(everyone, epochs)], windows, run, device)
-            result = dataclasses.replace(result, head=last.head)
-        _write_fold(fold, result, settings, windows, run, device)
-    for path in run.path.glob("training-*.pt"):
-        path.unlink()
-
-
 def _train_slots(slots: Sequence[Slot], windows: Windows, run: Run, device: torch.device) -> list[Trained]:
-    identity = json.dumps([dataclasses.asdict(slot.fold) for slot in slots])
+    identity = json.dumps([dataclasses.asdict(slot) for slot in slots])
     checkpoint = run.path / f"training-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.pt"
     title = slots[0].fold.name if len(slots) == 1 else f"{len(slots)} folds"
     with tqdm(desc=title, unit=" windows x heads", unit_scale=True, disable=None) as bar:
         return train_group(slots, windows, device, checkpoint, bar.update)
 
 
-def _write_fold(
-    fold: Fold, trained: Trained, settings: Settings, windows: Windows, run: Run, device: torch.device
+def write_fold(
+    run: Run, slot: Slot, trained: Trained, windows: Windows, device: torch.device, judged: Head | None = None
 ) -> None:
-    """Write head, then predictions, then the file that marks the fold as finished."""
+    """Write head, then predictions in float32, then the file that marks the fold as finished.
+
+    Validation persons are predicted by ``judged``, if the head that is kept was trained on them.
+    """
+    fold = slot.fold
     result = FoldResult(fold, run.fold_path(fold.name), trained.best_epoch, trained.threshold, trained.history)
     metadata = {
-        "settings": json.dumps(run.config["settings"], sort_keys=True),
+        "settings": json.dumps(dataclasses.asdict(slot.settings), sort_keys=True),
         "spec": windows.store.spec.to_json(),
         "threshold": repr(trained.threshold),
     }
     tensors = {name: value.contiguous() for name, value in trained.head.state_dict().items()}
     write_aside(result.head_path, lambda path: safetensors.torch.save_file(tensors, path, metadata))
-    state = {name: value[None].to(device) for name, value in tensors.items()}
-    for person in fold.test:
-        found = predict_recordings(trained.head, state, windows, person, device)
-        for info, _ in windows.recordings_of(person):
-            run.write_probabilities(info, found[info.name][0])
+    result.write_validation(_predict(judged or trained.head, fold.validation, windows, device))
+    found = _predict(trained.head, fold.test, windows, device)
+    for info in windows.recordings:
+        if info.name in found:
+            run.write_probabilities(info, found[info.name])
     run.finish_fold(result)
+
+
+def _predict(
+    head: Head, persons: Sequence[str], windows: Windows, device: torch.device
+) -> dict[str, NDArray[np.float32]]:
+    """Seizure probability of each second of the persons' recordings: name -> ``(T,)``."""
+    state = {name: value[None].to(device) for name, value in head.state_dict().items()}
+    features = DeviceFeatures(windows, head, device)
+    found = (predict_recordings(head, state, windows, features, person) for person in persons)
+    return {name: values[0] for person in found for name, values in person.items()}
 
 
 def _command(settings: Settings) -> None:

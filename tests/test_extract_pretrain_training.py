@@ -185,7 +185,7 @@ def test_command_writes_a_checkpoint_that_loads(bids, tmp_path, capsys):
     command = ["--bids", str(bids), "--out", str(out), "--hold-out", "02", *SHORT]
     assert main(command) == 0
     checkpoint = load_checkpoint(out)
-    assert checkpoint.metadata["persons"] == ["01", "03"]
+    assert checkpoint.metadata["persons_seen"] == ["01", "03"]
     assert checkpoint.metadata["persons_held_out"] == ["02"]
     assert checkpoint.metadata["validation"]["02"]["windows"] == 54
     assert checkpoint.model.config.hop == 64

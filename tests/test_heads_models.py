@@ -6,8 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from heads.models import HEADS, HeadSettings, drop, make_head
-from heads.predict import forward_stacked
+from heads.models import HEADS, Head, HeadSettings, drop, make_head
 
 SHAPE = (8, 3, 5)  # F, C, D
 SECONDS = 4
@@ -65,7 +64,7 @@ def test_stacked_equals_each_head_alone(name: str, training: bool) -> None:
     x = features()
     noise = torch.rand(4, 2, heads[0].noise_size) if training and heads[0].noise_size else None
     alone = torch.stack([head(x, None if noise is None else noise[k]) for k, head in enumerate(heads)])
-    torch.testing.assert_close(forward_stacked(heads[0], state, x, noise), alone)
+    torch.testing.assert_close(heads[0].forward_stacked(state, heads[0].reduce(x), noise), alone)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -74,8 +73,8 @@ def test_stacked_equals_vmap(name: str) -> None:
     heads = [standardised_head(name, seed) for seed in range(3)]
     state = {key: torch.stack([head.state_dict()[key] for head in heads]) for key in heads[0].state_dict()}
     x = features()
-    wanted = torch.func.vmap(lambda one: torch.func.functional_call(heads[0], one, (x,)))(state)
-    torch.testing.assert_close(heads[0].forward_stacked(state, x, None), wanted)
+    wanted = Head.forward_stacked(heads[0], state, x, None)
+    torch.testing.assert_close(heads[0].forward_stacked(state, heads[0].reduce(x), None), wanted)
 
 
 @pytest.mark.parametrize("name", HEADS)

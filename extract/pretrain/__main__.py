@@ -62,7 +62,7 @@ def _command(settings: Settings) -> None:
         print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
     persons = sorted({signal.person for signal in signals})
     metadata = {
-        "persons": persons,
+        "persons_seen": persons,
         "persons_held_out": sorted(settings.hold_out),
         "hours": sum(s.signal_uv.shape[1] / s.sample_rate_hz for s in signals) / 3600,
         "settings": dataclasses.asdict(training.settings),

@@ -1,0 +1,91 @@
+"""Features of windows on the device that trains, in the form that a head takes."""
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from heads.data import Windows
+from heads.models import Head
+
+_BLOCK_WINDOWS = 512
+_REDUCED_BYTES = 1 << 30  # kept of what a head reduces
+_HELD_SHARE = 0.5  # of a GPU's free memory, for features as they are stored
+
+
+class DeviceFeatures:
+    """Features as a head takes them, ``(n, F, C, D)`` or what its ``reduce`` makes of them.
+
+    Codes are looked up on the device. With ``keep``, what a head reduces is kept if it is small, and a GPU keeps
+    the whole store as it is stored if it fits: then an epoch reads no file.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        head: Head,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+        keep: bool = False,
+    ) -> None:
+        self._windows, self._head, self._device = windows, head, device
+        self._precision = precision if head.half else torch.float32
+        self._held = self._reduced = self._vectors = None
+        if windows.codebooks is not None:
+            vectors = torch.from_numpy(windows.codebooks).to(device)
+            self._first_code = vectors.shape[1] * torch.arange(len(vectors), device=device, dtype=torch.int32)
+            self._vectors = vectors.flatten(0, 1)
+        if keep and device.type == "cuda" and _fits(windows, device):
+            self._held = torch.cat([self._stored(block) for block in _blocks(windows)])
+        if keep and type(head).reduce is not Head.reduce:
+            bytes_window = head.reduce(torch.zeros(1, *windows.shape)).nbytes
+            if bytes_window * len(windows) <= _REDUCED_BYTES:
+                self._reduced = torch.cat([self.take(block) for block in _blocks(windows)])
+
+    def in_float32(self) -> "DeviceFeatures":
+        """The same features, in float32."""
+        other = copy.copy(self)
+        other._precision = torch.float32
+        return other
+
+    @torch.no_grad()
+    def take(self, indices: NDArray[np.int64]) -> Tensor:
+        """Features of windows, in the order asked."""
+        if self._reduced is not None:
+            return self._reduced[torch.from_numpy(indices).to(self._device)]
+        stored = self._stored(indices)
+        if self._vectors is None:
+            return self._head.reduce(stored.to(self._precision))
+        codes = stored.flatten(0, 2).int() + self._first_code
+        latents = embedding_bag(codes, self._vectors, mode="sum").to(self._precision)
+        return self._head.reduce(latents.view(len(indices), *self._windows.shape))
+
+    def _stored(self, indices: NDArray[np.int64]) -> Tensor:
+        if self._held is not None:
+            return self._held[torch.from_numpy(indices).to(self._device)]
+        return torch.from_numpy(self._windows.features(indices)).to(self._device)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The arithmetic of that name, or for "auto" bfloat16 where the processor multiplies it."""
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later know
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+
+
+def _fits(windows: Windows, device: torch.device) -> bool:
+    stored_bytes = len(windows) * windows.features(np.zeros(1, np.int64)).nbytes
+    return stored_bytes < _HELD_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def _blocks(windows: Windows) -> list[NDArray[np.int64]]:
+    return [
+        np.arange(start, min(start + _BLOCK_WINDOWS, len(windows)))
+        for start in range(0, len(windows), _BLOCK_WINDOWS)
+    ]
