@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 _SEEDING = threading.Lock()  # torch's random state is one for all threads
 
+DEVIATION_FLOOR = 1e-3  # keeps the logarithm of a silent second finite
+
 
 class Head(nn.Module):
     """What all heads share: input standardisation and the dropout rate, both buffers."""
@@ -100,7 +102,7 @@ class SpatialFusionHead(Head):
 
 
 class LinearHead(Head):
-    """Logistic regression on the mean and the deviation over the frames of each second of the window."""
+    """Logistic regression on mean and log deviation over the frames of each second of the window."""
 
     def __init__(self, shape: tuple[int, int, int], seconds: int) -> None:
         super().__init__(shape, seconds, dropout=0.0)
@@ -110,27 +112,36 @@ class LinearHead(Head):
 
     def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
         """``(B, F, C, D)`` -> ``(B, S)`` logits."""
-        return self.out(self.reduce((features - self.mean) * self.scale))
+        pooled = self.reduce(features).view(len(features), self.statistics, self.seconds, *self.shape[1:])
+        gain, offset = self._standardisation(self.mean, self.scale)
+        return self.out((pooled * gain[:, None] + offset[:, None]).flatten(1))
 
     def reduce(self, features: Tensor) -> Tensor:
-        """``(B, F, C, D)`` -> ``(B, statistics * S * C * D)``, mean then deviation."""
+        """``(B, F, C, D)`` -> ``(B, statistics * S * C * D)``, mean then log deviation."""
         return pool_seconds(features, self.seconds, self.statistics).movedim(2, 1).flatten(1)
 
     def forward_stacked(self, state: Mapping[str, Tensor], features: Tensor, noise: Tensor | None) -> Tensor:
         """K heads on the same reduced windows -> ``(K, B, S)``; ``state`` has a leading K everywhere.
 
-        Features are pooled as they are stored: mean and deviation follow the standardisation linearly.
+        Features are pooled as they are stored; the standardisation is folded into weights and bias.
         """
         slots = len(state["out.bias"])
+        gain, offset = (part.flatten(2) for part in self._standardisation(state["mean"], state["scale"]))
         weight = state["out.weight"].view(slots, self.seconds, self.statistics, self.seconds, -1)
-        weight = weight * state["scale"].view(slots, 1, 1, 1, -1)
-        shift = torch.einsum("kopsi,ki->ko", weight[:, :, :1], state["mean"].flatten(1))
-        logits = features @ weight.flatten(2).flatten(0, 1).mT
-        return logits.unflatten(-1, (slots, self.seconds)).transpose(0, 1) + (state["out.bias"] - shift)[:, None]
+        shift = torch.einsum("kopsi,kpi->ko", weight, offset)
+        logits = features @ (weight * gain[:, None, :, None]).flatten(2).flatten(0, 1).mT
+        return logits.unflatten(-1, (slots, self.seconds)).transpose(0, 1) + (state["out.bias"] + shift)[:, None]
+
+    def _standardisation(self, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Gain and offset of the statistics of standardised frames, ``(..., statistics, C, D)`` each."""
+        alive = scale > 0
+        gain = torch.stack([scale, alive.to(scale.dtype)][: self.statistics], -3)
+        log_scale = torch.where(alive, scale, 1.0).log()
+        return gain, torch.stack([-mean * scale, log_scale][: self.statistics], -3)
 
 
 def pool_seconds(features: Tensor, seconds: int, statistics: int) -> Tensor:
-    """Mean, and with two statistics deviation, over the frames of each second.
+    """Mean, and with two statistics the log of the deviation, over the frames of each second.
 
     ``(B, F, C, D)`` -> ``(B, S, statistics, C, D)``.
     """
@@ -138,8 +149,8 @@ def pool_seconds(features: Tensor, seconds: int, statistics: int) -> Tensor:
     mean = frames.mean(2)
     if statistics == 1:
         return mean[:, :, None]
-    deviation = (frames - mean[:, :, None]).square().mean(2).sqrt()
-    return torch.stack([mean, deviation], 2)
+    variance = (frames - mean[:, :, None]).square().mean(2)
+    return torch.stack([mean, 0.5 * (variance + DEVIATION_FLOOR**2).log()], 2)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Settings:
     method: Literal["ridge", "lda", "logistic"] = "lda"
     """Ridge regression, discriminant analysis, or logistic regression."""
     statistics: Literal["mean", "mean-deviation"] = "mean"
-    """What is taken of the frames of a second; a store with one frame a second has a mean only."""
+    """Mean over the frames of a second, and its log deviation; a store with one frame a second has a mean only."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def test_from_eeg_to_scores(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
     bids, path, run = (str(tmp_path / name) for name in ("bids", "store", "run"))
     assert extract(["--bids", bids, "--store", path, "--encoder", "bandpower"]) == 0
     assert train(["--store", path, "--fold", "all", "--out", run, "--epochs", "10", "--lr", "0.01"]) == 0
-    assert evaluate([run]) == 0
+    assert evaluate([run, "--no-report"]) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["mean"]["auroc"] > 0.95
     events = sorted(file.relative_to(tmp_path / "run" / "predictions") for file in tmp_path.rglob("run/**/*.tsv"))

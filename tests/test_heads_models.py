@@ -41,11 +41,14 @@ def test_spatial_fusion_is_the_convolution_over_all_electrodes() -> None:
         torch.testing.assert_close(head(x), wanted)
 
 
-def test_linear_head_is_a_linear_map_of_mean_and_deviation() -> None:
+def test_linear_head_is_a_linear_map_of_mean_and_log_deviation() -> None:
     head = standardised_head("linear", 3)
     x = features()
     standard = ((x - head.mean) * head.scale).numpy().reshape(2, 4, 2, 15)
-    pooled = np.stack([standard.mean(2), standard.std(2)], 1).reshape(2, -1)
+    deviation = np.log(
+        np.hypot(standard.std(2), 1e-3 * head.scale.numpy().ravel())
+    )  # the floor is in stored units
+    pooled = np.stack([standard.mean(2), deviation], 1).reshape(2, -1)
     wanted = pooled @ head.out.weight.detach().numpy().T + head.out.bias.detach().numpy()
     np.testing.assert_allclose(head(x).detach().numpy(), wanted, rtol=1e-4, atol=1e-5)
 

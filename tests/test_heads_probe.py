@@ -25,7 +25,7 @@ def test_a_run_holds_what_scikit_learn_predicts(
     pooled, labels = {}, {}
     for info in opened.recordings:
         frames = opened.latents(info).reshape(info.seconds, 2, 15)
-        parts = [frames.mean(1), frames.std(1)][: 1 + (statistics != "mean")]
+        parts = [frames.mean(1), np.log(np.hypot(frames.std(1), 1e-3))][: 1 + (statistics != "mean")]
         pooled[info.person], labels[info.person] = np.concatenate(parts, 1), opened.labels(info)
     for result, info in zip(run.folds, opened.recordings, strict=True):
         strength = STRENGTHS[result.best_epoch - 1]
