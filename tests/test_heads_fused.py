@@ -80,7 +80,9 @@ def test_a_slot_equals_a_plain_loop_with_torch_adamw(
     make_store: Callable[..., Path], tmp_path: Path, name: str
 ) -> None:
     """nn modules, torch.optim.AdamW and clip_grad_norm_, batches without the persons that are held out."""
-    settings = replace(SETTINGS, head=name, dropout=0.0, clip_norm=0.5, positive_weight=2.0, patience=99)
+    settings = replace(
+        SETTINGS, head=name, dropout=0.0, clip_norm=0.5, weight_decay=0.3, positive_weight=2.0, patience=99
+    )
     path = make_store(signal=3.0)
     (trained,) = train(path, replace(settings, epochs=2), tmp_path, "02")
     windows = Windows(store.open(path))
@@ -116,7 +118,7 @@ def test_a_slot_equals_a_plain_loop_with_torch_adamw(
         states.append({key: value.clone() for key, value in head.state_dict().items()})
     for key, value in trained.head.state_dict().items():
         wanted, initial = states[trained.best_epoch - 1][key], untrained[key]
-        assert (value - wanted).norm() <= 1e-3 * (wanted - initial).norm(), key
+        assert (value - wanted).norm() <= 3e-3 * (wanted - initial).norm(), key
 
 
 def test_held_out_features_change_nothing(tmp_path: Path) -> None:
