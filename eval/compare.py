@@ -10,18 +10,9 @@ import pandas as pd
 import tyro
 from scipy.stats import wilcoxon
 
-from eval.scoring import bootstrap_interval
+from eval.scoring import HEADLINE, bootstrap_interval
 from heads.runs import Run, write_text
 from store.cli import run as run_command
-
-METRICS = {  # heading: column of metrics.csv
-    "AUROC": "auroc",
-    "AUPRC": "auprc",
-    "event F1": "event.f1",
-    "event sens": "event.sensitivity",
-    "event FP/day": "event.fp_per_day",
-    "sample F1": "sample.f1",
-}
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ def write_comparison(settings: Settings) -> None:
     print(
         "Differences are paired by person, over those for whom both runs have a score; 95 % bootstrap intervals."
     )
-    comparisons = len(METRICS) * (len(runs) - 1)
+    comparisons = len(HEADLINE) * (len(runs) - 1)
     print(f"p: Wilcoxon signed-rank test, two-sided, one of {comparisons} comparisons, not corrected for that.")
     print(f"\nTable: {out / 'comparison.csv'}\nPicture: {out / 'comparison.svg'}, {out / 'comparison.png'}")
 
@@ -115,7 +106,7 @@ def compare(scores: Mapping[str, pd.DataFrame], rng: np.random.Generator) -> pd.
     """
     baseline, *others = scores
     rows = []
-    for heading, column in METRICS.items():
+    for heading, column in HEADLINE.items():
         rows.append({"metric": heading, "run": baseline, "mean": scores[baseline][column].mean()})
         for name in others:
             apart = (scores[name][column] - scores[baseline][column]).dropna()

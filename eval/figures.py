@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from eval.compare import METRICS
 from eval.palette import LIGHT
+from eval.scoring import HEADLINE
 from heads.runs import FoldResult, write_aside, write_text
 
 P = ParamSpec("P")
@@ -131,7 +131,7 @@ def draw_persons(persons: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     figure, panels = _panels(len(PERSON_PANELS), height)
     rows = np.arange(len(persons))
     for axes, heading in zip(panels, PERSON_PANELS, strict=True):
-        column = METRICS[heading]
+        column = HEADLINE[heading]
         mean, low, high = summary.loc[["mean", "ci95_low", "ci95_high"], column].to_numpy(float)
         axes.axvspan(low, high, color=LIGHT["blue"], alpha=0.15, linewidth=0)
         axes.axvline(mean, color=LIGHT["blue"], linewidth=1)
@@ -198,8 +198,8 @@ def draw_training(folds: Sequence[FoldResult]) -> Figure:
 def draw_comparison(scores: Mapping[str, pd.DataFrame]) -> Figure:
     """A panel a metric, a column a run: dots of one person are joined, bars are means."""
     height = 2.6 + 0.06 * max(map(len, scores))
-    figure, panels = _panels(len(METRICS), height, rows=2)
-    for axes, (heading, column) in zip(panels, METRICS.items(), strict=True):
+    figure, panels = _panels(len(HEADLINE), height, rows=2)
+    for axes, (heading, column) in zip(panels, HEADLINE.items(), strict=True):
         values = pd.DataFrame({name: persons[column] for name, persons in scores.items()})
         columns = np.arange(len(scores))
         axes.plot(columns, values.T, "o-", color=LIGHT["muted"], linewidth=0.6, markersize=3, alpha=0.7)

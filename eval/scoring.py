@@ -18,6 +18,14 @@ from store import Event
 
 _MASK_RATE_HZ = 10
 _RESAMPLES = 10_000
+HEADLINE = {  # scores that runs are compared by: heading, column of metrics.csv
+    "AUROC": "auroc",
+    "AUPRC": "auprc",
+    "event F1": "event.f1",
+    "event sens": "event.sensitivity",
+    "event FP/day": "event.fp_per_day",
+    "sample F1": "sample.f1",
+}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import wilcoxon
 
 from eval.__main__ import main
-from eval.compare import METRICS, compare
+from eval.compare import compare
+from eval.scoring import HEADLINE
 from heads.folds import Fold
 from heads.runs import FoldResult, Run, write_text
 
@@ -19,7 +20,7 @@ SECOND = (0.6, 0.75, 0.72, 0.7, 0.95, 0.9)
 
 
 def table(aurocs: tuple[float, ...] = FIRST, seconds: int = 100) -> pd.DataFrame:
-    columns = {column: 0.5 for column in METRICS.values()} | {"seconds": seconds, "ictal_seconds": 10}
+    columns = {column: 0.5 for column in HEADLINE.values()} | {"seconds": seconds, "ictal_seconds": 10}
     return pd.DataFrame({**columns, "auroc": aurocs}, index=pd.Index(PERSONS, name="person"))
 
 
@@ -75,7 +76,7 @@ def test_a_comparison_is_a_table_and_a_picture(tmp_path: Path, capsys: pytest.Ca
     assert row[:3] == ["b", "0.770", "+0.044"]
     files = {path.name for path in (tmp_path / "a" / "comparison").iterdir()}
     assert files == {"comparison.csv", "comparison.svg", "comparison.png"}
-    assert len(pd.read_csv(tmp_path / "a" / "comparison" / "comparison.csv")) == 3 * len(METRICS)
+    assert len(pd.read_csv(tmp_path / "a" / "comparison" / "comparison.csv")) == 3 * len(HEADLINE)
 
 
 def test_runs_of_other_folds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
