@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import store
 import store.writer
@@ -39,6 +40,7 @@ def start(work: Callable[[], int], log: Path) -> int:
     if pid:
         return pid
     status = 70
+    torch.set_num_threads(1)  # a child has not the threads of its parent, and would wait for them
     try:
         with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
             try:
