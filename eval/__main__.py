@@ -42,7 +42,7 @@ class Settings:
     store: Path | None = None
     """The run's feature store, if it is no longer where the run was trained."""
     report: bool = True
-    """Write report.html and its figures."""
+    """Leave out report.html and its figures."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from heads.folds import Fold
 
 _BACKGROUND_S = 3600
 _FEWEST_PERSONS = 5
+_MOST_ALARMED = 0.5  # share of the background
 
 
 def find_warnings(
@@ -29,6 +30,8 @@ def find_warnings(
     background_s = persons["seconds"] - persons["ictal_seconds"]
     little = int((background_s < _BACKGROUND_S).sum())
     without = sorted(persons.index[persons["ictal_seconds"] == 0])
+    false_s = persons["sample.fp_per_day"] * persons["seconds"] / 86400
+    everywhere = sorted(persons.index[false_s > _MOST_ALARMED * background_s])
     edges = sorted(name for name, choice in choices.items() if choice.at_edge)
     found = [
         (
@@ -37,8 +40,8 @@ def find_warnings(
         ),
         (
             overlap,
-            f"the encoder saw these tested persons in pretraining: {', '.join(overlap)}; "
-            "their scores are no test of new persons",
+            f"the encoder saw persons of these names in pretraining: {', '.join(overlap)}; if they are the tested "
+            "ones (the same data set), their scores are no test of new persons",
         ),
         (
             little,
@@ -54,6 +57,11 @@ def find_warnings(
             len(persons) < _FEWEST_PERSONS,
             f"only {len(persons)} tested person{'s' * (len(persons) != 1)}: means and intervals say little "
             "about new persons",
+        ),
+        (
+            everywhere,
+            f"detections cover more than half of the background of persons {', '.join(everywhere)}; their event "
+            "scores look better than that, since neighbouring events are merged",
         ),
         (
             edges,

@@ -27,7 +27,7 @@ _CAPTIONS = {
     "persons": "A dot a person; line and band are the mean and its 95 % bootstrap interval over persons.",
     "ranking": "How well the probability of a second ranks seizure before background.",
     "reliability": "Whether a probability of 0.7 means seizure in 70 % of seconds. Heads weigh seizures up, so "
-    "that probabilities tend to be too high where seizures are rare.",
+    "that probabilities can be too high where seizures are rare.",
     "training": "Each fold keeps the epoch with the best validation AUROC.",
 }
 
@@ -95,8 +95,10 @@ def _page(
         "scores": _scores(table),
         "scores_note": escape(
             "Event and sample scores by SzCORE (timescoring): counts are added up over a person's recordings, "
-            "rates averaged over persons. The interval is a 95 % bootstrap over persons; the last row counts the "
-            "persons for whom a score is defined, a dash marks those for whom it is not."
+            "rates averaged over persons. Events less than 90 s apart count as one, and a detection may lie up "
+            "to 30 s before a seizure and 60 s after it, so many short detections can count as one. The interval "
+            "is a 95 % bootstrap over persons; the last row counts the persons for whom a score is defined, a "
+            "dash marks those for whom it is not."
         ),
         "figures": "".join(_figure(name, svg[name], caption) for name, caption in _CAPTIONS.items()),
         "failures": _failures(results),

@@ -168,6 +168,10 @@ def load_encoder(settings: EncoderSettings) -> Encoder:
         raise FileNotFoundError(
             "--encoder braincodec: this version ships no weights; give a checkpoint file, or random or bandpower"
         )
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"--encoder {path}: no such file; allowed: braincodec, random, bandpower or a checkpoint"
+        )
     checkpoint = load_checkpoint(path)
     name = "braincodec" if path == WEIGHTS else path.name
     return NetworkEncoder(checkpoint.model, name, checkpoint.metadata, checkpoint.sha256, settings)

@@ -35,7 +35,7 @@ class Settings(EncoderSettings):
     subject: tuple[str, ...] = ()
     """Subjects to extract; all if not given."""
     missing: Literal["error", "zero"] = "error"
-    """A channel that is missing: refuse the recording, or store zeros and mark the gap."""
+    """A channel that is missing or flat: refuse the recording, or store zeros and mark the gap."""
     jobs: int = 1
     """Recordings encoded at the same time, a process each."""
 

@@ -79,6 +79,11 @@ class Run:
         wanted = json.loads(json.dumps(config))
         if config_path.exists():
             stored = cls.open(path).config
+            if stored.get("store", {}).get("checksums") != wanted.get("store", {}).get("checksums"):
+                raise ValueError(
+                    f"{path}: holds a run on another store or other content of it "
+                    f"({stored['store']['path']}, now {wanted['store']['path']}); choose another --out"
+                )
             if differing := _differing(stored, wanted):
                 raise ValueError(f"{path}: holds a run with other settings ({differing}); choose another --out")
         else:

@@ -56,7 +56,7 @@ def train(settings: Settings) -> Run:
     """
     store = open_store(settings.store)
     windows = Windows(store)
-    folds = make_folds(windows.counts(), settings.fold)
+    folds = make_folds(windows.counts(), settings.fold.removeprefix("sub-"))
     device = torch.device(choose_device(settings.device))
     out = settings.out or Path("runs") / f"{settings.store.resolve().name}-{settings.head}"
     chosen = TrainSettings(**{name: getattr(settings, name) for name in TrainSettings.__dataclass_fields__})

@@ -77,7 +77,9 @@ class FeatureSpec:
         return cls(**{**values, "channels": tuple(values["channels"])})
 
     def difference(self, wanted: "FeatureSpec") -> str:
-        """Say which fields differ, stored against wanted; empty when none does."""
+        """Say which fields differ, stored against wanted; empty when none does. Another encoder says it all."""
+        if self.encoder != wanted.encoder:
+            return f"encoder is {self.encoder!r}, wanted {wanted.encoder!r}"
         return "; ".join(
             f"{field.name} is {getattr(self, field.name)!r}, wanted {getattr(wanted, field.name)!r}"
             for field in dataclasses.fields(self)

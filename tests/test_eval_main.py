@@ -207,7 +207,7 @@ def test_warnings_name_little_background_and_persons_seen(run: Run, capsys: pyte
     assert "warning: 3 of 3 persons have less than 1 h of background (0.2 h in all): false-alarm rates" in out
     assert "warning: persons without seizures: 03; their AUROC, AUPRC and sensitivity are undefined" in out
     assert "warning: only 3 tested persons: means and intervals say little about new persons" in out
-    assert "warning: the encoder saw these tested persons in pretraining: 02; their scores" in out
+    assert "warning: the encoder saw persons of these names in pretraining: 02; if they are the tested" in out
 
 
 def test_only_finished_folds_are_scored(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

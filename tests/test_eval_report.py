@@ -221,7 +221,14 @@ def test_warnings_name_what_is_wrong() -> None:
     texts = find_warnings(persons, ["03", "99"], [good, leaky], {"01": fine, "02": edge})
     assert [text.split(";")[0] for text in texts] == [
         "folds that chose or trained on the persons they test: 02",
-        "the encoder saw these tested persons in pretraining: 03",
+        "the encoder saw persons of these names in pretraining: 03",
         "persons without seizures: 00",
         "the threshold lies at the edge of what was tried in folds 02: validation persons do not pin it down",
     ]
+
+
+def test_a_detector_that_marks_everything_is_named() -> None:
+    everything = record([(100, 130)], [(0, 7200)], 7200)
+    persons = scores({f"{n:02}": everything if n == 3 else record([(100, 130)], [], 7200) for n in range(6)})
+    (text,) = find_warnings(persons, [], [], {})
+    assert text.startswith("detections cover more than half of the background of persons 03; their event scores")
