@@ -66,6 +66,9 @@ def detect(settings: Settings) -> None:
     FileNotFoundError, OSError, ValueError
         If the run has no scored final fold, its encoder is not at hand, or the EEG file cannot be used.
     """
+    for output in (settings.output, settings.probabilities):
+        if output is not None and output.is_dir():
+            raise ValueError(f"{output}: is a folder; name the file to write")
     fold = Run.open(settings.run).fold_path("final")
     head, spec, _ = load_head(fold / "head.safetensors")
     post = read_post(fold / POSTPROCESSING)

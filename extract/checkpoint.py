@@ -132,7 +132,7 @@ def _read_own(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], dict[str
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path}: damaged or cut off safetensors file ({error}); copy it again") from None
     kind = header.get("format"), header.get("version")

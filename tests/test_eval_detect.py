@@ -211,3 +211,8 @@ def test_the_final_folds_post_processing_is_used(line: Path, tmp_path: Path) -> 
     path.write_text(json.dumps({**json.loads(path.read_text()), "min_duration_s": 1000}))
     assert find(line, eeg).events
     assert find(run.parent, eeg).events == ()
+
+
+def test_a_folder_is_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "a.edf"), str(tmp_path), "--run", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith(f"{tmp_path}: is a folder; name the file to write\n")
