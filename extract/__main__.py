@@ -21,6 +21,9 @@ def _command(settings: Settings) -> int:
         for failure in summary.failures:
             print(f"  {failure}", file=sys.stderr)
         return 1
+    if summary.waiting:
+        print(f"{len(summary.waiting)} subjects wait for other shards; the last of them publishes")
+        return 0
     print(f"look at it with: python -m store info {settings.store}")
     return 0
 

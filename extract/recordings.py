@@ -160,6 +160,20 @@ def read_start(path: Path) -> str:
         return ""
 
 
+def read_duration(path: Path) -> float:
+    """Seconds of an EEG file by its header alone; 0 if that is no use, which opening the signal will explain."""
+    try:
+        if path.suffix.lower() in edf.SAMPLE_BYTES:
+            header = edf.read_header(path)
+            seconds = header.records * header.record_s
+        else:
+            raw = _open_raw(path)
+            seconds = raw.n_times / raw.info["sfreq"]
+    except (OSError, ValueError):
+        return 0.0
+    return seconds if 0 < seconds < math.inf else 0.0
+
+
 def open_signal(path: Path, missing: str = "error") -> Signal:
     """Open an EEG file and check all of its signal in one streamed pass.
 

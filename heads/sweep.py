@@ -7,10 +7,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -27,12 +27,13 @@ from heads.train import run_config, write_fold
 from store import open as open_store
 from store.cli import choose_device
 from store.cli import run as run_command
+from store.parallel import WorkerSettings, run_tasks
 
 _ROWS_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings:
+class SweepSettings(WorkerSettings):
     """What a sweep needs beside the values to try."""
 
     store: Path
@@ -43,10 +44,6 @@ class SweepSettings:
     """Try this many combinations of the values, drawn without replacement; all if not given."""
     device: str = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
-    jobs: int = 1
-    """Groups of heads trained at the same time."""
-    backend: Literal["loky", "threading", "dask", "ray"] = "loky"
-    """What joblib runs the jobs with: processes here, or a Dask or Ray cluster."""
 
 
 Settings = dataclasses.make_dataclass(
@@ -86,6 +83,7 @@ def sweep(settings: SweepSettings) -> tuple[Run, pd.DataFrame]:
     ValueError
         If a fold cannot be built, the run folder belongs to another sweep, or every setting failed in a fold.
     """
+    settings.check()
     windows = Windows(open_store(settings.store))
     folds = make_folds(windows.counts(), "all")
     device = choose_device(settings.device)
@@ -100,7 +98,7 @@ def sweep(settings: SweepSettings) -> tuple[Run, pd.DataFrame]:
         for seed in seeds
     ]
     groups = split_groups(slots, windows, together=len(seeds))
-    _train_groups(groups, windows, settings, device)
+    _train_groups(groups, windows, settings)
     cells = [cell for group in groups for cell in read_cells(_cells_path(settings.out, group), group)]
     chosen = {fold.name: _choose(cells, fold) for fold in folds}
     for fold in folds:
@@ -156,47 +154,39 @@ def tabulate(cells: Sequence[Cell], chosen: Sequence[TrainSettings], names: Sequ
     return pd.DataFrame(rows).sort_values("validation_auroc", ascending=False, ignore_index=True)
 
 
-def _train_groups(
-    groups: Sequence[Sequence[Slot]], windows: Windows, settings: SweepSettings, device: str
-) -> None:
+def _train_groups(groups: Sequence[Sequence[Slot]], windows: Windows, settings: SweepSettings) -> None:
     """Train the groups that are not there yet; each leaves its cells in a file when it is finished."""
     todo = [group for group in groups if not _cells_path(settings.out, group).is_file()]
     total = sum(_work(group, windows) for group in todo)
     with tqdm(total=total, unit=" windows x slots", unit_scale=True, disable=None) as bar:
-        for group, done in _run_groups(todo, settings, device, bar.update):
+        for group, done in _run_groups(todo, settings, bar.update):
             bar.total -= _work(group, windows) - done  # slots that stopped early
             bar.refresh()
 
 
 def _run_groups(
-    todo: Sequence[Sequence[Slot]], settings: SweepSettings, device: str, progress: Callable[[int], object]
+    todo: Sequence[Sequence[Slot]], settings: SweepSettings, progress: Callable[[int], object]
 ) -> Iterator[tuple[Sequence[Slot], int]]:
     """Finished groups with the windows x slots they took."""
-    if settings.jobs == 1 and settings.backend == "loky":
+    if settings.alone:
         for group in todo:
-            yield group, _train_cells(group, settings.store, settings.out, device, progress)
+            yield group, _train_cells(group, settings.store, settings.out, settings.device, progress)
         return
-    if settings.backend == "ray":
-        from ray.util.joblib import register_ray  # only where a user has Ray
-
-        register_ray()
-    with joblib.parallel_config(settings.backend, n_jobs=settings.jobs):
-        form = "generator_unordered" if settings.backend in ("loky", "threading") else "list"
-        tasks = (
-            joblib.delayed(_train_numbered)(n, group, settings.store, settings.out, device)
-            for n, group in enumerate(todo)
-        )
-        for number, done in joblib.Parallel(return_as=form)(tasks):
-            progress(done)
-            yield todo[number], done
-
-
-def _train_numbered(number: int, *task: Any) -> tuple[int, int]:
-    return number, _train_cells(*task, lambda count: None)
+    # workers may be in another folder
+    train = partial(
+        _train_cells, store_path=settings.store.absolute(), out=settings.out.absolute(), device=settings.device
+    )
+    for group, done in run_tasks(train, todo, settings, settings.device):
+        progress(done)
+        yield group, done
 
 
 def _train_cells(
-    group: Sequence[Slot], store_path: Path, out: Path, device: str, progress: Callable[[int], object]
+    group: Sequence[Slot],
+    store_path: Path,
+    out: Path,
+    device: str,
+    progress: Callable[[int], object] = lambda count: None,
 ) -> int:
     """Train a group and write its cells; the windows x slots that it took.
 
@@ -211,9 +201,8 @@ def _train_cells(
         progress(windows_x_slots)
 
     checkpoint = path.with_suffix(".pt")
-    write_cells(
-        path, group, train_group(group, Windows(open_store(store_path)), torch.device(device), checkpoint, count)
-    )
+    windows, where = Windows(open_store(store_path)), torch.device(choose_device(device))
+    write_cells(path, group, train_group(group, windows, where, checkpoint, count))
     checkpoint.unlink(missing_ok=True)
     return done
 

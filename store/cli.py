@@ -1,5 +1,6 @@
 """How every command of the project reads its settings and ends."""
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from typing import Any
 
 import tyro
 
+from store.parallel import own_gpu
 from store.schema import StoreError
 
 
@@ -44,7 +46,7 @@ def run(
 
 
 def choose_device(name: str) -> str:
-    """The torch device of that name, or for "auto" a GPU if there is one.
+    """The torch device of that name, or for "auto" a GPU if there is one, to each process its own.
 
     Raises
     ------
@@ -54,7 +56,8 @@ def choose_device(name: str) -> str:
     import torch  # here, so that commands that compute nothing start without it
 
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        gpus = torch.cuda.device_count()
+        return f"cuda:{own_gpu(multiprocessing.current_process().name, gpus)}" if gpus else "cpu"
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:

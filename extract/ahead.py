@@ -1,0 +1,25 @@
+"""Work in a thread of its own, a little ahead of who asks for it."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def work_ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+    """Take items in a thread, at most ``depth`` before they are asked for; order and exceptions stay as they are.
+
+    >>> list(work_ahead(iter("abc")))
+    ['a', 'b', 'c']
+    """
+    end = object()
+    thread = ThreadPoolExecutor(1)
+    try:
+        waiting = deque(thread.submit(next, items, end) for _ in range(depth))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(thread.submit(next, items, end))
+            yield item  # type: ignore[misc]
+    finally:
+        thread.shutdown(cancel_futures=True)

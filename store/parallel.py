@@ -1,0 +1,252 @@
+"""Tasks side by side: processes here, or the workers of a Dask or Ray cluster that sees the same files."""
+
+import importlib
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import joblib
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+ANSWER_S = 10  # how long a cluster may take to answer
+_LOSSES = 3  # how often a task may lose its worker, as with Dask and Ray
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """How many tasks run at the same time, and where."""
+
+    jobs: int = 1
+    """Tasks at the same time, a process each; the cores are shared out evenly among them."""
+    backend: Literal["loky", "dask", "ray"] = "loky"
+    """What runs them: processes here (loky), or Dask or Ray; a cluster has to see the same files."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler, as tcp://host:8786; without one, Dask starts --jobs workers here."""
+    address: str | None = None
+    """Address of a Ray cluster, as host:6379 or "auto"; without one, Ray starts --jobs workers here."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether all is done in this process."""
+        return self.backend == "loky" and self.jobs == 1
+
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises
+        ------
+        ValueError
+            Naming the option and what is allowed.
+        """
+        if self.jobs < 1:
+            raise ValueError(f"--jobs {self.jobs}: not usable; allowed: 1 and more")
+        for option, value, backend in (("scheduler", self.scheduler, "dask"), ("address", self.address, "ray")):
+            if value is None:
+                continue
+            if self.backend != backend:
+                raise ValueError(f"--{option} {value}: goes with --backend {backend}, not with {self.backend}")
+            if self.jobs != 1:
+                raise ValueError(
+                    f"--jobs {self.jobs}: the cluster of --{option} has its own workers; leave it out"
+                )
+
+
+def run_tasks(
+    function: Callable[[Task], Result], tasks: Sequence[Task], settings: WorkerSettings, device: str = "cpu"
+) -> Iterator[tuple[Task, Result]]:
+    """Run a function on every task; give (task, result) as they finish, in any order.
+
+    A task whose worker is lost runs again, so it has to bear that. Tasks should carry paths and settings, no
+    arrays. ``device`` is what they compute on: only Ray has to know, which hides GPUs nobody asks for.
+
+    Raises
+    ------
+    ValueError
+        If the settings do not go together, or a library is not installed.
+    OSError
+        If no cluster answers, or a task loses its worker again and again.
+    Whatever the function raises.
+    """
+    settings.check()
+    if settings.alone:
+        return ((task, function(task)) for task in tasks)
+    if settings.backend == "dask":
+        return _run_dask(function, tasks, settings)
+    if settings.backend == "ray":
+        return _run_ray(function, tasks, settings, device)
+    return _run_loky(function, tasks, settings.jobs)
+
+
+def _run_loky(
+    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+) -> Iterator[tuple[Task, Result]]:
+    work = joblib.delayed(_numbered)
+    waiting = dict(enumerate(tasks))
+    for _ in range(_LOSSES + 1):
+        parallel = joblib.Parallel(jobs, return_as="generator_unordered")
+        given = [work(function, number, task, _threads(jobs)) for number, task in waiting.items()]
+        try:
+            for number, result in parallel(given):
+                yield waiting.pop(number), result
+            return
+        except BrokenProcessPool:
+            continue
+    raise _lost(f"one of {len(waiting)} tasks")
+
+
+# Dask and Ray are used without joblib: its Dask backend waits for ever when a task has lost too many workers,
+# its Ray backend loses all results with one worker, and gives them only when all are there.
+
+
+def _run_dask(
+    function: Callable[[Task], Result], tasks: Sequence[Task], settings: WorkerSettings
+) -> Iterator[tuple[Task, Result]]:
+    distributed = _load("distributed", "dask")
+    threads = None if settings.scheduler else _threads(settings.jobs)
+    with _dask_client(distributed, settings) as client:
+        futures = {client.submit(_limited, function, task, threads, pure=False): task for task in tasks}
+        for future in distributed.as_completed(futures):
+            task = futures.pop(future)
+            try:
+                yield task, future.result()
+            except distributed.KilledWorker as error:
+                raise _lost(str(task)) from error
+
+
+def _run_ray(
+    function: Callable[[Task], Result], tasks: Sequence[Task], settings: WorkerSettings, device: str
+) -> Iterator[tuple[Task, Result]]:
+    ray = _load("ray", "ray")
+    threads = None if settings.address else _threads(settings.jobs)
+    with _ray_cluster(ray, settings):
+        gpus = int(device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
+        remote = ray.remote(_limited).options(num_cpus=1, num_gpus=gpus, max_retries=_LOSSES)
+        waiting = {remote.remote(function, task, threads): task for task in tasks}
+        while waiting:
+            for reference in ray.wait(list(waiting))[0]:
+                task = waiting.pop(reference)
+                try:
+                    yield task, ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from error
+                except ray.exceptions.WorkerCrashedError as error:
+                    raise _lost(str(task)) from error
+
+
+@contextmanager
+def _dask_client(distributed: Any, settings: WorkerSettings) -> Iterator[Any]:
+    if settings.scheduler is None:
+        with (
+            # no limit, since Dask kills a worker that reaches it; no dashboard, whose port may be taken
+            distributed.LocalCluster(
+                n_workers=settings.jobs,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                memory_limit=None,
+                dashboard_address=None,
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
+        return
+    try:
+        client = distributed.Client(settings.scheduler, timeout=ANSWER_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"--scheduler {settings.scheduler}: no Dask scheduler answers within {ANSWER_S} s; start one with "
+            "dask scheduler, and give the address that it prints"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=ANSWER_S)
+        except TimeoutError as error:
+            raise OSError(
+                f"--scheduler {settings.scheduler}: no worker has come within {ANSWER_S} s; start some with "
+                f"dask worker {settings.scheduler}"
+            ) from error
+        yield client
+
+
+@contextmanager
+def _ray_cluster(ray: Any, settings: WorkerSettings) -> Iterator[None]:
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    if settings.address is None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
+        ray.init("local", num_cpus=settings.jobs, **quiet)
+    else:
+        try:
+            _knock(settings.address)
+            ray.init(settings.address, log_to_driver=False, logging_level="ERROR")
+        except (OSError, ValueError) as error:
+            raise OSError(
+                f"--address {settings.address}: no Ray cluster answers within {ANSWER_S} s; start one with "
+                "ray start --head, and give the address that it prints, or auto on a machine of the cluster"
+            ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Look whether anybody listens there: Ray itself tries for much longer."""
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    if parts.port is not None:
+        socket.create_connection((parts.hostname, parts.port), ANSWER_S).close()
+
+
+def own_gpu(process: str, gpus: int) -> int:
+    """Number of the GPU that a process takes: loky's processes, numbered from 1, take them in turn.
+
+    >>> [own_gpu(f"LokyProcess-{number}", 2) for number in (1, 2, 3)], own_gpu("MainProcess", 2)
+    ([0, 1, 0], 0)
+    """
+    match = re.fullmatch(r"LokyProcess-(\d+)", process)
+    return (int(match[1]) - 1) % gpus if match else 0
+
+
+def _limited(function: Callable[[Task], Result], task: Task, threads: int | None) -> Result:
+    """Compute with so many threads, or as many as the cluster has set."""
+    if threads is not None:
+        import torch  # here, since what reads a store starts without it
+
+        torch.set_num_threads(threads)
+    return function(task)
+
+
+def _numbered(function: Callable[[Task], Result], number: int, task: Task, threads: int) -> tuple[int, Result]:
+    return number, _limited(function, task, threads)
+
+
+def _threads(jobs: int) -> int:
+    """Threads of each job, so that all of them together have the cores.
+
+    >>> _threads(10_000)
+    1
+    """
+    return max(1, int(joblib.cpu_count()) // jobs)
+
+
+def _lost(task: str) -> OSError:
+    return OSError(
+        f"{task}: lost its worker {_LOSSES + 1} times, perhaps for want of memory; run the same command again "
+        "with fewer --jobs, or workers with more memory: what is finished is kept"
+    )
+
+
+def _load(library: str, backend: str) -> Any:
+    try:
+        return importlib.import_module(library)
+    except ImportError as error:
+        raise ValueError(
+            f"--backend {backend}: not installed; pip install 'braincodec-seizure[{backend}]'"
+        ) from error
