@@ -17,6 +17,7 @@ from eval.results import POSTPROCESSING, Results, score_run
 from eval.scoring import metrics
 from heads.runs import write_text
 from store.cli import run as run_command
+from store.parallel import WorkerSettings
 
 _COLUMNS = {  # heading: metric, decimals
     "hours": ("hours", 2),
@@ -34,7 +35,7 @@ _SUMMARY_ROWS = {"mean": "mean", "sd": "sd", "ci95_low": "95 % from", "ci95_high
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(WorkerSettings):
     """Score the test predictions of a run as SzCORE does; "compare RUN RUN ..." compares scored runs."""
 
     run: tyro.conf.Positional[Path]
@@ -61,7 +62,7 @@ def evaluate(settings: Settings) -> None:
     FileNotFoundError, ValueError, StoreError
         As `eval.results.score_run`.
     """
-    results = score_run(settings.run, settings.store)
+    results = score_run(settings.run, settings.store, settings)
     run, persons, summary = results.run, results.persons, results.summary
     _write_choices(results)
     if not results.recordings:

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from eval.postprocess import PostProcessing
 from eval.scoring import ScoredRecording, score_person, summarise
 from eval.selection import Choice, choose
-from heads.runs import FoldResult, Run
+from heads.runs import Run
 from store import Store
+from store.parallel import WorkerSettings, run_tasks
 
 POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
 
@@ -32,7 +35,7 @@ class Results:
         return next(self.choices[r.fold.name].post for r in self.run.folds if person in r.fold.test)
 
 
-def score_run(path: Path, store_path: Path | None) -> Results:
+def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> Results:
     """Choose each fold's post-processing on its validation persons, then score its test persons.
 
     Raises
@@ -44,7 +47,12 @@ def score_run(path: Path, store_path: Path | None) -> Results:
     store = run.open_store(store_path)
     if not run.folds:
         raise ValueError(f"{run.path}: no finished fold; python -m heads.train --fold all makes them")
-    choices = {result.fold.name: _choose(result, store) for result in run.folds}
+    names = [result.fold.name for result in run.folds]
+    # workers may be in another folder
+    choose_fold = partial(_choose, run.path.absolute(), store.path.absolute())
+    with tqdm(run_tasks(choose_fold, names, workers), total=len(names), unit=" folds", disable=None) as chosen:
+        choices = dict(chosen)
+    choices = {name: choices[name] for name in names}
     recordings = {
         person: dict(_detect(run, store, person, choices[result.fold.name].post))
         for result in run.folds
@@ -55,7 +63,9 @@ def score_run(path: Path, store_path: Path | None) -> Results:
     return Results(run, store, choices, recordings, persons, summarise(persons, np.random.default_rng(0)))
 
 
-def _choose(result: FoldResult, store: Store) -> Choice:
+def _choose(path: Path, store_path: Path, name: str) -> Choice:
+    run = Run.open(path)
+    store, result = run.open_store(store_path), next(one for one in run.folds if one.fold.name == name)
     predicted = result.validation_probabilities()
     persons: dict[str, list[ScoredRecording]] = {person: [] for person in result.fold.validation}
     for info in store.recordings:

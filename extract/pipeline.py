@@ -64,7 +64,7 @@ def extract(settings: Settings) -> Summary:
         If the disk is full, or a cluster does not answer.
     """
     settings.check()
-    index, shards = parse_shard(settings.shard, os.environ) if settings.shard else (0, 1)
+    index, shards = parse_shard(settings.shard, os.environ) if settings.shard is not None else (0, 1)
     if settings.backend != "loky":  # workers may be in another folder
         settings = replace(settings, bids=settings.bids.absolute(), store=settings.store.absolute())
         if Path(settings.encoder).is_file():

@@ -4,6 +4,7 @@ import importlib
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -54,9 +55,7 @@ class WorkerSettings:
             if self.backend != backend:
                 raise ValueError(f"--{option} {value}: goes with --backend {backend}, not with {self.backend}")
             if self.jobs != 1:
-                raise ValueError(
-                    f"--jobs {self.jobs}: the cluster of --{option} has its own workers; leave it out"
-                )
+                raise ValueError(f"--jobs {self.jobs}: the cluster of --{option} has its own; leave it out")
 
 
 def run_tasks(
@@ -113,7 +112,7 @@ def _run_dask(
     threads = None if settings.scheduler else _threads(settings.jobs)
     with _dask_client(distributed, settings) as client:
         futures = {client.submit(_limited, function, task, threads, pure=False): task for task in tasks}
-        for future in distributed.as_completed(futures):
+        for future in distributed.as_completed(futures, loop=client.loop):
             task = futures.pop(future)
             try:
                 yield task, future.result()
@@ -145,14 +144,14 @@ def _run_ray(
 def _dask_client(distributed: Any, settings: WorkerSettings) -> Iterator[Any]:
     if settings.scheduler is None:
         with (
-            # no limit, since Dask kills a worker that reaches it; no dashboard, whose port may be taken
+            # no limit, since Dask kills a worker that reaches it; any port, since its own may be taken
             distributed.LocalCluster(
                 n_workers=settings.jobs,
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
                 memory_limit=None,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
             ) as cluster,
             distributed.Client(cluster) as client,
         ):
@@ -216,9 +215,8 @@ def own_gpu(process: str, gpus: int) -> int:
 
 def _limited(function: Callable[[Task], Result], task: Task, threads: int | None) -> Result:
     """Compute with so many threads, or as many as the cluster has set."""
-    if threads is not None:
-        import torch  # here, since what reads a store starts without it
-
+    torch = sys.modules.get("torch")  # what computes with it has loaded it by now
+    if threads is not None and torch is not None:
         torch.set_num_threads(threads)
     return function(task)
 

@@ -105,11 +105,19 @@ def test_an_interrupted_sweep_keeps_finished_groups(
     assert contents(Run.open(tmp_path / "broken")) == contents(unbroken)
 
 
-def test_jobs_change_nothing(make_store: Callable[..., Path], tmp_path: Path) -> None:
+def test_workers_change_nothing(make_store: Callable[..., Path], tmp_path: Path, dask_cluster: Any) -> None:
     path = make_store(persons=3, lengths_s=(60,))
     one, _ = sweep(Settings(store=path, out=tmp_path / "one", **GRID))
-    two, _ = sweep(Settings(store=path, out=tmp_path / "two", jobs=2, backend="threading", **GRID))
-    assert contents(one) == contents(two)
+    two, _ = sweep(Settings(store=path, out=tmp_path / "two", jobs=2, **GRID))
+    on_dask = {"backend": "dask", "scheduler": dask_cluster.scheduler_address}
+    three, _ = sweep(Settings(store=path, out=tmp_path / "three", **on_dask, **GRID))
+    assert contents(one) == contents(two) == contents(three)
+
+
+def test_workers_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--store", "s", "--out", str(tmp_path / "run"), "--address", "auto"]) == 2
+    assert "--address auto: goes with --backend ray, not with loky" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_failed_settings_are_counted_and_not_chosen(make_store: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""What workers of the tests do; a module of its own, so that they can import it."""
+
+import os
+import signal
+from pathlib import Path
+
+
+def square(number: int) -> int:
+    return number**2
+
+
+class Threads:
+    """A function that has loaded torch where it arrives, as those that compute."""
+
+    def __setstate__(self, state: object) -> None:
+        import torch  # noqa: F401
+
+    def __getstate__(self) -> str:
+        return "loads torch"
+
+    def __call__(self, number: int) -> int:
+        """Threads that it computes with."""
+        import torch
+
+        return torch.get_num_threads()
+
+
+def die_once(marker: Path) -> str:
+    """Lose the worker, but not when done again."""
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return marker.name
+
+
+def die(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def full_disk(number: int) -> None:
+    raise OSError(28, "disk full; make room", "store")
