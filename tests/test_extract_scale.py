@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(bids: Path, folder: Path, *more: str) -> int:
-    return main(["--bids", str(bids), "--store", str(folder), "--encoder", "random", *more])
+    return main(["--bids", str(bids), "--store", str(folder), "--encoder", "bandpower", *more])
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +95,11 @@ def test_shards_make_the_same_store(
 
 
 def test_shards_at_once_make_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
-    for trial in range(3):
-        folder, log = tmp_path / str(trial), tmp_path / "log"
-        shards = [
-            survival.start(lambda shard=shard: run(bids, folder, "--shard", f"{shard}/3"), log)
-            for shard in (1, 2, 3)
-        ]
+    for trial in range(2):
+        arguments, log = (bids, tmp_path / str(trial), "--shard"), tmp_path / "log"
+        shards = [survival.start(partial(run, *arguments, shard), log) for shard in ("1/3", "2/3", "3/3")]
         assert [survival.wait(pid) for pid in shards] == [0, 0, 0], log.read_text()
-        assert survival.content(folder) == wanted
+        assert survival.content(tmp_path / str(trial)) == wanted
 
 
 def test_more_shards_than_recordings(bids: Path, tmp_path: Path) -> None:
@@ -140,9 +138,7 @@ def test_shards_that_are_none(text: str, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_slurm_that_is_none() -> None:
-    with pytest.raises(
-        ValueError, match="SLURM_ARRAY_TASK_ID, .* not set, this is no Slurm job array; submit with"
-    ):
+    with pytest.raises(ValueError, match=r"SLURM_ARRAY_TASK_ID, .* not set, this is no Slurm job array; submit"):
         parse_shard("slurm", {})
     gaps = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
     with pytest.raises(ValueError, match="task 7 of 3 from 1; give the array consecutive numbers"):

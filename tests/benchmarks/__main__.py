@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
-QUICK = ("encoder", "heads", "store")  # what runs when none is named
+QUICK = ("encoder", "extract", "heads", "store")  # what runs when none is named
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,0 +1,56 @@
+"""Extraction end to end against the encoder alone on the same windows; jobs; memory."""
+
+import platform
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from extract.demo import main as make_demo
+from extract.encoders import WEIGHTS, EncoderSettings, load_encoder
+from extract.pipeline import Settings, extract
+from extract.recordings import find_recordings, open_signal
+from extract.windows import window_blocks
+
+CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "chbmit-clips"
+SUBJECTS = ("01", "02")
+
+
+def encoder_alone(bids: Path, settings: EncoderSettings) -> tuple[int, float]:
+    """Windows, and the seconds that encoding them takes; reading is not counted."""
+    encoder = load_encoder(settings)
+    spec, windows, taken_s = encoder.spec, 0, 0.0
+    for recording in find_recordings(bids, SUBJECTS):
+        signal = open_signal(recording.path)
+        shape = (signal.samples, signal.sample_rate_hz, spec.window_s, spec.stride_s, spec.sample_rate_hz, 128)
+        for block_uv in window_blocks(signal.read, *shape):
+            begin = time.perf_counter()
+            encoder.encode(block_uv)
+            taken_s += time.perf_counter() - begin
+            windows += len(block_uv)
+    return windows, taken_s
+
+
+def main() -> None:
+    """Print how many times the encoder's time an extraction takes."""
+    settings = EncoderSettings(encoder="braincodec" if WEIGHTS.is_file() else "random")
+    with tempfile.TemporaryDirectory() as folder:
+        bids = CLIPS
+        if not bids.is_dir():
+            bids = Path(folder) / "bids"
+            make_demo([str(bids), "--persons", "2", "--recordings", "4", "--minutes", "2"])
+        load_encoder(settings).encode(torch.zeros(1, 18, 2048).numpy())  # warms up
+        windows, alone_s = encoder_alone(bids, settings)
+        print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {bids.name}")
+        print(f"{'':<24}{'windows/s':>10}{'ratio':>8}")
+        print(f"{'encoder alone':<24}{windows / alone_s:>10.1f}{1:>8.2f}")
+        for jobs in (1, 2):
+            store = Path(folder) / f"store-{jobs}"
+            begin = time.perf_counter()
+            extract(Settings(bids=bids, store=store, encoder=settings.encoder, subject=SUBJECTS, jobs=jobs))
+            taken_s = time.perf_counter() - begin
+            print(f"{f'extraction, --jobs {jobs}':<24}{windows / taken_s:>10.1f}{taken_s / alone_s:>8.2f}")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print(f"peak memory of this process {peak:.2f} GB; starting processes is part of --jobs 2")
