@@ -2,13 +2,13 @@
 
 import multiprocessing
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tyro
 
-from store.parallel import own_gpu
 from store.schema import StoreError
 
 
@@ -64,3 +64,13 @@ def choose_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device {name}: not usable here ({reason}); use cpu or auto") from error
     return name
+
+
+def own_gpu(process: str, gpus: int) -> int:
+    """Number of the GPU that a process takes: loky's processes, numbered from 1, take them in turn.
+
+    >>> [own_gpu(f"LokyProcess-{number}", 2) for number in (1, 2, 3)], own_gpu("MainProcess", 2)
+    ([0, 1, 0], 0)
+    """
+    match = re.fullmatch(r"LokyProcess-(\d+)", process)
+    return (int(match[1]) - 1) % gpus if match else 0

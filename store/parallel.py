@@ -2,9 +2,9 @@
 
 import importlib
 import os
-import re
 import socket
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -203,16 +203,6 @@ def _knock(address: str) -> None:
         socket.create_connection((parts.hostname, parts.port), ANSWER_S).close()
 
 
-def own_gpu(process: str, gpus: int) -> int:
-    """Number of the GPU that a process takes: loky's processes, numbered from 1, take them in turn.
-
-    >>> [own_gpu(f"LokyProcess-{number}", 2) for number in (1, 2, 3)], own_gpu("MainProcess", 2)
-    ([0, 1, 0], 0)
-    """
-    match = re.fullmatch(r"LokyProcess-(\d+)", process)
-    return (int(match[1]) - 1) % gpus if match else 0
-
-
 def _limited(function: Callable[[Task], Result], task: Task, threads: int | None) -> Result:
     """Compute with so many threads, or as many as the cluster has set."""
     torch = sys.modules.get("torch")  # what computes with it has loaded it by now
@@ -236,8 +226,8 @@ def _threads(jobs: int) -> int:
 
 def _lost(task: str) -> OSError:
     return OSError(
-        f"{task}: lost its worker {_LOSSES + 1} times, perhaps for want of memory; run the same command again "
-        "with fewer --jobs, or workers with more memory: what is finished is kept"
+        f"{textwrap.shorten(task, 80)}: lost its worker {_LOSSES + 1} times, perhaps for want of memory; run the "
+        "same command again with fewer --jobs, or workers with more memory: what is finished is kept"
     )
 
 

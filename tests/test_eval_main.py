@@ -273,3 +273,13 @@ def test_a_prediction_that_is_not_finite_is_an_error(run: Run, capsys: pytest.Ca
     np.save(path, np.full(160, np.nan, np.float32))
     error = _fails(capsys, run.path)
     assert f"{path}: 160 values are no probabilities (0 to 1), the first is nan; train the fold" in error
+
+
+def test_workers_choose_the_same(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    written = [*(run.path / "folds" / name / "postprocessing.json" for name in PERSONS), run.path / "metrics.json"]
+    assert main([str(run.path), "--no-report"]) == 0
+    alone = [path.read_bytes() for path in written]
+    assert main([str(run.path), "--no-report", "--jobs", "2"]) == 0
+    assert [path.read_bytes() for path in written] == alone
+    assert main([str(run.path), "--no-report", "--jobs", "0"]) == 2
+    assert "--jobs 0: not usable; allowed: 1 and more" in capsys.readouterr().err
