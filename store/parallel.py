@@ -158,6 +158,7 @@ def _dask_client(distributed: Any, settings: WorkerSettings) -> Iterator[Any]:
             yield client
         return
     try:
+        _knock(settings.scheduler)  # a client that never connected leaves a traceback when the program ends
         client = distributed.Client(settings.scheduler, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise OSError(
@@ -183,7 +184,8 @@ def _ray_cluster(ray: Any, settings: WorkerSettings) -> Iterator[None]:
         ray.init("local", num_cpus=settings.jobs, **quiet)
     else:
         try:
-            _knock(settings.address)
+            if settings.address != "auto":
+                _knock(settings.address)  # Ray itself tries for much longer
             ray.init(settings.address, log_to_driver=False, logging_level="ERROR")
         except (OSError, ValueError) as error:
             raise OSError(
@@ -197,10 +199,11 @@ def _ray_cluster(ray: Any, settings: WorkerSettings) -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Look whether anybody listens there: Ray itself tries for much longer."""
+    """Look whether anybody listens there."""
     parts = urlsplit(address if "//" in address else f"//{address}")
-    if parts.port is not None:
-        socket.create_connection((parts.hostname, parts.port), ANSWER_S).close()
+    if parts.port is None:
+        raise ValueError("no port")
+    socket.create_connection((parts.hostname, parts.port), ANSWER_S).close()
 
 
 def _limited(function: Callable[[Task], Result], task: Task, threads: int | None) -> Result:
