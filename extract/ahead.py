@@ -1,15 +1,17 @@
 """Work in a thread of its own, a little ahead of who asks for it."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def work_ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+def work_ahead(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
     """Take items in a thread, at most ``depth`` before they are asked for; order and exceptions stay as they are.
+
+    Close it when it is not taken to its end, so that its thread ends too.
 
     >>> list(work_ahead(iter("abc")))
     ['a', 'b', 'c']

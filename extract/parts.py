@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.metadata import version
@@ -73,9 +74,9 @@ def encode_recordings(
     OSError
         If the disk is full.
     """
-    opened = work_ahead((_open(recording, settings) for recording in recordings), 1)
-    for one in opened:
-        yield one if isinstance(one, Outcome) else _write(one, settings, progress)
+    with closing(work_ahead((_open(recording, settings) for recording in recordings), 1)) as opened:
+        for one in opened:
+            yield one if isinstance(one, Outcome) else _write(one, settings, progress)
 
 
 def encode_recording(recording: Recording, settings: PartSettings) -> Outcome:
@@ -127,18 +128,20 @@ def _open(recording: Recording, settings: PartSettings) -> _Opened | Outcome:
 def _write(opened: _Opened, settings: PartSettings, progress: Callable[[int], object]) -> Outcome:
     encoder, recording = load_encoder(settings.only_encoder), opened.recording
     provenance = {"encoder": encoder.provenance, "versions": _versions(), "source": opened.source}
-    windows = work_ahead(opened.windows)
-    features = work_ahead(encoder.encode(block) for block in windows)
     try:
-        write_file(
-            part_path(settings.store, recording),
-            encoder.spec,
-            [opened.info],
-            opened.labels,
-            _counted(features, progress),
-            provenance,
-            encoder.codebooks,
-        )
+        with (
+            closing(work_ahead(opened.windows)) as windows,
+            closing(work_ahead(encoder.encode(block) for block in windows)) as features,
+        ):
+            write_file(
+                part_path(settings.store, recording),
+                encoder.spec,
+                [opened.info],
+                opened.labels,
+                _counted(features, progress),
+                provenance,
+                encoder.codebooks,
+            )
     except (ValueError, StoreError, OSError) as error:
         return _failure(recording, settings, error)
     return Outcome(recording, opened.info.windows, opened.info.seconds)

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -88,15 +89,16 @@ def extract(settings: Settings) -> Summary:
     todo = [r for r in ours if not published_path(settings.store, r.subject).exists()]
     good: set[Recording] = set()
     seconds = 0
-    for outcome in _encode_with_bar(todo, settings, spec, lengths_s):
-        seconds += outcome.seconds
-        if outcome.failure:
-            failures.append(outcome.failure)
-            continue
-        good.add(outcome.recording)
-        own = by_subject[outcome.recording.subject]
-        if _all_there(own, good, settings):
-            _publish(settings.store, own, spec)
+    with closing(_encode_with_bar(todo, settings, spec, lengths_s)) as outcomes:
+        for outcome in outcomes:
+            seconds += outcome.seconds
+            if outcome.failure:
+                failures.append(outcome.failure)
+                continue
+            good.add(outcome.recording)
+            own = by_subject[outcome.recording.subject]
+            if _all_there(own, good, settings):
+                _publish(settings.store, own, spec)
     complete = tuple(subject for subject in by_subject if published_path(settings.store, subject).exists())
     waiting = {r.subject for r in good} - set(complete) if shards > 1 else set()
     return Summary(complete, tuple(sorted(waiting)), seconds / 3600, tuple(failures))
@@ -104,7 +106,7 @@ def extract(settings: Settings) -> Summary:
 
 def _encode_with_bar(
     recordings: Sequence[Recording], settings: Settings, spec: FeatureSpec, lengths_s: dict[Recording, float]
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Encode recordings, showing windows a second and hours of EEG."""
     windows = {
         recording: count_windows(count_seconds(lengths_s[recording]), spec.window_s, spec.stride_s)
