@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from extract.activation import padded_elu, reflect
+
 
 @dataclass(frozen=True)
 class BrainCodecConfig:
@@ -83,13 +85,6 @@ def paddings(length: int, kernel_size: int, stride: int) -> tuple[int, int]:
     return total - right, right + -length % stride
 
 
-def reflect(x: Tensor, left: int, right: int) -> Tensor:
-    """Pad the last axis by reflection; an input too short to reflect is zero-extended first."""
-    missing = max(0, max(left, right) + 1 - x.shape[-1])
-    padded = F.pad(F.pad(x, (0, missing)), (left, right, 0, 0), mode="reflect")
-    return padded[..., : padded.shape[-1] - missing]
-
-
 class Conv(nn.Module):
     """Strided convolution with reflection, ``(N, C, 1, L) -> (N, C', 1, ceil(L / stride))``.
 
@@ -103,12 +98,20 @@ class Conv(nn.Module):
         self.bias = nn.Parameter(torch.empty(width_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        left, right = paddings(x.shape[-1], self.weight.shape[-1], self.stride)
-        if left or right:
-            x = reflect(x, left, right)
+        return self._convolve(reflect(x, *self._paddings(x)))
+
+    def after_elu(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """The convolution of ``elu(x + added)``."""
+        return self._convolve(padded_elu(x, added, *self._paddings(x)))
+
+    def _paddings(self, x: Tensor) -> tuple[int, int]:
+        return paddings(x.shape[-1], self.weight.shape[-1], self.stride)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         weight, bias = self.weight.unsqueeze(2).to(x.dtype), self.bias.to(x.dtype)
-        return F.conv2d(x, weight, bias, stride=(1, self.stride))
+        y = F.conv2d(x, weight, bias, stride=(1, self.stride))
+        return y.contiguous(memory_format=torch.channels_last)  # of one input channel it comes otherwise
 
 
 class TransposedConv(nn.Module):
@@ -120,15 +123,16 @@ class TransposedConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(width_in, width_out, 2 * stride))
         self.bias = nn.Parameter(torch.empty(width_out))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def after_elu(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """The up-sampling convolution of ``elu(x + added)``."""
         weight, bias = self.weight.unsqueeze(2).to(x.dtype), self.bias.to(x.dtype)
-        y = F.conv_transpose2d(x, weight, bias, stride=(1, self.stride))
+        y = F.conv_transpose2d(padded_elu(x, added), weight, bias, stride=(1, self.stride))
         left = self.stride - self.stride // 2
         return y[..., left : left + x.shape[-1] * self.stride]
 
 
 class Residual(nn.Module):
-    """``x + widen(elu(narrow(elu(x))))``."""
+    """What a residual block adds to its input: ``widen(elu(narrow(elu(x))))``."""
 
     def __init__(self, width: int, config: BrainCodecConfig) -> None:
         super().__init__()
@@ -136,8 +140,7 @@ class Residual(nn.Module):
         self.widen = Conv(width // config.compress, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        inside: Tensor = self.widen(F.elu(self.narrow(F.elu(x))))
-        return x + inside
+        return self.widen.after_elu(self.narrow.after_elu(x))
 
 
 class Encoder(nn.Module):
@@ -157,9 +160,8 @@ class Encoder(nn.Module):
     def forward(self, signal_uv: Tensor) -> Tensor:
         x = self.first(signal_uv.unsqueeze(2))
         for residual, down in zip(self.residuals, self.downs, strict=True):
-            x = down(F.elu(residual(x)))
-        latents: Tensor = self.last(F.elu(x))
-        return latents.squeeze(2)
+            x = down.after_elu(x, residual(x))
+        return self.last.after_elu(x).squeeze(2)
 
 
 class Decoder(nn.Module):
@@ -176,11 +178,11 @@ class Decoder(nn.Module):
         self.last = Conv(widths[-1], 1, config.last_kernel_size)
 
     def forward(self, latents: Tensor) -> Tensor:
-        x = self.first(latents.unsqueeze(2))
+        x, added = self.first(latents.unsqueeze(2)), None
         for up, residual in zip(self.ups, self.residuals, strict=True):
-            x = residual(up(F.elu(x)))
-        signal: Tensor = self.last(F.elu(x))
-        return signal.squeeze(2)
+            x = up.after_elu(x, added)
+            added = residual(x)
+        return self.last.after_elu(x, added).squeeze(2)
 
 
 class Codebook(nn.Module):

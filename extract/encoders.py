@@ -1,5 +1,7 @@
 """What can fill a store: BrainCodec with given weights, and the controls ``random`` and ``bandpower``."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from extract.braincodec import BrainCodec, BrainCodecConfig
 from extract.checkpoint import load_checkpoint, weights_sha256
@@ -18,7 +21,7 @@ from store.cli import choose_device
 WEIGHTS = Path(__file__).parent / "weights" / "braincodec.safetensors"
 BANDS_HZ = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 48)}
 _POWER_FLOOR_UV2 = 1e-3  # keeps the logarithm of a silent channel finite
-_CPU_WINDOWS, _GPU_WINDOWS = 1, 128  # encoded at once; few stay in the cache of a CPU
+_GPU_WINDOWS = 128  # encoded at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,6 @@ class NetworkEncoder:
         self.model = model.eval().requires_grad_(False).to(self.device)
         if settings.precision == "bfloat16":
             self.model.encoder.bfloat16()
-        self.batch = _CPU_WINDOWS if self.device.type == "cpu" else _GPU_WINDOWS
         self.provenance = {"name": name, "sha256": sha256, **metadata}
         codes = settings.features == "codes"
         self.codebooks = _codebooks(model, name) if codes else None
@@ -85,18 +87,60 @@ class NetworkEncoder:
             precision=settings.precision,
         )
 
-    @torch.inference_mode()
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
         """``(B, C, N)`` microvolts -> ``(B, F, C, D)`` float32 latents or ``(B, F, C, Q)`` uint8 codes."""
-        codes = self.codebooks is not None
-        out = np.empty((len(windows_uv), *self.spec.shape), np.uint8 if codes else np.float32)
-        for start in range(0, len(windows_uv), self.batch):
-            windows = torch.from_numpy(windows_uv[start : start + self.batch]).to(self.device)
-            latents = self.model.encode(windows.flatten(0, 1).unsqueeze(1))
-            rows = self.model.quantize(latents) if codes else latents.transpose(1, 2)  # (B*C, F, D or Q)
-            rows = rows.unflatten(0, windows.shape[:2]).transpose(1, 2)
-            out[start : start + self.batch] = rows.cpu().numpy()
+        out = np.empty((len(windows_uv), *self.spec.shape), np.float32 if self.codebooks is None else np.uint8)
+
+        def encode_part(start: int, stop: int) -> None:
+            out[start:stop] = self._encode(torch.from_numpy(windows_uv[start:stop]))
+
+        if self.device.type == "cpu":
+            in_threads(encode_part, len(out))
+        else:
+            in_batches(encode_part, len(out), _GPU_WINDOWS)
         return out
+
+    @torch.inference_mode()
+    def _encode(self, windows_uv: Tensor) -> NDArray[Any]:
+        latents = self.model.encode(windows_uv.to(self.device).flatten(0, 1).unsqueeze(1))
+        rows = latents.transpose(1, 2) if self.codebooks is None else self.model.quantize(latents)  # (B*C, F, ...)
+        return rows.unflatten(0, windows_uv.shape[:2]).transpose(1, 2).cpu().numpy()
+
+
+def in_threads(encode_part: Callable[[int, int], object], count: int) -> None:
+    """Call ``encode_part(start, stop)`` for each of so many windows, on as many threads as torch may use.
+
+    A window stays in the cache of one processor and threads never wait for each other, as those of torch's own
+    operations do: faster, and much so where other programs use the processors too.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(encode_part, range(count), range(1, count + 1)))
+    finally:
+        torch.set_num_threads(threads)  # the setting of a thread reaches into others through MKL
+
+
+def in_batches(encode_part: Callable[[int, int], object], count: int, batch: int) -> None:
+    """Call ``encode_part(start, stop)`` for batches of windows, half as large when the memory does not suffice.
+
+    Raises
+    ------
+    ValueError
+        If not even one window fits.
+    """
+    start = 0
+    while start < count:
+        try:
+            encode_part(start, min(start + batch, count))
+        except torch.cuda.OutOfMemoryError as error:
+            if batch == 1:
+                raise ValueError(
+                    "--device: its memory does not hold one window; free some of it, or use --device cpu"
+                ) from error
+            batch //= 2
+        else:
+            start += batch
 
 
 def _codebooks(model: BrainCodec, name: str) -> NDArray[np.float32]:

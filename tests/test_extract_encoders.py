@@ -8,7 +8,7 @@ import torch
 
 from extract.braincodec import BrainCodec, BrainCodecConfig
 from extract.checkpoint import save_checkpoint
-from extract.encoders import BANDS_HZ, EncoderSettings, load_encoder
+from extract.encoders import BANDS_HZ, EncoderSettings, in_batches, in_threads, load_encoder
 
 
 def windows_uv(count: int = 2, seed: int = 0) -> np.ndarray:
@@ -96,3 +96,52 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there(device: str) -> None:
     with pytest.raises(ValueError, match=f"--device {device}: not usable here .*; use cpu or auto"):
         load_encoder(EncoderSettings(encoder="random", device=device))
+
+
+def test_threads_compute_each_window_once_on_one_thread_and_leave_the_setting() -> None:
+    before = torch.get_num_threads()
+    seen, inside = np.zeros(7, int), set()
+
+    def encode_part(start: int, stop: int) -> None:
+        seen[start:stop] += 1
+        inside.add(torch.get_num_threads())
+
+    in_threads(encode_part, 7)
+    assert seen.tolist() == [1] * 7
+    assert inside == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_a_failure_in_a_thread_is_raised() -> None:
+    def fail(start: int, stop: int) -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        in_threads(fail, 3)
+
+
+def test_windows_do_not_depend_on_their_neighbours() -> None:
+    encoder = load_encoder(EncoderSettings(encoder="random"))
+    x = windows_uv(3)
+    assert np.array_equal(encoder.encode(x)[1:2], encoder.encode(x[1:2]))
+
+
+@pytest.mark.parametrize("fits", [1, 3, 100])
+def test_a_full_device_gets_smaller_batches(fits: int) -> None:
+    seen = np.zeros(23, int)
+
+    def encode_part(start: int, stop: int) -> None:
+        if stop - start > fits:
+            raise torch.cuda.OutOfMemoryError("full")
+        seen[start:stop] += 1
+
+    in_batches(encode_part, 23, batch=16)
+    assert seen.tolist() == [1] * 23
+
+
+def test_a_device_too_small_for_one_window_is_said() -> None:
+    def encode_part(start: int, stop: int) -> None:
+        raise torch.cuda.OutOfMemoryError("full")
+
+    with pytest.raises(ValueError, match=r"--device: its memory does not hold one window.*--device cpu"):
+        in_batches(encode_part, 4, batch=4)

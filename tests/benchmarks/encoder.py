@@ -1,6 +1,5 @@
-"""The frozen encoder against the released form: Conv1d, float32, 288 sequences a batch."""
+"""The frozen encoder against the released form (Conv1d, float32, 288 sequences a batch) and arithmetic's limit."""
 
-import platform
 import time
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
+from extract import activation
 from extract.braincodec import BrainCodec, Conv, paddings
 from extract.encoders import EncoderSettings, NetworkEncoder, load_encoder
 
@@ -33,35 +34,52 @@ def plain_encode(model: BrainCodec, signal_uv: Tensor) -> Tensor:
     return convolve(encoder.last, elu(x))
 
 
-def windows_a_second(encode: Callable[[], object]) -> float:
-    """Windows encoded in a second, the best of some runs after one that warms up."""
-    encode()
+def seconds(run: Callable[[], object], repeats: int) -> float:
+    """The shortest of some runs after one that warms up."""
     times = []
-    for _ in range(REPEATS):
+    for _ in range(repeats + 1):
         begin = time.perf_counter()
-        encode()
+        run()
         times.append(time.perf_counter() - begin)
-    return WINDOWS / min(times)
+    return min(times[1:])
+
+
+def limit(dtype: torch.dtype, flop: int) -> float:
+    """Windows a second if all arithmetic ran as fast as a large layer or a matrix product, whichever is faster."""
+    x, weight = torch.randn(18, 256, 1, 258).to(dtype), torch.randn(256, 256, 1, 4).to(dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    square = torch.randn(2048, 2048).to(dtype)
+    ways = (
+        (lambda: functional.conv2d(x, weight, stride=(1, 2)), 2 * 18 * 128 * weight.numel()),
+        (lambda: square @ square, 2 * 2048**3),
+    )
+    with torch.inference_mode():
+        return max(size / seconds(way, 20) for way, size in ways) / flop
 
 
 def main() -> None:
-    """Print windows a second, ratios and the error of each form."""
+    """Print windows a second, ratios, the share of the limit and the error of each form."""
     windows_uv = np.random.default_rng(0).normal(0, 40, (WINDOWS, 18, 2048)).astype(np.float32)
     plain = load_encoder(EncoderSettings(encoder="random"))
     assert isinstance(plain, NetworkEncoder)
     sequences = torch.from_numpy(windows_uv).flatten(0, 1).unsqueeze(1).to(plain.device)
+    with FlopCounterMode(display=False) as counter:
+        plain.model.encode(sequences[:18])
+    flop = counter.get_total_flops()
 
     def released() -> Tensor:
         with torch.inference_mode():
             return torch.cat([plain_encode(plain.model, part) for part in sequences.split(288)])
 
     latents = released().unflatten(0, (WINDOWS, 18)).permute(0, 3, 1, 2).cpu().numpy()
-    baseline = windows_a_second(released)
-    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {plain.device}")
-    print(f"{'form':<24}{'windows/s':>10}{'ratio':>8}{'relative error':>16}")
-    print(f"{'Conv1d, 288 sequences':<24}{baseline:>10.1f}{1:>8.1f}{0:>16.1e}")
+    baseline = WINDOWS / seconds(released, REPEATS)
+    print(f"{torch.get_num_threads()} threads, {plain.device}, {flop / 1e9:.2f} GFLOP a window, ", end="")
+    print("activation compiled" if activation.COMPILED else "activation by torch")
+    print(f"{'form':<24}{'ratio':>8}{'windows/s':>10}{'of limit':>10}{'relative error':>16}")
+    print(f"{'Conv1d, 288 sequences':<24}{1:>8.1f}{baseline:>10.1f}{baseline / limit(torch.float32, flop):>10.0%}")
     for precision in ("float32", "bfloat16"):
         encoder = load_encoder(EncoderSettings(encoder="random", precision=precision))
-        speed = windows_a_second(partial(encoder.encode, windows_uv))
+        speed = WINDOWS / seconds(partial(encoder.encode, windows_uv), REPEATS)
         error = np.linalg.norm(encoder.encode(windows_uv) - latents) / np.linalg.norm(latents)
-        print(f"{precision:<24}{speed:>10.1f}{speed / baseline:>8.1f}{error:>16.1e}")
+        share = speed / limit(getattr(torch, precision), flop)
+        print(f"{precision:<24}{speed / baseline:>8.1f}{speed:>10.1f}{share:>10.0%}{error:>16.1e}")
