@@ -12,6 +12,7 @@ from heads.data import Windows
 from heads.models import Head
 
 _BLOCK_WINDOWS = 512
+_CACHED_WINDOWS = 16  # what is made of so many stays in the processor's cache
 _REDUCED_BYTES = 1 << 30  # kept of what a head reduces
 _HELD_SHARE = 0.5  # of a GPU's free memory, for features as they are stored
 
@@ -57,11 +58,18 @@ class DeviceFeatures:
         if self._reduced is not None:
             return self._reduced[torch.from_numpy(indices).to(self._device)]
         stored = self._stored(indices)
+        features = torch.empty(len(indices), *self._windows.shape, dtype=self._precision, device=self._device)
+        size = _CACHED_WINDOWS if self._device.type == "cpu" else max(1, len(indices))
+        for part, block in zip(features.split(size), stored.split(size), strict=True):
+            part.copy_(self._latents(block))
+        return self._head.reduce(features)
+
+    def _latents(self, stored: Tensor) -> Tensor:
+        """What is stored as float32 ``(n, F, C, D)``."""
         if self._vectors is None:
-            return self._head.reduce(stored.to(self._precision))
+            return stored.float()
         codes = stored.flatten(0, 2).int() + self._first_code
-        latents = embedding_bag(codes, self._vectors, mode="sum").to(self._precision)
-        return self._head.reduce(latents.view(len(indices), *self._windows.shape))
+        return embedding_bag(codes, self._vectors, mode="sum").view(len(stored), *self._windows.shape)
 
     def _stored(self, indices: NDArray[np.int64]) -> Tensor:
         if self._held is not None:

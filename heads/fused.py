@@ -5,20 +5,19 @@ its person is one of the slot's training persons. Parameters are stacked, ``(K, 
 is a few large products, and a group of one slot is an ordinary training.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heads.data import INVALID, Windows
 from heads.features import DeviceFeatures, choose_precision
 from heads.models import Head, make_head
-from heads.predict import best_threshold, predict_person, predict_windows
+from heads.predict import aurocs, best_threshold, predict_person, predict_windows
 from heads.runs import write_aside
 from heads.slots import Slot, Trained
 
@@ -69,7 +68,10 @@ def train_group(
 
 
 class _Group:
-    """The stacked state of a group and one epoch of its training; slots that are done leave the stack."""
+    """The stacked state of a group and one epoch of its training; slots that are done leave the stack.
+
+    All parameters of a slot lie in one row, weights before biases, so that an optimizer's step is one pass.
+    """
 
     def __init__(self, slots: Sequence[Slot], windows: Windows, device: torch.device) -> None:
         self.slots, self.windows, self.device = slots, windows, device
@@ -78,26 +80,29 @@ class _Group:
         self.head = heads[0].to(device)
         precision = choose_precision(settings.precision, device)
         self.features = DeviceFeatures(windows, self.head, device, precision, keep=True)
-        self.buffers = {name: _stack(heads, name, device) for name, _ in heads[0].named_buffers()}
-        self.best = {name: _stack(heads, name, device) for name, _ in heads[0].named_parameters()}
-        self.parameters = {name: value.clone() for name, value in self.best.items()}
-        self.first = {name: torch.zeros_like(value) for name, value in self.best.items()}
-        self.second = {name: torch.zeros_like(value) for name, value in self.best.items()}
+        named = sorted(self.head.named_parameters(), key=lambda item: item[0].endswith("bias"))
+        self.shapes = {name: value.shape for name, value in named}
+        self.weights = sum(value.numel() for name, value in named if not name.endswith("bias"))
+        self.best = torch.stack([_row(head, self.shapes) for head in heads]).to(device)
+        self.parameters = self.best.clone()
+        self.first, self.second = torch.zeros_like(self.best), torch.zeros_like(self.best)
         self.best_epoch = [0] * len(slots)
         self.best_score = [-np.inf] * len(slots)
         self.history: list[list[dict[str, float]]] = [[] for _ in slots]
         self.failures = [""] * len(slots)
-        self.live = list(range(len(slots)))  # the slots that `parameters`, `first` and `second` hold
+        self.live = list(range(len(slots)))  # the slots that `parameters`, `first`, `second` and `own` hold
         self.epoch = self.step = 0
-        rows = [[float(person in slot.fold.train) for person in windows.persons] for slot in slots]
-        self.train_person = torch.tensor(rows, device=device)
         sample = np.sort(windows.epoch(0, settings.background_per_seizure))
         self.judged = {p: sample[windows.person[sample] == n] for n, p in enumerate(windows.persons)}
-        self.positive_weight = torch.tensor(_positive_weights(slots, windows), device=device)
+        rows = [[float(person in slot.fold.train) for person in windows.persons] for slot in slots]
+        self.buffers = {name: _stack(heads, name, device) for name, _ in heads[0].named_buffers()}
         self.rates = {
             name: torch.tensor([getattr(slot.settings, name) for slot in slots], device=device)
             for name in ("lr", "weight_decay", "clip_norm")
         }
+        self.rates["train_person"] = torch.tensor(rows, device=device)
+        self.rates["positive_weight"] = torch.tensor(_positive_weights(slots, windows), device=device)
+        self._choose_own()
 
     def run_epoch(self, progress: Callable[[int], object]) -> None:
         """Train on every batch of the epoch once, then validate and let go of the slots that are done."""
@@ -112,8 +117,7 @@ class _Group:
         loss, weight = torch.stack(losses).double().sum(0).cpu().numpy()
         for row, number in enumerate(self.live):
             self.history[number].append({"epoch": self.epoch, "loss": float(loss[row] / weight[row])})
-        finite = [value.flatten(1).isfinite().all(1).cpu().numpy() for value in self.parameters.values()]
-        failed = ~(np.isfinite(loss) & np.all(finite, 0))
+        failed = ~(np.isfinite(loss) & self.parameters.isfinite().all(1).cpu().numpy())
         for row in np.flatnonzero(failed):
             self.failures[self.live[row]] = f"the loss is not finite in epoch {self.epoch}; lower --lr"
         self._leave(lambda number: self.failures[number])
@@ -128,19 +132,19 @@ class _Group:
         scores: list[list[float]] = [[] for _ in self.live]
         for person, rows in self._validators(self.live):
             indices = self.judged[person]
-            state = {**_select(self.parameters, rows), **_select(self.buffers, [self.live[row] for row in rows])}
+            state = _select({**self._named(self.parameters), **self.own_buffers}, rows)
             values = predict_windows(self.head, state, self.features, indices)
-            there = self.windows.labels[indices] != INVALID
-            for row, own in zip(rows, values, strict=True):
-                scores[row].append(_auroc(self.windows.labels[indices][there], own[there]))
+            labels = self.windows.labels[indices]
+            there = labels != INVALID
+            for row, score in zip(rows, aurocs(labels[there], values[:, there]), strict=True):
+                scores[row].append(float(score))
         for row, (number, own_scores) in enumerate(zip(self.live, scores, strict=True)):
             score = float(np.mean(own_scores)) if own_scores else np.inf
             if self.slots[number].fold.validation:
                 self.history[number][-1]["validation_auroc"] = score
             if score > self.best_score[number] or not own_scores:
                 self.best_score[number], self.best_epoch[number] = score, self.epoch
-                for name, value in self.parameters.items():
-                    self.best[name][number] = value[row]
+                self.best[number] = self.parameters[row]
 
     def _last_epoch(self, number: int) -> int:
         settings = self.slots[number].settings
@@ -152,44 +156,49 @@ class _Group:
         if len(rows) < len(self.live):
             self.live = [self.live[row] for row in rows]
             for name in ("parameters", "first", "second"):
-                setattr(self, name, _select(getattr(self, name), rows))
+                setattr(self, name, getattr(self, name)[rows])
+            self._choose_own()
+
+    def _choose_own(self) -> None:
+        """What is fixed for each live slot."""
+        self.own, self.own_buffers = _select(self.rates, self.live), _select(self.buffers, self.live)
+
+    def _named(self, rows: Tensor) -> State:
+        """The parameters in ``rows (K, P)`` by name, views with a leading K."""
+        parts = rows.split([shape.numel() for shape in self.shapes.values()], 1)
+        return {
+            name: part.unflatten(1, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
 
     def _step(self, indices: NDArray[np.int64]) -> Tensor:
         """One AdamW step of every live slot; the loss summed and its weight, ``(2, K)``."""
         features = self.features.take(indices)
         labels = torch.from_numpy(self.windows.labels[indices]).to(self.device)
         person = torch.from_numpy(self.windows.person[indices]).to(self.device)
-        parameters = {name: value.requires_grad_() for name, value in self.parameters.items()}
-        state = {**parameters, **_select(self.buffers, self.live)}
+        rows = self.parameters.detach().requires_grad_()
+        state = {**self._named(rows), **self.own_buffers}
         logits = self.head.forward_stacked(state, features, self._noise(len(indices)))
         target = (labels == 1).float().expand_as(logits)
-        weight = self.train_person[self.live][:, person, None] * (labels != INVALID)
+        weight = self.own["train_person"][:, person, None] * (labels != INVALID)
         loss = binary_cross_entropy_with_logits(
-            logits, target, weight, reduction="none", pos_weight=self.positive_weight[self.live, None, None]
+            logits, target, weight, reduction="none", pos_weight=self.own["positive_weight"][:, None, None]
         ).sum((1, 2))
         count = weight.sum((1, 2))
-        gradients = torch.autograd.grad((loss / count.clamp(min=1)).sum(), list(parameters.values()))
-        self.parameters = {name: value.detach() for name, value in parameters.items()}
-        self._update(dict(zip(parameters, gradients, strict=True)))
+        (gradient,) = torch.autograd.grad((loss / count.clamp(min=1)).sum(), rows)
+        self._update(gradient)
         return torch.stack([loss.detach(), count])
 
-    def _update(self, gradients: State) -> None:
+    def _update(self, gradient: Tensor) -> None:
         """AdamW (Loshchilov and Hutter, 2019), each slot with its own rate, decay and gradient norm."""
         self.step += 1
-        squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients.values()])
-        factor = (self.rates["clip_norm"][self.live] / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
         beta1, beta2 = _ADAM_BETAS
-        rates, decays = self.rates["lr"][self.live], self.rates["weight_decay"][self.live]
-        for name, gradient in gradients.items():
-            value, first, second = self.parameters[name], self.first[name], self.second[name]
-            lr, decay, scale = (_like(x, value) for x in (rates, decays, factor))
-            gradient = gradient * scale
-            first.lerp_(gradient, 1 - beta1)
-            second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-            if not name.endswith("bias"):
-                value.mul_(1 - lr * decay)
-            denominator = second.div(1 - beta2**self.step).sqrt_().add_(_ADAM_EPSILON)
-            value.sub_(first.div(denominator).mul_(lr / (1 - beta1**self.step)))
+        lr, decay, clip_norm = (self.own[name][:, None] for name in ("lr", "weight_decay", "clip_norm"))
+        gradient.mul_((clip_norm / (gradient.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0))
+        self.first.lerp_(gradient, 1 - beta1)
+        self.second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        self.parameters[:, : self.weights].mul_(1 - lr * decay)
+        denominator = self.second.div(1 - beta2**self.step).sqrt_().add_(_ADAM_EPSILON)
+        self.parameters.addcmul_(self.first.div(denominator), lr / (beta1**self.step - 1))
 
     def _noise(self, count: int) -> Tensor | None:
         """Uniform numbers ``(K, B, N)`` of this step: equal for equal seeds, whatever else is in the group."""
@@ -201,8 +210,10 @@ class _Group:
         for seed in set(seeds):
             sequence = np.random.SeedSequence([seed, self.epoch, self.step])
             generator = torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
-            drawn[seed] = torch.rand(count, size, generator=generator)
-        return torch.stack([drawn[seed] for seed in seeds]).to(self.device)
+            drawn[seed] = torch.rand(count, size, generator=generator).to(self.device)
+        if len(drawn) == 1:
+            return drawn[seeds[0]].expand(len(seeds), -1, -1)
+        return torch.stack([drawn[seed] for seed in seeds])
 
     def _validators(self, numbers: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
         """Persons that validate some of these slots, with the positions of those."""
@@ -213,7 +224,7 @@ class _Group:
 
     def results(self) -> list[Trained]:
         """The heads as they were in their best epochs, and the thresholds chosen with them, in float32."""
-        everything, features = {**self.best, **self.buffers}, self.features.in_float32()
+        everything, features = {**self._named(self.best), **self.buffers}, self.features.in_float32()
         predicted: list[list[tuple[NDArray[np.uint8], NDArray[np.float32]]]] = [[] for _ in self.slots]
         for person, numbers in self._validators(range(len(self.slots))):
             labels, values = predict_person(
@@ -239,6 +250,7 @@ class _Group:
         """Inverse of `state`."""
         for name in _STATE:
             setattr(self, name, state[name])
+        self._choose_own()
 
 
 def _initial_head(slot: Slot, windows: Windows) -> Head:
@@ -268,19 +280,14 @@ def _positive_weights(slots: Sequence[Slot], windows: Windows) -> list[float]:
     return weights
 
 
+def _row(head: Head, names: Iterable[str]) -> Tensor:
+    """The parameters of a head one after the other, ``(P,)``."""
+    return torch.cat([head.get_parameter(name).detach().flatten() for name in names])
+
+
 def _stack(heads: Sequence[Head], name: str, device: torch.device) -> Tensor:
     return torch.stack([head.state_dict()[name].detach() for head in heads]).to(device)
 
 
-def _auroc(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> float:
-    """AUROC; seconds whose probability overflowed to nan count as the least certain."""
-    return float(roc_auc_score(labels, np.nan_to_num(probabilities, nan=0.0)))
-
-
 def _select(state: Mapping[str, Tensor], numbers: Sequence[int]) -> State:
     return {name: value[list(numbers)] for name, value in state.items()}
-
-
-def _like(value: Tensor, other: Tensor) -> Tensor:
-    """``(K,)`` -> ``(K, 1, ...)`` with as many axes as the other has."""
-    return value.view(-1, *[1] * (other.ndim - 1))

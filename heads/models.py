@@ -17,6 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from heads.fusion import fuse_and_pool
+
 _SEEDING = threading.Lock()  # torch's random state is one for all threads
 
 DEVIATION_FLOOR = 1e-3  # keeps the logarithm of a silent second finite
@@ -92,8 +94,7 @@ class SpatialFusionHead(Head):
         """
         weight = (state["fuse.weight"] * state["scale"].flatten(1)[:, None]).to(features.dtype)
         bias = state["fuse.bias"] - (weight.float() @ state["mean"].flatten(1)[..., None]).squeeze(-1)
-        fused = features.flatten(2).flatten(0, 1) @ weight.flatten(0, 1).mT
-        pooled = fused.view(len(features), self.seconds, -1, fused.shape[-1]).max(2).values.float()
+        pooled = fuse_and_pool(features.flatten(2), weight.flatten(0, 1), self.seconds)
         pooled = (pooled.unflatten(-1, bias.shape) + bias).relu()
         flat = pooled.permute(2, 0, 1, 3).flatten(2)
         hidden = torch.baddbmm(state["hidden.bias"][:, None], flat, state["hidden.weight"].mT).relu()
@@ -186,4 +187,4 @@ def drop(values: Tensor, rate: Tensor, noise: Tensor | None) -> Tensor:
     """Dropout by given noise; the identity without."""
     if noise is None:
         return values
-    return values * (noise >= rate) / (1 - rate)
+    return values * ((noise >= rate) / (1 - rate))

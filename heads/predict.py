@@ -82,6 +82,22 @@ def predict_person(
     return labels, np.concatenate([found[info.name] for info in infos], axis=1)
 
 
+def aurocs(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """AUROC of K scores of the same seconds: labels ``(N,)``, 0 and 1 both there, and scores ``(K, N)``.
+
+    It is the share of pairs of a seizure and a background second that are in order; ties count half (Hanley and
+    McNeil, 1982). A score that overflowed to nan counts as 0.
+
+    >>> aurocs(np.array([0, 1, 0, 1]), np.array([[0.1, 0.4, 0.2, 0.3], [0.5, 0.5, 0.2, 0.3]]))
+    array([1.   , 0.625])
+    """
+    values = torch.from_numpy(np.nan_to_num(scores, nan=0.0))
+    seizure = values[:, torch.from_numpy(labels == 1)].contiguous()
+    background = values[:, torch.from_numpy(labels == 0)].sort(1).values
+    below = torch.searchsorted(background, seizure) + torch.searchsorted(background, seizure, right=True)
+    return (below.double().mean(1) / (2 * background.shape[1])).numpy()
+
+
 def best_threshold(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> float:
     """The probability from which on calling a second seizure gives the largest F1.
 
