@@ -64,16 +64,15 @@ class Windows:
         return sum((self.store.sums(person) for person in persons), Sums.zeros(*self.shape[1:]))
 
     def features(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Features as stored, ``(n, F, C, D)`` or codes ``(n, F, C, Q)``, in the order asked; quickest if sorted."""
+        """Features as stored, ``(n, F, C, D)`` or codes ``(n, F, C, Q)``, in the order asked."""
         if (np.diff(indices) < 0).any():
             order = np.argsort(indices)
             return self.features(indices[order])[np.argsort(order)]
         out = np.empty((len(indices), *self.store.spec.shape), self.store.spec.dtype)
         ends = np.searchsorted(indices, self._first)
-        for (mapped, _), first, start, stop in zip(
-            self._files, self._first[:-1], ends[:-1], ends[1:], strict=True
-        ):
-            np.take(mapped, indices[start:stop] - first, axis=0, out=out[start:stop], mode="clip")
+        for number, (mapped, _) in enumerate(self._files):
+            own = slice(ends[number], ends[number + 1])
+            np.take(mapped, indices[own] - self._first[number], axis=0, out=out[own], mode="clip")
         return out
 
     def counts(self) -> dict[str, LabelCounts]:

@@ -197,8 +197,9 @@ class _Group:
         self.first.lerp_(gradient, 1 - beta1)
         self.second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         self.parameters[:, : self.weights].mul_(1 - lr * decay)
-        denominator = self.second.div(1 - beta2**self.step).sqrt_().add_(_ADAM_EPSILON)
-        self.parameters.addcmul_(self.first.div(denominator), lr / (beta1**self.step - 1))
+        correction = (1 - beta2**self.step) ** 0.5
+        ratio = self.first / self.second.sqrt().add_(_ADAM_EPSILON * correction)
+        self.parameters.addcmul_(ratio, lr * correction / (beta1**self.step - 1))
 
     def _noise(self, count: int) -> Tensor | None:
         """Uniform numbers ``(K, B, N)`` of this step: equal for equal seeds, whatever else is in the group."""

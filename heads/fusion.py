@@ -11,13 +11,12 @@ _BLOCK_WINDOWS = 32  # what the filters make of a block stays in the processor's
 
 
 def fuse_and_pool(features: Tensor, weight: Tensor, seconds: int) -> Tensor:
-    """Largest response of each filter in each second: ``(B, F, P)`` and ``(N, P)`` -> ``(B, S, N)`` float32.
+    """Largest response of each filter in each second: ``(B, F, P)`` and ``(K, N, P)`` -> ``(K, B, S, N)`` float32.
 
     The product is in the precision of features and weight.
     """
     if features.device.type != "cpu" or features.shape[1] == seconds:
-        fused = features.flatten(0, 1) @ weight.mT
-        return fused.view(len(features), seconds, -1, len(weight)).amax(2).float()
+        return _respond(features, weight, seconds).amax(2).float().permute(2, 0, 1, 3)
     return _FuseAndPool.apply(features, weight, seconds)
 
 
@@ -30,44 +29,50 @@ class _FuseAndPool(Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, seconds: int) -> Tensor:
-        pooled = torch.empty(len(features), seconds, len(weight))
-        frame = torch.empty(pooled.shape, dtype=torch.int32) if ctx.needs_input_grad[1] else None
+        slots, filters, _ = weight.shape
+        pooled = torch.empty(slots, len(features), seconds, filters)
+        chosen = torch.empty(slots, filters, len(features), seconds, dtype=torch.int32)
         for start in range(0, len(features), _BLOCK_WINDOWS):
             block = slice(start, start + _BLOCK_WINDOWS)
-            fused = features[block].flatten(0, 1) @ weight.mT
-            fused = fused.view(-1, features.shape[1] // seconds, len(weight)).unflatten(0, (-1, seconds))
-            pooled[block] = fused.amax(2)
-            if frame is not None:
-                frame[block] = _largest(fused)
-        ctx.save_for_backward(features, frame)
+            responses = _respond(features[block], weight, seconds)
+            pooled[:, block] = responses.amax(2).permute(2, 0, 1, 3)
+            if ctx.needs_input_grad[1]:
+                chosen[:, :, block] = _largest(responses).permute(2, 3, 0, 1)
+        ctx.save_for_backward(features, chosen)
         return pooled
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
-        features, frame = ctx.saved_tensors
-        windows, seconds, filters = frame.shape
-        length = features.shape[1] // seconds
-        total = torch.zeros(filters, features.shape[2])
+        features, chosen = ctx.saved_tensors
+        slots, filters, windows, seconds = chosen.shape
+        first = torch.arange(0, windows * features.shape[1], features.shape[1] // seconds, dtype=torch.int32)
+        first = first.view(windows, seconds)
+        total = torch.zeros(slots * filters, features.shape[2])
         for start in range(0, windows, _BLOCK_WINDOWS):
             block = slice(start, start + _BLOCK_WINDOWS)
             frames = features[block].flatten(0, 1)
-            second = torch.arange(0, len(frames), length, dtype=torch.int32)
-            row = (frame[block].flatten(0, 1) + second[:, None]).mT.contiguous()
-            share = gradient[block].flatten(0, 1).to(frames.dtype).mT.contiguous()
+            row = (chosen[:, :, block] + first[: len(features[block])]).flatten(0, 1).flatten(1)
+            share = gradient[:, block].to(frames.dtype).permute(0, 3, 1, 2).flatten(0, 1).flatten(1)
             total += embedding_bag(row, frames, mode="sum", per_sample_weights=share)
-        return None, total.to(features.dtype), None
+        return None, total.to(features.dtype).unflatten(0, (slots, filters)), None
 
 
-def _largest(fused: Tensor) -> Tensor:
-    """Which frame of ``(B, S, L, N)`` holds the maximum, ``(B, S, N)`` int32; overwrites ``fused``.
+def _respond(features: Tensor, weight: Tensor, seconds: int) -> Tensor:
+    """Responses of all filters to all frames, ``(B, S, F / S, K, N)``."""
+    responses = features.flatten(0, 1) @ weight.flatten(0, 1).mT
+    return responses.view(len(features), seconds, -1, *weight.shape[:2])
+
+
+def _largest(responses: Tensor) -> Tensor:
+    """Which frame of ``(B, S, L, K, N)`` holds the maximum, ``(B, S, K, N)`` int32; overwrites the responses.
 
     The number of the frame replaces the last bits of the value, so that one maximum finds both, ten times faster
     than ``argmax``. In float32, values that differ in these bits alone count as equal; bfloat16 has no such bits.
     """
-    length = fused.shape[2]
+    length = responses.shape[2]
     bits = (1 << (length - 1).bit_length()) - 1
-    packed = fused.float()
-    number = torch.arange(length, dtype=torch.int32)[:, None]
+    packed = responses.float()
+    number = torch.arange(length, dtype=torch.int32)[:, None, None]
     packed.view(torch.int32).bitwise_and_(~bits).bitwise_or_(number)
     found = packed.amax(2).view(torch.int32).bitwise_and_(bits)
     return found.clamp_(max=length - 1)  # what is not finite has any bits

@@ -94,9 +94,8 @@ class SpatialFusionHead(Head):
         """
         weight = (state["fuse.weight"] * state["scale"].flatten(1)[:, None]).to(features.dtype)
         bias = state["fuse.bias"] - (weight.float() @ state["mean"].flatten(1)[..., None]).squeeze(-1)
-        pooled = fuse_and_pool(features.flatten(2), weight.flatten(0, 1), self.seconds)
-        pooled = (pooled.unflatten(-1, bias.shape) + bias).relu()
-        flat = pooled.permute(2, 0, 1, 3).flatten(2)
+        pooled = fuse_and_pool(features.flatten(2), weight, self.seconds)
+        flat = (pooled + bias[:, None, None]).relu_().flatten(2)
         hidden = torch.baddbmm(state["hidden.bias"][:, None], flat, state["hidden.weight"].mT).relu()
         hidden = drop(hidden, state["dropout"][:, None, None], noise)
         return torch.baddbmm(state["out.bias"][:, None], hidden, state["out.weight"].mT)
@@ -187,4 +186,4 @@ def drop(values: Tensor, rate: Tensor, noise: Tensor | None) -> Tensor:
     """Dropout by given noise; the identity without."""
     if noise is None:
         return values
-    return values * ((noise >= rate) / (1 - rate))
+    return values * torch.where(noise >= rate, 1 / (1 - rate), 0.0)

@@ -1,7 +1,7 @@
 """Heads trained together against a loop of single heads, and against the arithmetic limit of the machine.
 
-Speeds are windows x heads a second, of windows that train a head: what is computed for the persons that a fold holds
-out costs time and counts nothing. Both forms read the same store, validate after each epoch and choose a threshold.
+Speeds are windows x heads a second, of windows that train a head: what is computed for persons that a fold holds
+out costs time and counts nothing. Both forms read the same store, validate after each epoch, choose a threshold.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ from tests.benchmarks.full_size import LATENTS, write_store
 
 PERSONS = 23
 RECORDING_S = 256
-SETTINGS = TrainSettings(filters=64, hidden=128, epochs=2, background_per_seizure=None)
+SETTINGS = TrainSettings(filters=64, hidden=128, epochs=6, background_per_seizure=None)
 FRAMES, CHANNELS, DIMS = LATENTS.shape
 FLOP = 4 * FRAMES * CHANNELS * DIMS * SETTINGS.filters  # forward and backward, a window and head
 
