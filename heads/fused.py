@@ -23,6 +23,7 @@ from heads.slots import Slot, Trained
 
 _ADAM_BETAS = (0.9, 0.999)
 _ADAM_EPSILON = 1e-8
+_CACHED_SLOTS = 16  # a step's tensors of so many stay in the processor's cache
 _STATE = (
     "parameters",
     "first",
@@ -92,6 +93,7 @@ class _Group:
         self.failures = [""] * len(slots)
         self.live = list(range(len(slots)))  # the slots that `parameters`, `first`, `second` and `own` hold
         self.epoch = self.step = 0
+        self.together = _CACHED_SLOTS if device.type == "cpu" else len(slots)
         sample = np.sort(windows.epoch(0, settings.background_per_seizure))
         self.judged = {p: sample[windows.person[sample] == n] for n, p in enumerate(windows.persons)}
         rows = [[float(person in slot.fold.train) for person in windows.persons] for slot in slots]
@@ -172,34 +174,56 @@ class _Group:
 
     def _step(self, indices: NDArray[np.int64]) -> Tensor:
         """One AdamW step of every live slot; the loss summed and its weight, ``(2, K)``."""
+        self.step += 1
         features = self.features.take(indices)
         labels = torch.from_numpy(self.windows.labels[indices]).to(self.device)
         person = torch.from_numpy(self.windows.person[indices]).to(self.device)
-        rows = self.parameters.detach().requires_grad_()
-        state = {**self._named(rows), **self.own_buffers}
-        logits = self.head.forward_stacked(state, features, self._noise(len(indices)))
+        noise = self._noise(len(indices))
+        losses = []
+        for start in range(0, len(self.live), self.together):
+            part = slice(start, start + self.together)
+            own_noise = None if noise is None else noise[part]
+            losses.append(self._step_part(part, features, labels, person, own_noise))
+        return torch.cat(losses, 1)
+
+    def _step_part(
+        self, part: slice, features: Tensor, labels: Tensor, person: Tensor, noise: Tensor | None
+    ) -> Tensor:
+        """The step of some slots: what they need stays in the processor's cache."""
+        own = {name: value[part] for name, value in self.own.items()}
+        rows = self.parameters[part].detach().requires_grad_()
+        state = self._named(rows) | {name: value[part] for name, value in self.own_buffers.items()}
+        logits = self.head.forward_stacked(state, features, noise)
         target = (labels == 1).float().expand_as(logits)
-        weight = self.own["train_person"][:, person, None] * (labels != INVALID)
+        weight = own["train_person"][:, person, None] * (labels != INVALID)
         loss = binary_cross_entropy_with_logits(
-            logits, target, weight, reduction="none", pos_weight=self.own["positive_weight"][:, None, None]
+            logits, target, weight, reduction="none", pos_weight=own["positive_weight"][:, None, None]
         ).sum((1, 2))
         count = weight.sum((1, 2))
         (gradient,) = torch.autograd.grad((loss / count.clamp(min=1)).sum(), rows)
-        self._update(gradient)
+        rates = (own[name][:, None] for name in ("lr", "weight_decay", "clip_norm"))
+        self._update(self.parameters[part], gradient, self.first[part], self.second[part], *rates)
         return torch.stack([loss.detach(), count])
 
-    def _update(self, gradient: Tensor) -> None:
-        """AdamW (Loshchilov and Hutter, 2019), each slot with its own rate, decay and gradient norm."""
-        self.step += 1
+    def _update(
+        self,
+        values: Tensor,
+        gradient: Tensor,
+        first: Tensor,
+        second: Tensor,
+        lr: Tensor,
+        decay: Tensor,
+        clip_norm: Tensor,
+    ) -> None:
+        """AdamW (Loshchilov and Hutter, 2019) in place, each slot with its own rate, decay and gradient norm."""
         beta1, beta2 = _ADAM_BETAS
-        lr, decay, clip_norm = (self.own[name][:, None] for name in ("lr", "weight_decay", "clip_norm"))
         gradient.mul_((clip_norm / (gradient.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0))
-        self.first.lerp_(gradient, 1 - beta1)
-        self.second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        self.parameters[:, : self.weights].mul_(1 - lr * decay)
+        first.lerp_(gradient, 1 - beta1)
+        second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        values[:, : self.weights].mul_(1 - lr * decay)
         correction = (1 - beta2**self.step) ** 0.5
-        ratio = self.first / self.second.sqrt().add_(_ADAM_EPSILON * correction)
-        self.parameters.addcmul_(ratio, lr * correction / (beta1**self.step - 1))
+        ratio = first / second.sqrt().add_(_ADAM_EPSILON * correction)
+        values.addcmul_(ratio, lr * correction / (beta1**self.step - 1))
 
     def _noise(self, count: int) -> Tensor | None:
         """Uniform numbers ``(K, B, N)`` of this step: equal for equal seeds, whatever else is in the group."""
