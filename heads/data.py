@@ -70,8 +70,9 @@ class Windows:
             return self.features(indices[order])[np.argsort(order)]
         out = np.empty((len(indices), *self.store.spec.shape), self.store.spec.dtype)
         ends = np.searchsorted(indices, self._first)
-        for number, (mapped, _) in enumerate(self._files):
+        for number in np.flatnonzero(np.diff(ends)):
             own = slice(ends[number], ends[number + 1])
+            mapped, _ = self._files[number]
             np.take(mapped, indices[own] - self._first[number], axis=0, out=out[own], mode="clip")
         return out
 

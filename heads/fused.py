@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from heads.adamw import update
 from heads.data import INVALID, Windows
 from heads.features import DeviceFeatures, choose_precision
 from heads.models import Head, make_head
@@ -21,8 +22,6 @@ from heads.predict import aurocs, best_threshold, predict_person, predict_window
 from heads.runs import write_aside
 from heads.slots import Slot, Trained
 
-_ADAM_BETAS = (0.9, 0.999)
-_ADAM_EPSILON = 1e-8
 _CACHED_SLOTS = 16  # a step's tensors of so many stay in the processor's cache
 _STATE = (
     "parameters",
@@ -201,29 +200,9 @@ class _Group:
         ).sum((1, 2))
         count = weight.sum((1, 2))
         (gradient,) = torch.autograd.grad((loss / count.clamp(min=1)).sum(), rows)
-        rates = (own[name][:, None] for name in ("lr", "weight_decay", "clip_norm"))
-        self._update(self.parameters[part], gradient, self.first[part], self.second[part], *rates)
+        moved = (self.parameters[part], gradient, self.first[part], self.second[part])
+        update(*moved, self.step, self.weights, own["lr"], own["weight_decay"], own["clip_norm"])
         return torch.stack([loss.detach(), count])
-
-    def _update(
-        self,
-        values: Tensor,
-        gradient: Tensor,
-        first: Tensor,
-        second: Tensor,
-        lr: Tensor,
-        decay: Tensor,
-        clip_norm: Tensor,
-    ) -> None:
-        """AdamW (Loshchilov and Hutter, 2019) in place, each slot with its own rate, decay and gradient norm."""
-        beta1, beta2 = _ADAM_BETAS
-        gradient.mul_((clip_norm / (gradient.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0))
-        first.lerp_(gradient, 1 - beta1)
-        second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        values[:, : self.weights].mul_(1 - lr * decay)
-        correction = (1 - beta2**self.step) ** 0.5
-        ratio = first / second.sqrt().add_(_ADAM_EPSILON * correction)
-        values.addcmul_(ratio, lr * correction / (beta1**self.step - 1))
 
     def _noise(self, count: int) -> Tensor | None:
         """Uniform numbers ``(K, B, N)`` of this step: equal for equal seeds, whatever else is in the group."""

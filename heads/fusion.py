@@ -50,12 +50,13 @@ class _FuseAndPool(Function):
         first = torch.arange(0, windows * features.shape[1], features.shape[1] // seconds, dtype=torch.int32)
         first = first.view(windows, seconds)
         total = torch.zeros(slots * filters, features.shape[2])
+        wide = torch.empty_like(total)  # one for all blocks: fresh memory costs more than the sum
         for start in range(0, windows, _BLOCK_WINDOWS):
             block = slice(start, start + _BLOCK_WINDOWS)
             frames = features[block].flatten(0, 1)
             row = (chosen[:, :, block] + first[: len(features[block])]).flatten(0, 1).flatten(1)
             share = gradient[:, block].to(frames.dtype).permute(0, 3, 1, 2).flatten(0, 1).flatten(1)
-            total += embedding_bag(row, frames, mode="sum", per_sample_weights=share)
+            total += wide.copy_(embedding_bag(row, frames, mode="sum", per_sample_weights=share))
         return None, total.to(features.dtype).unflatten(0, (slots, filters)), None
 
 
