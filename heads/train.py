@@ -44,8 +44,8 @@ class Settings(TrainSettings):
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
 
-def train(settings: Settings) -> Run:
-    """Train the folds that the run folder does not yet hold.
+def train(settings: Settings) -> tuple[Run, list[FoldResult]]:
+    """Train the folds that the run folder does not yet hold; the run and the folds that were asked for.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def train(settings: Settings) -> Run:
             path.unlink()
     if failures:
         raise ValueError(f"{run.path}: the other folds are finished, but {'; '.join(failures)}")
-    return run
+    return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
 
 
 def run_config(settings: dict[str, Any], store: Store) -> dict[str, Any]:
@@ -141,8 +141,8 @@ def _predict(
 
 
 def _command(settings: Settings) -> None:
-    run = train(settings)
-    for result in run.folds:
+    run, results = train(settings)
+    for result in results:
         scores = [entry["validation_auroc"] for entry in result.history]
         print(
             f"fold {result.fold.name}: best epoch {result.best_epoch} of {len(scores)}, "

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import f1_score
 from stores import SPEC, write_subject
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -16,7 +15,6 @@ from heads.data import Windows
 from heads.folds import make_folds
 from heads.fused import train_group
 from heads.models import HEADS, make_head
-from heads.predict import best_threshold
 from heads.slots import Slot, Trained, TrainSettings
 
 CPU = torch.device("cpu")
@@ -58,7 +56,10 @@ def test_a_slot_among_many_equals_the_slot_alone(
         assert together.threshold == pytest.approx(alone.threshold, abs=1e-4)
 
 
-def test_slots_of_unlike_rates_equal_each_alone(make_store: Callable[..., Path], tmp_path: Path) -> None:
+def test_slots_of_unlike_rates_equal_each_alone(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heads.fused._CACHED_SLOTS", 4)  # the step goes through them in two parts
     windows = Windows(store.open(make_store()))
     (fold,) = make_folds(windows.counts(), "02")
     variants = [
@@ -203,11 +204,3 @@ def test_a_diverging_slot_fails_and_the_others_finish(make_store: Callable[..., 
         assert one.failure == ""
         assert len(one.history) == SETTINGS.epochs
         assert_same(one, alone, rtol=1e-4, atol=1e-5)
-
-
-def test_best_threshold_is_the_best_of_all() -> None:
-    rng = np.random.default_rng(0)
-    labels = (rng.random(300) < 0.3).astype(np.uint8)
-    probabilities = np.clip(rng.normal(0.3 + 0.3 * labels, 0.2), 0, 1).astype(np.float32)
-    found = f1_score(labels, probabilities >= np.float32(best_threshold(labels, probabilities)))
-    assert found == pytest.approx(max(f1_score(labels, probabilities >= t) for t in probabilities))

@@ -1,0 +1,56 @@
+"""The blockwise maximum over frames against autograd."""
+
+import pytest
+import torch
+from torch import Tensor
+
+import heads.fusion
+from heads.fusion import fuse_and_pool
+
+SECONDS = 4
+
+
+def arrays(frames: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Features ``(B, F, P)`` and weights ``(K, N, P)``."""
+    generator = torch.Generator().manual_seed(frames)
+    features = torch.randn(7, frames, 5, generator=generator)
+    return features.to(dtype), torch.randn(3, 2, 5, generator=generator).to(dtype)
+
+
+def plainly(features: Tensor, weight: Tensor) -> Tensor:
+    responses = torch.einsum("bfp,knp->kbfn", features, weight)
+    return responses.unflatten(2, (SECONDS, -1)).max(3).values
+
+
+@pytest.mark.parametrize("frames", [4, 8, 12, 44])
+def test_values_and_gradients_are_those_of_autograd(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
+    monkeypatch.setattr(heads.fusion, "_BLOCK_WINDOWS", 3)  # the last block is smaller
+    features, weight = arrays(frames)
+    direction = torch.randn(3, 7, SECONDS, 2, generator=torch.Generator().manual_seed(0))
+    weight.requires_grad_()
+    found, wanted = fuse_and_pool(features, weight, SECONDS), plainly(features, weight)
+    torch.testing.assert_close(found, wanted)
+    gradients = [torch.autograd.grad((values * direction).sum(), weight) for values in (found, wanted)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_of_equal_frames_one_has_the_gradient() -> None:
+    """On small whole numbers, exact in bfloat16. The response is linear: its gradient times the weights is it."""
+    features, weight = (values.mul(2).round().bfloat16() for values in arrays(12))
+    weight.requires_grad_()
+    values = fuse_and_pool(features, weight, SECONDS)
+    torch.testing.assert_close(values, plainly(features.float(), weight.float()), rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad(values.sum(), weight)
+    torch.testing.assert_close((gradient * weight).sum((1, 2)).float(), values.sum((1, 2, 3)), rtol=1e-2, atol=1)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_not_finite_stays_so(value: float) -> None:
+    features, weight = arrays(12)
+    weight[1] = value
+    weight.requires_grad_()
+    values = fuse_and_pool(features, weight, SECONDS)
+    (gradient,) = torch.autograd.grad(values.sum(), weight)
+    assert not values[1].isfinite().any()
+    assert values[[0, 2]].isfinite().all()
+    assert gradient[[0, 2]].isfinite().all()
