@@ -51,7 +51,8 @@ class TrainSettings(HeadSettings):
             self._require(name, getattr(self, name) >= 1, "1 and more")
         for name in ("lr", "clip_norm"):
             self._require(name, getattr(self, name) > 0, "more than 0")
-        self._require("weight_decay", self.weight_decay >= 0, "0 and more")
+        for name in ("weight_decay", "seed"):
+            self._require(name, getattr(self, name) >= 0, "0 and more")
         self._require("dropout", 0 <= self.dropout < 1, "from 0 to less than 1")
         self._require("positive_weight", self.positive_weight is None or self.positive_weight > 0, "more than 0")
         ratio = self.background_per_seizure

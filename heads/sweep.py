@@ -89,7 +89,6 @@ def sweep(settings: SweepSettings) -> tuple[Run, pd.DataFrame]:
     device = choose_device(settings.device)
     grid = {name: getattr(settings, name) for name in TrainSettings.__dataclass_fields__}
     shown = {name: values[0] if len(values) == 1 else values for name, values in grid.items()}
-    run = Run.create(settings.out, run_config({**shown, "random": settings.random}, windows.store))
     seeds = grid.pop("seed")
     slots = [
         Slot(fold, dataclasses.replace(chosen, seed=seed))
@@ -98,6 +97,7 @@ def sweep(settings: SweepSettings) -> tuple[Run, pd.DataFrame]:
         for seed in seeds
     ]
     groups = split_groups(slots, windows, together=len(seeds))
+    run = Run.create(settings.out, run_config({**shown, "random": settings.random}, windows.store))
     _train_groups(groups, windows, settings)
     cells = [cell for group in groups for cell in read_cells(_cells_path(settings.out, group), group)]
     chosen = {fold.name: _choose(cells, fold) for fold in folds}

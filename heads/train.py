@@ -60,6 +60,7 @@ def train(settings: Settings) -> tuple[Run, list[FoldResult]]:
     device = torch.device(choose_device(settings.device))
     out = settings.out or Path("runs") / f"{settings.store.resolve().name}-{settings.head}"
     chosen = TrainSettings(**{name: getattr(settings, name) for name in TrainSettings.__dataclass_fields__})
+    chosen.check()
     run = Run.create(out, run_config(dataclasses.asdict(chosen), store))
     finished = {result.fold.name for result in run.folds}
     todo = [fold for fold in folds if fold.name not in finished]

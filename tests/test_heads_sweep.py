@@ -138,6 +138,7 @@ def test_failed_settings_are_counted_and_not_chosen(make_store: Callable[..., Pa
         (["--lr", "0"], "--lr 0.0: not usable; allowed: more than 0"),
         (["--epochs", "0"], "--epochs 0: not usable; allowed: 1 and more"),
         (["--weight-decay", "-1"], "--weight-decay -1.0: not usable; allowed: 0 and more"),
+        (["--seed", "-1"], "--seed -1: not usable; allowed: 0 and more"),
     ],
 )
 def test_values_that_cannot_be_tried(
@@ -149,6 +150,7 @@ def test_values_that_cannot_be_tried(
 ) -> None:
     assert main(["--store", str(make_store(persons=3)), "--out", str(tmp_path / "run"), *arguments]) == 2
     assert capsys.readouterr().err == f"python -m heads.sweep: error: {message}\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_heads_and_settings_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

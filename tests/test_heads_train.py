@@ -47,6 +47,16 @@ def test_finished_folds_are_kept_and_other_settings_refused(
     assert "holds a run with other settings (settings.lr is 0.001, wanted 0.5)" in capsys.readouterr().err
 
 
+def test_settings_that_cannot_train_leave_no_run(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--store", str(make_store(persons=3)), "--fold", "01", "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--epochs", "0"]) == 2
+    error = capsys.readouterr().err
+    assert error == "python -m heads.train: error: --epochs 0: not usable; allowed: 1 and more\n"
+    assert not (tmp_path / "run").exists()
+
+
 def test_diverging_folds_are_named(
     make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
