@@ -81,13 +81,16 @@ def sweep(settings: SweepSettings) -> tuple[Run, pd.DataFrame]:
     StoreError
         If the store cannot be used.
     ValueError
-        If a fold cannot be built, the run folder belongs to another sweep, or every setting failed in a fold.
+        If a setting has no value, a fold cannot be built, the run folder belongs to another sweep, or every
+        setting failed in a fold.
     """
     settings.check()
     windows = Windows(open_store(settings.store))
     folds = make_folds(windows.counts(), "all")
     device = choose_device(settings.device)
     grid = {name: getattr(settings, name) for name in TrainSettings.__dataclass_fields__}
+    if empty := [name for name, values in grid.items() if not values]:
+        raise ValueError(f"--{empty[0].replace('_', '-')}: no value to try; give one or more, or leave it out")
     shown = {name: values[0] if len(values) == 1 else values for name, values in grid.items()}
     seeds = grid.pop("seed")
     slots = [
@@ -116,15 +119,13 @@ def combinations(grid: Mapping[str, Sequence[Any]], count: int | None) -> list[T
     Raises
     ------
     ValueError
-        If a setting has no value, or if there are fewer combinations than that.
+        If there are fewer combinations than that.
 
     Examples
     --------
     >>> [one.lr for one in combinations({"lr": (0.1, 0.2), "hidden": (8,)}, None)]
     [0.1, 0.2]
     """
-    if empty := [name for name, values in grid.items() if not values]:
-        raise ValueError(f"--{empty[0].replace('_', '-')}: no value to try; give one or more, or leave it out")
     every = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if count is not None:
         if not 1 <= count <= len(every):

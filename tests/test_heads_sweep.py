@@ -135,6 +135,7 @@ def test_failed_settings_are_counted_and_not_chosen(make_store: Callable[..., Pa
     [
         (["--random", "9", "--lr", "1e-3", "1e-4"], "--random 9: the values make 2 combinations; choose 1 to 2"),
         (["--hidden"], "--hidden: no value to try; give one or more, or leave it out"),
+        (["--seed"], "--seed: no value to try; give one or more, or leave it out"),
         (["--lr", "0"], "--lr 0.0: not usable; allowed: more than 0"),
         (["--epochs", "0"], "--epochs 0: not usable; allowed: 1 and more"),
         (["--weight-decay", "-1"], "--weight-decay -1.0: not usable; allowed: 0 and more"),
