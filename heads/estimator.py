@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -116,6 +116,7 @@ class SpatialFusionClassifier(_HeadClassifier):
     def __init__(
         self,
         filters: int = TrainSettings.filters,
+        pooling: Literal["max", "max-deviation"] = TrainSettings.pooling,
         hidden: int = TrainSettings.hidden,
         dropout: float = TrainSettings.dropout,
         epochs: int = TrainSettings.epochs,
@@ -126,7 +127,7 @@ class SpatialFusionClassifier(_HeadClassifier):
         positive_weight: float | None = TrainSettings.positive_weight,
         seed: int = TrainSettings.seed,
     ) -> None:
-        self.filters, self.hidden, self.dropout = filters, hidden, dropout
+        self.filters, self.pooling, self.hidden, self.dropout = filters, pooling, hidden, dropout
         self.epochs, self.batch_windows = epochs, batch_windows
         self.lr, self.weight_decay, self.clip_norm = lr, weight_decay, clip_norm
         self.positive_weight, self.seed = positive_weight, seed

@@ -1,4 +1,4 @@
-"""Spatial filters of many heads on the same frames, and the maximum over the frames of each second."""
+"""Spatial filters of many heads on the same frames, and what the frames of each second have in common."""
 
 from typing import Any
 
@@ -20,6 +20,55 @@ def fuse_and_pool(features: Tensor, weight: Tensor, seconds: int) -> Tensor:
     if features.device.type != "cpu":
         return _respond(features, weight, seconds).amax(2).float().permute(2, 0, 1, 3)
     return _FuseAndPool.apply(features, weight, seconds)
+
+
+def fuse_and_vary(features: Tensor, weight: Tensor, seconds: int) -> tuple[Tensor, Tensor]:
+    """Largest response of each filter in each second and variance of its responses, each as `fuse_and_pool`."""
+    if features.device.type == "cpu":
+        return _FuseAndVary.apply(features, weight, seconds)
+    responses = _respond(features, weight, seconds).float()
+    largest, variance = (x.permute(2, 0, 1, 3) for x in (responses.amax(2), responses.var(2, correction=0)))
+    return largest, variance
+
+
+class _FuseAndVary(Function):
+    """The same for a CPU, by blocks of windows. Frames that share the maximum share its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, seconds: int) -> tuple[Tensor, Tensor]:
+        slots, filters, _ = weight.shape
+        largest, variance = torch.empty(2, slots, len(features), seconds, filters)
+        kept = []
+        for start in range(0, len(features), _BLOCK_WINDOWS):
+            block = slice(start, start + _BLOCK_WINDOWS)
+            responses = _respond(features[block], weight, seconds)
+            kept.append(responses)
+            largest[:, block] = responses.amax(2).permute(2, 0, 1, 3)
+            variance[:, block] = _centred(responses).square_().mean(2).permute(2, 0, 1, 3)
+        if ctx.needs_input_grad[1]:
+            ctx.save_for_backward(features, *kept)
+        return largest, variance
+
+    @staticmethod
+    def backward(ctx: Any, of_largest: Tensor, of_variance: Tensor) -> tuple[None, Tensor, None]:
+        features, *kept = ctx.saved_tensors
+        slots, filters = of_largest.shape[0], of_largest.shape[3]
+        total = torch.zeros(slots * filters, features.shape[2])
+        for start, responses in zip(range(0, len(features), _BLOCK_WINDOWS), kept, strict=True):
+            block = slice(start, start + _BLOCK_WINDOWS)
+            peak, spread = (x[:, block].permute(1, 2, 0, 3)[:, :, None] for x in (of_largest, of_variance))
+            gradient = _centred(responses).mul_(spread * (2 / responses.shape[2]))
+            highest = responses == responses.amax(2, keepdim=True)
+            gradient += highest * (peak / highest.sum(2, keepdim=True))
+            rows = gradient.to(features.dtype).flatten(3).flatten(0, 2)
+            total += rows.mT @ features[block].flatten(0, 1)
+        return None, total.to(features.dtype).unflatten(0, (slots, filters)), None
+
+
+def _centred(responses: Tensor) -> Tensor:
+    """Responses less their mean over the frames of the second, float32."""
+    values = responses.float()
+    return values - values.mean(2, keepdim=True)
 
 
 class _FuseAndPool(Function):

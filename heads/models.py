@@ -17,11 +17,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from heads.fusion import fuse_and_pool
+from heads.fusion import fuse_and_pool, fuse_and_vary
 
 _SEEDING = threading.Lock()  # torch's random state is one for all threads
 
 DEVIATION_FLOOR = 1e-3  # keeps the logarithm of a silent second finite
+RESPONSE_FLOOR = 0.1  # the same of a filter's responses to standardised features
 
 
 class Head(nn.Module):
@@ -59,18 +60,23 @@ class Head(nn.Module):
 
 
 class SpatialFusionHead(Head):
-    """Convolution over all electrodes per frame, max-pool over the frames of each second, MLP, S logits."""
+    """Convolution over all electrodes per frame, pooling over the frames of each second, MLP, S logits.
+
+    A filter's responses in a second are pooled to their maximum, and with ``deviation`` to the logarithms of
+    maximum and standard deviation, as log-variance features are of EEG rhythms (Schirrmeister et al., 2017).
+    """
 
     half = True
 
     def __init__(
-        self, shape: tuple[int, int, int], seconds: int, filters: int, hidden: int, dropout: float
+        self, shape: tuple[int, int, int], seconds: int, filters: int, hidden: int, dropout: float, deviation: bool
     ) -> None:
         super().__init__(shape, seconds, dropout)
-        _, channels, dims = shape
+        frames, channels, dims = shape
         self.filters = filters
+        self.deviation = deviation and frames > seconds
         self.fuse = nn.Linear(channels * dims, filters)
-        self.hidden = nn.Linear(seconds * filters, hidden)
+        self.hidden = nn.Linear(seconds * filters * (2 if self.deviation else 1), hidden)
         self.out = nn.Linear(hidden, seconds)
 
     @property
@@ -83,6 +89,8 @@ class SpatialFusionHead(Head):
         standard = (features - self.mean) * self.scale
         fused = self.fuse(standard.flatten(2)).unflatten(1, (self.seconds, -1))
         pooled = fused.amax(2).relu()
+        if self.deviation:
+            pooled = on_log_scale(pooled, fused.var(2, correction=0))
         hidden = drop(self.hidden(pooled.flatten(1)).relu(), self.dropout, noise)
         return self.out(hidden)
 
@@ -94,9 +102,12 @@ class SpatialFusionHead(Head):
         """
         weight = (state["fuse.weight"] * state["scale"].flatten(1)[:, None]).to(features.dtype)
         bias = state["fuse.bias"] - (weight.float() @ state["mean"].flatten(1)[..., None]).squeeze(-1)
-        pooled = fuse_and_pool(features.flatten(2), weight, self.seconds)
-        flat = (pooled + bias[:, None, None]).relu_().flatten(2)
-        hidden = torch.baddbmm(state["hidden.bias"][:, None], flat, state["hidden.weight"].mT).relu()
+        if self.deviation:
+            largest, variance = fuse_and_vary(features.flatten(2), weight, self.seconds)
+            pooled = on_log_scale((largest + bias[:, None, None]).relu_(), variance)
+        else:
+            pooled = (fuse_and_pool(features.flatten(2), weight, self.seconds) + bias[:, None, None]).relu_()
+        hidden = torch.baddbmm(state["hidden.bias"][:, None], pooled.flatten(2), state["hidden.weight"].mT).relu()
         hidden = drop(hidden, state["dropout"][:, None, None], noise)
         return torch.baddbmm(state["out.bias"][:, None], hidden, state["out.weight"].mT)
 
@@ -140,6 +151,11 @@ class LinearHead(Head):
         return gain, torch.stack([-mean * scale, log_scale][: self.statistics], -3)
 
 
+def on_log_scale(largest: Tensor, variance: Tensor) -> Tensor:
+    """Maximum and variance of a filter's responses, ``(..., N)`` each, to logarithms ``(..., 2N)``."""
+    return torch.cat([largest.log1p(), 0.5 * (variance + RESPONSE_FLOOR**2).log()], -1)
+
+
 def pool_seconds(features: Tensor, seconds: int, statistics: int) -> Tensor:
     """Mean, and with two statistics the log of the deviation, over the frames of each second.
 
@@ -161,6 +177,8 @@ class HeadSettings:
     """Which head."""
     filters: int = 64
     """Spatial filters: outputs of the convolution over all electrodes."""
+    pooling: Literal["max", "max-deviation"] = "max-deviation"
+    """What the MLP sees of a filter in a second: its maximum, or the logarithms of maximum and deviation."""
     hidden: int = 128
     """Hidden units of the MLP."""
     dropout: float = 0.25
@@ -170,7 +188,9 @@ class HeadSettings:
 Builder = Callable[[HeadSettings, tuple[int, int, int], int], Head]
 
 HEADS: dict[str, Builder] = {
-    "spatial-fusion": lambda s, shape, seconds: SpatialFusionHead(shape, seconds, s.filters, s.hidden, s.dropout),
+    "spatial-fusion": lambda s, shape, seconds: SpatialFusionHead(
+        shape, seconds, s.filters, s.hidden, s.dropout, s.pooling == "max-deviation"
+    ),
     "linear": lambda s, shape, seconds: LinearHead(shape, seconds),
 }
 

@@ -11,7 +11,7 @@ from heads.folds import Fold
 from heads.models import Head, HeadSettings, make_head
 
 _GROUP_BYTES = 1 << 30
-_SHARED = ("head", "filters", "hidden", "batch_windows", "background_per_seizure", "precision")
+_SHARED = ("head", "filters", "pooling", "hidden", "batch_windows", "background_per_seizure", "precision")
 
 
 @dataclass(frozen=True)

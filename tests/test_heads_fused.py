@@ -43,12 +43,12 @@ def assert_same(one: Trained, two: Trained, rtol: float, atol: float) -> None:
         torch.testing.assert_close(value, two.head.state_dict()[name], rtol=rtol, atol=atol, msg=name)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("changes", [*({"head": name} for name in HEADS), {"pooling": "max"}], ids=str)
 def test_a_slot_among_many_equals_the_slot_alone(
-    make_store: Callable[..., Path], tmp_path: Path, name: str
+    make_store: Callable[..., Path], tmp_path: Path, changes: dict[str, str]
 ) -> None:
     path = make_store()
-    settings = replace(SETTINGS, head=name)
+    settings = replace(SETTINGS, **changes)
     for together, person in zip(train(path, settings, tmp_path), ("01", "02", "03", "04", "05"), strict=True):
         (alone,) = train(path, settings, tmp_path, person)
         assert_same(together, alone, rtol=1e-4, atol=1e-5)

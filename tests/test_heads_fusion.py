@@ -1,11 +1,11 @@
-"""The blockwise maximum over frames against autograd."""
+"""Pooling over frames by blocks of windows against autograd."""
 
 import pytest
 import torch
 from torch import Tensor
 
 import heads.fusion
-from heads.fusion import fuse_and_pool
+from heads.fusion import fuse_and_pool, fuse_and_vary
 
 SECONDS = 4
 
@@ -32,6 +32,36 @@ def test_values_and_gradients_are_those_of_autograd(monkeypatch: pytest.MonkeyPa
     torch.testing.assert_close(found, wanted)
     gradients = [torch.autograd.grad((values * direction).sum(), weight) for values in (found, wanted)]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("frames", [8, 12, 44])
+def test_maximum_and_variance_and_their_gradients_are_those_of_autograd(
+    monkeypatch: pytest.MonkeyPatch, frames: int
+) -> None:
+    monkeypatch.setattr(heads.fusion, "_BLOCK_WINDOWS", 3)
+    features, weight = arrays(frames)
+    directions = torch.randn(2, 3, 7, SECONDS, 2, generator=torch.Generator().manual_seed(0))
+    weight.requires_grad_()
+    responses = torch.einsum("bfp,knp->kbfn", features, weight).unflatten(2, (SECONDS, -1))
+    wanted = torch.stack([responses.amax(3), responses.var(3, correction=0)])
+    found = torch.stack(fuse_and_vary(features, weight, SECONDS))
+    torch.testing.assert_close(found, wanted)
+    gradients = [torch.autograd.grad((values * directions).sum(), weight)[0] for values in (found, wanted)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_frames_that_share_the_maximum_share_its_gradient() -> None:
+    """As autograd has it; whole numbers, exact in bfloat16, among them many equal ones."""
+    features, weight = (values.mul(2).round().bfloat16() for values in arrays(44))
+    weight.requires_grad_()
+    largest, _ = fuse_and_vary(features, weight, SECONDS)
+    exact = weight.detach().float().requires_grad_()
+    responses = torch.einsum("bfp,knp->kbfn", features.float(), exact).unflatten(2, (SECONDS, -1))
+    torch.testing.assert_close(largest, responses.amax(3), rtol=0, atol=0)
+    (found,), (wanted,) = (
+        torch.autograd.grad(values.sum(), leaf) for values, leaf in ((largest, weight), (responses.amax(3), exact))
+    )
+    torch.testing.assert_close(found.float(), wanted, rtol=1e-2, atol=0.1)
 
 
 def test_of_equal_frames_one_has_the_gradient() -> None:

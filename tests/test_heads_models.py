@@ -1,5 +1,7 @@
 """Each head against a plain oracle, and its stacked form against itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from heads.models import HEADS, Head, HeadSettings, drop, make_head
 SHAPE = (8, 3, 5)  # F, C, D
 SECONDS = 4
 SETTINGS = {name: HeadSettings(head=name, filters=6, hidden=7, dropout=0.4) for name in HEADS}
+SETTINGS["max"] = replace(SETTINGS["spatial-fusion"], pooling="max")
 
 
 def features(windows: int = 2, seed: int = 0) -> torch.Tensor:
@@ -25,9 +28,10 @@ def standardised_head(name: str, seed: int) -> nn.Module:
     return head
 
 
-def test_spatial_fusion_is_the_convolution_over_all_electrodes() -> None:
-    """nn.Conv2d with a kernel over C and D at each frame, then max-pool over the frames of each second."""
-    head = standardised_head("spatial-fusion", 3)
+@pytest.mark.parametrize("name", ["spatial-fusion", "max"])
+def test_spatial_fusion_is_the_convolution_over_all_electrodes(name: str) -> None:
+    """nn.Conv2d with a kernel over C and D at each frame, then pooling over the frames of each second."""
+    head = standardised_head(name, 3)
     x = features()
     convolution = nn.Conv2d(1, 6, kernel_size=(3, 5))
     with torch.no_grad():
@@ -36,6 +40,9 @@ def test_spatial_fusion_is_the_convolution_over_all_electrodes() -> None:
         standard = (x - head.mean) * head.scale
         fused = torch.stack([convolution(standard[:, frame, None])[..., 0, 0] for frame in range(8)], -1)
         pooled = functional.max_pool1d(functional.relu(fused), 2)  # (B, filters, S)
+        if name == "spatial-fusion":
+            deviation = torch.hypot(fused.unflatten(2, (4, 2)).std(3, correction=0), torch.tensor(0.1))
+            pooled = torch.cat([torch.log(1 + pooled), torch.log(deviation)], 1)
         hidden = functional.relu(functional.linear(pooled.transpose(1, 2).flatten(1), *head.hidden.parameters()))
         wanted = functional.linear(hidden, *head.out.parameters())
         torch.testing.assert_close(head(x), wanted)
@@ -53,13 +60,21 @@ def test_linear_head_is_a_linear_map_of_mean_and_log_deviation() -> None:
     np.testing.assert_allclose(head(x).detach().numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_spatial_fusion_on_one_frame_a_second_has_no_deviation() -> None:
+    head = make_head(SETTINGS["spatial-fusion"], (4, 3, 5), 4, 0)
+    assert head.hidden.in_features == 4 * 6
+    plain = make_head(SETTINGS["max"], (4, 3, 5), 4, 0)
+    x = torch.randn(2, 4, 3, 5)
+    assert torch.equal(head(x), plain(x))
+
+
 def test_linear_head_on_one_frame_a_second_has_no_deviation() -> None:
     head = make_head(SETTINGS["linear"], (4, 3, 5), 4, 0)
     assert head.out.in_features == 4 * 15
     assert torch.isfinite(head(torch.randn(2, 4, 3, 5))).all()
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("training", [False, True])
 def test_stacked_equals_each_head_alone(name: str, training: bool) -> None:
     heads = [standardised_head(name, seed) for seed in range(4)]
@@ -70,7 +85,7 @@ def test_stacked_equals_each_head_alone(name: str, training: bool) -> None:
     torch.testing.assert_close(heads[0].forward_stacked(state, heads[0].reduce(x), noise), alone)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_stacked_equals_vmap(name: str) -> None:
     """The general way that a head without its own stacked form takes."""
     heads = [standardised_head(name, seed) for seed in range(3)]
@@ -80,20 +95,20 @@ def test_stacked_equals_vmap(name: str) -> None:
     torch.testing.assert_close(heads[0].forward_stacked(state, heads[0].reduce(x), None), wanted)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_swapping_electrodes_with_their_weights_changes_nothing(name: str) -> None:
     head = standardised_head(name, 1)
     x, order = features(), [2, 0, 1]
     before = head(x)
     head.mean.copy_(head.mean[order].clone())
     head.scale.copy_(head.scale[order].clone())
-    weight = head.fuse.weight if name == "spatial-fusion" else head.out.weight
+    weight = head.out.weight if name == "linear" else head.fuse.weight
     with torch.no_grad():
         weight.copy_(weight.unflatten(1, (-1, 3, 5))[:, :, order].flatten(1))
     torch.testing.assert_close(head(x[:, :, order]), before)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_a_logit_of_each_second_depends_on_its_frames(name: str) -> None:
     head = standardised_head(name, 1)
     x = features().requires_grad_()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ from tests.benchmarks.full_size import LATENTS, write_store
 
 PERSONS = 23
 RECORDING_S = 256
-SETTINGS = TrainSettings(filters=64, hidden=128, epochs=6, background_per_seizure=None)
+SETTINGS = TrainSettings(filters=64, hidden=128, pooling="max", epochs=6, background_per_seizure=None)
+POOLING = TrainSettings.pooling
 FRAMES, CHANNELS, DIMS = LATENTS.shape
 FLOP = 4 * FRAMES * CHANNELS * DIMS * SETTINGS.filters  # forward and backward, a window and head
 
@@ -115,9 +117,9 @@ def product_speed(dtype: torch.dtype) -> float:
     return SETTINGS.batch_windows * PERSONS / seconds(products, 3)
 
 
-def fused_speed(windows: Windows, precision: str) -> float:
+def fused_speed(windows: Windows, **changes: Any) -> float:
     """Windows x heads a second of a whole training: reading, steps, validation, threshold."""
-    settings = replace(SETTINGS, precision=precision)
+    settings = replace(SETTINGS, **changes)
     folds = make_folds(windows.counts(), "all")
     slots = [Slot(fold, settings) for fold in folds]
     trained = sum(np.isin(windows.person, [windows.persons.index(p) for p in fold.train]).sum() for fold in folds)
@@ -152,5 +154,6 @@ def main() -> None:
         show("loop of single heads, Conv2d, float32", plain)
         show("its steps alone, batch in memory", step)
         for precision in ("float32", "bfloat16"):
-            show(f"fused, {precision}", fused_speed(windows, precision))
+            show(f"fused, {precision}", fused_speed(windows, precision=precision))
+            show(f"same with deviation, {precision}", fused_speed(windows, precision=precision, pooling=POOLING))
             show(f"products alone, {precision}", product_speed(getattr(torch, precision)))
