@@ -16,7 +16,7 @@ from extract.braincodec import BrainCodec, BrainCodecConfig
 from extract.checkpoint import load_checkpoint, weights_sha256
 from extract.montage import CHANNELS
 from store import FeatureSpec
-from store.cli import choose_device
+from store.cli import choose_device, choose_precision
 
 WEIGHTS = Path(__file__).parent / "weights" / "braincodec.safetensors"
 BANDS_HZ = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 48)}
@@ -34,8 +34,8 @@ class EncoderSettings:
     """What is stored: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
     stride: int = 4
     """Seconds from one window's start to the next, 1 to 4."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the network."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; "auto" takes bfloat16 where the processor or GPU multiplies it."""
     device: str = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
@@ -66,7 +66,8 @@ class NetworkEncoder:
         config = model.config
         self.device = torch.device(choose_device(settings.device))
         self.model = model.eval().requires_grad_(False).to(self.device)
-        if settings.precision == "bfloat16":
+        precision = choose_precision(settings.precision, self.device.type)
+        if precision == "bfloat16":
             self.model.encoder.bfloat16()
         self.provenance = {"name": name, "sha256": sha256, **metadata}
         codes = settings.features == "codes"
@@ -84,7 +85,7 @@ class NetworkEncoder:
             dims=config.quantizers if codes else config.dimension,
             channels=CHANNELS,
             resampling="linear, each window",
-            precision=settings.precision,
+            precision=precision,
         )
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:

@@ -76,16 +76,6 @@ class DeviceFeatures:
         return torch.from_numpy(self._windows.features(indices)).to(self._device)
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The arithmetic of that name, or for "auto" bfloat16 where the processor multiplies it."""
-    if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    able = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later know
-    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
-
-
 def _fits(windows: Windows, device: torch.device) -> bool:
     stored_bytes = len(windows) * windows.features(np.zeros(1, np.int64)).nbytes
     return stored_bytes < _HELD_SHARE * torch.cuda.mem_get_info(device)[0]

@@ -16,11 +16,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heads.adamw import update
 from heads.data import INVALID, Windows
-from heads.features import DeviceFeatures, choose_precision
+from heads.features import DeviceFeatures
 from heads.models import Head, make_head
 from heads.predict import aurocs, best_threshold, predict_person, predict_windows
 from heads.runs import write_aside
 from heads.slots import Slot, Trained
+from store.cli import choose_precision
 
 _CACHED_SLOTS = 16  # a step's tensors of so many stay in the processor's cache
 _STATE = (
@@ -78,7 +79,7 @@ class _Group:
         settings = slots[0].settings
         heads = [_initial_head(slot, windows) for slot in slots]
         self.head = heads[0].to(device)
-        precision = choose_precision(settings.precision, device)
+        precision = getattr(torch, choose_precision(settings.precision, device.type))
         self.features = DeviceFeatures(windows, self.head, device, precision, keep=True)
         named = sorted(self.head.named_parameters(), key=lambda item: item[0].endswith("bias"))
         self.shapes = {name: value.shape for name, value in named}

@@ -66,6 +66,18 @@ def choose_device(name: str) -> str:
     return name
 
 
+def choose_precision(name: str, device: str) -> str:
+    """The arithmetic of that name, or for "auto" bfloat16 where the device multiplies it, else float32."""
+    import torch  # as above
+
+    if name != "auto":
+        return name
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later know
+    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
+
+
 def own_gpu(process: str, gpus: int) -> int:
     """Number of the GPU that a process takes: loky's processes, numbered from 1, take them in turn.
 

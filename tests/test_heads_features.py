@@ -12,7 +12,7 @@ from stores import SPEC, recording
 import heads.features
 import store
 from heads.data import Windows
-from heads.features import DeviceFeatures, choose_precision
+from heads.features import DeviceFeatures
 from heads.folds import make_folds
 from heads.fused import train_group
 from heads.models import HeadSettings, make_head
@@ -84,15 +84,3 @@ def test_half_precision_trains_to_nearly_the_same_scores(make_store: Callable[..
         scores[precision] = [one.score for one in trained]
     np.testing.assert_allclose(scores["bfloat16"], scores["float32"], atol=0.03)
     assert scores["bfloat16"] != scores["float32"]
-
-
-@pytest.mark.parametrize(
-    ("able", "wanted"),
-    [({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)],
-)
-def test_auto_takes_half_precision_where_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], wanted: torch.dtype
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
-    assert choose_precision("auto", CPU) == wanted
-    assert choose_precision("float32", CPU) == torch.float32
