@@ -9,10 +9,11 @@ from pathlib import Path
 import edfio
 import numpy as np
 import pytest
+from eeg import noise_uv, write_recording
 
 from extract import recordings
 from extract.montage import CHANNELS
-from extract.recordings import find_recordings, open_signal, read_events, read_start
+from extract.recordings import find_recordings, open_signal, read_duration, read_events, read_start
 from store.schema import Event
 
 RATE_HZ = 64
@@ -477,3 +478,11 @@ def same_record(path, real_clips):
         names = [row["file"] for row in csv.DictReader(file, delimiter="\t") if row["record"] == record]
     found = {recording.name: recording.path for recording in find_recordings(real_clips)}
     return [found[name] for name in names]
+
+
+def test_duration_by_the_header_alone(tmp_path: Path) -> None:
+    path = write_recording(tmp_path, "01", 0, noise_uv(10.5, 0))
+    assert read_duration(path) == 10.5
+    (tmp_path / "b.edf").write_bytes(b"no header")
+    (tmp_path / "c.vhdr").write_bytes(b"no header")
+    assert [read_duration(tmp_path / name) for name in ("b.edf", "c.vhdr", "none.edf")] == [0, 0, 0]
