@@ -6,6 +6,7 @@ import socket
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def run_tasks(
     ValueError
         If the settings do not go together, or a library is not installed.
     OSError
-        If no cluster answers, or a task loses its worker again and again.
+        If no cluster answers or it is lost, or a task loses its worker again and again.
     Whatever the function raises.
     """
     settings.check()
@@ -118,6 +119,10 @@ def _run_dask(
                 yield task, future.result()
             except distributed.KilledWorker as error:
                 raise _lost(str(task)) from error
+            except CancelledError as error:
+                raise OSError(
+                    "--backend dask: the scheduler was lost; run the same command again: what is finished is kept"
+                ) from error
 
 
 def _run_ray(

@@ -2,11 +2,18 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 
 def square(number: int) -> int:
     return number**2
+
+
+def wait_for(marker: Path) -> None:
+    """Work until a file is there."""
+    while not marker.exists():
+        time.sleep(0.01)
 
 
 class Threads:

@@ -103,6 +103,19 @@ def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
             list(run_tasks(tasks.square, [1], settings))
 
 
+def test_a_scheduler_that_is_lost(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="an optional extra")
+    there, never = tmp_path / "there", tmp_path / "never"
+    there.touch()
+    with distributed.LocalCluster(n_workers=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
+        settings = WorkerSettings(backend="dask", scheduler=cluster.scheduler_address)
+        results = run_tasks(tasks.wait_for, [there, never], settings)
+        assert next(results) == (there, None)
+        cluster.close()
+        with pytest.raises(OSError, match="--backend dask: the scheduler was lost; run the same command again"):
+            next(results)
+
+
 @pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "127.0.0.1:x"])
 def test_a_ray_cluster_that_does_not_answer(form: str, closed_port: int) -> None:
     pytest.importorskip("ray", reason="an optional extra")
