@@ -149,8 +149,8 @@ def _write(opened: _Opened, settings: PartSettings, progress: Callable[[int], ob
 
 def _counted(blocks: Iterator[NDArray[Any]], progress: Callable[[int], object]) -> Iterator[NDArray[Any]]:
     for block in blocks:
-        yield block
         progress(len(block))
+        yield block
 
 
 def _failure(recording: Recording, settings: PartSettings, error: Exception) -> Outcome:

@@ -13,6 +13,8 @@ import store
 from extract.__main__ import main
 from extract.encoders import EncoderSettings, load_encoder
 from extract.montage import CHANNELS
+from extract.parts import PartSettings, encode_recordings
+from extract.recordings import find_recordings
 from extract.windows import resample
 from store import Event
 
@@ -83,6 +85,17 @@ def test_processes_give_the_same_store(data: Data, tmp_path: Path) -> None:
     other = Data(data.bids, tmp_path / "other")
     assert other.extract("--jobs", "2") == 0
     assert store.open(other.store).checksums == store.open(data.store).checksums
+
+
+def test_progress_is_told_of_every_window(data: Data) -> None:
+    told: list[int] = []
+    settings = PartSettings(store=data.store, encoder="bandpower")
+    outcomes = list(encode_recordings(find_recordings(data.bids), settings, told.append))
+    assert [outcome.windows for outcome in outcomes] == [3, 2, 3, 2]
+    assert sum(told) == 10
+    again = list(encode_recordings(find_recordings(data.bids), settings, told.append))
+    assert [(outcome.windows, outcome.failure) for outcome in again] == [(0, "")] * 4
+    assert sum(told) == 10
 
 
 def test_a_bad_recording_leaves_the_others_and_is_named(data: Data, capsys: pytest.CaptureFixture) -> None:
