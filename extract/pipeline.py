@@ -72,6 +72,8 @@ def extract(settings: Settings) -> Summary:
             settings = replace(settings, encoder=str(Path(settings.encoder).absolute()))
     recordings = find_recordings(settings.bids, settings.subject or None)
     spec = load_encoder(settings.only_encoder).spec
+    if settings.backend != "loky":  # and of another kind, where the encoder's own choice would be another
+        settings = replace(settings, precision=spec.precision)
     count_windows(0, spec.window_s, spec.stride_s)
     _require_spec(settings.store, spec)
     prepare_folder(settings.store)
