@@ -16,7 +16,7 @@ def windows_uv(count: int = 2, seed: int = 0) -> np.ndarray:
 
 
 def test_random_encoder_is_the_network_electrode_by_electrode() -> None:
-    encoder = load_encoder(EncoderSettings(encoder="random"))
+    encoder = load_encoder(EncoderSettings(encoder="random", precision="float32"))
     x = windows_uv()
     found = encoder.encode(x)
     assert found.shape == (2, 32, 18, 64) == (2, *encoder.spec.shape)
@@ -29,7 +29,7 @@ def test_random_encoder_is_the_network_electrode_by_electrode() -> None:
 
 @pytest.mark.parametrize("name", ["random", "bandpower"])
 def test_swapping_electrodes_swaps_them_in_the_features(name: str) -> None:
-    encoder = load_encoder(EncoderSettings(encoder=name))
+    encoder = load_encoder(EncoderSettings(encoder=name, precision="float32"))
     x, order = windows_uv(1), np.random.default_rng(1).permutation(18)
     np.testing.assert_allclose(encoder.encode(x[:, order]), encoder.encode(x)[:, :, order], rtol=1e-4, atol=1e-5)
 

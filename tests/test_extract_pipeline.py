@@ -40,7 +40,7 @@ def data(tmp_path: Path) -> Data:
 
 
 def test_features_are_the_encoder_of_the_resampled_windows(data: Data) -> None:
-    assert data.extract(encoder="random") == 0
+    assert data.extract("--precision", "float32", encoder="random") == 0
     opened = store.open(data.store)
     info = opened.recordings[0]
     assert (info.name, info.windows, info.seconds, info.duration_s) == (
@@ -53,7 +53,7 @@ def test_features_are_the_encoder_of_the_resampled_windows(data: Data) -> None:
     assert info.start == "2026-01-02T03:04:05"
     np.testing.assert_array_equal(opened.labels(info), [0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     signal = noise_uv(10.5, 0)[:, 4 * RATE_HZ : 8 * RATE_HZ]
-    wanted = load_encoder(EncoderSettings(encoder="random")).encode(
+    wanted = load_encoder(EncoderSettings(encoder="random", precision="float32")).encode(
         resample(signal[None].astype(np.float32), 2048)
     )
     found = opened.features(info)[1].astype(np.float32)
