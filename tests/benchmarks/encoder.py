@@ -60,7 +60,7 @@ def limit(dtype: torch.dtype, flop: int) -> float:
 def main() -> None:
     """Print windows a second, ratios, the share of the limit and the error of each form."""
     windows_uv = np.random.default_rng(0).normal(0, 40, (WINDOWS, 18, 2048)).astype(np.float32)
-    plain = load_encoder(EncoderSettings(encoder="random"))
+    plain = load_encoder(EncoderSettings(encoder="random", precision="float32"))
     assert isinstance(plain, NetworkEncoder)
     sequences = torch.from_numpy(windows_uv).flatten(0, 1).unsqueeze(1).to(plain.device)
     with FlopCounterMode(display=False) as counter:
