@@ -61,7 +61,7 @@ def write_cells(path: Path, group: Sequence[Slot], trained: Sequence[Trained]) -
         rows.append(row)
         if keep:
             tensors |= {f"{number}.{name}": value.contiguous() for name, value in one.head.state_dict().items()}
-    write_aside(heads, lambda aside: safetensors.torch.save_file(tensors, aside))
+    write_aside(heads, lambda aside: aside.write_bytes(safetensors.torch.save(tensors)))
     write_text(path, json.dumps(rows) + "\n")
 
 

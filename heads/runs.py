@@ -85,7 +85,9 @@ class Run:
                     f"({stored['store']['path']}, now {wanted['store']['path']}); choose another --out"
                 )
             if differing := _differing(stored, wanted):
-                raise ValueError(f"{path}: holds a run with other settings ({differing}); choose another --out")
+                raise ValueError(
+                    f"{path}: holds a run with other settings ({differing}); repeat those, or choose another --out"
+                )
         else:
             write_text(config_path, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
         return cls.open(path)

@@ -122,7 +122,8 @@ def write_fold(
         "threshold": repr(trained.threshold),
     }
     tensors = {name: value.contiguous() for name, value in trained.head.state_dict().items()}
-    write_aside(result.head_path, lambda path: safetensors.torch.save_file(tensors, path, metadata))
+    content = safetensors.torch.save(tensors, metadata)  # save_file would hide it from other users
+    write_aside(result.head_path, lambda path: path.write_bytes(content))
     result.write_validation(_predict(judged or trained.head, fold.validation, windows, device))
     found = _predict(trained.head, fold.test, windows, device)
     for info in windows.recordings:

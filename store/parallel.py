@@ -1,6 +1,7 @@
 """Tasks side by side: processes here, or the workers of a Dask or Ray cluster that sees the same files."""
 
 import importlib
+import logging
 import os
 import socket
 import sys
@@ -156,6 +157,7 @@ def _dask_client(distributed: Any, settings: WorkerSettings) -> Iterator[Any]:
                 processes=True,
                 host="127.0.0.1",
                 memory_limit=None,
+                silence_logs=logging.ERROR,
                 dashboard_address="127.0.0.1:0",
             ) as cluster,
             distributed.Client(cluster) as client,
@@ -167,8 +169,8 @@ def _dask_client(distributed: Any, settings: WorkerSettings) -> Iterator[Any]:
         client = distributed.Client(settings.scheduler, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise OSError(
-            f"--scheduler {settings.scheduler}: no Dask scheduler answers within {ANSWER_S} s; start one with "
-            "dask scheduler, and give the address that it prints"
+            f"--scheduler {settings.scheduler}: no Dask scheduler answers; start one with dask scheduler, "
+            "and give the address that it prints, as tcp://host:8786"
         ) from error
     with client:
         try:
@@ -194,7 +196,7 @@ def _ray_cluster(ray: Any, settings: WorkerSettings) -> Iterator[None]:
             ray.init(settings.address, log_to_driver=False, logging_level="ERROR")
         except (OSError, ValueError) as error:
             raise OSError(
-                f"--address {settings.address}: no Ray cluster answers within {ANSWER_S} s; start one with "
+                f"--address {settings.address}: no Ray cluster answers; start one with "
                 "ray start --head, and give the address that it prints, or auto on a machine of the cluster"
             ) from error
     try:

@@ -47,6 +47,15 @@ def test_finished_folds_are_kept_and_other_settings_refused(
     assert "holds a run with other settings (settings.lr is 0.001, wanted 0.5)" in capsys.readouterr().err
 
 
+def test_others_may_read_what_they_may_read_of_a_run(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    """As in a container, where the detector is another user than who copied the run."""
+    arguments = ["--store", str(make_store(persons=3)), "--out", str(tmp_path / "run"), *QUICK]
+    assert main([*arguments, "--fold", "01"]) == 0
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert len(modes) > 3
+    assert set(modes.values()) == {modes["config.json"]}
+
+
 def test_settings_that_cannot_train_leave_no_run(
     make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

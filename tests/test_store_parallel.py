@@ -90,7 +90,7 @@ def closed_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def test_a_scheduler_that_does_not_answer(form: str, closed_port: int) -> None:
     pytest.importorskip("distributed", reason="an optional extra")
     address = form.format(closed_port)
-    with pytest.raises(OSError, match=f"--scheduler {address}: no Dask scheduler answers within 1 s; start one"):
+    with pytest.raises(OSError, match=f"--scheduler {address}: no Dask scheduler answers; start one"):
         list(run_tasks(tasks.square, [1], WorkerSettings(backend="dask", scheduler=address)))
 
 
@@ -120,5 +120,5 @@ def test_a_scheduler_that_is_lost(tmp_path: Path) -> None:
 def test_a_ray_cluster_that_does_not_answer(form: str, closed_port: int) -> None:
     pytest.importorskip("ray", reason="an optional extra")
     address = form.format(closed_port)
-    with pytest.raises(OSError, match=f"--address {address}: no Ray cluster answers within 1 s; start one with"):
+    with pytest.raises(OSError, match=f"--address {address}: no Ray cluster answers; start one with"):
         list(run_tasks(tasks.square, [1], WorkerSettings(backend="ray", address=address)))

@@ -135,7 +135,7 @@ def write_and_read(folder: Path, spec: FeatureSpec, seconds: float, log: Path) -
 
     def write() -> int:
         rounds = 0
-        while time.monotonic() < stop:
+        while not rounds or time.monotonic() < stop:
             write_store(folder, spec, 2, 3, 400)
             rounds += 1
         print(f"writes {rounds}")
@@ -143,7 +143,7 @@ def write_and_read(folder: Path, spec: FeatureSpec, seconds: float, log: Path) -
 
     def read() -> int:
         rounds = 0
-        while time.monotonic() < stop:
+        while not rounds or time.monotonic() < stop:
             opened = store.open(folder)
             for file in opened.files:
                 file.verify()
