@@ -19,7 +19,7 @@ from tests.benchmarks.full_size import CODES, PERSONS, RECORDING_S, RECORDINGS, 
 def main() -> None:
     """Print times and the peak memory."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings = replace(TrainSettings(), epochs=1)
+    settings = replace(TrainSettings(), pooling="max", epochs=1)
     with tempfile.TemporaryDirectory() as folder:
         write_store(Path(folder), CODES, PERSONS, RECORDINGS, RECORDING_S)
         windows, checkpoint = Windows(store.open(folder)), Path(folder) / "training.pt"
