@@ -22,6 +22,6 @@ def work_ahead(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
         waiting = deque(thread.submit(next, items, end) for _ in range(depth))
         while (item := waiting.popleft().result()) is not end:
             waiting.append(thread.submit(next, items, end))
-            yield item  # type: ignore[misc]
+            yield item
     finally:
         thread.shutdown(cancel_futures=True)

@@ -22,6 +22,7 @@ from heads.folds import Fold, make_folds
 from heads.fused import train_group
 from heads.predict import best_threshold
 from heads.slots import Slot, TrainSettings
+from tests.benchmarks.encoder import seconds
 from tests.benchmarks.full_size import LATENTS, write_store
 
 PERSONS = 23
@@ -127,16 +128,6 @@ def fused_speed(windows: Windows, **changes: Any) -> float:
         begin = time.perf_counter()
         train_group(slots, windows, torch.device("cpu"), Path(folder) / "training.pt")
         return settings.epochs * int(trained) / (time.perf_counter() - begin)
-
-
-def seconds(run: Callable[[], object], repeats: int) -> float:
-    """The shortest of some runs after one that warms up."""
-    times = []
-    for _ in range(repeats + 1):
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
-    return min(times[1:])
 
 
 def main() -> None:
