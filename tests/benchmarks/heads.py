@@ -6,7 +6,6 @@ out costs time and counts nothing. Both forms read the same store, validate afte
 
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
