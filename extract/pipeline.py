@@ -172,7 +172,7 @@ def _require_spec(store: Path, spec: FeatureSpec) -> None:
     """Refuse to add features of another spec to a store."""
     for path in sorted(store.glob("sub-*.h5"))[:1]:
         if difference := open_file(path).spec.difference(spec):
-            raise StoreError(f"{path}: {difference}; name what is stored, or another --store")
+            raise StoreError(f"{path}: {difference}; use its options, or another --store")
 
 
 def _outdated(store: Path, subject: str, recordings: Sequence[Recording]) -> str:

@@ -210,7 +210,7 @@ def test_unreadable_checkpoint(data: Data, tmp_path: Path, capsys: pytest.Captur
 def test_another_spec_does_not_mix(data: Data, capsys: pytest.CaptureFixture) -> None:
     data.extract("--subject", "01")
     assert data.extract("--stride", "2") == 2
-    assert "sub-01.h5: stride_s is 4, wanted 2; name what is stored, or another --store" in capsys.readouterr().err
+    assert "sub-01.h5: stride_s is 4, wanted 2; use its options, or another --store" in capsys.readouterr().err
     assert store.open(data.store).persons == ("01",)
 
 
