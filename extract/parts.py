@@ -93,7 +93,7 @@ def is_part(recording: Recording, settings: PartSettings) -> bool:
     try:
         part = open_file(path)
         part.verify()
-    except StoreError:
+    except (StoreError, FileNotFoundError):  # removed by an extraction that published the subject meanwhile
         return False
     spec = load_encoder(settings.only_encoder).spec
     source = _fingerprint(recording, settings)

@@ -17,6 +17,7 @@ from extract.parts import PartSettings, encode_recordings
 from extract.recordings import find_recordings
 from extract.windows import resample
 from store import Event
+from store.reader import StoreFile
 
 
 @dataclass
@@ -78,6 +79,22 @@ def test_a_second_extraction_does_nothing(data: Data, capsys: pytest.CaptureFixt
     assert data.extract() == 0
     assert {path: path.stat().st_mtime_ns for path in data.store.glob("*.h5")} == before
     assert "2 subjects complete" in capsys.readouterr().out
+
+
+def test_another_may_publish_while_parts_are_looked_at(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [data.extract("--shard", f"{shard}/4") for shard in (1, 2, 3)] == [0, 0, 0]
+    verify = StoreFile.verify
+    others = []
+
+    def verify_after_another(part: StoreFile) -> None:
+        monkeypatch.setattr(StoreFile, "verify", verify)
+        others.append(data.extract())
+        verify(part)
+
+    monkeypatch.setattr(StoreFile, "verify", verify_after_another)
+    assert data.extract("--shard", "4/4") == 0
+    assert others == [0]
+    assert sorted(path.name for path in data.store.rglob("*.h5")) == ["sub-01.h5", "sub-02.h5"]
 
 
 def test_processes_give_the_same_store(data: Data, tmp_path: Path) -> None:
