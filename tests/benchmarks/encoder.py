@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from extract import activation
 from extract.braincodec import BrainCodec, Conv, paddings
 from extract.encoders import EncoderSettings, NetworkEncoder, load_encoder
+from extract.packed import PackedEncoder
 
 WINDOWS = 64
 REPEATS = 3
@@ -44,8 +44,8 @@ def seconds(run: Callable[[], object], repeats: int) -> float:
     return min(times[1:])
 
 
-def limit(dtype: torch.dtype, flop: int) -> float:
-    """Windows a second if all arithmetic ran as fast as a large layer or a matrix product, whichever is faster."""
+def limit(dtype: torch.dtype) -> float:
+    """Operations a second of a large layer or a matrix product, whichever is faster."""
     x, weight = torch.randn(18, 256, 1, 258).to(dtype), torch.randn(256, 256, 1, 4).to(dtype)
     x = x.contiguous(memory_format=torch.channels_last)
     square = torch.randn(2048, 2048).to(dtype)
@@ -54,7 +54,7 @@ def limit(dtype: torch.dtype, flop: int) -> float:
         (lambda: square @ square, 2 * 2048**3),
     )
     with torch.inference_mode():
-        return max(size / seconds(way, 20) for way, size in ways) / flop
+        return max(size / seconds(way, 20) for way, size in ways)
 
 
 def main() -> None:
@@ -73,13 +73,20 @@ def main() -> None:
 
     latents = released().unflatten(0, (WINDOWS, 18)).permute(0, 3, 1, 2).cpu().numpy()
     baseline = WINDOWS / seconds(released, REPEATS)
-    print(f"{torch.get_num_threads()} threads, {plain.device}, {flop / 1e9:.2f} GFLOP a window, ", end="")
-    print("activation compiled" if activation.COMPILED else "activation by torch")
-    print(f"{'form':<24}{'ratio':>8}{'windows/s':>10}{'of limit':>10}{'relative error':>16}")
-    print(f"{'Conv1d, 288 sequences':<24}{1:>8.1f}{baseline:>10.1f}{baseline / limit(torch.float32, flop):>10.0%}")
+    print(f"{torch.get_num_threads()} threads, {plain.device}")
+    print(f"{'form':<32}{'ratio':>7}{'windows/s':>11}{'GFLOP each':>12}{'of limit':>10}{'relative error':>16}")
+
+    def show(form: str, speed: float, gflop: float, dtype: torch.dtype, error: float) -> None:
+        share = speed * gflop * 1e9 / limit(dtype)
+        print(f"{form:<32}{speed / baseline:>7.1f}{speed:>11.1f}{gflop:>12.2f}{share:>10.0%}{error:>16.1e}")
+
+    show("Conv1d, 288 sequences, float32", baseline, flop / 1e9, torch.float32, 0)
     for precision in ("float32", "bfloat16"):
         encoder = load_encoder(EncoderSettings(encoder="random", precision=precision))
+        assert isinstance(encoder, NetworkEncoder)
+        is_packed = isinstance(encoder.latents, PackedEncoder)
+        own_flop = 2 * 18 * encoder.latents.products if is_packed else flop
         speed = WINDOWS / seconds(partial(encoder.encode, windows_uv), REPEATS)
         error = np.linalg.norm(encoder.encode(windows_uv) - latents) / np.linalg.norm(latents)
-        share = speed / limit(getattr(torch, precision), flop)
-        print(f"{precision:<24}{speed / baseline:>8.1f}{speed:>10.1f}{share:>10.0%}{error:>16.1e}")
+        form = f"{precision}, {'packed' if is_packed else 'torch'}"
+        show(form, speed, own_flop / 1e9, getattr(torch, precision), float(error))

@@ -1,0 +1,124 @@
+"""The packed encoder computes what the network computes, for any shape of it."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extract import packed
+from extract.braincodec import BrainCodec, BrainCodecConfig
+from extract.encoders import EncoderSettings, NetworkEncoder, load_encoder
+from extract.packed import PackedEncoder
+
+needs_packed = pytest.mark.skipif(not packed.runs_here("float32"), reason="needs AVX-512 and a C compiler")
+needs_bfloat16 = pytest.mark.skipif(not packed.runs_here("bfloat16"), reason="needs AVX-512 with bfloat16, no AMX")
+
+
+def signal_uv(rows: int, samples: int) -> torch.Tensor:
+    return 40 * torch.randn(rows, 1, samples, generator=torch.Generator().manual_seed(samples))
+
+
+def relative_error(config: BrainCodecConfig, rows: int, samples: int, bfloat16: bool) -> float:
+    """Of a packed encoder, against the network in float64."""
+    model = BrainCodec(config, seed=1).requires_grad_(False)
+    found = PackedEncoder(model.encoder, samples, bfloat16)(signal_uv(rows, samples))
+    wanted = model.encoder.double()(signal_uv(rows, samples).double())
+    assert found.shape == wanted.shape
+    assert found.dtype == torch.float32
+    return float((found - wanted).norm() / wanted.norm())
+
+
+@needs_packed
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from([3, 8, 16, 24, 48]),
+    st.lists(st.integers(2, 6), min_size=1, max_size=3),
+    st.sampled_from([1, 3, 7]),
+    st.integers(1, 5),
+    st.integers(1, 260),
+)
+def test_any_network(filters: int, ratios: list[int], kernel: int, rows: int, samples: int) -> None:
+    config = BrainCodecConfig(
+        tuple(ratios), n_filters=filters, max_filters=96, dimension=20, kernel_size=kernel, last_kernel_size=kernel
+    )
+    assert relative_error(config, rows, samples, bfloat16=False) < 1e-5
+
+
+@needs_packed
+def test_the_released_network() -> None:
+    assert relative_error(BrainCodecConfig(), 18, 2048, bfloat16=False) < 5e-6
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("filters", [5, 16])
+def test_bfloat16(filters: int) -> None:
+    assert 1e-4 < relative_error(BrainCodecConfig(n_filters=filters), 3, 2048, bfloat16=True) < 0.015
+
+
+@needs_packed
+def test_a_row_does_not_depend_on_the_others() -> None:
+    encoder = PackedEncoder(BrainCodec(BrainCodecConfig()).encoder, 2048, bfloat16=False)
+    signal = signal_uv(7, 2048)
+    assert torch.equal(encoder(signal)[3:5], encoder(signal[3:5]))
+
+
+@needs_packed
+def test_extremes() -> None:
+    """The ELU of what no float holds is -1, and not a number stays so."""
+    model = BrainCodec(BrainCodecConfig(ratios=(2,), n_filters=16)).requires_grad_(False)
+    model.encoder.last.weight.zero_()
+    signal = signal_uv(1, 64)
+    encoder = PackedEncoder(model.encoder, 64, bfloat16=False)
+    assert torch.allclose(encoder(signal * 1e30), model.encoder.last.bias[:, None])
+    signal[0, 0, 9] = torch.nan
+    assert encoder(signal).isnan().any()
+
+
+@needs_packed
+def test_windows_of_another_length_are_refused() -> None:
+    encoder = PackedEncoder(BrainCodec(BrainCodecConfig()).encoder, 2048, bfloat16=False)
+    with pytest.raises(ValueError, match=r"windows of shape \(2, 1, 2000\), wanted \(N, 1, 2048\)"):
+        encoder(torch.zeros(2, 1, 2000))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_encoders_are_packed_where_that_runs(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = np.random.default_rng(0).normal(0, 40, (1, 18, 2048)).astype(np.float32)
+    latents, packs = [], []
+    for runs in (packed.runs_here(precision), False):
+        monkeypatch.setattr(packed, "runs_here", lambda precision, runs=runs: runs)
+        load_encoder.cache_clear()
+        encoder = load_encoder(EncoderSettings(encoder="random", precision=precision, device="cpu"))
+        assert isinstance(encoder, NetworkEncoder)
+        packs.append(isinstance(encoder.latents, PackedEncoder))
+        latents.append(encoder.encode(windows))
+    monkeypatch.undo()
+    load_encoder.cache_clear()
+    assert packs == [packed.runs_here(precision), False]
+    difference = np.linalg.norm(latents[0] - latents[1]) / np.linalg.norm(latents[1])
+    assert difference < (1e-5 if precision == "float32" else 0.02)
+
+
+def test_where_nothing_was_compiled_it_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "COMPILED", False)
+    assert not packed.runs_here("float32")
+    assert not packed.runs_here("bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("capability", "able", "runs"),
+    [
+        ("AVX2", {"avx512_bf16": True}, (False, False)),
+        ("AVX512", {}, (True, False)),
+        ("AVX512", {"avx512_bf16": True}, (True, True)),
+        ("AVX512", {"avx512_bf16": True, "amx_bf16": True}, (True, False)),
+    ],
+)
+def test_it_runs_on_processors_that_have_what_it_uses(
+    capability: str, able: dict[str, bool], runs: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "COMPILED", True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert (packed.runs_here("float32"), packed.runs_here("bfloat16")) == runs
