@@ -15,14 +15,13 @@ from extract.recordings import find_recordings, open_signal
 from extract.windows import window_blocks
 
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "chbmit-clips"
-SUBJECTS = ("01", "02")
 
 
 def encoder_alone(bids: Path, settings: EncoderSettings) -> tuple[int, float]:
     """Windows, and the seconds that encoding them takes; reading is not counted."""
     encoder = load_encoder(settings)
     spec, windows, taken_s = encoder.spec, 0, 0.0
-    for recording in find_recordings(bids, SUBJECTS):
+    for recording in find_recordings(bids, None):
         signal = open_signal(recording.path)
         shape = (signal.samples, signal.sample_rate_hz, spec.window_s, spec.stride_s, spec.sample_rate_hz, 128)
         for block_uv in window_blocks(signal.read, *shape):
@@ -49,7 +48,7 @@ def main() -> None:
         for jobs in (1, 2):
             store = Path(folder) / f"store-{jobs}"
             begin = time.perf_counter()
-            extract(Settings(bids=bids, store=store, encoder=settings.encoder, subject=SUBJECTS, jobs=jobs))
+            extract(Settings(bids=bids, store=store, encoder=settings.encoder))
             taken_s = time.perf_counter() - begin
             print(f"{f'extraction, --jobs {jobs}':<24}{windows / taken_s:>10.1f}{taken_s / alone_s:>8.2f}")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
