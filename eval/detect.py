@@ -18,8 +18,7 @@ from eval.postprocess import PostProcessing
 from eval.results import POSTPROCESSING
 from eval.timeline import clock
 from extract.encoders import Encoder, EncoderSettings, load_encoder
-from extract.recordings import Signal, open_signal
-from extract.windows import window_blocks
+from extract.signals import Signal, open_signal
 from heads.data import merge_windows
 from heads.models import Head
 from heads.predict import load_head
@@ -137,18 +136,9 @@ def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) ->
 def predict(signal: Signal, encoder: Encoder, head: Head) -> NDArray[np.float32]:
     """Seizure probability of each second, ``(T,)``; a few windows of the signal are in memory at a time."""
     spec, seconds = encoder.spec, count_seconds(signal.duration_s)
-    blocks = window_blocks(
-        signal.read,
-        signal.samples,
-        signal.sample_rate_hz,
-        spec.window_s,
-        spec.stride_s,
-        spec.sample_rate_hz,
-        _BLOCK_WINDOWS,
-    )
     windows, parts = count_windows(seconds, spec.window_s, spec.stride_s), []
     with tqdm(total=windows, unit=" windows", disable=None) as bar:
-        for block_uv in blocks:
+        for block_uv in signal.windows(spec, _BLOCK_WINDOWS):
             features = torch.from_numpy(_as_stored(encoder.encode(block_uv), encoder))
             parts.append(head(features).sigmoid().numpy())
             bar.update(len(block_uv))

@@ -16,7 +16,7 @@ from extract.braincodec import BrainCodec
 from extract.checkpoint import load_checkpoint
 from extract.encoders import WEIGHTS
 from extract.montage import CHANNELS
-from extract.recordings import Signal, open_signal
+from extract.signals import Signal, open_signal
 from extract.windows import resample, window_blocks
 from store.cli import run
 

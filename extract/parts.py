@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from extract.ahead import work_ahead
 from extract.encoders import EncoderSettings, load_encoder
-from extract.recordings import Recording, open_signal, read_events, read_start
-from extract.windows import label_seconds, window_blocks
+from extract.recordings import Recording, read_events, read_start
+from extract.signals import open_signal
+from extract.windows import label_seconds
 from store import FeatureSpec, RecordingInfo, StoreError
 from store.reader import open_file
 from store.schema import count_seconds, count_windows
@@ -182,16 +183,7 @@ def _read(
         channel_mask=signal.channel_mask,
         events=events,
     )
-    windows = window_blocks(
-        signal.read,
-        signal.samples,
-        signal.sample_rate_hz,
-        spec.window_s,
-        spec.stride_s,
-        spec.sample_rate_hz,
-        _BLOCK_WINDOWS,
-    )
-    return info, label_seconds(events, signal.duration_s), windows
+    return info, label_seconds(events, signal.duration_s), signal.windows(spec, _BLOCK_WINDOWS)
 
 
 def _fingerprint(recording: Recording, settings: PartSettings) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from extract.parts import (
     parts_path,
     published_path,
 )
-from extract.recordings import Recording, find_recordings, read_duration
+from extract.recordings import Recording, find_recordings
 from extract.shards import parse_shard, share
+from extract.signals import read_duration
 from store import FeatureSpec, StoreError
 from store.parallel import WorkerSettings, run_tasks
 from store.reader import open_file

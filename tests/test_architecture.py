@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("extract", "store", "heads", "eval")
 ALLOWED = {"extract": {"store"}, "heads": {"store"}, "eval": {"store", "heads"}, "store": set()}
 ONLY_IN = {"mne": {"extract", "eval"}, "mne_bids": {"extract"}, "h5py": {"store"}, "edfio": {"extract", "eval"}}
-WITHOUT_MNE = ("extract/braincodec.py", "extract/checkpoint.py", "extract/encoders.py", "extract/windows.py")
+WITHOUT_MNE = tuple(f"extract/{name}.py" for name in ("braincodec", "packed", "checkpoint", "encoders", "windows"))
 
 
 def modules(package: str) -> list[Path]:

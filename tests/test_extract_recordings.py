@@ -13,7 +13,8 @@ from eeg import noise_uv, write_recording
 
 from extract import recordings
 from extract.montage import CHANNELS
-from extract.recordings import find_recordings, open_signal, read_duration, read_events, read_start
+from extract.recordings import find_recordings, read_events, read_start
+from extract.signals import open_signal, read_duration
 from store.schema import Event
 
 RATE_HZ = 64

@@ -6,7 +6,8 @@ from extract.checkpoint import load_checkpoint
 from extract.encoders import WEIGHTS
 from extract.pretrain.data import Signal, cut_windows
 from extract.pretrain.losses import prd
-from extract.recordings import find_recordings, open_signal
+from extract.recordings import find_recordings
+from extract.signals import open_signal
 
 
 def test_ships_small_trained_and_described():

@@ -12,7 +12,8 @@ from extract.braincodec import BrainCodecConfig
 from extract.checkpoint import save_checkpoint
 from extract.pretrain.data import Signal, split
 from extract.pretrain.training import Training, TrainingSettings, in_microvolts, train, validate
-from extract.recordings import find_recordings, open_signal
+from extract.recordings import find_recordings
+from extract.signals import open_signal
 from store.cli import run
 
 
@@ -36,7 +37,7 @@ def read_signals(folders: Sequence[Path]) -> list[Signal]:
     Raises
     ------
     FileNotFoundError, OSError, ValueError
-        If a folder or recording cannot be used; see `extract.recordings`.
+        If a folder or recording cannot be used; see `find_recordings` and `open_signal`.
     """
     signals = []
     for folder in folders:

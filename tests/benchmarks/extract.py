@@ -11,8 +11,8 @@ import torch
 from extract.demo import main as make_demo
 from extract.encoders import WEIGHTS, EncoderSettings, load_encoder
 from extract.pipeline import Settings, extract
-from extract.recordings import find_recordings, open_signal
-from extract.windows import window_blocks
+from extract.recordings import find_recordings
+from extract.signals import open_signal
 
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "chbmit-clips"
 
@@ -23,8 +23,7 @@ def encoder_alone(bids: Path, settings: EncoderSettings) -> tuple[int, float]:
     spec, windows, taken_s = encoder.spec, 0, 0.0
     for recording in find_recordings(bids, None):
         signal = open_signal(recording.path)
-        shape = (signal.samples, signal.sample_rate_hz, spec.window_s, spec.stride_s, spec.sample_rate_hz, 128)
-        for block_uv in window_blocks(signal.read, *shape):
+        for block_uv in signal.windows(spec, 128):
             begin = time.perf_counter()
             encoder.encode(block_uv)
             taken_s += time.perf_counter() - begin
