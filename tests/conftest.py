@@ -1,6 +1,12 @@
 """Small stores on disk, and the real EEG where it is at hand."""
 
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +36,25 @@ def dask_cluster() -> Iterator[Any]:
         n_workers=2, threads_per_worker=1, host="127.0.0.1", memory_limit=None, dashboard_address="127.0.0.1:0"
     ) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """Address of a Ray cluster of two processes on this machine."""
+    pytest.importorskip("ray", reason="an optional extra; CONTRIBUTING says how to test it")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=2"]
+    command += ["--node-ip-address=127.0.0.1", f"--port={port}", "--include-dashboard=false"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as head:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+        head.terminate()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,32 @@ def kill_when(ready: Callable[[], Sequence[Path]], pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def test_ray_makes_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
+def test_ray_makes_the_same_store(
+    bids: Path, wanted: dict[str, bytes], tmp_path: Path, ray_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above."""
+    monkeypatch.chdir(tmp_path)
+    killed: list[int] = []
+
+    def kill_a_worker() -> None:
+        until = time.monotonic() + 60
+        while not killed and time.monotonic() < until:
+            for command in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    if command.read_bytes().startswith(b"ray::_limited"):
+                        os.kill(int(command.parent.name), signal.SIGKILL)
+                        killed.append(int(command.parent.name))
+                        break
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    status = run(Path(os.path.relpath(bids)), Path("s"), "--backend", "ray", "--address", ray_address)
+    killer.join()
+    assert (status, len(killed)) == (0, 1)
+    assert survival.content(tmp_path / "s") == wanted
+
+
+def test_ray_on_this_machine(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="an optional extra; CONTRIBUTING says how to test it")
     assert run(bids, tmp_path / "s", "--backend", "ray", "--jobs", "2") == 0
     assert survival.content(tmp_path / "s") == wanted

@@ -105,11 +105,18 @@ def test_an_interrupted_sweep_keeps_finished_groups(
     assert contents(Run.open(tmp_path / "broken")) == contents(unbroken)
 
 
-def test_workers_change_nothing(make_store: Callable[..., Path], tmp_path: Path, dask_cluster: Any) -> None:
+@pytest.fixture(params=["dask", "ray"])
+def cluster(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Settings of a sweep on a cluster."""
+    if request.param == "ray":
+        return {"backend": "ray", "address": request.getfixturevalue("ray_address")}
+    return {"backend": "dask", "scheduler": request.getfixturevalue("dask_cluster").scheduler_address}
+
+
+def test_workers_change_nothing(make_store: Callable[..., Path], tmp_path: Path, cluster: dict[str, str]) -> None:
     path = make_store(persons=3, lengths_s=(60,))
     one, _ = sweep(Settings(store=path, out=tmp_path / "one", **GRID))
-    on_dask = {"backend": "dask", "scheduler": dask_cluster.scheduler_address}
-    two, _ = sweep(Settings(store=path, out=tmp_path / "two", **on_dask, **GRID))
+    two, _ = sweep(Settings(store=path, out=tmp_path / "two", **cluster, **GRID))
     assert contents(one) == contents(two)
 
 
