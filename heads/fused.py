@@ -18,6 +18,7 @@ from heads.adamw import update
 from heads.data import INVALID, Windows
 from heads.features import DeviceFeatures
 from heads.models import Head, make_head
+from heads.pieces import cut
 from heads.predict import aurocs, best_threshold, predict_person, predict_windows
 from heads.runs import write_aside
 from heads.slots import Slot, Trained
@@ -96,13 +97,12 @@ class _Group:
         self.together = _CACHED_SLOTS if device.type == "cpu" else len(slots)
         sample = np.sort(windows.epoch(0, settings.background_per_seizure))
         self.judged = {p: sample[windows.person[sample] == n] for n, p in enumerate(windows.persons)}
-        rows = [[float(person in slot.fold.train) for person in windows.persons] for slot in slots]
+        self.trains = np.array([[person in slot.fold.train for person in windows.persons] for slot in slots])
         self.buffers = {name: _stack(heads, name, device) for name, _ in heads[0].named_buffers()}
         self.rates = {
             name: torch.tensor([getattr(slot.settings, name) for slot in slots], device=device)
             for name in ("lr", "weight_decay", "clip_norm")
         }
-        self.rates["train_person"] = torch.tensor(rows, device=device)
         self.rates["positive_weight"] = torch.tensor(_positive_weights(slots, windows), device=device)
         self._choose_own()
 
@@ -177,25 +177,31 @@ class _Group:
         self.step += 1
         features = self.features.take(indices)
         labels = torch.from_numpy(self.windows.labels[indices]).to(self.device)
-        person = torch.from_numpy(self.windows.person[indices]).to(self.device)
+        counts = self.trains[self.live][:, self.windows.person[indices]]
         noise = self._noise(len(indices))
         losses = []
         for start in range(0, len(self.live), self.together):
             part = slice(start, start + self.together)
             own_noise = None if noise is None else noise[part]
-            losses.append(self._step_part(part, features, labels, person, own_noise))
+            losses.append(self._step_part(part, features, labels, counts[part], own_noise))
         return torch.cat(losses, 1)
 
     def _step_part(
-        self, part: slice, features: Tensor, labels: Tensor, person: Tensor, noise: Tensor | None
+        self,
+        part: slice,
+        features: Tensor,
+        labels: Tensor,
+        counts: NDArray[np.bool_],
+        noise: Tensor | None,
     ) -> Tensor:
         """The step of some slots: what they need stays in the processor's cache."""
         own = {name: value[part] for name, value in self.own.items()}
         rows = self.parameters[part].detach().requires_grad_()
         state = self._named(rows) | {name: value[part] for name, value in self.own_buffers.items()}
-        logits = self.head.forward_stacked(state, features, noise)
+        pieces = cut(counts) if self.device.type == "cpu" else None
+        logits = self.head.forward_stacked(state, features, noise, pieces)
         target = (labels == 1).float().expand_as(logits)
-        weight = own["train_person"][:, person, None] * (labels != INVALID)
+        weight = torch.from_numpy(counts).to(self.device)[..., None] * (labels != INVALID).float()
         loss = binary_cross_entropy_with_logits(
             logits, target, weight, reduction="none", pos_weight=own["positive_weight"][:, None, None]
         ).sum((1, 2))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import heads.fusion
+import heads.pieces
 from heads.fusion import fuse_and_pool, fuse_and_vary
 
 SECONDS = 4
@@ -24,7 +24,7 @@ def plainly(features: Tensor, weight: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("frames", [4, 8, 12, 44])
 def test_values_and_gradients_are_those_of_autograd(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
-    monkeypatch.setattr(heads.fusion, "_BLOCK_WINDOWS", 3)  # the last block is smaller
+    monkeypatch.setattr(heads.pieces, "_MOST_WINDOWS", 3)  # the last piece is smaller
     features, weight = arrays(frames)
     direction = torch.randn(3, 7, SECONDS, 2, generator=torch.Generator().manual_seed(0))
     weight.requires_grad_()
@@ -38,7 +38,7 @@ def test_values_and_gradients_are_those_of_autograd(monkeypatch: pytest.MonkeyPa
 def test_maximum_and_variance_and_their_gradients_are_those_of_autograd(
     monkeypatch: pytest.MonkeyPatch, frames: int
 ) -> None:
-    monkeypatch.setattr(heads.fusion, "_BLOCK_WINDOWS", 3)
+    monkeypatch.setattr(heads.pieces, "_MOST_WINDOWS", 3)
     features, weight = arrays(frames)
     directions = torch.randn(2, 3, 7, SECONDS, 2, generator=torch.Generator().manual_seed(0))
     weight.requires_grad_()
