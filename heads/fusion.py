@@ -63,17 +63,18 @@ class _FuseAndVary(Function):
     def backward(ctx: Any, of_largest: Tensor, of_variance: Tensor) -> tuple[None, Tensor, None, None]:
         features, weight, largest, *kept = ctx.saved_tensors
         total = torch.zeros(weight.shape)
+        product = torch.empty_like(weight)
         scratch, mask = (_scratch(features, weight, ctx.pieces) for _ in range(2))
         for (windows, some), responses in zip(ctx.pieces, kept, strict=True):
             peak, spread, top = (
                 x[some, windows].permute(1, 2, 0, 3)[:, :, None] for x in (of_largest, of_variance, largest)
             )
-            values = _widen(responses, scratch)
-            highest = torch.eq(values, top, out=_like(responses, mask))
+            values, highest = _widen(responses, scratch), _widen(responses, mask).eq_(top)
             values.sub_(values.mean(2, keepdim=True)).mul_(spread * (2 / values.shape[2]))
             values.addcmul_(highest, peak / highest.sum(2, keepdim=True))
             rows = responses.copy_(values).flatten(3).flatten(0, 2)
-            total[some] += (rows.mT @ features[windows].flatten(0, 1)).view_as(total[some])
+            torch.mm(rows.mT, features[windows].flatten(0, 1), out=product[some].flatten(0, 1))
+            total[some] += product[some]
         return None, total.to(features.dtype), None, None
 
 
@@ -127,13 +128,9 @@ def _scratch(features: Tensor, weight: Tensor, pieces: Pieces) -> Tensor:
     return torch.empty(most * features.shape[1] * weight.shape[1])
 
 
-def _like(responses: Tensor, scratch: Tensor) -> Tensor:
-    return scratch[: responses.numel()].view_as(responses)
-
-
 def _widen(responses: Tensor, scratch: Tensor) -> Tensor:
     """The responses in float32, in the scratch memory."""
-    return _like(responses, scratch).copy_(responses)
+    return scratch[: responses.numel()].view_as(responses).copy_(responses)
 
 
 def _largest(responses: Tensor) -> Tensor:
