@@ -1,5 +1,6 @@
 """AdamW of many heads at once."""
 
+import torch
 from torch import Tensor
 
 _BETAS = (0.9, 0.999)
@@ -37,5 +38,6 @@ def update(
     second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
     values[:, :weights].mul_(1 - lr * weight_decay)
     correction = (1 - beta2**step) ** 0.5
-    ratio = first / second.sqrt().add_(_EPSILON * correction)
+    spread = torch.sqrt(second, out=gradient).add_(_EPSILON * correction)  # fresh memory costs more than a pass
+    ratio = torch.div(first, spread, out=gradient)
     values.addcmul_(ratio, lr * correction / (beta1**step - 1))

@@ -13,14 +13,14 @@ from heads.models import Head
 
 _BLOCK_WINDOWS = 512
 _CACHED_WINDOWS = 16  # what is made of so many stays in the processor's cache
-_REDUCED_BYTES = 1 << 30  # kept of what a head reduces
+_KEPT_BYTES = 1 << 30  # of features in the form that a head takes
 _HELD_SHARE = 0.5  # of a GPU's free memory, for features as they are stored
 
 
 class DeviceFeatures:
     """Features as a head takes them, ``(n, F, C, D)`` or what its ``reduce`` makes of them.
 
-    Codes are looked up on the device. With ``keep``, what a head reduces is kept if it is small, and a GPU keeps
+    Codes are looked up on the device. With ``keep``, they are kept in this form if they are few, and a GPU keeps
     the whole store as it is stored if it fits: then an epoch reads no file.
     """
 
@@ -34,29 +34,30 @@ class DeviceFeatures:
     ) -> None:
         self._windows, self._head, self._device = windows, head, device
         self._precision = precision if head.half else torch.float32
-        self._held = self._reduced = self._vectors = None
+        self._held = self._kept = self._vectors = None
         if windows.codebooks is not None:
             vectors = torch.from_numpy(windows.codebooks).to(device)
             self._first_code = vectors.shape[1] * torch.arange(len(vectors), device=device, dtype=torch.int32)
             self._vectors = vectors.flatten(0, 1)
         if keep and device.type == "cuda" and _fits(windows, device):
             self._held = torch.cat([self._stored(block) for block in _blocks(windows)])
-        if keep and type(head).reduce is not Head.reduce:
-            bytes_window = head.reduce(torch.zeros(1, *windows.shape)).nbytes
-            if bytes_window * len(windows) <= _REDUCED_BYTES:
-                self._reduced = torch.cat([self.take(block) for block in _blocks(windows)])
+        bytes_window = head.reduce(torch.zeros(1, *windows.shape, dtype=self._precision)).nbytes
+        if keep and bytes_window * len(windows) <= _KEPT_BYTES:
+            self._kept = torch.cat([self.take(block) for block in _blocks(windows)])
 
     def in_float32(self) -> "DeviceFeatures":
         """The same features, in float32."""
+        if self._precision == torch.float32:
+            return self
         other = copy.copy(self)
-        other._precision = torch.float32
+        other._precision, other._kept = torch.float32, None
         return other
 
     @torch.no_grad()
     def take(self, indices: NDArray[np.int64]) -> Tensor:
         """Features of windows, in the order asked."""
-        if self._reduced is not None:
-            return self._reduced[torch.from_numpy(indices).to(self._device)]
+        if self._kept is not None:
+            return self._kept[torch.from_numpy(indices).to(self._device)]
         features = torch.empty(len(indices), *self._windows.shape, dtype=self._precision, device=self._device)
         size = _CACHED_WINDOWS if self._device.type == "cpu" else max(1, len(indices))
         wide = torch.empty(features[:size].shape, device=self._device)

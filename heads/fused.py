@@ -5,6 +5,8 @@ its person is one of the slot's training persons. Parameters are stacked, ``(K, 
 is a few large products, and a group of one slot is an ordinary training.
 """
 
+import copy
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,11 +20,13 @@ from heads.adamw import update
 from heads.data import INVALID, Windows
 from heads.features import DeviceFeatures
 from heads.models import Head, make_head
+from heads.pieces import cut
 from heads.predict import aurocs, best_threshold, predict_person, predict_windows
 from heads.runs import write_aside
-from heads.slots import Slot, Trained
+from heads.slots import Slot, Trained, positive_weights
 from store.cli import choose_precision
 
+_SAVE_EVERY_S = 5.0  # a short epoch is quicker trained again than saved
 _CACHED_SLOTS = 16  # a step's tensors of so many stay in the processor's cache
 _STATE = (
     "parameters",
@@ -55,16 +59,19 @@ def train_group(
     Parameters
     ----------
     checkpoint
-        File that holds the state after each epoch; a killed training resumes from it.
+        File that holds the state after an epoch, written anew when it is old; a killed training resumes from it.
     progress
         Called with the number of windows x slots done.
     """
     group = _Group(slots, windows, device)
     if checkpoint.is_file():
         group.load(torch.load(checkpoint, map_location=device, weights_only=True))
+    saved_s = time.monotonic()
     while group.live:
         group.run_epoch(progress)
-        write_aside(checkpoint, lambda path: torch.save(group.state(), path))
+        if not group.live or time.monotonic() >= saved_s + _SAVE_EVERY_S:
+            write_aside(checkpoint, lambda path: torch.save(group.state(), path))
+            saved_s = time.monotonic()
     return group.results()
 
 
@@ -96,14 +103,13 @@ class _Group:
         self.together = _CACHED_SLOTS if device.type == "cpu" else len(slots)
         sample = np.sort(windows.epoch(0, settings.background_per_seizure))
         self.judged = {p: sample[windows.person[sample] == n] for n, p in enumerate(windows.persons)}
-        rows = [[float(person in slot.fold.train) for person in windows.persons] for slot in slots]
+        self.trains = np.array([[person in slot.fold.train for person in windows.persons] for slot in slots])
         self.buffers = {name: _stack(heads, name, device) for name, _ in heads[0].named_buffers()}
         self.rates = {
             name: torch.tensor([getattr(slot.settings, name) for slot in slots], device=device)
             for name in ("lr", "weight_decay", "clip_norm")
         }
-        self.rates["train_person"] = torch.tensor(rows, device=device)
-        self.rates["positive_weight"] = torch.tensor(_positive_weights(slots, windows), device=device)
+        self.rates["positive_weight"] = torch.tensor(positive_weights(slots, windows), device=device)
         self._choose_own()
 
     def run_epoch(self, progress: Callable[[int], object]) -> None:
@@ -177,25 +183,31 @@ class _Group:
         self.step += 1
         features = self.features.take(indices)
         labels = torch.from_numpy(self.windows.labels[indices]).to(self.device)
-        person = torch.from_numpy(self.windows.person[indices]).to(self.device)
+        counts = self.trains[self.live][:, self.windows.person[indices]]
         noise = self._noise(len(indices))
         losses = []
         for start in range(0, len(self.live), self.together):
             part = slice(start, start + self.together)
             own_noise = None if noise is None else noise[part]
-            losses.append(self._step_part(part, features, labels, person, own_noise))
+            losses.append(self._step_part(part, features, labels, counts[part], own_noise))
         return torch.cat(losses, 1)
 
     def _step_part(
-        self, part: slice, features: Tensor, labels: Tensor, person: Tensor, noise: Tensor | None
+        self,
+        part: slice,
+        features: Tensor,
+        labels: Tensor,
+        counts: NDArray[np.bool_],
+        noise: Tensor | None,
     ) -> Tensor:
         """The step of some slots: what they need stays in the processor's cache."""
         own = {name: value[part] for name, value in self.own.items()}
         rows = self.parameters[part].detach().requires_grad_()
         state = self._named(rows) | {name: value[part] for name, value in self.own_buffers.items()}
-        logits = self.head.forward_stacked(state, features, noise)
+        pieces = cut(counts) if self.device.type == "cpu" else None
+        logits = self.head.forward_stacked(state, features, noise, pieces)
         target = (labels == 1).float().expand_as(logits)
-        weight = own["train_person"][:, person, None] * (labels != INVALID)
+        weight = torch.from_numpy(counts).to(self.device)[..., None] * (labels != INVALID).float()
         loss = binary_cross_entropy_with_logits(
             logits, target, weight, reduction="none", pos_weight=own["positive_weight"][:, None, None]
         ).sum((1, 2))
@@ -238,10 +250,9 @@ class _Group:
             for number, own in zip(numbers, values, strict=True):
                 predicted[number].append((labels, own))
         results = []
-        for number, (slot, pairs) in enumerate(zip(self.slots, predicted, strict=True)):
-            head = make_head(slot.settings, self.windows.shape, self.windows.window_s, slot.settings.seed)
-            state = _select(everything, [number])
-            head.load_state_dict({name: value[0].cpu() for name, value in state.items()})
+        for number, pairs in enumerate(predicted):
+            head = copy.deepcopy(self.head).cpu()
+            head.load_state_dict({name: value[number] for name, value in everything.items()})
             threshold = best_threshold(*map(np.concatenate, zip(*pairs, strict=True))) if pairs else 0.5
             history = tuple(self.history[number])
             results.append(Trained(head, self.best_epoch[number], threshold, history, self.failures[number]))
@@ -269,20 +280,6 @@ def _initial_head(slot: Slot, windows: Windows) -> Head:
     head.mean.copy_(torch.from_numpy(mean))
     head.scale.copy_(torch.from_numpy(np.where(usable, 1 / np.where(usable, deviation, 1), 0.0)))
     return head
-
-
-def _positive_weights(slots: Sequence[Slot], windows: Windows) -> list[float]:
-    """Weight of a seizure second in each slot: as set, or background over seizure seconds as they are sampled."""
-    order = windows.epoch(1, slots[0].settings.background_per_seizure)
-    counts = np.zeros((2, len(windows.persons)))
-    for label in (0, 1):
-        np.add.at(counts[label], windows.person[order], (windows.labels[order] == label).sum(1))
-    weights = []
-    for slot in slots:
-        background, seizure = counts[:, [windows.persons.index(person) for person in slot.fold.train]].sum(1)
-        chosen = slot.settings.positive_weight
-        weights.append(float(background / seizure) if chosen is None else chosen)
-    return weights
 
 
 def _row(head: Head, names: Iterable[str]) -> Tensor:

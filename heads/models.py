@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from heads.fusion import fuse_and_pool, fuse_and_vary
+from heads.pieces import Pieces
 
 _SEEDING = threading.Lock()  # torch's random state is one for all threads
 
@@ -51,8 +52,17 @@ class Head(nn.Module):
         """What ``forward_stacked`` takes of raw features; it depends on no weight, so it is kept over epochs."""
         return features
 
-    def forward_stacked(self, state: Mapping[str, Tensor], features: Tensor, noise: Tensor | None) -> Tensor:
-        """K heads on the same windows, ``(B, ...)`` -> ``(K, B, S)``; ``state`` has a leading K everywhere."""
+    def forward_stacked(
+        self,
+        state: Mapping[str, Tensor],
+        features: Tensor,
+        noise: Tensor | None,
+        pieces: Pieces | None = None,
+    ) -> Tensor:
+        """K heads on the same windows, ``(B, ...)`` -> ``(K, B, S)``; ``state`` has a leading K everywhere.
+
+        A head may leave out what is in no piece: such logits have no weight in the loss.
+        """
         call = torch.func.functional_call
         if noise is None:
             return torch.func.vmap(lambda one: call(self, one, (features,)))(dict(state))
@@ -94,7 +104,13 @@ class SpatialFusionHead(Head):
         hidden = drop(self.hidden(pooled.flatten(1)).relu(), self.dropout, noise)
         return self.out(hidden)
 
-    def forward_stacked(self, state: Mapping[str, Tensor], features: Tensor, noise: Tensor | None) -> Tensor:
+    def forward_stacked(
+        self,
+        state: Mapping[str, Tensor],
+        features: Tensor,
+        noise: Tensor | None,
+        pieces: Pieces | None = None,
+    ) -> Tensor:
         """K heads on the same windows, ``(B, F, C, D)`` -> ``(K, B, S)``; ``state`` has a leading K everywhere.
 
         The convolution of all heads is one matrix product in the precision of the features, the standardisation
@@ -103,10 +119,12 @@ class SpatialFusionHead(Head):
         weight = (state["fuse.weight"] * state["scale"].flatten(1)[:, None]).to(features.dtype)
         bias = state["fuse.bias"] - (weight.float() @ state["mean"].flatten(1)[..., None]).squeeze(-1)
         if self.deviation:
-            largest, variance = fuse_and_vary(features.flatten(2), weight, self.seconds)
+            largest, variance = fuse_and_vary(features.flatten(2), weight, self.seconds, pieces)
             pooled = on_log_scale((largest + bias[:, None, None]).relu_(), variance)
         else:
-            pooled = (fuse_and_pool(features.flatten(2), weight, self.seconds) + bias[:, None, None]).relu_()
+            pooled = (
+                fuse_and_pool(features.flatten(2), weight, self.seconds, pieces) + bias[:, None, None]
+            ).relu_()
         hidden = torch.baddbmm(state["hidden.bias"][:, None], pooled.flatten(2), state["hidden.weight"].mT).relu()
         hidden = drop(hidden, state["dropout"][:, None, None], noise)
         return torch.baddbmm(state["out.bias"][:, None], hidden, state["out.weight"].mT)
@@ -131,7 +149,13 @@ class LinearHead(Head):
         """``(B, F, C, D)`` -> ``(B, statistics * S * C * D)``, mean then log deviation."""
         return pool_seconds(features, self.seconds, self.statistics).movedim(2, 1).flatten(1)
 
-    def forward_stacked(self, state: Mapping[str, Tensor], features: Tensor, noise: Tensor | None) -> Tensor:
+    def forward_stacked(
+        self,
+        state: Mapping[str, Tensor],
+        features: Tensor,
+        noise: Tensor | None,
+        pieces: Pieces | None = None,
+    ) -> Tensor:
         """K heads on the same reduced windows -> ``(K, B, S)``; ``state`` has a leading K everywhere.
 
         Features are pooled as they are stored; the standardisation is folded into weights and bias.

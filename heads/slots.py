@@ -116,3 +116,17 @@ def split_groups(
         size = max(1, limit_bytes // slot_bytes // together) * together
         groups += [group[start : start + size] for start in range(0, len(group), size)]
     return groups
+
+
+def positive_weights(slots: Sequence[Slot], windows: Windows) -> list[float]:
+    """Weight of a seizure second in each slot: as set, or background over seizure seconds as they are sampled."""
+    order = windows.epoch(1, slots[0].settings.background_per_seizure)
+    counts = np.zeros((2, len(windows.persons)))
+    for label in (0, 1):
+        np.add.at(counts[label], windows.person[order], (windows.labels[order] == label).sum(1))
+    weights = []
+    for slot in slots:
+        background, seizure = counts[:, [windows.persons.index(person) for person in slot.fold.train]].sum(1)
+        chosen = slot.settings.positive_weight
+        weights.append(float(background / seizure) if chosen is None else chosen)
+    return weights

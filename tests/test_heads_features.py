@@ -60,18 +60,22 @@ def test_heads_train_on_codes(codes: store.Store, tmp_path: Path) -> None:
     assert min(one.score for one in train_group(slots, windows, CPU, tmp_path / "group.pt")) > 0.8
 
 
-def test_what_is_too_large_is_reduced_again_each_time(
-    make_store: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["spatial-fusion", "linear"])
+def test_what_is_too_large_is_made_again_each_time(
+    make_store: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     windows = Windows(store.open(make_store(persons=2)))
-    head = make_head(HeadSettings(head="linear"), windows.shape, 4, 0)
+    head = make_head(HeadSettings(head=name), windows.shape, 4, 0)
     asked = np.array([3, 40, 7])
-    kept = DeviceFeatures(windows, head, CPU, keep=True)
-    monkeypatch.setattr(heads.features, "_REDUCED_BYTES", 0)
-    fresh = DeviceFeatures(windows, head, CPU, keep=True)
-    assert kept._reduced is not None
-    assert fresh._reduced is None
+    kept = DeviceFeatures(windows, head, CPU, torch.bfloat16, keep=True)
+    monkeypatch.setattr(heads.features, "_KEPT_BYTES", 0)
+    fresh = DeviceFeatures(windows, head, CPU, torch.bfloat16, keep=True)
+    assert kept._kept is not None
+    assert fresh._kept is None
     torch.testing.assert_close(fresh.take(asked), kept.take(asked), rtol=0, atol=0)
+    wide = fresh.in_float32().take(asked)
+    torch.testing.assert_close(kept.in_float32().take(asked), wide, rtol=0, atol=0)
+    assert wide.dtype == torch.float32
 
 
 def test_half_precision_trains_to_nearly_the_same_scores(make_store: Callable[..., Path], tmp_path: Path) -> None:

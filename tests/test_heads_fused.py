@@ -12,9 +12,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import store
 from heads.data import Windows
-from heads.folds import make_folds
+from heads.folds import Fold, make_folds
 from heads.fused import train_group
 from heads.models import HEADS, make_head
+from heads.pieces import whole
 from heads.slots import Slot, Trained, TrainSettings
 
 CPU = torch.device("cpu")
@@ -54,6 +55,27 @@ def test_a_slot_among_many_equals_the_slot_alone(
         assert_same(together, alone, rtol=1e-4, atol=1e-5)
         assert together.best_epoch == alone.best_epoch
         assert together.threshold == pytest.approx(alone.threshold, abs=1e-4)
+
+
+@pytest.mark.parametrize("pooling", ["max", "max-deviation"])
+def test_folds_that_hold_out_anyone_equal_each_alone(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pooling: str
+) -> None:
+    """Held-out persons at random, also equal ones, and pieces down to a window."""
+    monkeypatch.setattr("heads.pieces._FEWEST_WINDOWS", 1)
+    windows = Windows(store.open(make_store()))
+    rng = np.random.default_rng(3)
+    settings = replace(SETTINGS, pooling=pooling, epochs=2)
+    slots = []
+    for number in range(7):
+        test, validation, *train = rng.permutation(windows.persons).tolist()
+        fold = Fold(str(number), (test,), (validation,), tuple(sorted(train[: rng.integers(1, 4)])))
+        slots += [Slot(fold, replace(settings, seed=seed)) for seed in range(1 + number % 2)]
+    together = train_group(slots, windows, CPU, tmp_path / "together.pt")
+    monkeypatch.setattr("heads.fused.cut", lambda counts: whole(*counts.T.shape))
+    for number, slot in enumerate(slots):
+        (alone,) = train_group([slot], windows, CPU, tmp_path / f"{number}.pt")
+        assert_same(together[number], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_slots_of_unlike_rates_equal_each_alone(
@@ -164,7 +186,10 @@ def test_patience_stops_a_slot_and_the_group(make_store: Callable[..., Path], tm
         assert (trained.best_epoch, len(trained.history)) == (1, 3)
 
 
-def test_a_killed_training_resumes_to_the_same_weights(make_store: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heads.fused._SAVE_EVERY_S", 0.0)
     path = make_store()
     unbroken = train(path, SETTINGS, tmp_path)
     windows = Windows(store.open(path))
@@ -183,6 +208,21 @@ def test_a_killed_training_resumes_to_the_same_weights(make_store: Callable[...,
     for one, two in zip(unbroken, train_group(slots, windows, CPU, tmp_path / "killed.pt"), strict=True):
         assert_same(one, two, rtol=0, atol=0)
         assert one.history == two.history
+
+
+@pytest.mark.parametrize(("every_s", "writes"), [(0.0, 3), (3600.0, 1)])
+def test_short_epochs_are_not_saved_but_the_last_is(
+    make_store: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    every_s: float,
+    writes: int,
+) -> None:
+    monkeypatch.setattr("heads.fused._SAVE_EVERY_S", every_s)
+    written = []
+    monkeypatch.setattr("heads.fused.write_aside", lambda path, write: written.append(path))
+    train(make_store(persons=3), SETTINGS, tmp_path, "01")
+    assert len(written) == writes
 
 
 def test_same_seed_same_weights_other_seed_others(make_store: Callable[..., Path], tmp_path: Path) -> None:

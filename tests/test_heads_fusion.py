@@ -1,10 +1,13 @@
 """Pooling over frames by blocks of windows against autograd."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-import heads.fusion
+import heads.pieces
 from heads.fusion import fuse_and_pool, fuse_and_vary
 
 SECONDS = 4
@@ -24,7 +27,7 @@ def plainly(features: Tensor, weight: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("frames", [4, 8, 12, 44])
 def test_values_and_gradients_are_those_of_autograd(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
-    monkeypatch.setattr(heads.fusion, "_BLOCK_WINDOWS", 3)  # the last block is smaller
+    monkeypatch.setattr(heads.pieces, "_MOST_WINDOWS", 3)  # the last piece is smaller
     features, weight = arrays(frames)
     direction = torch.randn(3, 7, SECONDS, 2, generator=torch.Generator().manual_seed(0))
     weight.requires_grad_()
@@ -38,7 +41,7 @@ def test_values_and_gradients_are_those_of_autograd(monkeypatch: pytest.MonkeyPa
 def test_maximum_and_variance_and_their_gradients_are_those_of_autograd(
     monkeypatch: pytest.MonkeyPatch, frames: int
 ) -> None:
-    monkeypatch.setattr(heads.fusion, "_BLOCK_WINDOWS", 3)
+    monkeypatch.setattr(heads.pieces, "_MOST_WINDOWS", 3)
     features, weight = arrays(frames)
     directions = torch.randn(2, 3, 7, SECONDS, 2, generator=torch.Generator().manual_seed(0))
     weight.requires_grad_()
@@ -48,6 +51,28 @@ def test_maximum_and_variance_and_their_gradients_are_those_of_autograd(
     torch.testing.assert_close(found, wanted)
     gradients = [torch.autograd.grad((values * directions).sum(), weight)[0] for values in (found, wanted)]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
+def test_only_the_pieces_are_computed(fuse: Callable[..., Any]) -> None:
+    """What is in no piece may be anything, it is seen in no value and no gradient."""
+    features, weight = arrays(12)
+    pieces = [(slice(0, 2), slice(0, 3)), (slice(2, 5), slice(1, 2)), (slice(6, 7), slice(1, 3))]
+    inside = torch.zeros(3, 7, 1, 1)
+    for windows, slots in pieces:
+        inside[slots, windows] = 1
+    weight.requires_grad_()
+    wanted = [x * inside for x in as_tuple(fuse(features, weight, SECONDS))]
+    spoilt = features.clone()
+    spoilt[5] = torch.nan
+    found = as_tuple(fuse(spoilt, weight, SECONDS, pieces))
+    torch.testing.assert_close(found, tuple(wanted))
+    gradients = [torch.autograd.grad(sum((x * inside).sin().sum() for x in v), weight) for v in (found, wanted)]
+    torch.testing.assert_close(*gradients)
+
+
+def as_tuple(values: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return values if isinstance(values, tuple) else (values,)
 
 
 def test_frames_that_share_the_maximum_share_its_gradient() -> None:

@@ -14,7 +14,7 @@ from heads.sweep import main
 
 GRID = [
     *("--lr", "1e-2", "1e-4", "--hidden", "4", "5", "6", "7", "8", "9", "--filters", "4"),
-    *("--epochs", "6", "--batch-windows", "16", "--precision", "float32"),
+    *("--epochs", "12", "--batch-windows", "16", "--precision", "float32"),
 ]
 
 
