@@ -1,7 +1,8 @@
 """The elementwise pass between two convolutions of BrainCodec: sum, ELU and reflected borders in one.
 
-Done with torch operations it is three passes and half of an encoder's time on a CPU; `_activation.c` makes it one.
-Where that was not compiled, on a GPU and in training, the torch operations run.
+Done with torch operations it is three passes and half of an encoder's time on a CPU; `_activation.c` makes it one,
+for decoders and for encoders where `packed` does not run. Where it was not compiled, on a GPU and in training, the
+torch operations run.
 """
 
 from importlib.util import find_spec
