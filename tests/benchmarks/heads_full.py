@@ -17,31 +17,35 @@ from tests.benchmarks.full_size import CODES, PERSONS, RECORDING_S, RECORDINGS, 
 
 
 def main() -> None:
-    """Print times and the peak memory."""
+    """Print times and the peak memory, for the pooling of the replaced system and the default one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings = replace(TrainSettings(), pooling="max", epochs=1)
     with tempfile.TemporaryDirectory() as folder:
         write_store(Path(folder), CODES, PERSONS, RECORDINGS, RECORDING_S)
-        windows, checkpoint = Windows(store.open(folder)), Path(folder) / "training.pt"
-        slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), "all")]
-        done: list[int] = []
-        begin = last_step = time.time()
+        windows = Windows(store.open(folder))
+        print(f"{len(windows):,} windows, {PERSONS} folds, {device}, {torch.get_num_threads()} threads")
+        for pooling in ("max", TrainSettings.pooling):
+            print(f"--pooling {pooling}", flush=True)
+            measure(windows, replace(TrainSettings(), pooling=pooling, epochs=1), device, Path(folder) / pooling)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"peak resident memory {peak:.1f} GB, the mapped store included")
 
-        def count(windows_x_heads: int) -> None:
-            nonlocal last_step
-            done.append(windows_x_heads)
-            last_step = time.time()
 
-        train_group(slots, windows, device, checkpoint, count)
-        end, validated = time.time(), checkpoint.stat().st_mtime
-        trained_s, size = last_step - begin, sum(done) // len(slots)
-        speed = sum(done) / trained_s
-        print(f"{len(windows):,} windows, {len(slots)} folds, {device}, {torch.get_num_threads()} threads")
-        print(f"an epoch of {size:,} windows: {trained_s:.0f} s, {speed:,.0f} windows x heads/s")
-        print(
-            f"validation {validated - last_step:.1f} s an epoch, thresholds of all folds {end - validated:.0f} s"
-        )
-        print(f"10 epochs, from these: {10 * (validated - begin) + end - validated:.0f} s")
-        print(f"an epoch of all windows, from the speed: {len(windows) * len(slots) / speed:.0f} s")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(f"peak resident memory {peak:.1f} GB, the mapped store included")
+def measure(windows: Windows, settings: TrainSettings, device: torch.device, checkpoint: Path) -> None:
+    """Train one epoch of all folds and print times."""
+    slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), "all")]
+    done: list[int] = []
+    begin = last_step = time.time()
+
+    def count(windows_x_heads: int) -> None:
+        nonlocal last_step
+        done.append(windows_x_heads)
+        last_step = time.time()
+
+    train_group(slots, windows, device, checkpoint, count)
+    end, validated = time.time(), checkpoint.stat().st_mtime
+    trained_s, size = last_step - begin, sum(done) // len(slots)
+    speed = sum(done) / trained_s
+    print(f"an epoch of {size:,} windows: {trained_s:.0f} s, {speed:,.0f} windows x heads/s")
+    print(f"validation {validated - last_step:.1f} s an epoch, thresholds of all folds {end - validated:.0f} s")
+    print(f"10 epochs, from these: {10 * (validated - begin) + end - validated:.0f} s")
+    print(f"an epoch of all windows, from the speed: {len(windows) * len(slots) / speed:.0f} s")
