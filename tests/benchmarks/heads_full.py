@@ -25,7 +25,12 @@ def main() -> None:
         print(f"{len(windows):,} windows, {PERSONS} folds, {device}, {torch.get_num_threads()} threads")
         for pooling in ("max", TrainSettings.pooling):
             print(f"--pooling {pooling}", flush=True)
-            measure(windows, replace(TrainSettings(), pooling=pooling, epochs=1), device, Path(folder) / pooling)
+            measure(
+                windows,
+                replace(TrainSettings(), pooling=pooling, epochs=1),
+                device,
+                Path(folder) / f"{pooling}.pt",
+            )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"peak resident memory {peak:.1f} GB, the mapped store included")
 
