@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from eeg import noise_uv, write_recording
 
-from extract import recordings
+from extract import signals
 from extract.montage import CHANNELS
 from extract.recordings import find_recordings, read_events, read_start
 from extract.signals import open_signal, read_duration
@@ -260,7 +260,7 @@ def test_brainvision(tmp_path):
 
 
 def test_nan_names_channel_and_second(tmp_path, monkeypatch):
-    monkeypatch.setattr(recordings, "SCAN_S", 1)
+    monkeypatch.setattr(signals, "SCAN_S", 1)
     data_uv = np.stack([noise(i) for i in range(18)])
     data_uv[3, 160] = np.nan
     with pytest.raises(ValueError, match=r"one.vhdr: P3-O1 is not a finite number at 2.50 s; export"):
@@ -299,7 +299,7 @@ def test_flat_electrode_takes_its_derivations_along(edf):
 
 
 def test_channel_flat_for_a_while_is_kept(edf, monkeypatch):
-    monkeypatch.setattr(recordings, "SCAN_S", 1)
+    monkeypatch.setattr(signals, "SCAN_S", 1)
     data_uv = noise()
     data_uv[:100] = data_uv[-100:] = 0
     with open_signal(write_edf(edf, with_channel(channel("F8-T8", data_uv)))) as signal:
