@@ -157,7 +157,12 @@ def tabulate(cells: Sequence[Cell], chosen: Sequence[TrainSettings], names: Sequ
 
 def _train_groups(groups: Sequence[Sequence[Slot]], windows: Windows, settings: SweepSettings) -> None:
     """Train the groups that are not there yet; each leaves its cells in a file when it is finished."""
-    todo = [group for group in groups if not _cells_path(settings.out, group).is_file()]
+    todo = []
+    for group in groups:
+        if (path := _cells_path(settings.out, group)).is_file():
+            _checkpoint_path(path).unlink(missing_ok=True)  # there if the sweep was stopped right then
+        else:
+            todo.append(group)
     total = sum(_work(group, windows) for group in todo)
     with tqdm(total=total, unit=" windows x slots", unit_scale=True, disable=None) as bar:
         for group, done in _run_groups(todo, settings, bar.update):
@@ -201,7 +206,7 @@ def _train_cells(
         done += windows_x_slots
         progress(windows_x_slots)
 
-    checkpoint = path.with_suffix(".pt")
+    checkpoint = _checkpoint_path(path)
     windows, where = Windows(open_store(store_path)), torch.device(choose_device(device))
     write_cells(path, group, train_group(group, windows, where, checkpoint, count))
     checkpoint.unlink(missing_ok=True)
@@ -219,6 +224,10 @@ def _choose(cells: Sequence[Cell], fold: Fold) -> TrainSettings:
 def _cells_path(out: Path, group: Sequence[Slot]) -> Path:
     identity = json.dumps([dataclasses.asdict(slot) for slot in group])
     return out / "cells" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
+
+
+def _checkpoint_path(cells: Path) -> Path:
+    return cells.with_suffix(".pt")
 
 
 def _work(group: Sequence[Slot], windows: Windows) -> int:

@@ -78,8 +78,8 @@ def train(settings: Settings) -> tuple[Run, list[FoldResult]]:
                 failures.append(f"fold {slot.fold.name}: {kept.failure}")
             else:
                 write_fold(run, slot, kept, windows, device, judged=result.head)
-        for path in run.path.glob("training-*.pt"):
-            path.unlink()
+    for path in run.path.glob("training-*.pt"):
+        path.unlink()
     if failures:
         raise ValueError(f"{run.path}: the other folds are finished, but {'; '.join(failures)}")
     return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]

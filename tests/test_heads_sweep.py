@@ -105,6 +105,17 @@ def test_an_interrupted_sweep_keeps_finished_groups(
     assert contents(Run.open(tmp_path / "broken")) == contents(unbroken)
 
 
+def test_a_checkpoint_of_finished_cells_goes(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    """A sweep stopped between writing cells and removing their checkpoint leaves one."""
+    settings = Settings(store=make_store(persons=3, lengths_s=(60,)), out=tmp_path / "run", **GRID)
+    run, _ = sweep(settings)
+    cells = tmp_path / "run" / "cells"
+    next(cells.glob("*.json")).with_suffix(".pt").touch()
+    before = contents(run)
+    assert contents(sweep(settings)[0]) == before
+    assert not list(cells.glob("*.pt"))
+
+
 @pytest.fixture(params=["dask", "ray"])
 def cluster(request: pytest.FixtureRequest) -> dict[str, str]:
     """Settings of a sweep on a cluster."""

@@ -41,7 +41,10 @@ def test_finished_folds_are_kept_and_other_settings_refused(
     assert [result.fold.name for result in Run.open(tmp_path / "run").folds] == ["01", "02", "03"]
     assert (tmp_path / "run" / "folds" / "02" / "fold.json").stat().st_mtime_ns == before
     capsys.readouterr()
+    stopped_before_it_was_removed = tmp_path / "run" / "training-0.pt"
+    stopped_before_it_was_removed.touch()
     assert main([*arguments, "--fold", "02"]) == 0
+    assert not stopped_before_it_was_removed.exists()
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[:-1]] == ["fold 02"]
     assert main([*arguments, "--fold", "all", "--lr", "0.5"]) == 2
     assert "holds a run with other settings (settings.lr is 0.001, wanted 0.5)" in capsys.readouterr().err
