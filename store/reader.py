@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from store.interrupts import interrupts_wait
 from store.layout import Array, Sums, array_names, content_checksum, dequantize, read_recordings
 from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo, StoreError
 
@@ -264,7 +265,7 @@ def open_file(path: Path) -> StoreFile:
 
 def _parse(path: Path, handle: BinaryIO) -> StoreFile:
     try:
-        with h5py.File(handle, "r") as file:
+        with interrupts_wait(), h5py.File(handle, "r") as file:
             return _parse_content(path, _identity(handle), file)
     except StoreError:
         raise
