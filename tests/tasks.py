@@ -20,7 +20,7 @@ class Threads:
     """A function that has loaded torch where it arrives, as those that compute."""
 
     def __setstate__(self, state: object) -> None:
-        import torch  # noqa: F401
+        import torch  # noqa: F401, loading is all
 
     def __getstate__(self) -> str:
         return "loads torch"
