@@ -68,9 +68,9 @@ class NetworkEncoder:
         self.device = torch.device(choose_device(settings.device))
         self.model = model.eval().requires_grad_(False).to(self.device)
         precision = choose_precision(settings.precision, self.device.type)
-        self.latents: Callable[[Tensor], Tensor] = self.model.encode
+        self.to_latents: Callable[[Tensor], Tensor] = self.model.encode
         if self.device.type == "cpu" and packed.runs_here(precision):
-            self.latents = packed.PackedEncoder(model.encoder, config.samples, precision == "bfloat16")
+            self.to_latents = packed.PackedEncoder(model.encoder, config.samples, precision == "bfloat16")
         elif precision == "bfloat16":
             self.model.encoder.bfloat16()
         self.provenance = {"name": name, "sha256": sha256, **metadata}
@@ -107,7 +107,7 @@ class NetworkEncoder:
 
     @torch.inference_mode()
     def _encode(self, windows_uv: Tensor) -> NDArray[Any]:
-        latents = self.latents(windows_uv.to(self.device).flatten(0, 1).unsqueeze(1))
+        latents = self.to_latents(windows_uv.to(self.device).flatten(0, 1).unsqueeze(1))
         rows = latents.transpose(1, 2) if self.codebooks is None else self.model.quantize(latents)  # (B*C, F, ...)
         return rows.unflatten(0, windows_uv.shape[:2]).transpose(1, 2).cpu().numpy()
 

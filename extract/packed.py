@@ -1,4 +1,4 @@
-"""The encoder of a BrainCodec, frozen, as `_encoder.c` runs it on processors with AVX-512: three times as fast.
+"""The encoder of a BrainCodec, frozen, as `_encoder.c` runs it on processors with AVX-512.
 
 Three or four outputs of a convolution are computed from five products (minimal filtering; Winograd, 1980), a third
 less arithmetic than the plain sums, and all that is elementwise is done on what is in the cache.
@@ -16,7 +16,6 @@ from torch.nn.functional import pad
 from extract.braincodec import Conv, Encoder, paddings
 
 COMPILED = find_spec("extract._encoder") is not None  # not without a C compiler, or on other processors
-_LANES, _SUMS, _DEPTH, _PITCH_BYTES, _STRETCH = 16, 28, 256, 1088, 4096  # as in _encoder.c
 _BLOCK_BYTES = 400_000  # of inputs: less than half of the second cache
 _GROUP_TILES = 256  # enough for full blocks
 _POINTS = (0.5, -0.5, 1.5, -1.5)  # and infinity
@@ -89,9 +88,11 @@ class PackedEncoder:
 
     def _pack(self, conv: Conv, length: int) -> list[int]:
         """The members of a Layer of `_encoder.c`."""
+        from extract import _encoder
+
         width_out, width, kernel = conv.weight.shape
         taps, wide = kernel // conv.stride, conv.stride * width
-        outputs = _OUTPUTS.get(taps, 1) if wide % _LANES == 0 else 1
+        outputs = _OUTPUTS.get(taps, 1) if wide % _encoder.LANES == 0 else 1
         weight = conv.weight.double().permute(2, 1, 0).reshape(taps, wide, width_out)
         if outputs == 1:
             weight = weight.reshape(1, taps * wide, width_out)
@@ -100,13 +101,13 @@ class PackedEncoder:
         left, right = paddings(length, kernel, conv.stride)
         out_length = math.ceil(length / conv.stride)
         points, inner, _ = weight.shape
-        row_bytes = points * math.ceil(inner / _DEPTH) * _PITCH_BYTES
-        block = min(max(_BLOCK_BYTES // row_bytes // _SUMS, 1), 64) * _SUMS
+        row_bytes = points * math.ceil(inner / _encoder.DEPTH) * _encoder.PITCH
+        block = min(max(_BLOCK_BYTES // row_bytes // _encoder.SUMS, 1), 64) * _encoder.SUMS
         tiles = math.ceil(out_length / outputs)
         arrays = [conv.bias.float().clone(), _panels(weight, self.bfloat16)]
         self._arrays += arrays
         self.products += tiles * weight.numel()
-        frames = _STRETCH + (2 * outputs + taps) * wide
+        frames = _encoder.STRETCH + (2 * outputs + taps) * wide
         self._scratch_bytes = max(self._scratch_bytes, block * row_bytes + 4 * frames)
         self._buffer = max(self._buffer, length * width, out_length * width_out)
         sizes = [length, width, out_length, width_out, conv.stride, taps, left, outputs]
@@ -126,12 +127,14 @@ def weights_at_points(taps: int) -> Tensor:
 
 def _panels(weight: Tensor, bfloat16: bool) -> Tensor:
     """Weights ``(points, inner, outputs)`` in the order in which `multiply` of `_encoder.c` reads them."""
-    columns = _LANES if weight.shape[2] <= _LANES else 2 * _LANES
+    from extract import _encoder
+
+    columns = _encoder.LANES if weight.shape[2] <= _encoder.LANES else 2 * _encoder.LANES
     padding = (0, -weight.shape[2] % columns, 0, weight.shape[1] % 2 if bfloat16 else 0)
     panels = []
     for panel in pad(weight, padding).split(columns, 2):
         for point in panel:
-            for chunk in point.split(_DEPTH):
+            for chunk in point.split(_encoder.DEPTH):
                 pairs = chunk.unflatten(0, (-1, 2)).transpose(1, 2) if bfloat16 else chunk
                 panels.append(pairs.flatten())
     return torch.cat(panels).to(torch.bfloat16 if bfloat16 else torch.float32)

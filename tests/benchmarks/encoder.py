@@ -84,8 +84,8 @@ def main() -> None:
     for precision in ("float32", "bfloat16"):
         encoder = load_encoder(EncoderSettings(encoder="random", precision=precision))
         assert isinstance(encoder, NetworkEncoder)
-        is_packed = isinstance(encoder.latents, PackedEncoder)
-        own_flop = 2 * 18 * encoder.latents.products if is_packed else flop
+        is_packed = isinstance(encoder.to_latents, PackedEncoder)
+        own_flop = 2 * 18 * encoder.to_latents.products if is_packed else flop
         speed = WINDOWS / seconds(partial(encoder.encode, windows_uv), REPEATS)
         error = np.linalg.norm(encoder.encode(windows_uv) - latents) / np.linalg.norm(latents)
         form = f"{precision}, {'packed' if is_packed else 'torch'}"
