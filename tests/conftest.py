@@ -1,12 +1,10 @@
 """Small stores on disk, and the real EEG where it is at hand."""
 
-import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +42,27 @@ def ray_address() -> Iterator[str]:
     pytest.importorskip("ray", reason="an optional extra; CONTRIBUTING says how to test it")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=2"]
     command += ["--node-ip-address=127.0.0.1", f"--port={port}", "--include-dashboard=false"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as head:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as head:
+            _wait_for_port(port)
+            yield f"127.0.0.1:{port}"
+            head.terminate()
+
+
+def _wait_for_port(port: int) -> None:
+    until = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < until, f"nobody listens at {port}"
             time.sleep(0.1)
-        yield f"127.0.0.1:{port}"
-        head.terminate()
+        else:
+            return
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_names_and_shapes_are_the_published_ones(name, ratios, count):
     state = published_state(BrainCodec(BrainCodecConfig(ratios=ratios)))
     assert len(state) == count
     if not PARITY.exists():
-        pytest.skip("the published key table is not at hand")
+        pytest.skip("needs ../shared/data/parity, the published keys, which do not travel with the project")
     table = [line.split("\t") for line in (PARITY / "state_dict_keys.tsv").read_text().splitlines()]
     listed = [(key, shape) for config, key, shape, _ in table if config == name]
     assert listed == [(key, str(list(tensor.shape))) for key, tensor in state.items()]

@@ -1,12 +1,12 @@
 """A killed extraction, a full disk, many at once: never a file that lies, and the same store in the end."""
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from stores import SPEC
 
+from extract.__main__ import main as extract
 from store.__main__ import main as store_main
 from tests.benchmarks import survival
 
@@ -37,19 +37,13 @@ def test_two_extractions_at_once_make_the_same_store(bids: Path, wanted: dict[st
 
 
 def test_a_damaged_part_is_encoded_again(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
-    pid = survival.start_extract(bids, tmp_path / "s", tmp_path / "log")
-    parts = tmp_path / "s" / ".parts" / "sub-01"
-    while not list(parts.glob("sub-*.h5")):
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            pytest.skip("the extraction ended before it could be stopped")
-    os.kill(pid, 9)
-    survival.wait(pid)
-    if not (left := sorted(parts.glob("sub-*.h5"))):
-        pytest.skip("the subject was published before the extraction could be stopped")
-    content = bytearray(left[0].read_bytes())
+    arguments = ["--bids", str(bids), "--store", str(tmp_path / "s"), "--encoder", "bandpower"]
+    assert extract([*arguments, "--shard", "1/6"]) == 0
+    (part,) = (tmp_path / "s").glob(".parts/*/*.h5")
+    content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
-    left[0].write_bytes(content)
-    assert survival.wait(survival.start_extract(bids, tmp_path / "s", tmp_path / "log")) == 0
+    part.write_bytes(content)
+    assert extract(arguments) == 0
     assert survival.content(tmp_path / "s") == wanted
 
 
