@@ -41,8 +41,8 @@ class DeviceFeatures:
             self._vectors = vectors.flatten(0, 1)
         if keep and device.type == "cuda" and _fits(windows, device):
             self._held = torch.cat([self._stored(block) for block in _blocks(windows)])
-        bytes_window = head.reduce(torch.zeros(1, *windows.shape, dtype=self._precision)).nbytes
-        if keep and bytes_window * len(windows) <= _KEPT_BYTES:
+        window = head.reduce(torch.zeros(1, *windows.shape, dtype=self._precision))
+        if keep and window.nbytes * len(windows) <= _KEPT_BYTES:
             self._kept = torch.cat([self.take(block) for block in _blocks(windows)])
 
     def in_float32(self) -> "DeviceFeatures":

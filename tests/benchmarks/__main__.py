@@ -1,12 +1,25 @@
 """python -m tests.benchmarks [NAME ...]: measure speeds, as ratios within one run. Each module here is one."""
 
 import importlib
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 QUICK = ("encoder", "extract", "heads", "store")  # what runs when none is named
+
+
+def machine() -> str:
+    """Processor, threads and device that are measured."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later know
+    name = known.get("cpu_name") or platform.processor() or platform.machine()
+    vector = torch.backends.cpu.get_cpu_capability()
+    more = " ".join(key for key in ("avx512_bf16", "amx_bf16") if known.get(key))
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{name} {vector} {more}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -14,6 +27,7 @@ def main(argv: Sequence[str]) -> int:
     if unknown := set(argv) - set(NAMES):
         print(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}", file=sys.stderr)
         return 2
+    print(machine())
     for name in argv or QUICK:
         print(f"== {name}", flush=True)
         importlib.import_module(f"tests.benchmarks.{name}").main()

@@ -73,7 +73,6 @@ def main() -> None:
 
     latents = released().unflatten(0, (WINDOWS, 18)).permute(0, 3, 1, 2).cpu().numpy()
     baseline = WINDOWS / seconds(released, REPEATS)
-    print(f"{torch.get_num_threads()} threads, {plain.device}")
     print(f"{'form':<32}{'ratio':>7}{'windows/s':>11}{'GFLOP each':>12}{'of limit':>10}{'relative error':>16}")
 
     def show(form: str, speed: float, gflop: float, dtype: torch.dtype, error: float) -> None:

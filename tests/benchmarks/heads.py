@@ -138,11 +138,11 @@ def main() -> None:
         write_store(Path(folder), LATENTS, PERSONS, 1, RECORDING_S)
         windows = Windows(store.open(folder))
         plain, step = plain_speed(windows), step_speed()
-        print(f"{torch.get_num_threads()} threads, {PERSONS} folds, {FLOP / 1e6:.1f} MFLOP a window and head")
-        print(f"{'form':<38}{'windows x heads/s':>18}{'of loop':>9}{'of steps':>9}")
+        print(f"{PERSONS} folds, {FLOP / 1e6:.1f} MFLOP a window and head")
+        print(f"{'form':<38}{'of loop':>9}{'of steps':>9}{'windows x heads/s':>18}")
 
         def show(form: str, speed: float) -> None:
-            print(f"{form:<38}{speed:>18,.0f}{speed / plain:>9.1f}{speed / step:>9.1f}", flush=True)
+            print(f"{form:<38}{speed / plain:>9.1f}{speed / step:>9.1f}{speed:>18,.0f}", flush=True)
 
         show("loop of single heads, Conv2d, float32", plain)
         show("its steps alone, batch in memory", step)

@@ -22,7 +22,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_store(Path(folder), CODES, PERSONS, RECORDINGS, RECORDING_S)
         windows = Windows(store.open(folder))
-        print(f"{len(windows):,} windows, {PERSONS} folds, {device}, {torch.get_num_threads()} threads")
+        print(f"{len(windows):,} windows, {PERSONS} folds, {device}")
         for pooling in ("max", TrainSettings.pooling):
             print(f"--pooling {pooling}", flush=True)
             measure(
