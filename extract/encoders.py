@@ -17,7 +17,7 @@ from extract.braincodec import BrainCodec, BrainCodecConfig
 from extract.checkpoint import load_checkpoint, weights_sha256
 from extract.montage import CHANNELS
 from store import FeatureSpec
-from store.cli import choose_device, choose_precision
+from store.machine import choose_device, choose_precision
 
 WEIGHTS = Path(__file__).parent / "weights" / "braincodec.safetensors"
 BANDS_HZ = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 48)}

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from extract.braincodec import Conv, Encoder, paddings
+from store.machine import suits_avx512
 
 COMPILED = find_spec("extract._encoder") is not None  # not without a C compiler, or on other processors
 _BLOCK_BYTES = 400_000  # of inputs: less than half of the second cache
@@ -23,12 +24,8 @@ _OUTPUTS = {2: 4, 3: 3}  # of a tile, by the taps of the kernel
 
 
 def runs_here(precision: str) -> bool:
-    """Whether this processor computes packed encoders of that precision, and nothing else does so faster."""
-    able = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    if precision == "bfloat16":
-        more: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later know
-        able = able and bool(more.get("avx512_bf16")) and not more.get("amx_bf16")  # torch uses AMX
-    return COMPILED and able
+    """Whether packed encoders of that precision run on this machine, and nothing else does so faster."""
+    return COMPILED and suits_avx512(precision)
 
 
 class PackedEncoder:

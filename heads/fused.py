@@ -24,10 +24,10 @@ from heads.pieces import cut
 from heads.predict import aurocs, best_threshold, predict_person, predict_windows
 from heads.runs import write_aside
 from heads.slots import Slot, Trained, positive_weights
-from store.cli import choose_precision
+from store.machine import choose_precision
 
 _SAVE_EVERY_S = 5.0  # a short epoch is quicker trained again than saved
-_CACHED_SLOTS = 16  # a step's tensors of so many stay in the processor's cache
+_CACHED_SLOTS = 32  # a step's tensors of so many stay in the processor's cache
 _STATE = (
     "parameters",
     "first",

@@ -113,18 +113,16 @@ class SpatialFusionHead(Head):
     ) -> Tensor:
         """K heads on the same windows, ``(B, F, C, D)`` -> ``(K, B, S)``; ``state`` has a leading K everywhere.
 
-        The convolution of all heads is one matrix product in the precision of the features, the standardisation
-        folded into its weights; bias and ReLU commute with the maximum and follow it.
+        The convolution of all heads is one matrix product in the precision of the features; bias and ReLU commute
+        with the maximum and follow it.
         """
-        weight = (state["fuse.weight"] * state["scale"].flatten(1)[:, None]).to(features.dtype)
-        bias = state["fuse.bias"] - (weight.float() @ state["mean"].flatten(1)[..., None]).squeeze(-1)
+        filters = (state["fuse.weight"], state["mean"].flatten(1), state["scale"].flatten(1))
+        bias = state["fuse.bias"][:, None, None]
         if self.deviation:
-            largest, variance = fuse_and_vary(features.flatten(2), weight, self.seconds, pieces)
-            pooled = on_log_scale((largest + bias[:, None, None]).relu_(), variance)
+            largest, variance = fuse_and_vary(features.flatten(2), *filters, self.seconds, pieces)
+            pooled = on_log_scale((largest + bias).relu_(), variance)
         else:
-            pooled = (
-                fuse_and_pool(features.flatten(2), weight, self.seconds, pieces) + bias[:, None, None]
-            ).relu_()
+            pooled = fuse_and_pool(features.flatten(2), *filters, self.seconds, pieces).add_(bias).relu_()
         hidden = torch.baddbmm(state["hidden.bias"][:, None], pooled.flatten(2), state["hidden.weight"].mT).relu()
         hidden = drop(hidden, state["dropout"][:, None, None], noise)
         return torch.baddbmm(state["out.bias"][:, None], hidden, state["out.weight"].mT)

@@ -25,8 +25,8 @@ from heads.runs import Run, write_aside
 from heads.slots import Slot, TrainSettings, split_groups
 from heads.train import run_config, write_fold
 from store import open as open_store
-from store.cli import choose_device
 from store.cli import run as run_command
+from store.machine import choose_device
 from store.parallel import WorkerSettings, run_tasks
 
 _ROWS_SHOWN = 20

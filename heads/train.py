@@ -26,8 +26,8 @@ from heads.runs import FoldResult, Run, write_aside
 from heads.slots import Slot, Trained, TrainSettings, split_groups
 from store import Store
 from store import open as open_store
-from store.cli import choose_device
 from store.cli import run as run_command
+from store.machine import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)

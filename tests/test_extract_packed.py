@@ -112,21 +112,3 @@ def test_where_nothing_was_compiled_it_does_not_run(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(packed, "COMPILED", False)
     assert not packed.runs_here("float32")
     assert not packed.runs_here("bfloat16")
-
-
-@pytest.mark.parametrize(
-    ("capability", "able", "runs"),
-    [
-        ("AVX2", {"avx512_bf16": True}, (False, False)),
-        ("AVX512", {}, (True, False)),
-        ("AVX512", {"avx512_bf16": True}, (True, True)),
-        ("AVX512", {"avx512_bf16": True, "amx_bf16": True}, (True, False)),
-    ],
-)
-def test_it_runs_on_processors_that_have_what_it_uses(
-    capability: str, able: dict[str, bool], runs: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(packed, "COMPILED", True)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
-    assert (packed.runs_here("float32"), packed.runs_here("bfloat16")) == runs

@@ -1,111 +1,169 @@
-"""Pooling over frames by blocks of windows against autograd."""
+"""Filters over frames, compiled and in torch operations, against plain sums and autograd."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 import heads.pieces
+from heads import kernel
 from heads.fusion import fuse_and_pool, fuse_and_vary
+from heads.pieces import Pieces, cut
 
 SECONDS = 4
+Fuse = Callable[..., Any]
 
 
-def arrays(frames: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Features ``(B, F, P)`` and weights ``(K, N, P)``."""
+@pytest.fixture(params=["compiled", "torch"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which form computes."""
+    if request.param == "torch":
+        monkeypatch.setattr(kernel, "COMPILED", False)
+    elif not kernel.takes(torch.zeros(1, 2, 2)):
+        pytest.skip("needs AVX-512 and a C compiler")
+    monkeypatch.setattr(heads.pieces, "_MOST_WINDOWS", 3)  # more than one piece, the last is smaller
+    return str(request.param)
+
+
+def arrays(frames: int, windows: int = 7, slots: int = 3, filters: int = 2, inner: int = 6) -> tuple[Tensor, ...]:
+    """Features ``(B, F, P)``, weights ``(K, N, P)`` that want a gradient, mean and scale ``(K, P)``."""
     generator = torch.Generator().manual_seed(frames)
-    features = torch.randn(7, frames, 5, generator=generator)
-    return features.to(dtype), torch.randn(3, 2, 5, generator=generator).to(dtype)
+    features = torch.randn(windows, frames, inner, generator=generator)
+    weight = torch.randn(slots, filters, inner, generator=generator).requires_grad_()
+    mean, scale = torch.rand(2, slots, inner, generator=generator)
+    return features, weight, mean, 0.5 + scale
 
 
-def plainly(features: Tensor, weight: Tensor) -> Tensor:
-    responses = torch.einsum("bfp,knp->kbfn", features, weight)
-    return responses.unflatten(2, (SECONDS, -1)).max(3).values
+def plainly(fuse: Fuse, features: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, seconds: int) -> Tensor:
+    """What `fuse` gives, in float64, ``(1 or 2, K, B, S, N)``; weights are rounded as it rounds them."""
+    scaled = weight.double() * scale.double()[:, None]
+    scaled = scaled + ((weight * scale[:, None]).to(features.dtype).double() - scaled).detach()
+    shift = (scaled * mean.double()[:, None]).sum(2)[:, None, :, None]
+    responses = torch.einsum("bfp,knp->kbnf", features.double(), scaled) - shift
+    responses = responses.unflatten(3, (seconds, -1)).transpose(2, 3)
+    largest = responses.amax(4)
+    return torch.stack([largest] if fuse is fuse_and_pool else [largest, responses.var(4, correction=0)])
 
 
-@pytest.mark.parametrize("frames", [4, 8, 12, 44])
-def test_values_and_gradients_are_those_of_autograd(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
-    monkeypatch.setattr(heads.pieces, "_MOST_WINDOWS", 3)  # the last piece is smaller
-    features, weight = arrays(frames)
-    direction = torch.randn(3, 7, SECONDS, 2, generator=torch.Generator().manual_seed(0))
-    weight.requires_grad_()
-    found, wanted = fuse_and_pool(features, weight, SECONDS), plainly(features, weight)
-    torch.testing.assert_close(found, wanted)
-    gradients = [torch.autograd.grad((values * direction).sum(), weight) for values in (found, wanted)]
-    torch.testing.assert_close(*gradients)
+def stacked(values: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return torch.stack(values) if isinstance(values, tuple) else values[None]
 
 
-@pytest.mark.parametrize("frames", [8, 12, 44])
-def test_maximum_and_variance_and_their_gradients_are_those_of_autograd(
-    monkeypatch: pytest.MonkeyPatch, frames: int
-) -> None:
-    monkeypatch.setattr(heads.pieces, "_MOST_WINDOWS", 3)
-    features, weight = arrays(frames)
-    directions = torch.randn(2, 3, 7, SECONDS, 2, generator=torch.Generator().manual_seed(0))
-    weight.requires_grad_()
-    responses = torch.einsum("bfp,knp->kbfn", features, weight).unflatten(2, (SECONDS, -1))
-    wanted = torch.stack([responses.amax(3), responses.var(3, correction=0)])
-    found = torch.stack(fuse_and_vary(features, weight, SECONDS))
-    torch.testing.assert_close(found, wanted)
-    gradients = [torch.autograd.grad((values * directions).sum(), weight)[0] for values in (found, wanted)]
-    torch.testing.assert_close(*gradients)
+def gradient(values: Tensor, weight: Tensor) -> Tensor:
+    """Of a sum that weighs each value differently."""
+    direction = torch.randn(values.shape, generator=torch.Generator().manual_seed(0)).to(values.dtype)
+    return torch.autograd.grad((values * direction).sum(), weight)[0]
 
 
 @pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
-def test_only_the_pieces_are_computed(fuse: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("frames", [4, 8, 12, 44])
+def test_values_and_gradients_are_those_of_autograd(form: str, fuse: Fuse, frames: int) -> None:
+    given = arrays(frames)
+    found, wanted = stacked(fuse(*given, SECONDS)), plainly(fuse, *given, SECONDS)
+    torch.testing.assert_close(found, wanted.float())
+    torch.testing.assert_close(gradient(found, given[1]), gradient(wanted, given[1]))
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(data=st.data())
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_any_shape_compiled(fuse: Fuse, dtype: torch.dtype, data: st.DataObject) -> None:
+    """Heads hold out some of the windows, so pieces differ in their filters."""
+    if not kernel.takes(torch.zeros(1, 2, 2, dtype=dtype)):
+        pytest.skip("needs AVX-512, here with bfloat16 and no AMX, and a C compiler")
+    seconds, windows, slots, filters = (data.draw(st.integers(1, most)) for most in (4, 40, 4, 40))
+    any_or_even = (
+        st.integers if dtype == torch.float32 else lambda least, most: st.integers(1, most // 2).map((2).__mul__)
+    )
+    length, inner = data.draw(any_or_even(2, 18)), data.draw(any_or_even(1, 90))
+    given = arrays(seconds * length, windows, slots, filters, inner)
+    features = given[0].to(dtype)
+    counts = torch.rand(slots, windows, generator=torch.Generator().manual_seed(windows)) < 0.7
+    counts[:, : windows // 2] = counts[:, :1]
+    pieces = cut(counts.numpy())
+    inside = torch.zeros(slots, windows, 1, 1)
+    for some_windows, some in pieces:
+        inside[some, some_windows] = 1
+    found = stacked(fuse(features, *given[1:], seconds, pieces or None)) * inside
+    wanted = plainly(fuse, features, *given[1:], seconds) * inside
+    torch.testing.assert_close(found, wanted.float(), rtol=1e-3, atol=1e-3)
+    of_weight = [gradient(values, given[1]) for values in (found, wanted)]
+    error = float((of_weight[0] - of_weight[1]).norm() / of_weight[1].norm().clamp(min=1e-6))
+    assert error < (1e-4 if dtype == torch.float32 else 0.02)
+
+
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
+def test_only_the_pieces_are_computed(form: str, fuse: Fuse) -> None:
     """What is in no piece may be anything, it is seen in no value and no gradient."""
-    features, weight = arrays(12)
-    pieces = [(slice(0, 2), slice(0, 3)), (slice(2, 5), slice(1, 2)), (slice(6, 7), slice(1, 3))]
+    features, weight, *rest = arrays(12)
+    pieces: Pieces = [
+        (slice(0, 2), slice(0, 3)),
+        (slice(2, 5), slice(1, 2)),
+        (slice(6, 7), slice(1, 3)),
+    ]
     inside = torch.zeros(3, 7, 1, 1)
     for windows, slots in pieces:
         inside[slots, windows] = 1
-    weight.requires_grad_()
-    wanted = [x * inside for x in as_tuple(fuse(features, weight, SECONDS))]
+    wanted = stacked(fuse(features, weight, *rest, SECONDS)) * inside
     spoilt = features.clone()
     spoilt[5] = torch.nan
-    found = as_tuple(fuse(spoilt, weight, SECONDS, pieces))
-    torch.testing.assert_close(found, tuple(wanted))
-    gradients = [torch.autograd.grad(sum((x * inside).sin().sum() for x in v), weight) for v in (found, wanted)]
-    torch.testing.assert_close(*gradients)
+    found = stacked(fuse(spoilt, weight, *rest, SECONDS, pieces)) * inside
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(gradient(found, weight), gradient(wanted, weight))
 
 
-def as_tuple(values: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return values if isinstance(values, tuple) else (values,)
-
-
-def test_frames_that_share_the_maximum_share_its_gradient() -> None:
-    """As autograd has it; whole numbers, exact in bfloat16, among them many equal ones."""
-    features, weight = (values.mul(2).round().bfloat16() for values in arrays(44))
-    weight.requires_grad_()
-    largest, _ = fuse_and_vary(features, weight, SECONDS)
-    exact = weight.detach().float().requires_grad_()
-    responses = torch.einsum("bfp,knp->kbfn", features.float(), exact).unflatten(2, (SECONDS, -1))
-    torch.testing.assert_close(largest, responses.amax(3), rtol=0, atol=0)
-    (found,), (wanted,) = (
-        torch.autograd.grad(values.sum(), leaf) for values, leaf in ((largest, weight), (responses.amax(3), exact))
-    )
-    torch.testing.assert_close(found.float(), wanted, rtol=1e-2, atol=0.1)
-
-
-def test_of_equal_frames_one_has_the_gradient() -> None:
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
+def test_of_equal_frames_one_has_the_gradient(form: str, fuse: Fuse) -> None:
     """On small whole numbers, exact in bfloat16. The response is linear: its gradient times the weights is it."""
-    features, weight = (values.mul(2).round().bfloat16() for values in arrays(12))
-    weight.requires_grad_()
-    values = fuse_and_pool(features, weight, SECONDS)
-    torch.testing.assert_close(values, plainly(features.float(), weight.float()), rtol=0, atol=0)
-    (gradient,) = torch.autograd.grad(values.sum(), weight)
-    torch.testing.assert_close((gradient * weight).sum((1, 2)).float(), values.sum((1, 2, 3)), rtol=1e-2, atol=1)
+    features, weight, mean, scale = arrays(44)
+    features, weight = features.mul(2).round().bfloat16(), weight.detach().mul(2).round().requires_grad_()
+    given = features, weight, torch.zeros_like(mean), torch.ones_like(scale)
+    largest = stacked(fuse(*given, SECONDS))[0]
+    torch.testing.assert_close(largest, plainly(fuse, *given, SECONDS)[0].float(), rtol=0, atol=0)
+    (of_weight,) = torch.autograd.grad(largest.sum(), weight)
+    torch.testing.assert_close((of_weight * weight).sum((1, 2)), largest.sum((1, 2, 3)), rtol=1e-2, atol=1)
 
 
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_what_is_not_finite_stays_so(value: float) -> None:
-    features, weight = arrays(12)
-    weight[1] = value
-    weight.requires_grad_()
-    values = fuse_and_pool(features, weight, SECONDS)
-    (gradient,) = torch.autograd.grad(values.sum(), weight)
-    assert not values[1].isfinite().any()
-    assert values[[0, 2]].isfinite().all()
-    assert gradient[[0, 2]].isfinite().all()
+def test_what_is_not_finite_stays_so(form: str, fuse: Fuse, value: float) -> None:
+    features, weight, *rest = arrays(12)
+    with torch.no_grad():
+        weight[1] = value
+    found = stacked(fuse(features, weight, *rest, SECONDS))
+    (of_weight,) = torch.autograd.grad(found.sum(), weight)
+    assert not found[:, 1].isfinite().any()
+    assert found[:, [0, 2]].isfinite().all()
+    assert of_weight[[0, 2]].isfinite().all()
+
+
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
+@pytest.mark.parametrize("frame", [0, 4])
+def test_a_frame_that_is_no_number_spoils_its_second_alone(form: str, fuse: Fuse, frame: int) -> None:
+    given = arrays(12)
+    given[0][2, frame, 1] = torch.nan
+    bad = stacked(fuse(*given, SECONDS)).isnan()
+    assert bad[:, :, 2, frame // 3].all()
+    assert int(bad.sum()) == bad[:, :, 2, frame // 3].numel()
+
+
+def test_what_the_compiled_form_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    able = {"float32"}
+    monkeypatch.setattr(kernel, "COMPILED", True)
+    monkeypatch.setattr(kernel, "suits_avx512", lambda precision: precision in able)
+    features = torch.zeros(1, 8, 6)
+    assert kernel.takes(features)
+    assert not kernel.takes(features.double())
+    assert not kernel.takes(features.to("meta"))
+    assert not kernel.takes(features.bfloat16())
+    able.add("bfloat16")
+    assert kernel.takes(features.bfloat16())
+    assert not kernel.takes(features[:, 1:].bfloat16())
+    assert not kernel.takes(features[..., 1:].bfloat16())
+    monkeypatch.setattr(kernel, "COMPILED", False)
+    assert not kernel.takes(features)
