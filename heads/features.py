@@ -43,7 +43,10 @@ class DeviceFeatures:
             self._held = torch.cat([self._stored(block) for block in _blocks(windows)])
         window = head.reduce(torch.zeros(1, *windows.shape, dtype=self._precision))
         if keep and window.nbytes * len(windows) <= _KEPT_BYTES:
-            self._kept = torch.cat([self.take(block) for block in _blocks(windows)])
+            kept = window.new_empty(len(windows), *window.shape[1:])
+            for block in _blocks(windows):
+                kept[block[0] : block[-1] + 1] = self.take(block)
+            self._kept = kept
 
     def in_float32(self) -> "DeviceFeatures":
         """The same features, in float32."""
