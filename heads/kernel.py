@@ -133,7 +133,7 @@ def _run(
     """One stage of `_kernel.h` on all blocks, with as many threads as torch uses."""
     slots, windows, seconds, filters = tensors["largest"].shape
     threads = torch.get_num_threads()
-    tensors["features"] = features
+    tensors["features"] = features.contiguous()
     tensors["scratch"] = torch.empty(threads, scratch_bytes, dtype=torch.uint8)
     members = {name: tensor.data_ptr() for name, tensor in tensors.items()} | {
         "blocks": blocks.ctypes.data,

@@ -118,6 +118,16 @@ def test_only_the_pieces_are_computed(form: str, fuse: Fuse) -> None:
 
 
 @pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
+def test_features_may_lie_apart_in_memory(form: str, fuse: Fuse) -> None:
+    features, weight, *rest = arrays(12)
+    apart = features.repeat_interleave(2, 1)[:, ::2]
+    assert not apart.is_contiguous()
+    values = [stacked(fuse(x, weight, *rest, SECONDS)) for x in (apart, features)]
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*(gradient(own, weight) for own in values))
+
+
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
 def test_of_equal_frames_one_has_the_gradient(form: str, fuse: Fuse) -> None:
     """On small whole numbers, exact in bfloat16. The response is linear: its gradient times the weights is it."""
     features, weight, mean, scale = arrays(44)
