@@ -68,7 +68,8 @@ PyMODINIT_FUNC PyInit__kernel(void)
 {
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL || PyModule_AddIntMacro(module, ROWS) < 0 || PyModule_AddIntMacro(module, COLUMNS) < 0 ||
-        PyModule_AddIntMacro(module, SLICE) < 0 || PyModule_AddIntConstant(module, "PAIR_BYTES", sizeof(Pair)) < 0) {
+        PyModule_AddIntMacro(module, SLICE) < 0 || PyModule_AddIntConstant(module, "PAIR_BYTES", sizeof(Pair)) < 0 ||
+        PyModule_AddIntConstant(module, "WORK_BYTES", sizeof(Work)) < 0) {
         Py_XDECREF(module);
         return NULL;
     }

@@ -2,7 +2,7 @@
  *
  * Spatial filters of many heads over the frames of windows, for processors with AVX-512. What the filters make of the
  * frames of a second is pooled while it is in the cache, and written only if all of it has a gradient. Products are of
- * float32, or of bfloat16 with sums in float32; all else is float32.
+ * float32, or of bfloat16 with sums in float32; of bfloat16 features, what waits for a product is bfloat16 too.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

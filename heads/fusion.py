@@ -24,8 +24,14 @@ def fuse_and_pool(
     weight
         ``(K, N, P)``, for features less ``mean (K, P)``, times ``scale (K, P)``.
     pieces
-        What is wanted; the rest is any finite number, without gradient. None wants everything.
+        What is wanted; the rest may be any number and must not be used. None, and an empty list, want everything.
+
+    Raises
+    ------
+    ValueError
+        If the frames do not divide into seconds.
     """
+    _check(features, seconds)
     if features.device.type == "cpu" and features.shape[1] > seconds:
         pieces = pieces or whole(len(features), len(weight))
         return _FuseAndPool.apply(features, weight, mean, scale, seconds, pieces)
@@ -38,6 +44,7 @@ def fuse_and_vary(
     features: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, seconds: int, pieces: Pieces | None = None
 ) -> tuple[Tensor, Tensor]:
     """Largest response of each filter in each second and variance of its responses, each as `fuse_and_pool`."""
+    _check(features, seconds)
     if features.device.type == "cpu":
         pieces = pieces or whole(len(features), len(weight))
         return _FuseAndVary.apply(features, weight, mean, scale, seconds, pieces)
@@ -87,6 +94,11 @@ class _FuseAndVary(Function):
         features, mean, scale, chosen, *centred = ctx.saved_tensors
         of_scaled = _form(features).weigh(features, chosen, of_largest, of_variance, centred, ctx.pieces)
         return None, _unfold(of_scaled, of_largest, mean, scale), None, None, None, None
+
+
+def _check(features: Tensor, seconds: int) -> None:
+    if features.shape[1] % seconds:
+        raise ValueError(f"{features.shape[1]} frames a window do not divide into {seconds} seconds")
 
 
 def _form(features: Tensor) -> Any:

@@ -103,7 +103,7 @@ def _respond(features: Tensor, weight: Tensor, pieces: Pieces, **outputs: Tensor
 
     columns, seconds = _kernel.COLUMNS, outputs["largest"].shape[2]
     rows = pad(weight.flatten(0, 1), (0, 0, 0, -weight.shape[:2].numel() % columns))
-    rows = rows.view(torch.int32)  # two of bfloat16
+    rows = rows.contiguous().view(torch.int32)  # two of bfloat16
     panels = rows.unflatten(0, (-1, columns)).mT.contiguous()
     most = max(1, _FEATURE_BYTES // features[0].nbytes)
     blocks, _ = _blocks(pieces, weight.shape[1], most, lambda windows: windows * features.shape[1])

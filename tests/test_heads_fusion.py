@@ -162,6 +162,29 @@ def test_a_frame_that_is_no_number_spoils_its_second_alone(form: str, fuse: Fuse
     assert int(bad.sum()) == bad[:, :, 2, frame // 3].numel()
 
 
+def test_an_infinite_response_beside_others(form: str) -> None:
+    """Below all others it is never chosen, above them always."""
+    frames = torch.tensor([[[1.0, 0.0], [-torch.inf, 0.0], [5.0, 1.0], [2.0, 3.0]]])
+    weight = torch.tensor([[[1.5, 0.5]]]).requires_grad_()
+    rest = torch.zeros(1, 2), torch.ones(1, 2), 1
+    (of_weight,) = torch.autograd.grad(fuse_and_pool(frames, weight, *rest).sum(), weight)
+    assert of_weight.flatten().tolist() == [5, 1]
+    (of_weight,) = torch.autograd.grad(fuse_and_pool(frames.abs(), weight, *rest).sum(), weight)
+    assert of_weight.flatten().tolist() == [torch.inf, 0]
+
+
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
+def test_frames_that_do_not_divide_into_seconds_are_refused(form: str, fuse: Fuse) -> None:
+    with pytest.raises(ValueError, match="13 frames a window do not divide into 4 seconds"):
+        fuse(*arrays(13), SECONDS)
+
+
+def test_python_and_c_agree_on_their_common_memory() -> None:
+    """What was compiled is not older than the source."""
+    compiled = pytest.importorskip("heads._kernel", reason="needs a C compiler")
+    assert 8 * len(kernel._WORK) == compiled.WORK_BYTES
+
+
 def test_what_the_compiled_form_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     able = {"float32"}
     monkeypatch.setattr(kernel, "COMPILED", True)
