@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define LANES 16
-#define ROWS 8    /* frames in a product */
-#define VECTORS 2 /* of filters in a product */
+#define ROWS 8    /* of a product */
+#define VECTORS 2 /* of LANES columns of a product */
 #define COLUMNS (VECTORS * LANES)
 #define SLICE 64 /* values of a frame whose gradient is summed at once */
 #define AVX512 __attribute__((target("arch=x86-64-v4,avx512bf16")))

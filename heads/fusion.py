@@ -82,17 +82,17 @@ class _FuseAndVary(Function):
         ctx: Any, features: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, seconds: int, pieces: Pieces
     ) -> tuple[Tensor, Tensor]:
         scaled, shift = _fold(weight, mean, scale, features.dtype)
-        largest, variance, chosen, centred = _form(features).pool_and_vary(
+        largest, variance, kept = _form(features).pool_and_vary(
             features, scaled, seconds, pieces, keep=ctx.needs_input_grad[1]
         )
         ctx.pieces = pieces
-        ctx.save_for_backward(features, mean, scale, chosen, *centred)
+        ctx.save_for_backward(features, mean, scale, *kept)
         return largest.sub_(shift), variance
 
     @staticmethod
     def backward(ctx: Any, of_largest: Tensor, of_variance: Tensor) -> tuple[None, Tensor, None, None, None, None]:
-        features, mean, scale, chosen, *centred = ctx.saved_tensors
-        of_scaled = _form(features).weigh(features, chosen, of_largest, of_variance, centred, ctx.pieces)
+        features, mean, scale, *kept = ctx.saved_tensors
+        of_scaled = _form(features).weigh(features, kept, of_largest, of_variance, ctx.pieces)
         return None, _unfold(of_scaled, of_largest, mean, scale), None, None, None, None
 
 

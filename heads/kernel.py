@@ -44,7 +44,7 @@ def pool(
 
 def pool_and_vary(
     features: Tensor, weight: Tensor, seconds: int, pieces: Pieces, keep: bool
-) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
+) -> tuple[Tensor, Tensor, list[Tensor]]:
     """As in `heads.responses`."""
     largest, variance = torch.zeros(2, len(weight), len(features), seconds, weight.shape[1])
     kept = {}
@@ -53,7 +53,7 @@ def pool_and_vary(
         kept["chosen"] = torch.zeros_like(largest, dtype=torch.int32)
         kept["centred"] = torch.empty(size, dtype=features.dtype)
     _respond(features, weight, pieces, largest=largest, variance=variance, **kept)
-    return largest, variance, kept.get("chosen"), [kept["centred"]] if keep else []
+    return largest, variance, list(kept.values())
 
 
 def gather(features: Tensor, chosen: Tensor, gradient: Tensor, pieces: Pieces) -> Tensor:
@@ -76,22 +76,18 @@ def gather(features: Tensor, chosen: Tensor, gradient: Tensor, pieces: Pieces) -
 
 
 def weigh(
-    features: Tensor,
-    chosen: Tensor,
-    of_largest: Tensor,
-    of_variance: Tensor,
-    centred: Sequence[Tensor],
-    pieces: Pieces,
+    features: Tensor, kept: Sequence[Tensor], of_largest: Tensor, of_variance: Tensor, pieces: Pieces
 ) -> Tensor:
     """As in `heads.responses`."""
     from heads import _kernel
 
+    chosen, centred = kept
     slots, _, _, filters = chosen.shape
     frames = features.shape[1]
     blocks, _ = _blocks(pieces, filters, len(features), lambda windows: windows * frames)
     total = torch.empty(slots, filters, features.shape[2])
     tensors = {"chosen": chosen, "largest": of_largest.contiguous(), "variance": of_variance.contiguous()}
-    tensors |= {"centred": centred[0], "turned": torch.empty_like(centred[0]), "gradient": total}
+    tensors |= {"centred": centred, "turned": torch.empty_like(centred), "gradient": total}
     scratch_bytes = 4 * _kernel.SLICE * (slots * filters + int(blocks[:, 1].max()) * frames)
     for stage in (_kernel.share, _kernel.weigh):
         _run(stage, features, blocks, scratch_bytes, **tensors)

@@ -38,11 +38,11 @@ def pool(
 
 def pool_and_vary(
     features: Tensor, weight: Tensor, seconds: int, pieces: Pieces, keep: bool
-) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
-    """Largest response and variance of each second; if they are to be kept, chosen frames and centred responses.
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Largest response and variance of each second, and what is to be kept for the gradient.
 
-    The last are, of each piece, responses less their mean, ``(windows * F, slots * N)`` in the precision of the
-    features.
+    That is the chosen frames and, of each piece, the responses less their mean, ``(windows * F, slots * N)`` in
+    the precision of the features.
     """
     largest, variance = torch.zeros(2, len(weight), len(features), seconds, weight.shape[1])
     chosen = torch.zeros_like(largest, dtype=torch.int32) if keep else None
@@ -59,7 +59,7 @@ def pool_and_vary(
         if keep:
             centred.append(responses.copy_(values).flatten(3).flatten(0, 2))
         variance[some, windows] = values.square_().mean(2).permute(2, 0, 1, 3)
-    return largest, variance, chosen, centred
+    return largest, variance, [] if chosen is None else [chosen, *centred]
 
 
 def gather(features: Tensor, chosen: Tensor, gradient: Tensor, pieces: Pieces) -> Tensor:
@@ -80,14 +80,10 @@ def gather(features: Tensor, chosen: Tensor, gradient: Tensor, pieces: Pieces) -
 
 
 def weigh(
-    features: Tensor,
-    chosen: Tensor,
-    of_largest: Tensor,
-    of_variance: Tensor,
-    centred: Sequence[Tensor],
-    pieces: Pieces,
+    features: Tensor, kept: Sequence[Tensor], of_largest: Tensor, of_variance: Tensor, pieces: Pieces
 ) -> Tensor:
     """Gradient of the weights from those of largest and variance, as `gather`; overwrites what was kept."""
+    chosen, *centred = kept
     slots, _, seconds, filters = chosen.shape
     total = torch.zeros(slots, filters, features.shape[2])
     product = torch.empty_like(total, dtype=features.dtype)

@@ -144,18 +144,21 @@ def test_a_slot_equals_a_plain_loop_with_torch_adamw(
         assert (value - wanted).norm() <= 3e-3 * (wanted - initial).norm(), key
 
 
-def test_held_out_features_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pooling", ["max", "max-deviation"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_held_out_features_change_nothing(tmp_path: Path, precision: str, pooling: str) -> None:
     """Noise in place of the tested person's features leaves weights, epoch and threshold bit-identical."""
+    settings = replace(SETTINGS, precision=precision, pooling=pooling)
     for folder, signal in (("a", 1.5), ("b", 40.0)):
         for number, person in enumerate(("01", "02", "03", "04")):
             seed = number + (100 if folder == "b" and person == "02" else 0)
             own = signal if person == "02" else 1.5
             write_subject(tmp_path / folder, person, (120, 90), seed, own)
-    (one,), (two,) = (train(tmp_path / folder, SETTINGS, tmp_path, "02") for folder in "ab")
+    (one,), (two,) = (train(tmp_path / folder, settings, tmp_path, "02") for folder in "ab")
     assert_same(one, two, rtol=0, atol=0)
     assert (one.best_epoch, one.threshold, one.history) == (two.best_epoch, two.threshold, two.history)
-    (other,) = train(tmp_path / "b", SETTINGS, tmp_path, "03")
-    (same,) = train(tmp_path / "a", SETTINGS, tmp_path, "03")
+    (other,) = train(tmp_path / "b", settings, tmp_path, "03")
+    (same,) = train(tmp_path / "a", settings, tmp_path, "03")
     assert not torch.equal(other.head.out.weight, same.head.out.weight)
 
 

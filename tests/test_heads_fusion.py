@@ -128,6 +128,30 @@ def test_features_may_lie_apart_in_memory(form: str, fuse: Fuse) -> None:
 
 
 @pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_windows_without_a_gradient_change_nothing(form: str, fuse: Fuse, dtype: torch.dtype) -> None:
+    """Bit for bit, though a piece holds them: so do folds that hold such windows out."""
+    features, weight, *rest = arrays(12, windows=8)
+    features = features.to(dtype)
+    counts = (torch.arange(8) % 3 > 0).float()[:, None, None]
+    noise = torch.where(counts > 0, features, 100 * features.flip(0) + 7)
+    found = [gradient(stacked(fuse(x, weight, *rest, SECONDS)) * counts, weight) for x in (features, noise)]
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+    assert found[0].abs().min() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
+def test_weights_may_lie_apart_in_memory(form: str, fuse: Fuse, dtype: torch.dtype) -> None:
+    """32 filters, which fill their memory."""
+    features, weight, *rest = arrays(12, slots=1, filters=32)
+    apart = weight.detach().mT.contiguous().mT
+    assert not apart.is_contiguous()
+    values = [stacked(fuse(features.to(dtype), x, *rest, SECONDS)) for x in (weight, apart)]
+    torch.testing.assert_close(*values)
+
+
+@pytest.mark.parametrize("fuse", [fuse_and_pool, fuse_and_vary])
 def test_of_equal_frames_one_has_the_gradient(form: str, fuse: Fuse) -> None:
     """On small whole numbers, exact in bfloat16. The response is linear: its gradient times the weights is it."""
     features, weight, mean, scale = arrays(44)
