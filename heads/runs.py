@@ -68,7 +68,7 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> "Run":
-        """Make the folder, or go on with one that was made with the same configuration.
+        """Make the folder, or go on with one of the same settings on a store of the same content, wherever it lies.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Run:
                     f"{path}: holds a run on another store or other content of it "
                     f"({stored['store']['path']}, now {wanted['store']['path']}); choose another --out"
                 )
-            if differing := _differing(stored, wanted):
+            if differing := _differing(stored.get("settings", {}), wanted.get("settings", {}), "settings."):
                 raise ValueError(
                     f"{path}: holds a run with other settings ({differing}); repeat those, or choose another --out"
                 )
