@@ -68,7 +68,7 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> "Run":
-        """Make the folder, or go on with one of the same settings on a store of the same content, wherever it lies.
+        """Make the folder, or go on with one of the same settings on a store of the same content.
 
         Raises
         ------
