@@ -8,7 +8,7 @@ OUT := demo
 help:  ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.venv/installed: pyproject.toml constraints.txt $(wildcard extract/*.c heads/*.[ch])
+.venv/installed: pyproject.toml constraints.txt $(wildcard extract/braincodec/csrc/*.c heads/ops/csrc/*.[ch])
 	@echo "== installing into .venv (the first time downloads torch)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'

@@ -11,13 +11,13 @@ import pandas as pd
 import tyro
 
 from eval import compare
-from eval.cautions import find_warnings
-from eval.events import Detections
-from eval.results import POSTPROCESSING, Results, score_run
-from eval.scoring import metrics
-from heads.runs import write_text
-from store.cli import run as run_command
-from store.parallel import WorkerSettings
+from eval.scoring.events import Detections
+from eval.scoring.results import POSTPROCESSING, Results, score_run
+from eval.scoring.scores import metrics
+from eval.scoring.validity_checks import find_warnings
+from heads.run_folder import write_text
+from store.runtime.cli import run as run_command
+from store.runtime.parallel import WorkerSettings
 
 _COLUMNS = {  # heading: metric, decimals
     "hours": ("hours", 2),
@@ -60,7 +60,7 @@ def evaluate(settings: Settings) -> None:
     Raises
     ------
     FileNotFoundError, ValueError, StoreError
-        As `eval.results.score_run`.
+        As `eval.scoring.results.score_run`.
     """
     results = score_run(settings.run, settings.store, settings)
     run, persons, summary = results.run, results.persons, results.summary
@@ -83,7 +83,7 @@ def evaluate(settings: Settings) -> None:
     print(f"\nScores: {run.path / 'metrics.json'}, {run.path / 'metrics.csv'}")
     print(f"Events: {run.path / 'predictions'} (SzCORE events.tsv)")
     if settings.report:
-        from eval.report import write_report  # here, since it loads matplotlib
+        from eval.report.page import write_report  # here, since it loads matplotlib
 
         print(f"Report: {write_report(results, format_table(persons, summary), warnings)}")
 

@@ -10,9 +10,9 @@ import pandas as pd
 import tyro
 from scipy.stats import wilcoxon
 
-from eval.scoring import HEADLINE, bootstrap_interval
-from heads.runs import Run, write_text
-from store.cli import run as run_command
+from eval.scoring.scores import HEADLINE, bootstrap_interval
+from heads.run_folder import Run, write_text
+from store.runtime.cli import run as run_command
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def write_comparison(settings: Settings) -> None:
     table = compare(scores, np.random.default_rng(0))
     out = settings.out or runs[0].path / "comparison"
     write_text(out / "comparison.csv", table.to_csv(index=False))
-    from eval.figures import draw_comparison, save_figure  # here, since it loads matplotlib
+    from eval.report.figures import draw_comparison, save_figure  # here, since it loads matplotlib
 
     save_figure(draw_comparison(scores), out, "comparison")
 

@@ -13,19 +13,19 @@ import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from eval.events import Detections
-from eval.postprocess import PostProcessing
-from eval.results import POSTPROCESSING
-from eval.timeline import clock
-from extract.encoders import Encoder, EncoderSettings, load_encoder
-from extract.signals import Signal, open_signal
-from heads.data import merge_windows
-from heads.models import Head
-from heads.predict import load_head
-from heads.runs import Run, write_text
+from eval.report.timeline import clock
+from eval.scoring.events import Detections
+from eval.scoring.postprocess import PostProcessing
+from eval.scoring.results import POSTPROCESSING
+from extract.encoders.registry import Encoder, EncoderSettings, load_encoder
+from extract.io.raw import Signal, open_signal
+from heads.dataset import merge_windows
+from heads.inference import load_head
+from heads.models.registry import Head
+from heads.run_folder import Run, write_text
 from store import FeatureSpec
-from store.cli import run as run_command
 from store.layout import dequantize
+from store.runtime.cli import run as run_command
 from store.schema import count_seconds, count_windows
 
 _BLOCK_WINDOWS = 32  # read and encoded at once: 15 MB of signal at 512 Hz

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from extract.pipeline import Settings, extract
-from store.cli import run
+from store.runtime.cli import run
 
 
 def _command(settings: Settings) -> int:

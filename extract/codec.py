@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 import tyro
 
-from extract.braincodec import BrainCodec
-from extract.checkpoint import load_checkpoint
-from extract.encoders import WEIGHTS
-from extract.montage import CHANNELS
-from extract.signals import Signal, open_signal
-from extract.windows import resample, window_blocks
-from store.cli import run
+from extract.braincodec.checkpoint import load_checkpoint
+from extract.braincodec.network import BrainCodec
+from extract.encoders.registry import WEIGHTS
+from extract.io.montage import CHANNELS
+from extract.io.raw import Signal, open_signal
+from extract.io.windows import resample, window_blocks
+from store.runtime.cli import run
 
 WINDOWS_AT_ONCE = 4
 PICTURE_S = 10

@@ -15,9 +15,17 @@ import tyro
 from edfio import Edf, EdfSignal, Patient, Recording
 from tqdm import tqdm
 
-from extract.montage import CHANNELS
-from extract.simulation import MAINS_HZ, SAMPLE_RATE_HZ, Array, bipolar, draw_person, draw_seizure, simulate
-from store.cli import run
+from extract.io.montage import CHANNELS
+from extract.synthetic.signal_model import (
+    MAINS_HZ,
+    SAMPLE_RATE_HZ,
+    Array,
+    bipolar,
+    draw_person,
+    draw_seizure,
+    simulate,
+)
+from store.runtime.cli import run
 from store.schema import Event
 
 START = datetime(2000, 1, 1)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from extract.encoders import load_encoder
-from extract.parts import (
+from extract.encode_recording import (
     Outcome,
     PartSettings,
     encode_recording,
@@ -21,12 +20,13 @@ from extract.parts import (
     parts_path,
     published_path,
 )
-from extract.recordings import Recording, find_recordings
-from extract.shards import parse_shard, share
-from extract.signals import read_duration
+from extract.encoders.registry import load_encoder
+from extract.io.bids import Recording, find_recordings
+from extract.io.raw import read_duration
+from extract.io.shards import parse_shard, share
 from store import FeatureSpec, StoreError
-from store.parallel import WorkerSettings, run_tasks
 from store.reader import open_file
+from store.runtime.parallel import WorkerSettings, run_tasks
 from store.schema import count_seconds, count_windows
 from store.writer import join_files, prepare_folder
 

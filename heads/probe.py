@@ -14,18 +14,18 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from heads.data import Windows
-from heads.features import DeviceFeatures
+from heads.closed_form.logistic import fit_logistic
+from heads.closed_form.ridge_lda import Models, Sums, best_strength, fit
+from heads.dataset import Windows
+from heads.device_features import DeviceFeatures
 from heads.folds import Fold, make_folds
-from heads.linear import Models, Sums, best_strength, fit
-from heads.logistic import fit_logistic
-from heads.models import LinearHead
-from heads.predict import best_threshold
-from heads.runs import Run
-from heads.slots import Slot, Trained, TrainSettings
+from heads.inference import best_threshold
+from heads.models.registry import LinearHead
+from heads.run_folder import Run
 from heads.train import run_config, write_fold
+from heads.training.trials import Slot, Trained, TrainSettings
 from store import open as open_store
-from store.cli import run as run_command
+from store.runtime.cli import run as run_command
 
 STRENGTHS = tuple(float(f"{value:.3g}") for value in np.logspace(-3, 3, 13))
 _BLOCK_WINDOWS = 512

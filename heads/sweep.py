@@ -17,17 +17,17 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from heads.cells import Cell, best_setting, read_cells, unseeded, write_cells
-from heads.data import Windows
+from heads.dataset import Windows
 from heads.folds import Fold, make_folds
-from heads.fused import train_group
-from heads.runs import Run, write_aside
-from heads.slots import Slot, TrainSettings, split_groups
+from heads.run_folder import Run, write_aside
+from heads.sweep_results import Cell, best_setting, read_cells, unseeded, write_cells
 from heads.train import run_config, write_fold
+from heads.training.stacked import train_group
+from heads.training.trials import Slot, TrainSettings, split_groups
 from store import open as open_store
-from store.cli import run as run_command
-from store.machine import choose_device
-from store.parallel import WorkerSettings, run_tasks
+from store.runtime.cli import run as run_command
+from store.runtime.device import choose_device
+from store.runtime.parallel import WorkerSettings, run_tasks
 
 _ROWS_SHOWN = 20
 

@@ -16,18 +16,18 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from heads.data import Windows
-from heads.features import DeviceFeatures
+from heads.dataset import Windows
+from heads.device_features import DeviceFeatures
 from heads.folds import Fold, make_folds
-from heads.fused import train_group
-from heads.models import Head
-from heads.predict import predict_recordings
-from heads.runs import FoldResult, Run, write_aside
-from heads.slots import Slot, Trained, TrainSettings, split_groups
+from heads.inference import predict_recordings
+from heads.models.registry import Head
+from heads.run_folder import FoldResult, Run, write_aside
+from heads.training.stacked import train_group
+from heads.training.trials import Slot, Trained, TrainSettings, split_groups
 from store import Store
 from store import open as open_store
-from store.cli import run as run_command
-from store.machine import choose_device
+from store.runtime.cli import run as run_command
+from store.runtime.device import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from store.cli import run
-from store.export import export
+from store.interop.table import export
 from store.reader import Store, open_store
+from store.runtime.cli import run
 from store.schema import StoreError
 
 

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from store.interrupts import interrupts_wait
 from store.layout import Array, Sums, array_names, content_checksum, dequantize, read_recordings
+from store.runtime.sigint import interrupts_wait
 from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo, StoreError
 
 _BLOCK_WINDOWS = 64

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from stores import SPEC, write_subject
 
 from store import FeatureSpec
-
-REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+from tests.helpers.paths import REAL
+from tests.helpers.stores import SPEC, write_subject
 
 
 @pytest.fixture(autouse=True)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from eeg import noise_uv, write_recording
-from stores import write_subject
 
 import store
 from eval.__main__ import main as evaluate
 from extract.__main__ import main as extract
-from heads.runs import Run
+from heads.run_folder import Run
 from heads.train import main as train
 from store import Event
+from tests.helpers.eeg import noise_uv, write_recording
+from tests.helpers.stores import write_subject
 
 QUICK = ("--epochs", "2", "--filters", "4", "--hidden", "4")
 

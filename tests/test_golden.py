@@ -14,8 +14,9 @@ from eval.__main__ import main as evaluate
 from eval.detect import main as detect
 from heads.sweep import main as sweep
 from heads.train import main as train
+from tests.helpers.paths import DATA
 
-GOLDEN = Path(__file__).parent / "data" / "golden-v1"
+GOLDEN = DATA / "golden-v1"
 SMALL_HEAD = ("--filters", "4", "--hidden", "8", "--batch-windows", "16", "--precision", "float32")
 
 

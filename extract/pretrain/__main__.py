@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from extract.braincodec import BrainCodecConfig
-from extract.checkpoint import save_checkpoint
+from extract.braincodec.checkpoint import save_checkpoint
+from extract.braincodec.network import BrainCodecConfig
+from extract.io.bids import find_recordings
+from extract.io.raw import open_signal
 from extract.pretrain.data import Signal, split
 from extract.pretrain.training import Training, TrainingSettings, in_microvolts, train, validate
-from extract.recordings import find_recordings
-from extract.signals import open_signal
-from store.cli import run
+from store.runtime.cli import run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from extract.braincodec import Codebook, ResidualQuantizer
+from extract.braincodec.network import Codebook, ResidualQuantizer
 
 DECAY = 0.99
 DEAD_BELOW = 2.0  # vectors a batch, on the running mean

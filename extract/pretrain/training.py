@@ -13,7 +13,7 @@ import torch
 from torch import Generator
 from tqdm import tqdm
 
-from extract.braincodec import BrainCodec, BrainCodecConfig
+from extract.braincodec.network import BrainCodec, BrainCodecConfig
 from extract.pretrain.data import Signal, augment, by_person, cut_windows, draw_windows
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.losses import LOSSES, Balancer, prd, reconstruction_losses

@@ -13,17 +13,18 @@ import torch
 import store
 from eval.__main__ import main as evaluate
 from eval.detect import read_post
-from eval.events import Detections
-from eval.results import POSTPROCESSING
+from eval.scoring.events import Detections
+from eval.scoring.results import POSTPROCESSING
 from extract.__main__ import main as extract
 from extract.demo import main as make_demo
-from extract.encoders import WEIGHTS
-from heads.data import Windows
-from heads.features import DeviceFeatures
-from heads.predict import load_head, predict_recordings
+from extract.encoders.registry import WEIGHTS
+from heads.dataset import Windows
+from heads.device_features import DeviceFeatures
+from heads.inference import load_head, predict_recordings
 from heads.train import main as train
+from tests.helpers.paths import REAL
 
-RAW_CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "chbmit-raw-clips"
+RAW_CLIPS = REAL / "chbmit-raw-clips"
 HOURS = 4
 HEADER = "onset\tduration\teventType\n0.00\t0.00\tbckg\n"
 

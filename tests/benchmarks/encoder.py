@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from extract.braincodec import BrainCodec, Conv, paddings
-from extract.encoders import EncoderSettings, NetworkEncoder, load_encoder
-from extract.packed import PackedEncoder
+from extract.braincodec.avx512 import PackedEncoder
+from extract.braincodec.network import BrainCodec, Conv, paddings
+from extract.encoders.registry import EncoderSettings, NetworkEncoder, load_encoder
 
 WINDOWS = 64
 REPEATS = 3

@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from extract.demo import main as make_demo
-from extract.encoders import WEIGHTS, EncoderSettings, load_encoder
+from extract.encoders.registry import WEIGHTS, EncoderSettings, load_encoder
+from extract.io.bids import find_recordings
+from extract.io.raw import open_signal
 from extract.pipeline import Settings, extract
-from extract.recordings import find_recordings
-from extract.signals import open_signal
+from tests.helpers.paths import REAL
 
-CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "chbmit-clips"
+CLIPS = REAL / "chbmit-clips"
 
 
 def encoder_alone(bids: Path, settings: EncoderSettings) -> tuple[int, float]:

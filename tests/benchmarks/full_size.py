@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import store
-from extract.montage import CHANNELS
+from extract.io.montage import CHANNELS
 from store import Event, FeatureSpec, RecordingInfo
 from store.schema import count_windows
 from store.writer import write_file

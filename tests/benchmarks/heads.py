@@ -17,11 +17,11 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 import store
-from heads.data import Windows
+from heads.dataset import Windows
 from heads.folds import Fold, make_folds
-from heads.fused import train_group
-from heads.predict import best_threshold
-from heads.slots import Slot, TrainSettings
+from heads.inference import best_threshold
+from heads.training.stacked import train_group
+from heads.training.trials import Slot, TrainSettings
 from tests.benchmarks.encoder import seconds
 from tests.benchmarks.full_size import LATENTS, write_store
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 import store
-from heads.data import Windows
+from heads.dataset import Windows
 from heads.folds import make_folds
-from heads.fused import train_group
-from heads.slots import Slot, TrainSettings
+from heads.training.stacked import train_group
+from heads.training.trials import Slot, TrainSettings
 from tests.benchmarks.full_size import CODES, PERSONS, RECORDING_S, RECORDINGS, write_store
 
 

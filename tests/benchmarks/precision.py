@@ -10,13 +10,14 @@ import torch
 import store
 from eval.__main__ import main as evaluate
 from extract.__main__ import main as extract
-from extract.checkpoint import load_checkpoint
+from extract.braincodec.checkpoint import load_checkpoint
 from extract.demo import main as make_demo
-from extract.encoders import WEIGHTS
+from extract.encoders.registry import WEIGHTS
 from heads.train import main as train
 from store import Store
+from tests.helpers.paths import REAL
 
-CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "chbmit-clips"
+CLIPS = REAL / "chbmit-clips"
 SEEDS = (0, 1, 2)
 
 

@@ -22,6 +22,7 @@ from store import Store, StoreError, Stream
 from store.reader import open_file
 from store.schema import FeatureSpec
 from tests.benchmarks.full_size import CODES, write_store
+from tests.helpers.paths import DATA
 
 KILLS = 50
 FULL_DISKS = 20
@@ -208,7 +209,7 @@ def main() -> None:
         writes, reads = write_and_read(folder / "shared", CODES, SHARED_S, log)
         print(f"2 writers, 4 readers, {SHARED_S:.0f} s: {writes} stores written, {reads} read twice, no error")
         for kind in ("latents", "codes"):
-            path = Path(__file__).parents[1] / "data" / "store-v1" / kind / "sub-07.h5"
+            path = DATA / "store-v1" / kind / "sub-07.h5"
             print(f"{kind}: each of {flip_bits(path, folder / 'sub-07.h5')} bytes damaged in turn, all noticed")
 
 

@@ -1,0 +1,1 @@
+"""Events, post-processing and SzCORE's scores."""

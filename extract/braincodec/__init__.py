@@ -1,0 +1,1 @@
+"""The BrainCodec network, its checkpoints and its compiled forms."""

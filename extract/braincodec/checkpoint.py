@@ -1,0 +1,241 @@
+"""Weights in and out: our own safetensors, and the published PyTorch files, read strictly."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from extract.braincodec.network import BrainCodec, BrainCodecConfig
+
+FORMAT = "braincodec-weights"
+FORMAT_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with what is known of it."""
+
+    model: BrainCodec
+    metadata: dict[str, Any]  # training data, persons seen, figures; empty for a published file
+    sha256: str  # of the weights, the same in any wrapping
+
+
+def weights_sha256(model: BrainCodec) -> str:
+    """Hash of names, types, shapes and bytes of all weights, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, model: BrainCodec, metadata: Mapping[str, Any]) -> None:
+    """Write a model as safetensors, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    content = safetensors.torch.save(
+        {name: tensor.contiguous() for name, tensor in model.state_dict().items()},
+        {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "config": json.dumps(dataclasses.asdict(model.config), sort_keys=True),
+            "sha256": weights_sha256(model),
+            "metadata": json.dumps(dict(metadata), sort_keys=True),
+        },
+    )
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a model: our safetensors, or a published file, plain or of Lightning.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is of another kind, damaged or holds pickled objects, or if a tensor is missing,
+        unknown, of another shape or not finite.
+    """
+    with open(path, "rb") as file:
+        head = file.read(9)
+    if head[8:] == b"{":
+        config, weights, metadata, stored_sha256 = _read_own(path)
+    elif head.startswith((b"PK", b"\x80")):
+        published = _read_published(path)
+        config = _infer_config(path, published)
+        weights, metadata, stored_sha256 = _rename(path, published, config), {}, None
+    else:
+        raise ValueError(f"{path}: neither a safetensors nor a PyTorch file; give one of these")
+    model = BrainCodec(config)
+    _require_fit(path, weights, {name: tuple(t.shape) for name, t in model.state_dict().items()})
+    model.load_state_dict(weights)
+    sha256 = weights_sha256(model)
+    if stored_sha256 not in (None, sha256):
+        raise ValueError(f"{path}: the weights do not have the checksum written with them; copy the file again")
+    return Checkpoint(model.eval(), metadata, sha256)
+
+
+def published_names(config: BrainCodecConfig) -> Iterator[tuple[str, str]]:
+    """Pairs of a published name and ours, for every tensor of a model, in the published order."""
+    for part in ("encoder", "decoder"):
+        prefix = f"model.{part}.model"
+        end = 3 * len(config.ratios) + 2
+        layers = [(f"{prefix}.0.conv.conv", f"{part}.first")]
+        for i in range(len(config.ratios)):
+            block, stride = (3 * i + 1, 3 * i + 3) if part == "encoder" else (3 * i + 3, 3 * i + 2)
+            residual = [
+                (f"{prefix}.{block}.block.1.conv.conv", f"{part}.residuals.{i}.narrow"),
+                (f"{prefix}.{block}.block.3.conv.conv", f"{part}.residuals.{i}.widen"),
+            ]
+            if part == "encoder":
+                layers += [*residual, (f"{prefix}.{stride}.conv.conv", f"encoder.downs.{i}")]
+            else:
+                layers += [(f"{prefix}.{stride}.convtr.convtr", f"decoder.ups.{i}"), *residual]
+        layers.append((f"{prefix}.{end}.conv.conv", f"{part}.last"))
+        for theirs, ours in layers:
+            for kind in ("weight", "bias"):
+                yield f"{theirs}.{kind}", f"{ours}.{kind}"
+    buffers = {"initted": "trained", "cluster_size": "counts", "embed_avg": "sums", "embed": "vectors"}
+    for q in range(config.quantizers):
+        for theirs, ours in buffers.items():
+            yield f"quantizer.layers.{q}._codebook.{theirs}", f"quantizer.codebooks.{q}.{ours}"
+
+
+def _read_own(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], dict[str, Any], str]:
+    """Parts of our own file."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: damaged or cut off safetensors file ({error}); copy it again") from None
+    kind = header.get("format"), header.get("version")
+    if kind != (FORMAT, FORMAT_VERSION):
+        raise ValueError(
+            f"{path}: safetensors of format {kind[0]!r} version {kind[1]!r}; "
+            f"allowed: {FORMAT!r} version {FORMAT_VERSION!r}"
+        )
+    try:
+        values = json.loads(header["config"])
+        config = BrainCodecConfig(**{**values, "ratios": tuple(values["ratios"])})
+        return config, weights, json.loads(header["metadata"]), header["sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged header ({error!r}); copy the file again") from None
+
+
+def _read_published(path: Path) -> dict[str, Tensor]:
+    """State dict of a PyTorch file without the discriminator, unwrapped from a Lightning file if need be."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"(?:GLOBAL|global|class|type) ([\w.]+\.[\w.]+)", str(error))
+        what = f"a pickled object ({found[1]})" if found else "pickled content other than tensors"
+        raise ValueError(
+            f"{path}: holds {what}, which could run code when read; save the state dict alone"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: damaged or cut off PyTorch file ({reason}); copy it again") from None
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path}: no state dict; allowed: names with tensors, plain or under 'state_dict'")
+    return {name: tensor for name, tensor in content.items() if not name.startswith("discriminator.")}
+
+
+def _infer_config(path: Path, published: Mapping[str, Tensor]) -> BrainCodecConfig:
+    """Read a configuration off names and shapes of a published state dict."""
+    prefix = "model.encoder.model"
+
+    def shape(name: str) -> tuple[int, ...]:
+        if name not in published:
+            raise ValueError(f"{path}: {_some('tensors missing', [name])}; a BrainCodec has all of its own")
+        if published[name].ndim != 3:
+            raise ValueError(f"{path}: {name} is {tuple(published[name].shape)}, wanted three axes")
+        return tuple(published[name].shape)
+
+    indices = {int(found[1]) for name in published if (found := re.match(rf"{prefix}\.(\d+)\.", name))}
+    stages = max(((index + 2) // 3 for index in indices if index % 3 != 2), default=0)
+    books = {found[1] for name in published if (found := re.match(r"quantizer\.layers\.(\d+)\.", name))}
+    n_filters, _, kernel_size = shape(f"{prefix}.0.conv.conv.weight")
+    downs = [shape(f"{prefix}.{3 * i + 3}.conv.conv.weight") for i in range(stages)]
+    narrow, _, residual_kernel_size = shape(f"{prefix}.1.block.1.conv.conv.weight")
+    dimension, _, last_kernel_size = shape(f"{prefix}.{3 * stages + 2}.conv.conv.weight")
+    _, codebook_size, _ = shape("quantizer.layers.0._codebook.embed")
+    return BrainCodecConfig(
+        ratios=tuple(max(1, down[2] // 2) for down in downs),
+        n_filters=n_filters,
+        max_filters=max(n_filters, *(down[0] for down in downs)),
+        dimension=dimension,
+        kernel_size=kernel_size,
+        last_kernel_size=last_kernel_size,
+        residual_kernel_size=residual_kernel_size,
+        compress=max(1, n_filters // max(1, narrow)),
+        quantizers=len(books),
+        codebook_size=codebook_size,
+    )
+
+
+def _rename(path: Path, published: dict[str, Tensor], config: BrainCodecConfig) -> dict[str, Tensor]:
+    """Published state dict under our names; codebooks lose their leading axis of one head."""
+    names = dict(published_names(config))
+    _require_names(path, published, names)
+    return {
+        names[name]: tensor.squeeze(0) if name.startswith("quantizer.") and tensor.ndim > 1 else tensor
+        for name, tensor in published.items()
+    }
+
+
+def _require_names(path: Path, found: Iterable[str], wanted: Iterable[str]) -> None:
+    missing = [name for name in wanted if name not in set(found)]
+    unknown = [name for name in found if name not in set(wanted)]
+    parts = [_some("tensors missing", missing), _some("unknown tensors", unknown)]
+    if text := ", ".join(part for part in parts if part):
+        raise ValueError(f"{path}: {text}; a BrainCodec has all of its own and no other")
+
+
+def _require_fit(path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse tensors that are missing, unknown, of another shape or not finite."""
+    _require_names(path, weights, wanted)
+    wrong = [
+        f"{name} is {tuple(weights[name].shape)}, wanted {shape}"
+        for name, shape in wanted.items()
+        if tuple(weights[name].shape) != shape
+    ]
+    if wrong:
+        raise ValueError(f"{path}: {_some('tensors of another shape', wrong)}")
+    if bad := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
+        raise ValueError(f"{path}: {_some('tensors with values that are not finite', bad)}")
+
+
+def _some(what: str, names: list[str]) -> str:
+    """A count with the first three names; empty for none."""
+    if not names:
+        return ""
+    return f"{len(names)} {what}: {', '.join(names[:3])}" + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,197 @@
+"""One recording to a part of a store: read, encoded and written at the same time, in threads."""
+
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.encoders.registry import EncoderSettings, load_encoder
+from extract.io.bids import Recording, read_events, read_start
+from extract.io.prefetch import work_ahead
+from extract.io.raw import open_signal
+from extract.io.windows import label_seconds
+from store import FeatureSpec, RecordingInfo, StoreError
+from store.reader import open_file
+from store.schema import count_seconds, count_windows
+from store.writer import write_file
+
+_BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and what fills a GPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartSettings(EncoderSettings):
+    """What the content of a part depends on, and where it goes."""
+
+    store: Path
+    """Folder of the store, made if needed."""
+    missing: Literal["error", "zero"] = "error"
+    """A channel that is missing or flat: refuse the recording, or store zeros and mark the gap."""
+
+    @property
+    def only_encoder(self) -> EncoderSettings:
+        """The encoder's settings alone, by which it is loaded once."""
+        return EncoderSettings(**{field.name: getattr(self, field.name) for field in fields(EncoderSettings)})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one recording."""
+
+    recording: Recording
+    windows: int = 0  # encoded; none when a good part was there already
+    seconds: int = 0
+    failure: str = ""  # empty when it is there
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A recording that passed its checks, its windows ``(n, C, N)`` still to be read."""
+
+    recording: Recording
+    info: RecordingInfo
+    labels: NDArray[np.uint8]  # (T,)
+    windows: Iterator[NDArray[np.float32]]
+    source: dict[str, Any]
+
+
+def encode_recordings(
+    recordings: Sequence[Recording], settings: PartSettings, progress: Callable[[int], object]
+) -> Iterator[Outcome]:
+    """Encode each recording into a part of its own, unless a good one is there or its subject is published.
+
+    The next recording is opened and checked, and this one read, while it is encoded; writing lags behind.
+    What is wrong with a recording is in its outcome, not raised, so that others go on. ``progress`` is told
+    of windows as they are encoded.
+
+    Raises
+    ------
+    OSError
+        If the disk is full.
+    """
+    with closing(work_ahead((_open(recording, settings) for recording in recordings), 1)) as opened:
+        for one in opened:
+            yield one if isinstance(one, Outcome) else _write(one, settings, progress)
+
+
+def encode_recording(recording: Recording, settings: PartSettings) -> Outcome:
+    """Encode one recording, as `encode_recordings`; a task of a worker."""
+    (outcome,) = encode_recordings([recording], settings, lambda windows: None)
+    return outcome
+
+
+def is_part(recording: Recording, settings: PartSettings) -> bool:
+    """Whether a complete part of this recording, as it is now, is there. A damaged one is encoded again."""
+    path = part_path(settings.store, recording)
+    if not path.exists():
+        return False
+    try:
+        part = open_file(path)
+        part.verify()
+    except (StoreError, FileNotFoundError):  # removed by an extraction that published the subject meanwhile
+        return False
+    spec = load_encoder(settings.only_encoder).spec
+    source = _fingerprint(recording, settings)
+    return part.spec == spec and part.person == recording.person and part.provenance["source"] == source
+
+
+def published_path(store: Path, subject: str) -> Path:
+    """File of a subject whose recordings are all there."""
+    return store / f"sub-{subject}.h5"
+
+
+def parts_path(store: Path, subject: str) -> Path:
+    """Folder of a subject's parts."""
+    return store / ".parts" / f"sub-{subject}"
+
+
+def part_path(store: Path, recording: Recording) -> Path:
+    """File of one recording."""
+    return parts_path(store, recording.subject) / f"{recording.name}.h5"
+
+
+def _open(recording: Recording, settings: PartSettings) -> _Opened | Outcome:
+    try:
+        if published_path(settings.store, recording.subject).exists() or is_part(recording, settings):
+            return Outcome(recording)
+        source = _fingerprint(recording, settings)
+        return _Opened(recording, *_read(recording, load_encoder(settings.only_encoder).spec, settings), source)
+    except (ValueError, StoreError, OSError) as error:
+        return _failure(recording, settings, error)
+
+
+def _write(opened: _Opened, settings: PartSettings, progress: Callable[[int], object]) -> Outcome:
+    encoder, recording = load_encoder(settings.only_encoder), opened.recording
+    provenance = {"encoder": encoder.provenance, "versions": _versions(), "source": opened.source}
+    try:
+        with (
+            closing(work_ahead(opened.windows)) as windows,
+            closing(work_ahead(encoder.encode(block) for block in windows)) as features,
+        ):
+            write_file(
+                part_path(settings.store, recording),
+                encoder.spec,
+                [opened.info],
+                opened.labels,
+                _counted(features, progress),
+                provenance,
+                encoder.codebooks,
+            )
+    except (ValueError, StoreError, OSError) as error:
+        return _failure(recording, settings, error)
+    return Outcome(recording, opened.info.windows, opened.info.seconds)
+
+
+def _counted(blocks: Iterator[NDArray[Any]], progress: Callable[[int], object]) -> Iterator[NDArray[Any]]:
+    for block in blocks:
+        progress(len(block))
+        yield block
+
+
+def _failure(recording: Recording, settings: PartSettings, error: Exception) -> Outcome:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        raise error
+    if published_path(settings.store, recording.subject).exists():  # by another, which then removed the parts
+        return Outcome(recording)
+    return Outcome(recording, failure=f"{recording.name}: {error}")
+
+
+def _read(
+    recording: Recording, spec: FeatureSpec, settings: PartSettings
+) -> tuple[RecordingInfo, NDArray[np.uint8], Iterator[NDArray[np.float32]]]:
+    """Check a recording; give its row, its labels ``(T,)`` and its windows ``(n, C, N)``, still to be read."""
+    events_path = recording.events_path
+    signal = open_signal(recording.path, settings.missing)
+    events = read_events(events_path, signal.duration_s)
+    seconds = count_seconds(signal.duration_s)
+    info = RecordingInfo(
+        name=recording.name,
+        subject=recording.subject,
+        person=recording.person,
+        first_window=0,
+        windows=count_windows(seconds, spec.window_s, spec.stride_s),
+        first_second=0,
+        seconds=seconds,
+        duration_s=signal.duration_s,
+        start=read_start(events_path) or signal.start,
+        channel_mask=signal.channel_mask,
+        events=events,
+    )
+    return info, label_seconds(events, signal.duration_s), signal.windows(spec, _BLOCK_WINDOWS)
+
+
+def _fingerprint(recording: Recording, settings: PartSettings) -> dict[str, Any]:
+    """What a part depends on beside the spec: the files as they are, and the missing-channel policy."""
+    files = [path.stat() for path in (recording.path, recording.events_path) if path.exists()]
+    return {"files": [[stat.st_size, stat.st_mtime_ns] for stat in files], "missing": settings.missing}
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("braincodec-seizure", "torch", "mne", "mne-bids", "numpy", "h5py")}

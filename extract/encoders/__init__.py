@@ -1,0 +1,1 @@
+"""Encoders by name: windows of microvolts to features."""

@@ -1,0 +1,1 @@
+"""EEG files and BIDS data sets: found, read, derived, cut into windows."""

@@ -1,0 +1,102 @@
+"""Recordings cut to windows, seizure events to 1-Hz labels. No I/O."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from extract.io.montage import CHANNELS
+from store.schema import Event, count_seconds, count_windows
+
+MICROSECONDS = 1_000_000
+
+
+def label_seconds(events: Sequence[Event], duration_s: float) -> npt.NDArray[np.uint8]:
+    """Mark the seconds of which seizures, taken together, cover more than half.
+
+    A last part-second is judged on what exists. Times are compared in whole microseconds, so that exactly
+    half is exact.
+
+    Returns
+    -------
+    (T,) uint8, 1 where seizure
+
+    >>> label_seconds([Event(0.5, 1.6, "sz")], 3.2)
+    array([0, 1, 0, 0], dtype=uint8)
+    """
+    edges = np.arange(count_seconds(duration_s) + 1, dtype=np.int64) * MICROSECONDS
+    edges[-1] = round(duration_s * MICROSECONDS)
+    covered = np.zeros(len(edges) - 1, np.int64)
+    reached = 0
+    for event in sorted(events, key=lambda event: event.onset_s):
+        start = max(round(event.onset_s * MICROSECONDS), reached)
+        stop = round((event.onset_s + event.duration_s) * MICROSECONDS)
+        covered += np.maximum(np.minimum(stop, edges[1:]) - np.maximum(start, edges[:-1]), 0)
+        reached = max(reached, stop)
+    return (2 * covered > np.diff(edges)).astype(np.uint8)
+
+
+def resample(windows_uv: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.float32]:
+    """Resample each window on its own by linear interpolation, as BrainCodec does.
+
+    Parameters
+    ----------
+    windows_uv : (..., N) float32
+    samples : int
+        Samples of a resampled window; equal to N gives the input back.
+
+    Returns
+    -------
+    (..., samples) float32
+    """
+    *leading, length = windows_uv.shape
+    if length == samples:
+        return windows_uv
+    rows = torch.from_numpy(windows_uv.reshape(1, -1, length))
+    resampled = torch.nn.functional.interpolate(rows, size=samples, mode="linear", align_corners=False)
+    return resampled.numpy().reshape(*leading, samples)
+
+
+def window_blocks(
+    read: Callable[[int, int], npt.NDArray[np.float32]],
+    samples: int,
+    sample_rate_hz: float,
+    window_s: int,
+    stride_s: int,
+    target_rate_hz: float,
+    block: int,
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Cut a recording to windows, at most `block` of them in memory.
+
+    Window k begins at second ``k * stride_s``. The last one may reach past the end: it is filled by mirroring
+    the signal that it has. Overlapping windows share what was read.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(start, stop)`` gives the samples ``[start, stop)``, (18, stop - start) float32, microvolts.
+    samples, sample_rate_hz
+        Length and rate of the recording.
+    target_rate_hz
+        Rate of the windows given back.
+
+    Yields
+    ------
+    (B, 18, N) float32, microvolts, with ``N = window_s * target_rate_hz``
+    """
+    windows = count_windows(count_seconds(samples / sample_rate_hz), window_s, stride_s)
+    length = round(window_s * sample_rate_hz)
+    # at a broken rate the last second may hold less than half a sample: its window begins with the last one
+    starts = [min(round(k * stride_s * sample_rate_hz), samples - 1) for k in range(windows)]
+    held_uv, held_start = np.empty((len(CHANNELS), 0), np.float32), 0
+    for first in range(0, windows, block):
+        begins = starts[first : first + block]
+        held_uv, held_start = held_uv[:, begins[0] - held_start :], begins[0]
+        held_stop, stop = held_start + held_uv.shape[1], min(begins[-1] + length, samples)
+        if stop > held_stop:
+            held_uv = np.concatenate([held_uv, read(held_stop, stop)], axis=1)
+        windows_uv = [held_uv[:, begin - held_start : begin - held_start + length] for begin in begins]
+        tail_uv = windows_uv[-1]
+        windows_uv[-1] = np.pad(tail_uv, ((0, 0), (0, length - tail_uv.shape[1])), mode="symmetric")
+        yield resample(np.stack(windows_uv), round(window_s * target_rate_hz))

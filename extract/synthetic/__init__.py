@@ -1,0 +1,1 @@
+"""A signal model of EEG with seizures."""

@@ -1,0 +1,1 @@
+"""Heads: features of a window to a logit for each second."""

@@ -1,0 +1,1 @@
+"""Spatial filters of many heads at once, in torch and compiled."""

@@ -1,0 +1,176 @@
+"""The same heads as scikit-learn estimators, on arrays of features or on windows of a store."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from heads.dataset import Windows
+from heads.folds import Fold
+from heads.training.stacked import train_group
+from heads.training.trials import Slot, TrainSettings
+from store import RecordingInfo
+from store.layout import Sums, sums_of
+
+_BLOCK_WINDOWS = 512
+
+
+class ArrayWindows(Windows):
+    """Windows in memory: one person, one recording.
+
+    Parameters
+    ----------
+    x : (B, F, C, D)
+        Features.
+    y : (B, S)
+        Labels of seconds: 1 seizure, 0 background, -1 unknown.
+    """
+
+    def __init__(self, x: NDArray[Any], y: NDArray[Any]) -> None:
+        self.x, self.labels = x, y.astype(np.int8)
+        self.person = np.zeros(len(x), np.int64)
+        self.persons, self.recordings = ("all",), (_recording(*y.shape, x.shape[2]),)
+        self.first_window = {self.recordings[0].name: 0}
+        self.shape, self.codebooks = x.shape[1:], None
+        self.window_s = self.stride_s = y.shape[1]
+
+    def features(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        return self.x[indices]
+
+    def sums(self, persons: Sequence[str]) -> Sums:
+        return sums_of(self.x, [True] * self.x.shape[2])
+
+
+class _HeadClassifier(ClassifierMixin, BaseEstimator):
+    """A head trained for a set number of epochs, without validation persons."""
+
+    _head: str
+
+    def fit(self, X: NDArray[Any], y: NDArray[Any]) -> "_HeadClassifier":
+        """Train on features ``X (B, F, C, D)`` and labels of seconds ``y (B, S)``, or of windows ``(B,)``.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, values are not finite, labels are not 0 and 1 (or -1 for unknown), or training
+            diverges.
+        """
+        X, y = _checked(X), np.asarray(y)
+        labels = y[:, None] if y.ndim == 1 else y
+        if labels.ndim != 2 or len(labels) != len(X):
+            raise ValueError(f"y is {y.shape}, wanted one row of labels for each of the {len(X)} windows")
+        if not {0, 1} <= (found := set(np.unique(labels))) <= {-1, 0, 1}:
+            raise ValueError(f"labels are {sorted(found)}; 0 and 1 are both needed, -1 marks the unknown")
+        parameters = self.get_params()
+        known = {field.name: parameters[field.name] for field in fields(TrainSettings) if field.name in parameters}
+        settings = TrainSettings(head=self._head, background_per_seizure=None, **known)
+        settings.check()
+        windows, slot = ArrayWindows(X, labels), Slot(Fold("all", (), (), ("all",)), settings)
+        with tempfile.TemporaryDirectory() as folder:
+            (trained,) = train_group([slot], windows, torch.device("cpu"), Path(folder) / "training.pt")
+        if trained.failure:
+            raise ValueError(trained.failure)
+        self.head_, self.classes_, self.per_window_ = trained.head, np.array([0, 1]), y.ndim == 1
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    @torch.no_grad()
+    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Logits of seconds ``(B, S)``, or of windows ``(B,)`` if the labels were."""
+        check_is_fitted(self)
+        X = _checked(X)
+        if X.shape[1:] != self.head_.shape:
+            raise ValueError(f"windows are {X.shape[1:]}, the head was trained on {self.head_.shape}")
+        blocks = (X[start : start + _BLOCK_WINDOWS] for start in range(0, len(X), _BLOCK_WINDOWS))
+        logits = torch.cat([self.head_(torch.from_numpy(block).float()) for block in blocks]).numpy()
+        return logits[:, 0] if self.per_window_ else logits
+
+    def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Probabilities of background and seizure, ``(B, S, 2)``, or ``(B, 2)`` if the labels were of windows."""
+        seizure = 1 / (1 + np.exp(-self.decision_function(X)))
+        return np.stack([1 - seizure, seizure], -1)
+
+    def predict(self, X: NDArray[Any]) -> NDArray[np.int64]:
+        """1 where seizure is likelier than background."""
+        return (self.decision_function(X) > 0).astype(np.int64)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+class SpatialFusionClassifier(_HeadClassifier):
+    """`SpatialFusionHead` as a classifier; parameters as in `heads.training.trials.TrainSettings`."""
+
+    _head = "spatial-fusion"
+
+    def __init__(
+        self,
+        filters: int = TrainSettings.filters,
+        pooling: Literal["max", "max-deviation"] = TrainSettings.pooling,
+        hidden: int = TrainSettings.hidden,
+        dropout: float = TrainSettings.dropout,
+        epochs: int = TrainSettings.epochs,
+        batch_windows: int = TrainSettings.batch_windows,
+        lr: float = TrainSettings.lr,
+        weight_decay: float = TrainSettings.weight_decay,
+        clip_norm: float = TrainSettings.clip_norm,
+        positive_weight: float | None = TrainSettings.positive_weight,
+        seed: int = TrainSettings.seed,
+    ) -> None:
+        self.filters, self.pooling, self.hidden, self.dropout = filters, pooling, hidden, dropout
+        self.epochs, self.batch_windows = epochs, batch_windows
+        self.lr, self.weight_decay, self.clip_norm = lr, weight_decay, clip_norm
+        self.positive_weight, self.seed = positive_weight, seed
+
+
+class LinearProbe(_HeadClassifier):
+    """`LinearHead` as a classifier; parameters as in `heads.training.trials.TrainSettings`."""
+
+    _head = "linear"
+
+    def __init__(
+        self,
+        epochs: int = TrainSettings.epochs,
+        batch_windows: int = TrainSettings.batch_windows,
+        lr: float = TrainSettings.lr,
+        weight_decay: float = TrainSettings.weight_decay,
+        clip_norm: float = TrainSettings.clip_norm,
+        positive_weight: float | None = TrainSettings.positive_weight,
+        seed: int = TrainSettings.seed,
+    ) -> None:
+        self.epochs, self.batch_windows = epochs, batch_windows
+        self.lr, self.weight_decay, self.clip_norm = lr, weight_decay, clip_norm
+        self.positive_weight, self.seed = positive_weight, seed
+
+
+def load_arrays(windows: Windows) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.str_]]:
+    """A store's windows as ``X (B, F, C, D)``, ``y (B, S)`` and the person of each window, for scikit-learn."""
+    parts = [windows.store.latents(info) for info in windows.recordings]
+    rows = np.concatenate(
+        [windows.first_window[info.name] + np.arange(info.windows) for info in windows.recordings]
+    )
+    return np.concatenate(parts), windows.labels[rows], np.array(windows.persons)[windows.person[rows]]
+
+
+def _checked(X: NDArray[Any]) -> NDArray[Any]:
+    X = np.asarray(X)
+    if X.ndim != 4 or not len(X):
+        raise ValueError(f"X is {X.shape}, wanted windows x frames x electrodes x dims")
+    if not np.isfinite(X).all():
+        raise ValueError("X holds values that are not finite; leave these windows out")
+    return X
+
+
+def _recording(windows: int, window_s: int, channels: int) -> RecordingInfo:
+    seconds = windows * window_s
+    return RecordingInfo("all", "all", "all", 0, windows, 0, seconds, float(seconds), "", (True,) * channels, ())

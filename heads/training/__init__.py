@@ -1,0 +1,1 @@
+"""Training of many heads in one pass over the features."""

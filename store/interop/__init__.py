@@ -1,0 +1,1 @@
+"""Features in the forms that other tools read."""

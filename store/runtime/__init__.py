@@ -1,0 +1,1 @@
+"""What every command needs once: command line, errors, files, devices, processes."""

@@ -1,0 +1,218 @@
+"""The detector on files of known content, and the files and runs it refuses."""
+
+import json
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import edfio
+import numpy as np
+import pytest
+import torch
+
+import store
+from eval.__main__ import main as evaluate
+from eval.detect import main, read_post
+from eval.scoring.events import Detections
+from eval.scoring.results import POSTPROCESSING
+from extract.__main__ import main as extract
+from extract.braincodec.checkpoint import save_checkpoint
+from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.encoders.registry import load_encoder
+from extract.io.montage import CHANNELS
+from heads.dataset import Windows
+from heads.device_features import DeviceFeatures
+from heads.inference import load_head, predict_recordings
+from heads.train import main as train
+from store import Event
+from tests.helpers.eeg import noise_uv, write_recording
+
+QUICK = ("--epochs", "6", "--lr", "0.01", "--filters", "4", "--hidden", "4")
+START = datetime(2021, 3, 4, 5, 6, 7)
+
+
+def make_line(root: Path, *encoder: str) -> Path:
+    """Everything from EEG to a scored final fold: folders bids, store and run."""
+    for number in range(3):
+        signal_uv = noise_uv(62.25, number)
+        signal_uv[:, 20 * 64 : 40 * 64] += 200 * np.sin(np.arange(20 * 64) * 2 * np.pi * 8 / 64)
+        write_recording(root / "bids", f"{number + 1:02}", 0, signal_uv, [Event(20, 20, "sz")])
+    folders = [str(root / name) for name in ("bids", "store", "run")]
+    assert extract(["--bids", folders[0], "--store", folders[1], "--stride", "2", "--encoder", *encoder]) == 0
+    assert train(["--store", folders[1], "--fold", "final", "--out", folders[2], *QUICK]) == 0
+    assert evaluate([folders[2]]) == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_line(tmp_path_factory.mktemp("line"), "bandpower")
+
+
+def write(
+    path: Path, rate_hz: int = 64, seconds: float = 40, channels: int = 18, suffix: str = ".edf", unit: str = "uV"
+) -> Path:
+    """An EDF or BDF of noise in which an 8-Hz rhythm begins half-way."""
+    samples = round(seconds * rate_hz)
+    signal_uv = np.random.default_rng(0).normal(0, 30, (channels, samples))
+    signal_uv[:, samples // 2 :] += 200 * np.sin(np.arange(samples - samples // 2) * 2 * np.pi * 8 / rate_hz)
+    kind, file = (edfio.BdfSignal, edfio.Bdf) if suffix == ".bdf" else (edfio.EdfSignal, edfio.Edf)
+    signals = [
+        kind(row, rate_hz, label=name, physical_dimension=unit, physical_range=(-800, 800))
+        for name, row in zip(CHANNELS, signal_uv, strict=False)
+    ]
+    starting = {"starttime": START.time(), "recording": edfio.Recording(startdate=START.date())}
+    path = path.with_suffix(suffix)
+    file(signals, data_record_duration=1, **starting).write(path)
+    return path
+
+
+def find(line: Path, eeg: Path, *more: str) -> Detections:
+    output = eeg.with_suffix(".tsv")
+    assert main([str(eeg), str(output), "--run", str(line / "run"), *more]) == 0
+    return Detections.from_tsv(output.read_text(), output.name)
+
+
+def fails(capsys: pytest.CaptureFixture[str], eeg: Path, run: Path, *more: str) -> str:
+    """The one line of a detection that must fail and must leave nothing behind."""
+    output = eeg.with_suffix(".tsv")
+    assert main([str(eeg), str(output), "--run", str(run), *more]) == 2
+    assert not output.exists()
+    (text,) = capsys.readouterr().err.splitlines()
+    return text
+
+
+def require_same(line: Path, tmp_path: Path, *more: str) -> list[Detections]:
+    """Detect in every file of a line and compare with what its store and head say."""
+    windows = Windows(store.open(line / "store"))
+    head, _, _ = load_head(line / "run" / "folds" / "final" / "head.safetensors")
+    state = {name: value[None] for name, value in head.state_dict().items()}
+    features = DeviceFeatures(windows, head, state["mean"].device)
+    post = read_post(line / "run" / "folds" / "final" / POSTPROCESSING)
+    output, table, detected = tmp_path / "events.tsv", tmp_path / "p.tsv", []
+    for info in windows.recordings:
+        (wanted,) = predict_recordings(head, state, windows, features, info.person)[info.name]
+        eeg = line / "bids" / f"{info.relative_stem}_eeg.edf"
+        assert main([str(eeg), str(output), "--run", str(line / "run"), "--probabilities", str(table), *more]) == 0
+        found = np.loadtxt(table, skiprows=1)
+        assert found[:, 0].tolist() == list(range(info.seconds))
+        np.testing.assert_allclose(found[:, 1], wanted, atol=1e-4)
+        rows = Detections(post.detect(wanted, info.duration_s), info.duration_s, "").to_tsv()
+        assert [row.split("\t")[:4] for row in output.read_text().splitlines()] == [
+            row.split("\t")[:4] for row in rows.splitlines()
+        ]
+        detected.append(Detections.from_tsv(output.read_text(), "events.tsv"))
+    return detected
+
+
+def test_a_file_gives_the_same_as_through_bids_and_store(line: Path, tmp_path: Path) -> None:
+    for found in require_same(line, tmp_path):
+        (event,) = found.events
+        assert abs(event.onset_s - 20) <= 4
+        assert abs(event.stop_s - 40) <= 4
+
+
+@pytest.mark.parametrize("features", ["latents", "codes"])
+def test_a_checkpoint_gives_the_same_as_through_bids_and_store(
+    tmp_path: Path, features: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = BrainCodec(BrainCodecConfig(n_filters=2, max_filters=4, dimension=3, quantizers=2, codebook_size=16))
+    for seed, codebook in enumerate(model.quantizer.codebooks):
+        codebook.vectors.normal_(generator=torch.Generator().manual_seed(seed))
+        codebook.trained.fill_(1)
+    weights = tmp_path / "my.safetensors"
+    save_checkpoint(weights, model, {})
+    line = make_line(tmp_path / "line", str(weights), "--features", features)
+    require_same(line, tmp_path, "--encoder", str(weights))
+    capsys.readouterr()
+    eeg = write(tmp_path / "x")
+    assert "the run's encoder is the checkpoint my.safetensors; give that file by" in fails(
+        capsys, eeg, line / "run"
+    )
+    model.encoder.first.weight.data += 1
+    save_checkpoint(weights, model, {})
+    load_encoder.cache_clear()  # a process keeps its encoder
+    refusal = fails(capsys, eeg, line / "run", "--encoder", str(weights))
+    assert "is not the one that the head was trained on: weights_sha256 is" in refusal
+
+
+@pytest.mark.parametrize("rate_hz", [200, 250, 500, 512, 1000])
+def test_any_rate_is_taken(line: Path, tmp_path: Path, rate_hz: int) -> None:
+    found = find(line, write(tmp_path / "x", rate_hz))
+    assert found.duration_s == 40
+    assert found.start == START.isoformat()
+    assert abs(found.events[-1].onset_s - 20) <= 4
+    assert found.events[-1].stop_s == 40
+
+
+@pytest.mark.parametrize("seconds", [1, 10])
+def test_a_short_file_is_taken(line: Path, tmp_path: Path, seconds: int) -> None:
+    assert find(line, write(tmp_path / "x", seconds=seconds)).duration_s == seconds
+
+
+def test_a_bdf_is_taken(line: Path, tmp_path: Path) -> None:
+    assert find(line, write(tmp_path / "x", suffix=".bdf")) == find(line, write(tmp_path / "x"))
+
+
+def test_missing_channels_are_refused_or_zeros(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eeg = write(tmp_path / "x", channels=5)
+    assert "missing channel F7-T7, T7-P7" in fails(capsys, eeg, line / "run")
+    assert find(line, eeg, "--missing", "zero").duration_s == 40
+
+
+def test_files_that_cannot_be_used_are_refused(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write(tmp_path / "good")
+    truncated = tmp_path / "truncated.edf"
+    truncated.write_bytes(good.read_bytes()[:-1000])
+    gaps = tmp_path / "gaps.edf"
+    discontinuous = bytearray(good.read_bytes())
+    discontinuous[192:197] = b"EDF+D"
+    gaps.write_bytes(discontinuous)
+    text = tmp_path / "text.edf"
+    text.write_text("no EEG")
+    emg = tmp_path / "emg.edf"
+    edfio.Edf([edfio.EdfSignal(np.arange(256) % 50, 64, label="EMG", physical_dimension="uV")]).write(emg)
+    for eeg, message in {
+        truncated: "truncated.edf: truncated or still being written",
+        gaps: "gaps.edf: discontinuous, and without times of its data records",
+        text: "text.edf: no valid EDF or BDF header",
+        emg: "emg.edf: none of the 18 bipolar channels can be derived; channels there: EMG",
+        write(tmp_path / "unit", unit="degC"): "unit of FP1-F3 is 'degC'",
+        tmp_path / "none.edf": "none.edf: no such file",
+    }.items():
+        assert message in fails(capsys, eeg, line / "run")
+
+
+def test_a_run_that_is_not_ready_is_refused(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eeg, run = write(tmp_path / "x"), tmp_path / "run"
+    assert f"{run}: no run here" in fails(capsys, eeg, run)
+    shutil.copytree(line / "run", run)
+    (run / "folds" / "final" / POSTPROCESSING).write_text('{"threshold": 0.5}')
+    assert f"{POSTPROCESSING}: not readable (KeyError('release')); run python -m eval {run}" in fails(
+        capsys, eeg, run
+    )
+    (run / "folds" / "final" / POSTPROCESSING).unlink()
+    assert f"post-processing is not chosen yet; python -m eval {run} does it" in fails(capsys, eeg, run)
+    (run / "folds" / "final" / "head.safetensors").unlink()
+    assert "no trained head; python -m heads.train --fold final makes one" in fails(capsys, eeg, run)
+
+
+def test_the_final_folds_post_processing_is_used(line: Path, tmp_path: Path) -> None:
+    """A run whose post-processing drops every event."""
+    run, eeg = tmp_path / "line" / "run", write(tmp_path / "x")
+    shutil.copytree(line / "run", run)
+    path = run / "folds" / "final" / POSTPROCESSING
+    path.write_text(json.dumps({**json.loads(path.read_text()), "min_duration_s": 1000}))
+    assert find(line, eeg).events
+    assert find(run.parent, eeg).events == ()
+
+
+def test_a_folder_is_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "a.edf"), str(tmp_path), "--run", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith(f"{tmp_path}: is a folder; name the file to write\n")

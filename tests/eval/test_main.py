@@ -1,0 +1,285 @@
+"""Scoring a run folder: files, table, warnings, errors."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import store
+from eval.__main__ import main
+from eval.scoring.events import Detections
+from heads.run_folder import Fold, FoldResult, Run
+from store import Event, FeatureSpec, RecordingInfo
+from store.writer import write_file
+
+SPEC = FeatureSpec(
+    "bandpower", "", "latents", "float16", 256, 4, 4, 256, 4, 1, ("FZ-CZ", "CZ-PZ"), "none", "float32"
+)
+# person: recordings drawn as reference and predicted timeline, 10 s a character
+PERSONS = {
+    "01": [("____####________", "____##__________"), ("________________", "______________#_")],
+    "02": [("__####__________", "________________")],
+    "03": [("________________", "________________")],
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run of three finished folds and a final one, with its store."""
+    for person, timelines in PERSONS.items():
+        _write_subject(tmp_path / "store", person, timelines)
+    features = store.open(tmp_path / "store")
+    identity = {
+        "path": str(features.path),
+        "checksums": features.checksums,
+        "provenance": features.provenance,
+    }
+    settings = {"head": "linear", "seed": 0}
+    run = Run.create(tmp_path / "run", {"store": identity, "settings": settings, "versions": {"torch": "2"}})
+    for person in PERSONS:
+        validation = "02" if person == "01" else "01"
+        train = tuple(sorted(PERSONS.keys() - {person, validation}))
+        _finish(run, Fold(person, (person,), (validation,), train))
+    _finish(run, Fold("final", (), ("01",), ("02", "03")))
+    for info in features.recordings:
+        _, predicted = PERSONS[info.person][int(info.name[-2:])]
+        run.write_probabilities(info, _probabilities(predicted))
+    return run
+
+
+def _seconds(timeline: str) -> np.ndarray:
+    return np.repeat([mark == "#" for mark in timeline], 10)
+
+
+def _write_subject(path: Path, person: str, timelines: list[tuple[str, str]]) -> None:
+    infos = []
+    for number, (reference, _) in enumerate(timelines):
+        onset, length = reference.find("#") * 10, reference.count("#") * 10
+        events = (Event(onset, length, "sz"),) if length else ()
+        name = f"sub-{person}_ses-01_task-szMonitoring_run-{number:02}"
+        start = "2000-01-01T00:00:00"
+        infos.append(
+            RecordingInfo(
+                name, person, person, number * 40, 40, number * 160, 160, 160.0, start, (True, True), events
+            )
+        )
+    labels = np.concatenate([_seconds(reference) for reference, _ in timelines]).astype(np.uint8)
+    blocks = [np.zeros((40, *SPEC.shape), np.float32) for _ in timelines]
+    provenance = {"encoder": {"persons_seen": ["02", "99"]}}
+    write_file(path / f"sub-{person}.h5", SPEC, infos, labels, blocks, provenance)
+
+
+def _finish(run: Run, fold: Fold) -> None:
+    """Finish a fold whose head knows its validation persons well: 0.5 parts what it says of them."""
+    history = (
+        {"epoch": 1, "loss": 0.7, "validation_auroc": 0.9},
+        {"epoch": 2, "loss": 0.5, "validation_auroc": 0.8},
+    )
+    result = FoldResult(fold, run.fold_path(fold.name), 1, 0.5, history)
+    said = {
+        f"sub-{person}_ses-01_task-szMonitoring_run-{number:02}": _probabilities(reference)
+        for person in fold.validation
+        for number, (reference, _) in enumerate(PERSONS[person])
+    }
+    result.write_validation(said)
+    run.finish_fold(result)
+
+
+def _probabilities(timeline: str) -> np.ndarray:
+    return np.where(_seconds(timeline), 0.75, 0.25).astype(np.float32)
+
+
+def _read(run: Run) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run.path / "metrics.json").read_text())
+    return content
+
+
+def _fails(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
+    """Run a command that must fail; return its one line."""
+    assert main([str(arg) for arg in argv]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def test_metrics_are_those_of_the_timelines(run: Run) -> None:
+    assert main([str(run.path), "--no-report"]) == 0
+    content = _read(run)
+    assert list(content["persons"]) == ["01", "02", "03"]
+    assert content["persons"]["01"]["event"] == pytest.approx(
+        {"sensitivity": 1.0, "precision": 0.5, "f1": 2 / 3, "fp_per_day": 270.0}
+    )
+    assert content["persons"]["02"]["event"] == {
+        "sensitivity": 0.0,
+        "precision": None,
+        "f1": 0.0,
+        "fp_per_day": 0.0,
+    }
+    assert content["persons"]["03"]["auroc"] is None
+    assert content["persons"]["02"]["seconds"] == 160
+    assert content["persons"]["02"]["ictal_seconds"] == 40
+    assert content["mean"]["event"]["sensitivity"] == 0.5
+    assert content["defined"]["event"]["sensitivity"] == 2
+
+
+def test_means_and_sds_are_those_of_szcore_evaluation(run: Run) -> None:
+    """Figures that szcore-evaluation 0.0.7 gives for these predictions against the same references."""
+    main([str(run.path), "--no-report"])
+    content = _read(run)
+    wanted = {
+        "mean": {"event": (0.5, 0.5, 1 / 3, 90.0), "sample": (0.25, 2 / 3, 0.2857142857, 900.0)},
+        "sd": {"event": (0.5, 0.0, 1 / 3, 127.2792206), "sample": (0.25, 0.0, 0.2857142857, 1272.7922061)},
+    }
+    for row, groups in wanted.items():
+        for group, figures in groups.items():
+            assert tuple(content[row][group].values()) == pytest.approx(figures)
+
+
+def test_the_same_run_gives_the_same_metrics(run: Run) -> None:
+    main([str(run.path), "--no-report"])
+    first = _read(run)
+    main([str(run.path), "--no-report"])
+    assert _read(run) == first
+
+
+def test_events_lie_at_the_bids_path(run: Run) -> None:
+    main([str(run.path), "--no-report"])
+    files = sorted(path.relative_to(run.path) for path in run.path.rglob("*_events.tsv"))
+    assert len(files) == 4
+    stem = "sub-01/ses-01/eeg/sub-01_ses-01_task-szMonitoring_run-00"
+    assert files[0] == Path("predictions") / f"{stem}_events.tsv"
+    text = (run.path / files[0]).read_text()
+    assert text.splitlines()[1:] == ["40.00\t20.00\tsz\t0.75\tn/a\t2000-01-01 00:00:00\t160.00"]
+    assert Detections.from_tsv((run.path / files[-1]).read_text(), "x").events == ()
+
+
+def test_csv_has_a_row_a_person_then_mean_and_sd(run: Run) -> None:
+    main([str(run.path), "--no-report"])
+    with open(run.path / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["person"] for row in rows] == ["01", "02", "03", "mean", "sd"]
+    assert rows[0]["seconds"] == "320"
+    assert rows[1]["event.precision"] == ""
+    assert float(rows[3]["event.sensitivity"]) == 0.5
+
+
+def test_table_shows_persons_summary_and_where_the_files_are(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(run.path), "--no-report"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{run.path}: 3 of 3 persons tested"
+    table = lines[2:11]
+    assert len({len(line) for line in table}) == 1
+    assert [line.split("  ")[0] for line in table] == [
+        "person",
+        "01",
+        "02",
+        "03",
+        "mean",
+        "sd",
+        "95 % from",
+        "95 % to",
+        "persons",
+    ]
+    assert table[1].split()[1:] == [
+        "0.09",
+        "40",
+        "0.732",
+        "0.396",
+        "0.109",
+        "1.000",
+        "0.500",
+        "0.667",
+        "270.0",
+        "0.571",
+    ]
+    assert table[3].split()[1:] == ["0.04", "0", "-", "-", "0.062", *"---", "0.0", "-"]
+    assert table[8].split()[1:] == ["3", "3", "2", "2", "3", "2", "1", "2", "3", "2"]
+    assert str(run.path / "metrics.json") in lines[-2]
+    assert str(run.path / "predictions") in lines[-1]
+
+
+def test_warnings_name_little_background_and_persons_seen(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(run.path), "--no-report"])
+    out = capsys.readouterr().out
+    assert "warning: 3 of 3 persons have less than 1 h of background (0.2 h in all): false-alarm rates" in out
+    assert "warning: persons without seizures: 03; their AUROC, AUPRC and sensitivity are undefined" in out
+    assert "warning: only 3 tested persons: means and intervals say little about new persons" in out
+    assert "warning: the encoder saw persons of these names in pretraining: 02; if they are the tested" in out
+
+
+def test_only_finished_folds_are_scored(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    (run.fold_path("02") / "fold.json").unlink()
+    main([str(run.path), "--no-report"])
+    out = capsys.readouterr().out
+    assert ": 2 of 3 persons tested" in out
+    assert "in pretraining" not in out
+    assert list(_read(run)["persons"]) == ["01", "03"]
+
+
+def test_a_moved_store_is_named_by_an_option(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "store").rename(tmp_path / "moved")
+    assert main([str(run.path), "--no-report", "--store", str(tmp_path / "moved")]) == 0
+
+
+def test_no_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no run here" in _fails(capsys, tmp_path)
+
+
+def test_a_missing_store_is_an_error(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no such store" in _fails(capsys, run.path, "--store", tmp_path / "nowhere")
+
+
+def test_post_processing_is_chosen_for_every_fold(run: Run) -> None:
+    main([str(run.path), "--no-report"])
+    for name in ("01", "02", "03", "final"):
+        content = json.loads((run.fold_path(name) / "postprocessing.json").read_text())
+        chosen = [content[key] for key in ("threshold", "release", "smoothing_s", "min_duration_s")]
+        assert chosen == [0.5, 1.0, 1, 1]
+        assert content["validation"]["event"] == {"f1": 1.0, "fp_per_day": 0.0}
+        assert 0.5 in content["tried"]["threshold"]
+
+
+def test_a_final_fold_alone_gets_its_post_processing(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for person in PERSONS:
+        (run.fold_path(person) / "fold.json").unlink()
+    assert main([str(run.path)]) == 0
+    assert "post-processing is chosen; no finished fold has a test person" in capsys.readouterr().out
+    assert (run.fold_path("final") / "postprocessing.json").is_file()
+    assert not (run.path / "metrics.json").exists()
+
+
+def test_a_run_without_finished_folds_is_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in run.path.glob("folds/*/fold.json"):
+        path.unlink()
+    assert "no finished fold; python -m heads.train --fold all" in _fails(capsys, run.path)
+
+
+def test_missing_validation_predictions_are_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    (run.fold_path("02") / "validation.npz").unlink()
+    assert "02/validation.npz: no validation predictions" in _fails(capsys, run.path)
+
+
+def test_a_missing_prediction_is_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    path = next(run.path.rglob("sub-02*_probabilities.npy"))
+    path.unlink()
+    assert f"{path}: no prediction" in _fails(capsys, run.path)
+
+
+def test_a_prediction_that_is_not_finite_is_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    path = next(run.path.rglob("sub-02*_probabilities.npy"))
+    np.save(path, np.full(160, np.nan, np.float32))
+    error = _fails(capsys, run.path)
+    assert f"{path}: 160 values are no probabilities (0 to 1), the first is nan; train the fold" in error
+
+
+def test_workers_choose_the_same(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    written = [*(run.path / "folds" / name / "postprocessing.json" for name in PERSONS), run.path / "metrics.json"]
+    assert main([str(run.path), "--no-report"]) == 0
+    alone = [path.read_bytes() for path in written]
+    assert main([str(run.path), "--no-report", "--jobs", "2"]) == 0
+    assert [path.read_bytes() for path in written] == alone
+    assert main([str(run.path), "--no-report", "--jobs", "0"]) == 2
+    assert "--jobs 0: not usable; allowed: 1 and more" in capsys.readouterr().err

@@ -1,0 +1,70 @@
+"""The compiled pass between convolutions does what the torch operations do."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extract.braincodec import elu as activation
+from extract.braincodec.elu import padded_elu, reflect
+
+needs_compiled = pytest.mark.skipif(not activation.COMPILED, reason="installed without a C compiler")
+
+
+def plain(x, added, left, right):
+    return reflect(F.elu(x + added), left, right)
+
+
+@needs_compiled
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 3), st.integers(1, 19), st.integers(4, 21), st.integers(0, 3), st.integers(0, 3), st.booleans()
+)
+def test_equals_the_torch_operations(rows, width, length, left, right, channels_last):
+    x, added = 5 * torch.randn(2, rows, width, 1, length, generator=torch.Generator().manual_seed(length))
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    found = padded_elu(x, added, left, right)
+    torch.testing.assert_close(found, plain(x, added, left, right), rtol=1e-6, atol=2e-7)
+    torch.testing.assert_close(padded_elu(x, None, left, right), plain(x, 0, left, right), rtol=1e-6, atol=2e-7)
+    rough = padded_elu(x.bfloat16(), added.bfloat16(), left, right)
+    assert rough.dtype == torch.bfloat16
+    exact = plain(x.bfloat16().float(), added.bfloat16().float(), left, right)
+    torch.testing.assert_close(rough.float(), exact, rtol=2**-8, atol=2**-8)
+
+
+@needs_compiled
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_extremes(dtype):
+    x = torch.tensor(
+        [torch.nan, torch.inf, -torch.inf, 3e38, -3e38, -88.0, -1e-7, 0.0, 1e-7, 1.0, -1.0], dtype=dtype
+    )
+    found = padded_elu(x.view(1, 1, 1, -1)).flatten()
+    torch.testing.assert_close(
+        found, F.elu(x), equal_nan=True, rtol=1e-6 if dtype == torch.float32 else 2**-7, atol=0
+    )
+
+
+@needs_compiled
+def test_frozen_tensors_take_the_compiled_pass_and_others_do_not(monkeypatch):
+    from extract.braincodec import _activation
+
+    calls = []
+    compiled = _activation.padded_elu
+    monkeypatch.setattr(_activation, "padded_elu", lambda *given: calls.append(1) or compiled(*given))
+    x = torch.randn(1, 4, 1, 8)
+    padded_elu(x, x, 1, 1)
+    assert calls == [1]
+    learned = x.clone().requires_grad_()
+    padded_elu(x, learned).sum().backward()
+    assert learned.grad is not None
+    padded_elu(x.double())
+    padded_elu(x, left=8)
+    assert calls == [1]
+
+
+def test_without_the_compiled_pass(monkeypatch):
+    monkeypatch.setattr(activation, "COMPILED", False)
+    x, added = torch.randn(2, 2, 3, 1, 9, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(padded_elu(x, added, 1, 2), plain(x, added, 1, 2))

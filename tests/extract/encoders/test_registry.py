@@ -1,0 +1,147 @@
+"""What fills a store: shapes, axes, controls, and settings that cannot be used."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from extract.braincodec.checkpoint import save_checkpoint
+from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.encoders.registry import BANDS_HZ, EncoderSettings, in_batches, in_threads, load_encoder
+
+
+def windows_uv(count: int = 2, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 40, (count, 18, 2048)).astype(np.float32)
+
+
+def test_random_encoder_is_the_network_electrode_by_electrode() -> None:
+    encoder = load_encoder(EncoderSettings(encoder="random", precision="float32"))
+    x = windows_uv()
+    found = encoder.encode(x)
+    assert found.shape == (2, 32, 18, 64) == (2, *encoder.spec.shape)
+    model = BrainCodec(BrainCodecConfig()).eval()
+    with torch.no_grad():
+        for window, channel in ((0, 0), (1, 5), (1, 17)):
+            alone = model.encode(torch.from_numpy(x[window, channel])[None, None])[0].T.numpy()
+            np.testing.assert_allclose(found[window, :, channel], alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["random", "bandpower"])
+def test_swapping_electrodes_swaps_them_in_the_features(name: str) -> None:
+    encoder = load_encoder(EncoderSettings(encoder=name, precision="float32"))
+    x, order = windows_uv(1), np.random.default_rng(1).permutation(18)
+    np.testing.assert_allclose(encoder.encode(x[:, order]), encoder.encode(x)[:, :, order], rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_is_close_and_said_in_the_spec() -> None:
+    plain, fast = (load_encoder(EncoderSettings(encoder="random", precision=p)) for p in ("float32", "bfloat16"))
+    assert (plain.spec.precision, fast.spec.precision) == ("float32", "bfloat16")
+    a, b = plain.encode(windows_uv(1)), fast.encode(windows_uv(1))
+    assert 0 < np.linalg.norm(a - b) / np.linalg.norm(a) < 0.03
+
+
+@pytest.mark.parametrize(("band", "frequency_hz"), [(0, 2), (1, 6), (2, 10), (3, 20), (4, 40)])
+def test_band_power_of_a_sine(band: int, frequency_hz: float) -> None:
+    """A sine of amplitude A has the power A^2 / 2, all of it in its band."""
+    t = np.arange(2048) / 512
+    x = np.broadcast_to(30 * np.sin(2 * np.pi * frequency_hz * t), (1, 18, 2048)).astype(np.float32)
+    powers = load_encoder(EncoderSettings(encoder="bandpower")).encode(x)[0, 1, 3, :5]
+    assert len(BANDS_HZ) == 5
+    assert 10 ** powers[band] == pytest.approx(450, rel=0.02)
+    assert np.delete(powers, band).max() < 1
+
+
+def test_band_power_looks_at_each_second_alone() -> None:
+    x = np.zeros((1, 18, 2048), np.float32)
+    x[..., 1024:1536] = 30 * np.sin(2 * np.pi * 10 * np.arange(512) / 512)
+    alpha = load_encoder(EncoderSettings(encoder="bandpower")).encode(x)[0, :, 4, 2]
+    assert alpha[2] > 2
+    assert max(alpha[0], alpha[1], alpha[3]) < -2
+
+
+def test_line_length_of_a_ramp_and_silence_is_finite() -> None:
+    x = np.zeros((1, 18, 2048), np.float32)
+    x[0, 0] = np.arange(2048) * 0.5
+    found = load_encoder(EncoderSettings(encoder="bandpower")).encode(x)
+    assert 10 ** found[0, 0, 0, 5] == pytest.approx(0.501, rel=1e-4)
+    assert np.isfinite(found).all()
+
+
+def test_a_checkpoint_file_names_itself_and_its_weights(tmp_path: Path) -> None:
+    model = BrainCodec(BrainCodecConfig(ratios=(2, 2, 2, 2)), seed=3)
+    save_checkpoint(tmp_path / "mine.safetensors", model, {"persons_seen": ["07"]})
+    encoder = load_encoder(EncoderSettings(encoder=str(tmp_path / "mine.safetensors")))
+    assert encoder.spec.encoder == "mine.safetensors"
+    assert (encoder.spec.hop, encoder.spec.frames) == (16, 128)
+    assert len(encoder.spec.weights_sha256) == 64
+    assert encoder.provenance["persons_seen"] == ["07"]
+    assert encoder.encode(windows_uv(1)).shape == (1, 128, 18, 64)
+
+
+def test_shipped_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("extract.encoders.registry.WEIGHTS", tmp_path / "none.safetensors")
+    with pytest.raises(
+        FileNotFoundError, match="this version ships no weights; give a checkpoint file, or random"
+    ):
+        load_encoder(EncoderSettings(encoder="braincodec", stride=1))
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.pt"):
+        load_encoder(EncoderSettings(encoder=str(tmp_path / "none.pt")))
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "abacus"])
+def test_a_device_that_is_not_there(device: str) -> None:
+    with pytest.raises(ValueError, match=f"--device {device}: not usable here .*; use cpu or auto"):
+        load_encoder(EncoderSettings(encoder="random", device=device))
+
+
+def test_threads_compute_each_window_once_on_one_thread_and_leave_the_setting() -> None:
+    before = torch.get_num_threads()
+    seen, inside = np.zeros(7, int), set()
+
+    def encode_part(start: int, stop: int) -> None:
+        seen[start:stop] += 1
+        inside.add(torch.get_num_threads())
+
+    in_threads(encode_part, 7)
+    assert seen.tolist() == [1] * 7
+    assert inside == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_a_failure_in_a_thread_is_raised() -> None:
+    def fail(start: int, stop: int) -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        in_threads(fail, 3)
+
+
+def test_windows_do_not_depend_on_their_neighbours() -> None:
+    encoder = load_encoder(EncoderSettings(encoder="random"))
+    x = windows_uv(3)
+    assert np.array_equal(encoder.encode(x)[1:2], encoder.encode(x[1:2]))
+
+
+@pytest.mark.parametrize("fits", [1, 3, 100])
+def test_a_full_device_gets_smaller_batches(fits: int) -> None:
+    seen = np.zeros(23, int)
+
+    def encode_part(start: int, stop: int) -> None:
+        if stop - start > fits:
+            raise torch.cuda.OutOfMemoryError("full")
+        seen[start:stop] += 1
+
+    in_batches(encode_part, 23, batch=16)
+    assert seen.tolist() == [1] * 23
+
+
+def test_a_device_too_small_for_one_window_is_said() -> None:
+    def encode_part(start: int, stop: int) -> None:
+        raise torch.cuda.OutOfMemoryError("full")
+
+    with pytest.raises(ValueError, match=r"--device: its memory does not hold one window.*--device cpu"):
+        in_batches(encode_part, 4, batch=4)

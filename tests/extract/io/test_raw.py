@@ -1,0 +1,351 @@
+"""Signals of tiny files; each way in which a file can be wrong; real messy clips."""
+
+import csv
+import re
+import tracemalloc
+from pathlib import Path
+
+import edfio
+import numpy as np
+import pytest
+
+from extract.io import raw as signals
+from extract.io.bids import find_recordings
+from extract.io.montage import CHANNELS
+from extract.io.raw import open_signal, read_duration
+from tests.helpers.eeg import RATE_HZ, noise_uv, write_recording
+from tests.helpers.paths import REAL
+
+RAW_CLIPS = REAL / "chbmit-raw-clips"
+
+
+def noise(seed=0, seconds=4, rate_hz=RATE_HZ, sd_uv=30.0):
+    return np.random.default_rng(seed).normal(0, sd_uv, seconds * rate_hz)
+
+
+def channel(name, data_uv=None, rate_hz=RATE_HZ, unit="uV", bounds=(-800, 800)):
+    data_uv = noise(sum(map(ord, name)), rate_hz=rate_hz) if data_uv is None else data_uv
+    return edfio.EdfSignal(data_uv, rate_hz, label=name, physical_dimension=unit, physical_range=bounds)
+
+
+def write_edf(path, channels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    edfio.Edf(channels, **options).write(path)
+    return path
+
+
+def with_channel(*replaced):
+    """The 18 channels, those of the same name replaced, others added at the end."""
+    own = {signal.label: signal for signal in replaced}
+    return [own.pop(name, None) or channel(name) for name in CHANNELS] + list(own.values())
+
+
+def rewrite(path, at, text, width=8):
+    """Write over a field of an EDF file."""
+    data = bytearray(path.read_bytes())
+    data[at : at + width] = text.ljust(width).encode("latin-1")
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def edf(tmp_path):
+    return tmp_path / "one.edf"
+
+
+def test_values_are_those_of_the_file(edf):
+    signals = with_channel(channel("ECG", noise(rate_hz=256), rate_hz=256), channel("Resp", noise(rate_hz=16), 16))
+    write_edf(edf, signals[::-1])
+    expected_uv = np.stack([found.digital.astype(float) * 1600 / 65535 for found in signals[:18]])
+    expected_uv += 0.5 * 1600 / 65535  # the middle of the digital range is half a step below zero
+    with open_signal(edf) as signal:
+        assert (signal.sample_rate_hz, signal.samples, signal.duration_s) == (RATE_HZ, 4 * RATE_HZ, 4.0)
+        assert signal.channel_mask == (True,) * 18
+        np.testing.assert_allclose(signal.read(0, signal.samples), expected_uv, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(signal.read(70, 130), signal.read(0, signal.samples)[:, 70:130])
+        assert signal.read(0, 1).dtype == np.float32
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("mV", 1e-3), ("V", 1e-6), ("µV", 1)])
+def test_units_are_converted(edf, unit, factor):
+    scale = [channel(n, noise(i) * factor, bounds=(-800 * factor, 800 * factor)) for i, n in enumerate(CHANNELS)]
+    write_edf(edf, scale)
+    for index in range(18):
+        rewrite(edf, 256 + 18 * 96 + index * 8, unit)
+    with open_signal(edf) as signal:
+        np.testing.assert_allclose(signal.read(0, 256), [noise(i) for i in range(18)], atol=0.02)
+
+
+def test_broken_sampling_rate(edf):
+    data = [
+        edfio.EdfSignal(noise(i, 5, 200)[:999], 199.8, label=n, physical_dimension="uV")
+        for i, n in enumerate(CHANNELS)
+    ]
+    with open_signal(write_edf(edf, data, data_record_duration=5)) as signal:
+        assert signal.sample_rate_hz == pytest.approx(199.8)
+        assert signal.samples == 999
+
+
+def test_bdf_and_start(tmp_path):
+    data = [
+        edfio.BdfSignal(noise(i), RATE_HZ, label=n, physical_dimension="uV", physical_range=(-9e3, 9e3))
+        for i, n in enumerate((*CHANNELS, "Status"))
+    ]
+    path = tmp_path / "one.bdf"
+    edfio.Bdf(data).write(path)
+    rewrite(path, 168, "06.11.16")
+    rewrite(path, 176, "13.43.04")
+    with open_signal(path) as signal:
+        assert signal.start == "2016-11-06T13:43:04"
+        np.testing.assert_allclose(signal.read(0, 256), [noise(i) for i in range(18)], atol=0.01)
+
+
+def write_brainvision(tmp_path, data_uv, unit="µV"):
+    """A BrainVision file of 32-bit floats, the one format here that can hold a NaN."""
+    lines = [f"Ch{i}={name},,1,{unit}" for i, name in enumerate(CHANNELS, 1)]
+    text = [
+        "Brain Vision Data Exchange Header File Version 1.0",
+        *("[Common Infos]", "Codepage=UTF-8", "DataFile=one.eeg", "MarkerFile=one.vmrk", "DataFormat=BINARY"),
+        *("DataOrientation=MULTIPLEXED", "NumberOfChannels=18", f"SamplingInterval={1e6 / RATE_HZ}"),
+        *("[Binary Infos]", "BinaryFormat=IEEE_FLOAT_32", "[Channel Infos]", *lines),
+    ]
+    (tmp_path / "one.vhdr").write_text("\n".join(text), encoding="utf-8")
+    (tmp_path / "one.vmrk").write_text("Brain Vision Data Exchange Marker File, Version 1.0\n[Marker Infos]\n")
+    np.asarray(data_uv, "<f4").T.tofile(tmp_path / "one.eeg")
+    return tmp_path / "one.vhdr"
+
+
+def test_brainvision(tmp_path):
+    data_uv = np.stack([noise(i) for i in range(18)])
+    with open_signal(write_brainvision(tmp_path, data_uv)) as signal:
+        assert signal.start == ""
+        np.testing.assert_allclose(signal.read(0, 256), data_uv, rtol=1e-5)
+
+
+def test_nan_names_channel_and_second(tmp_path, monkeypatch):
+    monkeypatch.setattr(signals, "SCAN_S", 1)
+    data_uv = np.stack([noise(i) for i in range(18)])
+    data_uv[3, 160] = np.nan
+    with pytest.raises(ValueError, match=r"one.vhdr: P3-O1 is not a finite number at 2.50 s; export"):
+        open_signal(write_brainvision(tmp_path, data_uv))
+
+
+def test_brainvision_unit(tmp_path):
+    with pytest.raises(ValueError, match="unit of FP1-F3 is 'C'; allowed: µV, mV, V"):
+        open_signal(write_brainvision(tmp_path, np.ones((18, 64)), unit="C"))
+
+
+def test_missing_channel(edf):
+    write_edf(edf, with_channel()[1:])
+    with pytest.raises(ValueError, match=r"one.edf: missing channel FP1-F3; .* --missing zero"):
+        open_signal(edf)
+    with open_signal(edf, missing="zero") as signal:
+        assert signal.channel_mask == (False, *[True] * 17)
+        assert not signal.read(0, 256)[0].any()
+
+
+@pytest.mark.parametrize("level_uv", [0.0, 137.5])
+def test_flat_channel(edf, level_uv):
+    write_edf(edf, with_channel(channel("F8-T8", np.full(256, level_uv))))
+    with pytest.raises(ValueError, match=r"one.edf: flat from beginning to end: F8-T8; .* --missing zero"):
+        open_signal(edf)
+    with open_signal(edf, missing="zero") as signal:
+        assert [CHANNELS[row] for row, there in enumerate(signal.channel_mask) if not there] == ["F8-T8"]
+        assert not signal.read(0, 256)[15].any()
+
+
+def test_flat_electrode_takes_its_derivations_along(edf):
+    electrodes = sorted({name for pair in CHANNELS for name in pair.split("-")})
+    write_edf(edf, [channel(name, np.zeros(256) if name == "CZ" else None) for name in electrodes])
+    with pytest.raises(ValueError, match="flat from beginning to end: FZ-CZ, CZ-PZ;"):
+        open_signal(edf)
+
+
+def test_channel_flat_for_a_while_is_kept(edf, monkeypatch):
+    monkeypatch.setattr(signals, "SCAN_S", 1)
+    data_uv = noise()
+    data_uv[:100] = data_uv[-100:] = 0
+    with open_signal(write_edf(edf, with_channel(channel("F8-T8", data_uv)))) as signal:
+        assert all(signal.channel_mask)
+
+
+def test_all_flat(edf):
+    write_edf(edf, [channel(name, np.zeros(256)) for name in CHANNELS])
+    with pytest.raises(ValueError, match=r"one.edf: all channels are flat from beginning to end"):
+        open_signal(edf, missing="zero")
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e3])
+def test_wrong_unit_shows_in_the_amplitude(edf, factor):
+    write_edf(edf, [channel(n, noise(i) * factor, bounds=None) for i, n in enumerate(CHANNELS)])
+    message = r"deviation is (\S+) uV .*, scalp EEG has 0.5 to 5000: the unit in the header is probably wrong"
+    with pytest.raises(ValueError, match=message) as refusal:
+        open_signal(edf)
+    assert float(re.search(message, str(refusal.value))[1]) == pytest.approx(30 * factor, rel=0.1)
+
+
+@pytest.mark.parametrize("unit", ["", "UV", "nV", "mmHg"])
+def test_unit_that_is_no_voltage(edf, unit):
+    write_edf(edf, with_channel(channel("F8-T8", unit=unit)))
+    with pytest.raises(ValueError, match=f"one.edf: unit of F8-T8 is '{unit}'; allowed: uV, mV, V"):
+        open_signal(edf)
+
+
+def test_mixed_rates(edf):
+    write_edf(edf, with_channel(channel("F8-T8", rate_hz=128)))
+    with pytest.raises(
+        ValueError, match=r"differ in sampling rate: FP1-F3 64 Hz, .* F8-T8 128 Hz, .* resample them"
+    ):
+        open_signal(edf)
+
+
+def test_duplicates_that_agree(edf):
+    with open_signal(write_edf(edf, [*with_channel(), channel("T4-T6", noise(sum(map(ord, "T8-P8"))))])) as signal:
+        assert all(signal.channel_mask)
+
+
+def test_duplicates_that_disagree(edf):
+    write_edf(edf, [*with_channel(), channel("T8-P8", noise(99))])
+    with pytest.raises(
+        ValueError, match=r"T8-P8 is there twice and differs by up to \d+\.\d uV .*; rename or remove one"
+    ):
+        open_signal(edf)
+
+
+@pytest.mark.parametrize("change", [-1, 2])
+def test_truncated(edf, change):
+    data = write_edf(edf, with_channel()).read_bytes()
+    edf.write_bytes(data[:change] if change < 0 else data + bytes(change))
+    with pytest.raises(
+        ValueError, match=r"one.edf: truncated or still being written: \d+ bytes, \d+ by its header"
+    ):
+        open_signal(edf)
+
+
+def test_no_records(edf):
+    header_bytes = 256 * 19
+    edf.write_bytes(write_edf(edf, with_channel()).read_bytes()[:header_bytes])
+    rewrite(edf, 236, "0")
+    with pytest.raises(ValueError, match=r"one.edf: holds no signal"):
+        open_signal(edf)
+
+
+def test_no_scale(edf):
+    write_edf(edf, with_channel())
+    rewrite(edf, 256 + 18 * 104, "800")
+    with pytest.raises(ValueError, match=r"one.edf: header gives FP1-F3 no scale"):
+        open_signal(edf)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an EDF file" * 99])
+def test_no_edf(edf, content):
+    edf.write_bytes(content)
+    with pytest.raises(ValueError, match=r"one.edf: no valid EDF or BDF header \(.*\); export the file again"):
+        open_signal(edf)
+
+
+def test_header_of_wrong_length(edf):
+    rewrite(write_edf(edf, with_channel()), 184, "256")
+    with pytest.raises(ValueError, match="its length is not what it says"):
+        open_signal(edf)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone.edf: no such file"):
+        open_signal(tmp_path / "gone.edf")
+
+
+def test_unreadable(tmp_path):
+    path = tmp_path / "one.set"
+    path.write_text("not EEGLAB")
+    with pytest.raises(OSError, match=r"one.set: cannot be read \(.+\); export it again, as EDF"):
+        open_signal(path)
+
+
+def discontinuous(edf, gap_s):
+    """The channels in two data records of 2 s, the second later by `gap_s`."""
+    write_edf(edf, with_channel(), annotations=[edfio.EdfAnnotation(0, None, "x")], data_record_duration=2)
+    rewrite(edf, 192, "EDF+D", 5)
+    data, time = edf.read_bytes(), b"+2\x14\x14\0"
+    later = b"+%g\x14\x14\0" % (2 + gap_s)
+    assert data.count(time.ljust(len(later), b"\0")) == 1
+    edf.write_bytes(data.replace(time.ljust(len(later), b"\0"), later))
+    return edf
+
+
+@pytest.mark.parametrize("gap_s", [0.05, 3])
+def test_gap(edf, gap_s):
+    with pytest.raises(ValueError, match=r"one.edf: discontinuous, with a gap at 2 s; split it at its gaps"):
+        open_signal(discontinuous(edf, gap_s))
+
+
+def test_discontinuous_without_gap(edf):
+    with open_signal(discontinuous(edf, gap_s=0)) as signal:
+        assert signal.samples == 4 * RATE_HZ
+
+
+def test_discontinuous_without_times(edf):
+    rewrite(write_edf(edf, with_channel()), 192, "EDF+D", 5)
+    with pytest.raises(ValueError, match="discontinuous, and without times of its data records"):
+        open_signal(edf)
+    discontinuous(edf, gap_s=0)
+    edf.write_bytes(edf.read_bytes().replace(b"+2\x14\x14", b"??\x14\x14"))
+    with pytest.raises(ValueError, match="data record 1 has no start time"):
+        open_signal(edf)
+
+
+def test_four_hours_are_streamed(edf):
+    """Memory stays far under the 130 MB that the signal has as float32."""
+    seconds = 4 * 3600
+    write_edf(edf, with_channel())
+    data = edf.read_bytes()
+    head, record = data[: 256 * 19], data[256 * 19 :]
+    edf.write_bytes(head + record * (seconds // 4))
+    rewrite(edf, 236, str(seconds))
+    tracemalloc.start()
+    try:
+        with open_signal(edf) as signal:
+            assert signal.duration_s == seconds
+            for start in range(0, signal.samples, 600 * RATE_HZ):
+                signal.read(start, start + RATE_HZ)
+        assert tracemalloc.get_traced_memory()[1] < 30e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(
+    not RAW_CLIPS.is_dir(), reason="needs ../shared/data/chbmit-raw-clips, which do not travel along"
+)
+@pytest.mark.parametrize("path", sorted(RAW_CLIPS.glob("*.edf")), ids=lambda path: path.stem)
+def test_original_files_equal_their_bids_version(path, real_clips):
+    """Duplicates, dummies, other orders, references: within one step of the header's quantisation."""
+    with open_signal(path) as signal:
+        original_uv = signal.read(0, signal.samples)
+        used = {signal.raw.ch_names[signal.rows[index]] for index in signal.montage.used}
+    assert all(signal.channel_mask)
+    assert not [name for name in used if name.startswith(("EKG", "-", "."))]
+    steps = []
+    for clip in same_record(path, real_clips):
+        with open_signal(clip) as bids_signal:
+            later = bids_signal.samples - signal.samples  # some begin ten seconds earlier
+            bids_uv = bids_signal.read(max(later, 0), bids_signal.samples)
+        if bids_uv.shape == original_uv.shape:
+            header = edfio.read_edf(clip).signals[0]
+            step_uv = np.ptp(header.physical_range) / np.ptp(header.digital_range)
+            steps.append(np.abs(bids_uv - original_uv).max() / step_uv)
+    assert min(steps) <= 1
+
+
+def same_record(path, real_clips):
+    record = "_".join(path.stem.split("_")[:2])
+    with (real_clips / "provenance.tsv").open(newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file, delimiter="\t") if row["record"] == record]
+    return [recording.path for recording in find_recordings(real_clips) if recording.name in names]
+
+
+def test_duration_by_the_header_alone(tmp_path: Path) -> None:
+    path = write_recording(tmp_path, "01", 0, noise_uv(10.5, 0))
+    assert read_duration(path) == 10.5
+    (tmp_path / "b.edf").write_bytes(b"no header")
+    (tmp_path / "c.vhdr").write_bytes(b"no header")
+    assert [read_duration(tmp_path / name) for name in ("b.edf", "c.vhdr", "none.edf")] == [0, 0, 0]

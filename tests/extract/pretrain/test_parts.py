@@ -1,0 +1,192 @@
+"""Losses, quantizer training and data of pretraining, each against a plain form."""
+
+import math
+
+import pytest
+import torch
+from torch import Generator
+
+from extract.braincodec.network import BrainCodecConfig, Codebook, ResidualQuantizer
+from extract.pretrain.data import Signal, augment, cut_windows, draw_windows, split
+from extract.pretrain.losses import LOSSES, Balancer, line_length, prd, reconstruction_losses
+from extract.pretrain.quantizer import (
+    DECAY,
+    kmeans,
+    perplexity,
+    quantize_in_training,
+    rows_of,
+    start_codebooks,
+    update,
+)
+
+CONFIG = BrainCodecConfig(
+    ratios=(4, 4), n_filters=2, max_filters=4, dimension=3, quantizers=2, codebook_size=5, sample_rate_hz=64
+)
+
+
+def noise(*shape, seed=1):
+    return torch.randn(*shape, generator=Generator().manual_seed(seed))
+
+
+def test_prd_of_each_window():
+    signal = noise(4, 1, 50)
+    other = signal + 0.25 * signal.flip(0)
+    ratio = (signal.flip(0) ** 2).sum((1, 2)) / (signal**2).sum((1, 2))
+    torch.testing.assert_close(prd(signal, other), 25 * ratio.sqrt())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_vanish_on_equal_signals_and_ignore_the_scale(name):
+    signal, other = 50 * noise(3, 1, 512), 50 * noise(3, 1, 512, seed=2)
+    (same,) = reconstruction_losses(signal, signal, [name]).values()
+    (apart,) = reconstruction_losses(signal, other, [name]).values()
+    (louder,) = reconstruction_losses(8 * signal, 8 * other, [name]).values()
+    assert same < 0.01 * apart
+    torch.testing.assert_close(apart, louder)
+
+
+def test_l2_is_the_prd():
+    signal, other = 50 * noise(3, 1, 512), 50 * noise(3, 1, 512, seed=2)
+    (l2,) = reconstruction_losses(signal, other, ["l2"]).values()
+    assert 100 * l2.item() == pytest.approx(prd(signal, other).mean().item(), rel=1e-4)
+
+
+def test_line_length_is_a_mean_of_steps():
+    signal = noise(2, 1, 300)
+    steps = signal[0, 0].diff().abs()
+    assert line_length(signal)[0, 0, 1].item() == pytest.approx(steps[64:191].mean().item(), rel=1e-5)
+
+
+def test_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="unknown loss: huber; allowed: l2, l1, line_length, spectrogram"):
+        reconstruction_losses(noise(1, 1, 8), noise(1, 1, 8), ["huber"])
+
+
+def test_balancer_gives_each_loss_its_share():
+    output = noise(6).requires_grad_()
+    first, second = torch.eye(6)[:2]
+    losses = {"a": 1000 * (output * first).sum(), "b": 0.001 * (output * second).sum()}
+    gradient = Balancer({"a": 3.0, "b": 1.0, "c": 0.0}).gradient(losses, output)
+    torch.testing.assert_close(gradient, 0.75 * first + 0.25 * second)
+
+
+def test_kmeans_finds_planted_clusters():
+    centres = 20 * noise(4, 3)
+    rows = (centres[:, None] + 0.01 * noise(4, 50, 3, seed=2)).flatten(0, 1)
+    found = min(
+        (kmeans(rows, 4, Generator().manual_seed(seed)) for seed in range(8)),
+        key=lambda vectors: torch.cdist(rows, vectors).amin(1).sum().item(),
+    )
+    assert torch.cdist(centres, found).amin(1).max() < 0.1
+
+
+def test_too_few_vectors_for_the_codes():
+    with pytest.raises(ValueError, match="4 latent vectors for 5 codes; give more windows"):
+        kmeans(noise(4, 3), 5, Generator())
+
+
+def test_update_is_a_running_mean():
+    codebook = Codebook(2, 3)
+    codebook.counts.fill_(6.0)
+    codebook.sums.copy_(6 * noise(2, 3))
+    counts, sums = codebook.counts.clone(), codebook.sums.clone()
+    rows, index = noise(12, 3, seed=3), torch.tensor([0, 1, 1] * 4)
+    update(codebook, rows, index, Generator())
+    for code in range(2):
+        mine = rows[index == code]
+        count = DECAY * counts[code] + (1 - DECAY) * len(mine)
+        total = DECAY * sums[code] + (1 - DECAY) * mine.sum(0)
+        torch.testing.assert_close(codebook.vectors[code], total / count)
+
+
+def test_dead_code_moves_to_a_row():
+    codebook = Codebook(3, 2)
+    codebook.counts.copy_(torch.tensor([9.0, 0.01, 9.0]))
+    codebook.vectors.copy_(torch.tensor([[0.0, 0.0], [99.0, 99.0], [1.0, 1.0]]))
+    codebook.sums.copy_(codebook.vectors * codebook.counts[:, None])
+    rows = torch.rand(40, 2, generator=Generator().manual_seed(1))
+    update(codebook, rows, codebook.nearest(rows), Generator().manual_seed(2))
+    assert torch.cdist(codebook.vectors[1:2], rows).min() < 1e-5
+
+
+def test_training_quantizes_as_the_quantizer_does_and_passes_gradients():
+    quantizer = ResidualQuantizer(CONFIG)
+    latents = noise(4, 3, 7).requires_grad_()
+    start_codebooks(quantizer, latents.detach(), Generator().manual_seed(1))
+    wanted = quantizer.dequantize(quantizer.quantize(latents))
+    quantized, commitment = quantize_in_training(quantizer, latents, Generator().manual_seed(2))
+    torch.testing.assert_close(quantized, wanted)
+    assert 0 < commitment < 1
+    weights = noise(4, 3, 7, seed=9)
+    (straight,) = torch.autograd.grad((quantized * weights).sum(), latents, retain_graph=True)
+    torch.testing.assert_close(straight, weights)
+    (pull,) = torch.autograd.grad(commitment, latents)
+    assert ((latents - wanted) * pull).sum() > 0
+
+
+def test_codebooks_learn_what_they_code():
+    quantizer = ResidualQuantizer(CONFIG)
+    latents = 3 * noise(30, 3, 8) + 5
+    start_codebooks(quantizer, noise(30, 3, 8, seed=5), Generator().manual_seed(1))
+    losses = [
+        quantize_in_training(quantizer, latents, Generator().manual_seed(step))[1].item() for step in range(400)
+    ]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_perplexity_counts_codes_in_use():
+    codes = torch.tensor([[[0, 2], [1, 2], [0, 2], [1, 2]]], dtype=torch.uint8)
+    assert perplexity(codes, 4).tolist() == pytest.approx([2.0, 1.0])
+
+
+def test_rows_keep_window_and_frame_together():
+    latents = noise(2, 3, 4)
+    assert torch.equal(rows_of(latents)[4 + 1], latents[1, :, 1])
+
+
+def ramp(person, seconds, rate_hz=32.0, channels=2):
+    """Channel c holds 1000 * c + the time in seconds."""
+    times = torch.arange(int(seconds * rate_hz)) / rate_hz
+    return Signal(person, rate_hz, times + 1000.0 * torch.arange(channels)[:, None])
+
+
+def test_drawn_windows_are_pieces_of_one_channel():
+    signals = [ramp("a", 30), ramp("b", 4.0), ramp("c", 9, rate_hz=50.0, channels=3)]
+    windows = draw_windows(signals, CONFIG, 64, Generator().manual_seed(1))
+    assert windows.shape == (64, 1, 256)
+    steps = windows.diff(dim=-1)[..., 8:-8]
+    torch.testing.assert_close(steps, torch.full_like(steps, 1 / 64), rtol=0, atol=3e-3)
+    assert {int(v) // 1000 for v in windows[:, 0, 0]} == {0, 1, 2}
+    assert torch.equal(windows, draw_windows(signals, CONFIG, 64, Generator().manual_seed(1)))
+    assert not torch.equal(windows, draw_windows(signals, CONFIG, 64, Generator().manual_seed(2)))
+
+
+def test_cut_windows_are_all_whole_ones_in_order():
+    windows = cut_windows(ramp("a", 10.5), CONFIG)
+    assert windows.shape == (2 * 2, 1, 256)
+    assert windows[:, 0, 128].round().tolist() == [2, 6, 1002, 1006]
+
+
+def test_augmentation_keeps_shape_and_some_windows_as_they_are():
+    windows, others = noise(400, 1, 64), noise(400, 1, 64, seed=2)
+    changed = augment(windows, others, Generator().manual_seed(3))
+    assert changed.shape == windows.shape
+    same = (changed == windows).all((1, 2)).float().mean().item()
+    assert same == pytest.approx((2 / 3) ** 2 / 8, abs=0.04)
+    turned = (changed == -windows).all((1, 2)).float().mean().item()
+    assert turned == pytest.approx((2 / 3) ** 2 / 8, abs=0.04)
+    assert math.isfinite(changed.abs().max())
+
+
+def test_split_holds_out_whole_persons_and_leaves_out_short_recordings():
+    signals = [ramp("a", 30), ramp("b", 20), ramp("a", 3), ramp("b", 12)]
+    train, held_out = split(signals, ["b"], CONFIG, 8)
+    assert [s.person for s in train] == ["a"]
+    assert [s.person for s in held_out] == ["b", "b"]
+
+
+def test_split_names_what_is_wrong():
+    with pytest.raises(ValueError, match="no EEG of person x; there: a, b"):
+        split([ramp("a", 30), ramp("b", 20)], ["x"], CONFIG, 8)
+    with pytest.raises(ValueError, match="10 windows of 4 s to train on, a batch has 11; give more EEG"):
+        split([ramp("a", 23), ramp("b", 20)], ["b"], CONFIG, 11)

@@ -1,0 +1,218 @@
+"""The loop of pretraining: it learns, resumes exactly, stops when it diverges; and the command around it."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+
+import edfio
+import numpy as np
+import pytest
+import torch
+
+from extract.braincodec.checkpoint import load_checkpoint
+from extract.braincodec.network import BrainCodecConfig
+from extract.io.montage import CHANNELS
+from extract.pretrain.__main__ import main
+from extract.pretrain.data import Signal, cut_windows
+from extract.pretrain.discriminator import Adversary
+from extract.pretrain.losses import prd
+from extract.pretrain.training import (
+    UNIT_UV,
+    Training,
+    TrainingSettings,
+    in_microvolts,
+    train,
+    validate,
+)
+from tests.helpers.paths import ROOT
+
+CONFIG = BrainCodecConfig(
+    ratios=(2, 2), n_filters=4, max_filters=8, dimension=6, quantizers=2, codebook_size=16, sample_rate_hz=32
+)
+SETTINGS = TrainingSettings(
+    steps=12, batch=4, warmup=3, quantize_from=5, every=4, l1=0.1, line_length=0.1, spectrogram=0.1
+)
+
+
+def waves(person, seed=0):
+    """Three channels of 40 s with two rhythms each, microvolts."""
+    generator = torch.Generator().manual_seed(seed)
+    times = torch.arange(40 * 32) / 32
+    hertz, phases = 1 + 2 * torch.rand(3, 2, 1, generator=generator), 6 * torch.rand(3, 2, 1, generator=generator)
+    return Signal(person, 32.0, 60 * torch.sin(2 * torch.pi * hertz * times + phases).sum(1))
+
+
+@pytest.fixture
+def signals():
+    return [waves("a", 1), waves("b", 2)]
+
+
+def weights(training):
+    return {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
+
+
+def test_learns_and_reports(signals, tmp_path):
+    settings = dataclasses.replace(SETTINGS, steps=200, batch=8, quantize_from=100, every=100)
+    training = Training(CONFIG, settings)
+    figures = list(train(training, signals, [waves("c", 3)], tmp_path / "state"))
+    assert [f["step"] for f in figures] == [100, 200]
+    assert figures[-1]["prd"] < 70
+    part = validate(training.model, [waves("c", 3)])["c"]
+    assert part["prd"] == pytest.approx(figures[-1]["prd"])
+    assert part["windows"] == 30
+    assert all(4 < value <= 16 for value in part["perplexity"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"precision": "float32"}, {}, {"adversarial": 0.5, "feature_matching": 0.5, "adversarial_from": 6}],
+)
+def test_resumed_run_gives_the_same_weights(signals, tmp_path, changes):
+    settings = dataclasses.replace(SETTINGS, **changes)
+    whole = Training(CONFIG, settings)
+    list(train(whole, signals, [], tmp_path / "whole"))
+    for stop in (4, 8):
+        killed = Training(CONFIG, settings)
+        for figures in train(killed, signals, [], tmp_path / "killed"):
+            if figures["step"] == stop:
+                break
+        killed.advance(signals)  # lost: it came after the state was saved
+        resumed = Training(CONFIG, settings)
+        resumed.load(tmp_path / "killed")
+        assert resumed.step == stop
+        list(train(resumed, signals, [], tmp_path / "killed"))
+        torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=0)
+        assert resumed.history == whole.history
+
+
+def test_discriminator_learns_to_tell_real_from_made(signals):
+    real = cut_windows(signals[0], CONFIG)
+    made = real.flip(-1) + 20 * torch.randn(real.shape, generator=torch.Generator().manual_seed(1))
+    adversary = Adversary(seed=0)
+    first, *_, last = [adversary.compete(real, made.requires_grad_(), 1e-3) for _ in range(4)]
+    assert last["adversarial"] > first["adversarial"]
+    (pull,) = torch.autograd.grad(last["adversarial"] + last["feature_matching"], made)
+    assert pull.abs().sum() > 0
+    assert adversary.compete(real, real, 0.0)["feature_matching"] == 0
+
+
+def test_seed_decides_the_weights(signals, tmp_path):
+    runs = []
+    for seed in (1, 1, 2):
+        training = Training(CONFIG, dataclasses.replace(SETTINGS, seed=seed))
+        list(train(training, signals, [], tmp_path / "state"))
+        runs.append(weights(training))
+    torch.testing.assert_close(runs[0], runs[1], rtol=0, atol=0)
+    assert not torch.equal(runs[0]["encoder.first.weight"], runs[2]["encoder.first.weight"])
+
+
+def test_divergence_stops_with_the_last_good_state_kept(signals, tmp_path):
+    training = Training(CONFIG, SETTINGS)
+    run = train(training, signals, [], tmp_path / "state")
+    assert [next(run)["step"], next(run)["step"]] == [4, 8]
+    training.model.decoder.first.bias.data.fill_(float("inf"))
+    with pytest.raises(ValueError, match=r"diverged at step 8: .*not finite"):
+        next(run)
+    kept = Training(CONFIG, SETTINGS)
+    kept.load(tmp_path / "state")
+    assert kept.step == 8
+    assert all(tensor.isfinite().all() for tensor in kept.model.state_dict().values())
+
+
+def test_state_of_other_settings_or_configuration_is_refused(signals, tmp_path):
+    path = tmp_path / "state"
+    list(train(Training(CONFIG, SETTINGS), signals, [], path))
+    with pytest.raises(ValueError, match=r"state: begun with batch 4, now 5; use the same settings"):
+        Training(CONFIG, dataclasses.replace(SETTINGS, batch=5)).load(path)
+    with pytest.raises(ValueError, match=r"begun with ratios \(2, 2\), now \(2, 4\)"):
+        Training(dataclasses.replace(CONFIG, ratios=(2, 4)), SETTINGS).load(path)
+    Training(CONFIG, dataclasses.replace(SETTINGS, steps=99)).load(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_damaged_state_is_refused(signals, tmp_path, share):
+    path = tmp_path / "state"
+    list(train(Training(CONFIG, SETTINGS), signals, [], path))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ValueError, match="state: no state of a training"):
+        Training(CONFIG, SETTINGS).load(path)
+
+
+def test_unit_is_folded_into_the_weights(signals, tmp_path):
+    training = Training(CONFIG, SETTINGS)
+    list(train(training, signals, [], tmp_path / "state"))
+    x = signals[0].signal_uv[:, None, :128]
+    folded = in_microvolts(training.model)
+    torch.testing.assert_close(folded.encode(x), training.model.encode(x / UNIT_UV))
+    latents = folded.encode(x)
+    torch.testing.assert_close(folded.decode(latents), UNIT_UV * training.model.decode(latents))
+
+
+def test_all_zero_windows_have_no_prd_and_do_not_count(signals):
+    training = Training(CONFIG, SETTINGS)
+    quiet = Signal("a", 32.0, torch.cat([torch.zeros(3, 128), signals[0].signal_uv], dim=1))
+    assert validate(training.model, [quiet]) == validate(training.model, [signals[0]])
+    assert prd(torch.zeros(1, 1, 4), torch.ones(1, 1, 4)).isinf().all()
+
+
+@pytest.fixture
+def bids(tmp_path):
+    """Three persons with 12 s each at 128 Hz."""
+    rng = np.random.default_rng(1)
+    times = np.arange(12 * 128) / 128
+    for subject in ("01", "02", "03"):
+        folder = tmp_path / "bids" / f"sub-{subject}" / "eeg"
+        folder.mkdir(parents=True)
+        rows = 40 * np.sin(2 * np.pi * rng.uniform(1, 9, (18, 1)) * times) + rng.normal(0, 5, (18, times.size))
+        edf = edfio.Edf(
+            [
+                edfio.EdfSignal(row, 128, label=name, physical_dimension="uV", physical_range=(-500, 500))
+                for row, name in zip(rows, CHANNELS, strict=True)
+            ]
+        )
+        edf.write(folder / f"sub-{subject}_task-rest_eeg.edf")
+    (tmp_path / "bids" / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.1"}')
+    return tmp_path / "bids"
+
+
+SHORT = ["--steps", "3", "--batch", "2", "--quantize-from", "1", "--every", "2", "--ratios", "8", "8"]
+
+
+def test_command_writes_a_checkpoint_that_loads(bids, tmp_path, capsys):
+    out = tmp_path / "mine.safetensors"
+    command = ["--bids", str(bids), "--out", str(out), "--hold-out", "02", *SHORT]
+    assert main(command) == 0
+    checkpoint = load_checkpoint(out)
+    assert checkpoint.metadata["persons_seen"] == ["01", "03"]
+    assert checkpoint.metadata["persons_held_out"] == ["02"]
+    assert checkpoint.metadata["validation"]["02"]["windows"] == 54
+    assert checkpoint.model.config.hop == 64
+    assert "trained on 2 persons" in capsys.readouterr().out
+    assert main([*command, "--steps", "4"]) == 0
+    assert "going on from step 3" in capsys.readouterr().out
+
+
+def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
+    def error_of(*arguments, out="o.safetensors"):
+        assert main(["--out", str(tmp_path / out), *arguments, *SHORT]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len([line for line in lines if "error:" in line]) == 1
+        return lines[-1]
+
+    (tmp_path / "empty").mkdir()
+    assert "no EEG" in error_of("--bids", str(tmp_path / "empty"))
+    assert "no such folder" in error_of("--bids", str(tmp_path / "none"))
+    assert "no EEG of person 9" in error_of("--bids", str(bids), "--hold-out", "9")
+    everyone = ("01", "02", "03")
+    assert "0 windows of 4 s" in error_of("--bids", str(bids), "--hold-out", *everyone)
+    assert "no such folder for --out" in error_of("--bids", str(bids), out="none/o.safetensors")
+    (tmp_path / "o.safetensors.state").write_bytes(b"no")
+    assert re.search("o.safetensors.state: no state", error_of("--bids", str(bids)))
+    assert not (tmp_path / "o.safetensors").exists()
+
+
+def test_training_loads_without_mne():
+    code = "import sys, extract.pretrain.training; sys.exit('mne' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,0 +1,77 @@
+"""A killed extraction, a full disk, many at once: never a file that lies, and the same store in the end."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from extract.__main__ import main as extract
+from store.__main__ import main as store_main
+from tests.benchmarks import survival
+from tests.helpers.stores import SPEC
+
+
+@pytest.fixture(scope="module")
+def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return survival.make_data(tmp_path_factory.mktemp("data") / "bids")
+
+
+@pytest.fixture(scope="module")
+def wanted(bids: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Files of an unbroken extraction."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    assert survival.wait(survival.start_extract(bids, folder / "store", folder / "log")) == 0
+    files = survival.content(folder / "store")
+    assert sorted(files) == ["sub-01.h5", "sub-02.h5"]
+    return files
+
+
+def test_killed_extractions_go_on_to_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
+    survival.kill_and_resume(bids, tmp_path / "s", wanted, [0.05, 0.15, 0.3, 0.5], tmp_path / "log")
+
+
+def test_two_extractions_at_once_make_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
+    pids = [survival.start_extract(bids, tmp_path / "s", tmp_path / "log") for _ in range(3)]
+    assert [survival.wait(pid) for pid in pids] == [0, 0, 0], (tmp_path / "log").read_text()
+    assert survival.content(tmp_path / "s") == wanted
+
+
+def test_a_damaged_part_is_encoded_again(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
+    arguments = ["--bids", str(bids), "--store", str(tmp_path / "s"), "--encoder", "bandpower"]
+    assert extract([*arguments, "--shard", "1/6"]) == 0
+    (part,) = (tmp_path / "s").glob(".parts/*/*.h5")
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    assert extract(arguments) == 0
+    assert survival.content(tmp_path / "s") == wanted
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_full_disk_is_said_and_resumed(
+    bids: Path, wanted: dict[str, bytes], tmp_path: Path, blind: bool
+) -> None:
+    size = sum(map(len, wanted.values()))
+    try:
+        full = survival.fill_and_resume(bids, tmp_path / "disk", wanted, size, blind, tmp_path / "log")
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        pytest.skip("only root can mount a small disk")
+    assert full
+
+
+def test_a_read_only_disk_is_one_line(bids: Path, tmp_path: Path) -> None:
+    try:
+        with survival.small_disk(tmp_path / "disk", 1 << 20):
+            subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
+            assert survival.wait(survival.start_extract(bids, tmp_path / "disk", tmp_path / "log")) == 2
+            assert store_main(["info", str(tmp_path / "disk")]) == 2
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        pytest.skip("only root can mount a disk")
+    said = (tmp_path / "log").read_text()
+    assert "cannot write here (Read-only file system); give a folder that can be written to" in said
+
+
+def test_writers_and_readers_at_once(tmp_path: Path) -> None:
+    writes, reads = survival.write_and_read(tmp_path / "s", SPEC, 1.0, tmp_path / "log")
+    assert writes >= 2
+    assert reads >= 4

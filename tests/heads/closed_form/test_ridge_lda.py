@@ -1,0 +1,112 @@
+"""Closed forms and batched logistic regression against scikit-learn, fold by fold."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+
+from heads.closed_form.logistic import fit_logistic, minimise
+from heads.closed_form.ridge_lda import Sums, best_strength, fit
+
+PERSONS, SECONDS, FEATURES = 5, 60, 12
+STRENGTHS = (1e-3, 0.1, 2.0)
+
+
+@pytest.fixture
+def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of unlike scales, with a strong correlation and a constant column; labels; persons."""
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(PERSONS), SECONDS)
+    y = (rng.random(len(person)) < 0.3).astype(float)
+    x = rng.normal(size=(len(person), FEATURES)) * np.logspace(-1, 2, FEATURES) + 5
+    x[:, 2] += 0.2 * y
+    x[:, 3] = x[:, 2] * 3 + rng.normal(size=len(x)) * 0.05
+    x[:, 5] = 7.0
+    return x, y, person
+
+
+def sums_of_persons(x: np.ndarray, y: np.ndarray, person: np.ndarray) -> list[Sums]:
+    return [Sums.of(torch.from_numpy(x[person == p]), torch.from_numpy(y[person == p])) for p in range(PERSONS)]
+
+
+@pytest.mark.parametrize("held_out", [(0,), (4,), (1, 3)])
+@pytest.mark.parametrize("method", ["ridge", "lda"])
+def test_closed_form_equals_scikit_learn(
+    data: tuple[np.ndarray, np.ndarray, np.ndarray], held_out: tuple[int, ...], method: str
+) -> None:
+    x, y, person = data
+    parts = sums_of_persons(x, y, person)
+    rest = sum(parts[1:], parts[0])
+    for p in held_out:
+        rest = rest - parts[p]
+    models = fit(rest, STRENGTHS, method)
+    train = ~np.isin(person, held_out)
+    scaler = StandardScaler().fit(x[train])
+    scaled, new = scaler.transform(x[train]), scaler.transform(x)
+    for row, strength in enumerate(STRENGTHS):
+        if method == "ridge":
+            wanted = Ridge(alpha=strength * train.sum()).fit(scaled, y[train]).predict(new) - 0.5
+        else:
+            lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=strength / (1 + strength))
+            wanted = lda.fit(scaled, y[train]).decision_function(new)
+        found = x @ models.weight[:, row].numpy() + models.bias[row].item()
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_batched_logistic_regression_equals_scikit_learn(
+    data: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    x, y, person = data
+    parts = sums_of_persons(x, y, person)
+    total = sum(parts[1:], parts[0])
+    problems = [(p, strength) for p in range(PERSONS) for strength in STRENGTHS]
+    rest = [total - parts[p] for p, _ in problems]
+    models = fit_logistic(
+        torch.from_numpy(x),
+        torch.from_numpy(y),
+        torch.tensor(np.array([person != p for p, _ in problems]), dtype=torch.float64),
+        torch.stack([one.mean for one in rest]),
+        torch.stack([one.scale for one in rest]),
+        torch.tensor([strength for _, strength in problems], dtype=torch.float64),
+    )
+    for row, (p, strength) in enumerate(problems):
+        train = person != p
+        scaler = StandardScaler().fit(x[train])
+        plain = LogisticRegression(C=1 / (strength * train.sum()), tol=1e-10, max_iter=5000)
+        wanted = plain.fit(scaler.transform(x[train]), y[train]).decision_function(scaler.transform(x))
+        found = x @ models.weight[:, row].numpy() + models.bias[row].item()
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_sums_subtract_to_those_of_the_rest(data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    x, y, person = data
+    parts = sums_of_persons(x, y, person)
+    rest = sum(parts[1:], parts[0]) - parts[2]
+    kept = torch.from_numpy(x[person != 2])
+    np.testing.assert_allclose(rest.mean, kept.mean(0), rtol=1e-12)
+    deviation = kept.std(0, correction=0)
+    wanted = torch.where(deviation > 1e-9, 1 / deviation, 0.0)
+    np.testing.assert_allclose(rest.scale, wanted, rtol=1e-9)
+    assert rest.scale[5] == 0
+
+
+def test_minimise_finds_the_minima_of_unlike_functions() -> None:
+    wanted = torch.tensor([[1.0, -2.0], [300.0, 0.5]], dtype=torch.float64)
+    curvature = torch.tensor([[1.0, 50.0], [0.1, 3.0]], dtype=torch.float64)
+
+    def objective(at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return (curvature * (at - wanted).square()).sum(1) / 2, curvature * (at - wanted)
+
+    torch.testing.assert_close(minimise(objective, torch.zeros_like(wanted)), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_what_has_no_minimum_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no convergence in 500 iterations; use larger strengths"):
+        minimise(lambda at: (-at.sum(1), -torch.ones_like(at)), torch.zeros(1, 2, dtype=torch.float64))
+
+
+def test_persons_without_a_score_do_not_choose() -> None:
+    nan = torch.nan
+    assert best_strength(torch.tensor([[0.9, 0.5], [nan, nan], [0.1, 0.8]])) == 1

@@ -1,0 +1,90 @@
+"""Windows of a store under one index."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import store
+from heads.dataset import Windows, merge_windows, window_labels
+from heads.folds import LabelCounts
+from store.schema import count_windows
+from tests.helpers.stores import SPEC, write_subject
+
+
+@given(st.integers(1, 60), st.integers(1, 6), st.data())
+def test_every_second_is_predicted_once_and_from_its_own_windows(
+    seconds: int, window_s: int, data: st.DataObject
+) -> None:
+    stride_s = data.draw(st.integers(1, window_s))
+    windows = count_windows(seconds, window_s, stride_s)
+    values = np.arange(windows * window_s, dtype=np.float32).reshape(windows, window_s)
+    wanted = [
+        np.mean([values[w, t - w * stride_s] for w in range(windows) if 0 <= t - w * stride_s < window_s])
+        for t in range(seconds)
+    ]
+    np.testing.assert_allclose(merge_windows(values, seconds, stride_s), wanted, rtol=1e-6)
+
+
+@given(st.integers(1, 60), st.integers(1, 6), st.data())
+def test_labels_of_windows_merge_back_to_the_recording(seconds: int, window_s: int, data: st.DataObject) -> None:
+    stride_s = data.draw(st.integers(1, window_s))
+    labels = np.array(data.draw(st.lists(st.integers(0, 1), min_size=seconds, max_size=seconds)), np.uint8)
+    cut = window_labels(labels, count_windows(seconds, window_s, stride_s), window_s, stride_s)
+    np.testing.assert_array_equal(merge_windows(cut.astype(np.float32), seconds, stride_s), labels)
+    assert (cut == -1).sum() == cut.size - sum(
+        min(window_s, seconds - w * stride_s) for w in range(len(cut)) if w * stride_s < seconds
+    )
+
+
+def test_features_come_in_the_order_asked(make_store: Callable[..., Path]) -> None:
+    opened = store.open(make_store(persons=3, lengths_s=(38, 50)))
+    windows = Windows(opened)
+    everything = np.concatenate([opened.features(info) for info in opened.recordings]).astype(np.float32)
+    assert len(windows) == len(everything)
+    asked = np.random.default_rng(0).permutation(len(windows))
+    np.testing.assert_array_equal(windows.features(asked), everything[asked])
+
+
+def test_persons_and_labels_follow_their_windows(tmp_path: Path) -> None:
+    spec = replace(SPEC, stride_s=2)
+    for number, person in enumerate(("05", "02")):
+        write_subject(tmp_path, person, (37, 50), number, spec=spec)
+    opened = store.open(tmp_path)
+    windows = Windows(opened)
+    assert windows.persons == ("02", "05")
+    for info in opened.recordings:
+        first = windows.first_window[info.name]
+        assert {windows.persons[p] for p in windows.person[first : first + info.windows]} == {info.person}
+        assert windows.labels[first + 9].tolist() == [0, 0, 1, 1]  # seconds 18 to 22, seizure from 20
+
+
+def test_counts_are_of_seconds_not_windows(tmp_path: Path) -> None:
+    write_subject(tmp_path, "01", (37, 50), 0, spec=replace(SPEC, stride_s=1))
+    assert Windows(store.open(tmp_path)).counts() == {"01": LabelCounts(ictal=30, background=57)}
+
+
+@pytest.mark.parametrize("ratio", [None, 0.5, 1.0, 2.0])
+def test_an_epoch_has_all_seizure_windows_and_the_share_of_background(
+    make_store: Callable[..., Path], ratio: float | None
+) -> None:
+    windows = Windows(store.open(make_store(persons=3, lengths_s=(120, 90))))
+    order = windows.epoch(4, ratio)
+    assert len(np.unique(order)) == len(order)
+    ictal = (windows.labels == 1).any(1)
+    for person in range(3):
+        own = windows.person == person
+        chosen = order[own[order]]
+        assert ictal[chosen].sum() == (own & ictal).sum() == 8
+        wanted = (own & ~ictal).sum() if ratio is None else np.ceil(ratio * 8)
+        assert (~ictal[chosen]).sum() == wanted
+
+
+def test_epochs_differ_and_repeat(make_store: Callable[..., Path]) -> None:
+    windows = Windows(store.open(make_store(persons=2)))
+    assert not np.array_equal(windows.epoch(1, 1.0), windows.epoch(2, 1.0))
+    np.testing.assert_array_equal(windows.epoch(1, 1.0), windows.epoch(1, 1.0))

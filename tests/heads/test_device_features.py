@@ -1,0 +1,90 @@
+"""Features on the device: codes looked up, what a head reduces kept, precision chosen."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import heads.device_features
+import store
+from heads.dataset import Windows
+from heads.device_features import DeviceFeatures
+from heads.folds import make_folds
+from heads.models.registry import HeadSettings, make_head
+from heads.training.stacked import train_group
+from heads.training.trials import Slot, TrainSettings
+from store import Event
+from store.writer import write_file
+from tests.helpers.stores import SPEC, recording
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def codes(tmp_path: Path) -> store.Store:
+    """Four persons of two quantizers with seven codes of five dims; seizures prefer the first codes."""
+    spec = replace(SPEC, features="codes", dtype="uint8", dims=2)
+    books = np.random.default_rng(9).normal(size=(2, 7, 5)).astype(np.float32)
+    for number in range(4):
+        info = recording(0, 120, f"{number + 1:02}", events=[Event(20.0, 20.0, "sz")])
+        rng = np.random.default_rng(number)
+        values = rng.integers(0, 7, (30, *spec.shape), np.uint8)
+        values[5:10] = rng.integers(0, 3, (5, *spec.shape))
+        labels = np.zeros(120, np.uint8)
+        labels[20:40] = 1
+        provenance = {"encoder": {"name": "random"}, "versions": {}}
+        path = tmp_path / "codes" / f"sub-{info.person}.h5"
+        write_file(path, spec, [info], labels, iter([values]), provenance, books)
+    return store.open(tmp_path / "codes")
+
+
+@pytest.mark.parametrize("name", ["spatial-fusion", "linear"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_codes_become_the_latents_that_they_stand_for(codes: store.Store, name: str, keep: bool) -> None:
+    windows = Windows(codes)
+    assert windows.shape == (8, 3, 5)
+    head = make_head(HeadSettings(head=name), windows.shape, 4, 0)
+    asked = np.random.default_rng(0).permutation(len(windows))[:50]
+    latents = np.concatenate([codes.latents(info) for info in codes.recordings])
+    wanted = head.reduce(torch.from_numpy(latents[asked]))
+    torch.testing.assert_close(DeviceFeatures(windows, head, CPU, keep=keep).take(asked), wanted)
+
+
+def test_heads_train_on_codes(codes: store.Store, tmp_path: Path) -> None:
+    windows = Windows(codes)
+    settings = TrainSettings(filters=8, hidden=8, epochs=8, batch_windows=16, lr=1e-2)
+    slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), "all")]
+    assert min(one.score for one in train_group(slots, windows, CPU, tmp_path / "group.pt")) > 0.8
+
+
+@pytest.mark.parametrize("name", ["spatial-fusion", "linear"])
+def test_what_is_too_large_is_made_again_each_time(
+    make_store: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    windows = Windows(store.open(make_store(persons=2)))
+    head = make_head(HeadSettings(head=name), windows.shape, 4, 0)
+    asked = np.array([3, 40, 7])
+    kept = DeviceFeatures(windows, head, CPU, torch.bfloat16, keep=True)
+    monkeypatch.setattr(heads.device_features, "_KEPT_BYTES", 0)
+    fresh = DeviceFeatures(windows, head, CPU, torch.bfloat16, keep=True)
+    assert kept._kept is not None
+    assert fresh._kept is None
+    torch.testing.assert_close(fresh.take(asked), kept.take(asked), rtol=0, atol=0)
+    wide = fresh.in_float32().take(asked)
+    torch.testing.assert_close(kept.in_float32().take(asked), wide, rtol=0, atol=0)
+    assert wide.dtype == torch.float32
+
+
+def test_half_precision_trains_to_nearly_the_same_scores(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    windows = Windows(store.open(make_store(persons=4)))
+    scores = {}
+    for precision in ("float32", "bfloat16"):
+        settings = TrainSettings(filters=6, hidden=7, epochs=4, batch_windows=16, lr=3e-3, precision=precision)
+        slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), "all")]
+        trained = train_group(slots, windows, CPU, tmp_path / f"{precision}.pt")
+        scores[precision] = [one.score for one in trained]
+    np.testing.assert_allclose(scores["bfloat16"], scores["float32"], atol=0.03)
+    assert scores["bfloat16"] != scores["float32"]

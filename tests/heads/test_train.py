@@ -1,0 +1,97 @@
+"""The command that trains: every kind of fold, and folds that fail."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from heads.inference import load_head
+from heads.run_folder import Run
+from heads.train import main
+from store import FeatureSpec
+
+QUICK = ["--epochs", "2", "--filters", "4", "--hidden", "4", "--batch-windows", "16", "--device", "cpu"]
+
+
+def test_a_final_head_is_trained_on_everyone_and_loads(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["--store", str(make_store(persons=3)), "--fold", "final", "--out", str(out), *QUICK]) == 0
+    assert "fold final: best epoch" in capsys.readouterr().out
+    head, spec, threshold = load_head(out / "folds" / "final" / "head.safetensors")
+    assert isinstance(spec, FeatureSpec)
+    assert 0 < threshold < 1
+    assert head(torch.zeros(2, *spec.shape)).shape == (2, spec.window_s)
+    (result,) = Run.open(out).folds
+    assert (result.fold.test, result.fold.validation) == ((), ("01",))
+    assert not list(out.glob("training-*"))
+
+
+def test_finished_folds_are_kept_and_other_settings_refused(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--store", str(make_store(persons=3)), "--out", str(tmp_path / "run"), *QUICK]
+    assert main([*arguments, "--fold", "02"]) == 0
+    before = (tmp_path / "run" / "folds" / "02" / "fold.json").stat().st_mtime_ns
+    assert main([*arguments, "--fold", "all"]) == 0
+    assert [result.fold.name for result in Run.open(tmp_path / "run").folds] == ["01", "02", "03"]
+    assert (tmp_path / "run" / "folds" / "02" / "fold.json").stat().st_mtime_ns == before
+    capsys.readouterr()
+    stopped_before_it_was_removed = tmp_path / "run" / "training-0.pt"
+    stopped_before_it_was_removed.touch()
+    assert main([*arguments, "--fold", "02"]) == 0
+    assert not stopped_before_it_was_removed.exists()
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[:-1]] == ["fold 02"]
+    assert main([*arguments, "--fold", "all", "--lr", "0.5"]) == 2
+    assert "holds a run with other settings (settings.lr is 0.001, wanted 0.5)" in capsys.readouterr().err
+
+
+def test_others_may_read_what_they_may_read_of_a_run(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    """As in a container, where the detector is another user than who copied the run."""
+    arguments = ["--store", str(make_store(persons=3)), "--out", str(tmp_path / "run"), *QUICK]
+    assert main([*arguments, "--fold", "01"]) == 0
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert len(modes) > 3
+    assert set(modes.values()) == {modes["config.json"]}
+
+
+def test_settings_that_cannot_train_leave_no_run(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--store", str(make_store(persons=3)), "--fold", "01", "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--epochs", "0"]) == 2
+    error = capsys.readouterr().err
+    assert error == "python -m heads.train: error: --epochs 0: not usable; allowed: 1 and more\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_diverging_folds_are_named(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for fold, name in (("01", "01"), ("final", "final")):
+        arguments = ["--store", str(make_store(persons=3)), "--fold", fold, "--out", str(tmp_path / fold), *QUICK]
+        assert main([*arguments, "--lr", "1e30"]) == 2
+        error = capsys.readouterr().err
+        assert f"fold {name}: the loss is not finite in epoch 1; lower --lr" in error
+        assert error.count("\n") == 1
+        assert not list((tmp_path / fold / "folds").glob("*/fold.json"))
+
+
+@pytest.mark.parametrize("content", ["nothing", "text", "other"])
+def test_files_that_are_no_head_are_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "head.safetensors"
+    if content == "nothing":
+        with pytest.raises(FileNotFoundError, match="no trained head; "):
+            load_head(path)
+        return
+    if content == "text":
+        path.write_text("not a head")
+    else:
+        header = json.dumps({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+        path.write_bytes(np.uint64(len(header)).tobytes() + header + bytes(4))
+    with pytest.raises(ValueError, match=r"head.safetensors: not a head that python -m heads.train wrote"):
+        load_head(path)

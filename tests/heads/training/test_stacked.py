@@ -1,0 +1,249 @@
+"""Many heads together against one at a time, and against plain PyTorch."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+import store
+from heads.dataset import Windows
+from heads.folds import Fold, make_folds
+from heads.models.registry import HEADS, make_head
+from heads.ops.blocks import whole
+from heads.training.stacked import train_group
+from heads.training.trials import Slot, Trained, TrainSettings
+from tests.helpers.stores import SPEC, write_subject
+
+CPU = torch.device("cpu")
+SETTINGS = TrainSettings(
+    filters=6,
+    hidden=7,
+    dropout=0.3,
+    epochs=3,
+    batch_windows=16,
+    lr=3e-3,
+    background_per_seizure=2.0,
+    precision="float32",
+)
+
+
+def train(path: Path, settings: TrainSettings, tmp_path: Path, selection: str = "all") -> list[Trained]:
+    windows = Windows(store.open(path))
+    slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), selection)]
+    checkpoint = tmp_path / f"{settings.head}-{selection}.pt"
+    checkpoint.unlink(missing_ok=True)
+    return train_group(slots, windows, CPU, checkpoint)
+
+
+def assert_same(one: Trained, two: Trained, rtol: float, atol: float) -> None:
+    for name, value in one.head.state_dict().items():
+        torch.testing.assert_close(value, two.head.state_dict()[name], rtol=rtol, atol=atol, msg=name)
+
+
+@pytest.mark.parametrize("changes", [*({"head": name} for name in HEADS), {"pooling": "max"}], ids=str)
+def test_a_slot_among_many_equals_the_slot_alone(
+    make_store: Callable[..., Path], tmp_path: Path, changes: dict[str, str]
+) -> None:
+    path = make_store()
+    settings = replace(SETTINGS, **changes)
+    for together, person in zip(train(path, settings, tmp_path), ("01", "02", "03", "04", "05"), strict=True):
+        (alone,) = train(path, settings, tmp_path, person)
+        assert_same(together, alone, rtol=1e-4, atol=1e-5)
+        assert together.best_epoch == alone.best_epoch
+        assert together.threshold == pytest.approx(alone.threshold, abs=1e-4)
+
+
+@pytest.mark.parametrize("pooling", ["max", "max-deviation"])
+def test_folds_that_hold_out_anyone_equal_each_alone(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pooling: str
+) -> None:
+    """Held-out persons at random, also equal ones, and pieces down to a window."""
+    monkeypatch.setattr("heads.ops.blocks._FEWEST_WINDOWS", 1)
+    windows = Windows(store.open(make_store()))
+    rng = np.random.default_rng(3)
+    settings = replace(SETTINGS, pooling=pooling, epochs=2)
+    slots = []
+    for number in range(7):
+        test, validation, *train = rng.permutation(windows.persons).tolist()
+        fold = Fold(str(number), (test,), (validation,), tuple(sorted(train[: rng.integers(1, 4)])))
+        slots += [Slot(fold, replace(settings, seed=seed)) for seed in range(1 + number % 2)]
+    together = train_group(slots, windows, CPU, tmp_path / "together.pt")
+    monkeypatch.setattr("heads.training.stacked.cut", lambda counts: whole(*counts.T.shape))
+    for number, slot in enumerate(slots):
+        (alone,) = train_group([slot], windows, CPU, tmp_path / f"{number}.pt")
+        assert_same(together[number], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_slots_of_unlike_rates_equal_each_alone(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heads.training.stacked._CACHED_SLOTS", 4)  # the step goes through them in two parts
+    windows = Windows(store.open(make_store()))
+    (fold,) = make_folds(windows.counts(), "02")
+    variants = [
+        SETTINGS,
+        replace(SETTINGS, lr=1e-2),
+        replace(SETTINGS, weight_decay=0.5),
+        replace(SETTINGS, dropout=0.6),
+        replace(SETTINGS, seed=7),
+        replace(SETTINGS, clip_norm=0.01),
+    ]
+    together = train_group([Slot(fold, one) for one in variants], windows, CPU, tmp_path / "together.pt")
+    for number, settings in enumerate(variants):
+        (alone,) = train_group([Slot(fold, settings)], windows, CPU, tmp_path / f"{number}.pt")
+        assert_same(together[number], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_slot_equals_a_plain_loop_with_torch_adamw(
+    make_store: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    """nn modules, torch.optim.AdamW and clip_grad_norm_, batches without the persons that are held out."""
+    settings = replace(
+        SETTINGS, head=name, dropout=0.0, clip_norm=0.5, weight_decay=0.3, positive_weight=2.0, patience=99
+    )
+    path = make_store(signal=3.0)
+    (trained,) = train(path, replace(settings, epochs=2), tmp_path, "02")
+    windows = Windows(store.open(path))
+    (fold,) = make_folds(windows.counts(), "02")
+    head = make_head(settings, SPEC.shape, 4, settings.seed)
+    rows = np.isin(windows.person, [windows.persons.index(person) for person in fold.train])
+    values = windows.features(np.flatnonzero(rows)).reshape(-1, *SPEC.shape[1:]).astype(np.float64)
+    head.mean.copy_(torch.from_numpy(values.mean(0)))
+    head.scale.copy_(torch.from_numpy(1 / values.std(0)))
+    decayed = [value for key, value in head.named_parameters() if not key.endswith("bias")]
+    others = [value for key, value in head.named_parameters() if key.endswith("bias")]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=settings.lr,
+    )
+    untrained = {key: value.clone() for key, value in head.state_dict().items()}
+    states = []
+    for epoch in range(1, 3):
+        order = windows.epoch(epoch, settings.background_per_seizure)
+        for start in range(0, len(order), settings.batch_windows):
+            batch = order[start : start + settings.batch_windows]
+            batch = np.sort(batch[rows[batch]])
+            labels = torch.from_numpy(windows.labels[batch])
+            logits = head(torch.from_numpy(windows.features(batch)))
+            there = labels >= 0
+            loss = binary_cross_entropy_with_logits(
+                logits[there], labels[there].float(), pos_weight=torch.tensor(2.0)
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)
+            optimizer.step()
+        states.append({key: value.clone() for key, value in head.state_dict().items()})
+    for key, value in trained.head.state_dict().items():
+        wanted, initial = states[trained.best_epoch - 1][key], untrained[key]
+        assert (value - wanted).norm() <= 3e-3 * (wanted - initial).norm(), key
+
+
+@pytest.mark.parametrize("pooling", ["max", "max-deviation"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_held_out_features_change_nothing(tmp_path: Path, precision: str, pooling: str) -> None:
+    """Noise in place of the tested person's features leaves weights, epoch and threshold bit-identical."""
+    settings = replace(SETTINGS, precision=precision, pooling=pooling)
+    for folder, signal in (("a", 1.5), ("b", 40.0)):
+        for number, person in enumerate(("01", "02", "03", "04")):
+            seed = number + (100 if folder == "b" and person == "02" else 0)
+            own = signal if person == "02" else 1.5
+            write_subject(tmp_path / folder, person, (120, 90), seed, own)
+    (one,), (two,) = (train(tmp_path / folder, settings, tmp_path, "02") for folder in "ab")
+    assert_same(one, two, rtol=0, atol=0)
+    assert (one.best_epoch, one.threshold, one.history) == (two.best_epoch, two.threshold, two.history)
+    (other,) = train(tmp_path / "b", settings, tmp_path, "03")
+    (same,) = train(tmp_path / "a", settings, tmp_path, "03")
+    assert not torch.equal(other.head.out.weight, same.head.out.weight)
+
+
+def test_validation_features_do_not_train(tmp_path: Path) -> None:
+    """Person 03 validates fold 02: its features may change the choice, not the weights of the last epoch."""
+    settings = replace(SETTINGS, epochs=1)
+    for folder, signal in (("a", 1.5), ("b", -9.0)):
+        for number, person in enumerate(("01", "02", "03", "04")):
+            write_subject(tmp_path / folder, person, (120, 90), number, signal if person == "03" else 1.5)
+    (one,), (two,) = (train(tmp_path / folder, settings, tmp_path, "02") for folder in "ab")
+    assert_same(one, two, rtol=0, atol=0)
+    assert one.history != two.history
+
+
+def test_a_strong_signal_is_learnt_and_the_best_epoch_kept(
+    make_store: Callable[..., Path], tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, epochs=12)
+    for trained in train(make_store(signal=3.0), settings, tmp_path):
+        scores = [entry["validation_auroc"] for entry in trained.history]
+        assert max(scores) > 0.95
+        assert trained.best_epoch == 1 + int(np.argmax(scores))
+
+
+def test_patience_stops_a_slot_and_the_group(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=50, patience=2, lr=1e-30)
+    for trained in train(make_store(), settings, tmp_path):
+        assert (trained.best_epoch, len(trained.history)) == (1, 3)
+
+
+def test_a_killed_training_resumes_to_the_same_weights(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heads.training.stacked._SAVE_EVERY_S", 0.0)
+    path = make_store()
+    unbroken = train(path, SETTINGS, tmp_path)
+    windows = Windows(store.open(path))
+    slots = [Slot(fold, SETTINGS) for fold in make_folds(windows.counts(), "all")]
+    count = 0
+
+    def kill(done: int) -> None:
+        nonlocal count
+        count += 1
+        if count == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_group(slots, windows, CPU, tmp_path / "killed.pt", kill)
+    assert torch.load(tmp_path / "killed.pt", weights_only=True)["epoch"] in (1, 2)
+    for one, two in zip(unbroken, train_group(slots, windows, CPU, tmp_path / "killed.pt"), strict=True):
+        assert_same(one, two, rtol=0, atol=0)
+        assert one.history == two.history
+
+
+@pytest.mark.parametrize(("every_s", "writes"), [(0.0, 3), (3600.0, 1)])
+def test_short_epochs_are_not_saved_but_the_last_is(
+    make_store: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    every_s: float,
+    writes: int,
+) -> None:
+    monkeypatch.setattr("heads.training.stacked._SAVE_EVERY_S", every_s)
+    written = []
+    monkeypatch.setattr("heads.training.stacked.write_aside", lambda path, write: written.append(path))
+    train(make_store(persons=3), SETTINGS, tmp_path, "01")
+    assert len(written) == writes
+
+
+def test_same_seed_same_weights_other_seed_others(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_store(persons=3)
+    (one,), (two,) = (train(path, SETTINGS, tmp_path, "01") for _ in range(2))
+    assert_same(one, two, rtol=0, atol=0)
+    (other,) = train(path, replace(SETTINGS, seed=1), tmp_path, "01")
+    assert not torch.equal(one.head.out.weight, other.head.out.weight)
+
+
+def test_a_diverging_slot_fails_and_the_others_finish(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    windows = Windows(store.open(make_store(persons=3)))
+    (fold,) = make_folds(windows.counts(), "01")
+    slots = [Slot(fold, SETTINGS), Slot(fold, replace(SETTINGS, lr=1e30)), Slot(fold, replace(SETTINGS, seed=1))]
+    good, failed, other = train_group(slots, windows, CPU, tmp_path / "group.pt")
+    assert failed.failure == "the loss is not finite in epoch 1; lower --lr"
+    for number, one in ((0, good), (2, other)):
+        (alone,) = train_group([slots[number]], windows, CPU, tmp_path / f"{number}.pt")
+        assert one.failure == ""
+        assert len(one.history) == SETTINGS.epochs
+        assert_same(one, alone, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,326 @@
+"""Writing, opening, verifying: a file is complete and right, or it is refused with the reason."""
+
+import hashlib
+import os
+import pickle
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import store
+from store import Event, StoreError
+from store.reader import open_file
+from store.writer import join_files, publish, write_file
+from tests.helpers.paths import DATA, ROOT
+from tests.helpers.stores import SPEC, recording, write_subject
+
+V1 = DATA / "store-v1"
+RNG = np.random.default_rng(0)
+
+
+def write_part(path: Path, number: int, seconds: int, **changes: object) -> np.ndarray:
+    info = recording(number, seconds, **changes)
+    values = RNG.normal(size=(info.windows, *SPEC.shape)).astype(np.float32)
+    labels = (np.arange(seconds) % 3 == 0).astype(np.uint8)
+    blocks = (values[start : start + 2] for start in range(0, len(values), 2))
+    write_file(path, SPEC, [info], labels, blocks, {"encoder": {}, "source": {"file": number}})
+    return values
+
+
+def test_features_labels_and_events_come_back(tmp_path: Path) -> None:
+    event = Event(1.25, 3.5, "sz_foc")
+    first = write_part(tmp_path / "a.h5", 0, 18, events=[event])
+    second = write_part(tmp_path / "b.h5", 1, 7, mask=(True, False, True))
+    join_files(tmp_path / "s" / "sub-01.h5", [tmp_path / "a.h5", tmp_path / "b.h5"])
+    opened = store.open(tmp_path / "s")
+    one, two = opened.recordings
+    np.testing.assert_array_equal(opened.features(one), first.astype(np.float16))
+    np.testing.assert_array_equal(opened.features(two), second.astype(np.float16))
+    np.testing.assert_array_equal(opened.labels(two), [1, 0, 0, 1, 0, 0, 1])
+    assert (one.windows, two.windows, two.first_window, two.first_second) == (5, 2, 5, 18)
+    assert (one.events, two.events, two.channel_mask) == ((event,), (), (True, False, True))
+    assert one.start == "2026-01-02T03:04:05"
+
+
+def test_sums_are_those_of_the_stored_values_without_missing_electrodes(tmp_path: Path) -> None:
+    first = write_part(tmp_path / "a.h5", 0, 18)
+    second = write_part(tmp_path / "b.h5", 1, 7, mask=(True, False, True))
+    join_files(tmp_path / "s" / "sub-01.h5", [tmp_path / "a.h5", tmp_path / "b.h5"])
+    sums = store.open(tmp_path / "s").sums("01")
+    there = [first.reshape(-1, *SPEC.shape[1:]), second.reshape(-1, *SPEC.shape[1:])]
+    there = [part.astype(np.float16).astype(np.float64) for part in there]
+    for channel, parts in ((0, there), (1, there[:1]), (2, there)):
+        values = np.concatenate([part[:, channel] for part in parts])
+        assert sums.count[channel] == len(values)
+        np.testing.assert_allclose(sums.total[channel], values.sum(0), rtol=1e-12)
+        np.testing.assert_allclose(sums.squares[channel], (values**2).sum(0), rtol=1e-12)
+
+
+def test_plain_h5py_reads_the_layout(tmp_path: Path) -> None:
+    values = write_part(tmp_path / "sub-01.h5", 0, 8)
+    with h5py.File(tmp_path / "sub-01.h5") as file:
+        assert file["features"].chunks is None
+        np.testing.assert_array_equal(file["features"][1], values[1].astype(np.float16))
+        assert file["recordings"]["name"][0] == b"sub-01_ses-01_task-szMonitoring_run-00"
+        assert file.attrs["person"] == b"01"
+
+
+def test_store_is_picklable_and_holds_no_handle(tmp_path: Path) -> None:
+    write_subject(tmp_path, "01", (40,), 0)
+    opened = store.open(tmp_path)
+    copy = pickle.loads(pickle.dumps(opened))
+    info = copy.recordings[0]
+    np.testing.assert_array_equal(copy.features(info), opened.features(info))
+    links = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    assert not [link for link in links if link.endswith(".h5")]
+
+
+def test_same_content_gives_the_same_checksum_in_other_blocks(tmp_path: Path) -> None:
+    info = recording(0, 18)
+    values = RNG.normal(size=(5, *SPEC.shape)).astype(np.float32)
+    labels = np.zeros(18, np.uint8)
+    write_file(tmp_path / "a.h5", SPEC, [info], labels, iter([values]), {})
+    write_file(tmp_path / "b.h5", SPEC, [info], labels, iter([values[:1], values[1:]]), {})
+    assert open_file(tmp_path / "a.h5").checksum == open_file(tmp_path / "b.h5").checksum
+    write_file(tmp_path / "c.h5", SPEC, [info], labels, iter([values + 1]), {})
+    assert open_file(tmp_path / "c.h5").checksum != open_file(tmp_path / "a.h5").checksum
+
+
+@pytest.mark.parametrize("bad", [7e4, np.nan, np.inf])
+def test_values_that_float16_cannot_hold_are_refused(tmp_path: Path, bad: float) -> None:
+    values = np.ones((2, *SPEC.shape), np.float32)
+    values[1, 0, 0, 0] = bad
+    with pytest.raises(StoreError, match=r"run-00: a feature is not finite as float16 \(largest finite value"):
+        write_file(tmp_path / "sub-01.h5", SPEC, [recording(0, 8)], np.zeros(8, np.uint8), iter([values]), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_labels_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"sub-01\.h5: 7 labels for 8 seconds"):
+        write_file(tmp_path / "sub-01.h5", SPEC, [recording(0, 8)], np.zeros(7, np.uint8), iter([]), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_windows_are_refused(tmp_path: Path) -> None:
+    values = np.ones((1, *SPEC.shape), np.float32)
+    with pytest.raises(StoreError, match="run-00 has not the 2 windows that were announced"):
+        write_file(tmp_path / "sub-01.h5", SPEC, [recording(0, 8)], np.zeros(8, np.uint8), iter([values]), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_while_encoding_leaves_the_published_file(tmp_path: Path) -> None:
+    path = write_subject(tmp_path, "01", (40,), 0)
+    before = path.read_bytes()
+
+    def broken() -> object:
+        yield np.ones((1, *SPEC.shape), np.float32)
+        raise OSError("the recording went away")
+
+    with pytest.raises(OSError, match="went away"):
+        write_file(path, SPEC, [recording(0, 40)], np.zeros(40, np.uint8), broken(), {})
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["sub-01.h5"]
+
+
+def test_full_disk_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.writer.shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    with pytest.raises(OSError, match=r"disk full: 1\.0 MB needed, 0\.0 MB free; make room and run the same"):
+        write_part(tmp_path / "sub-01.h5", 0, 8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_full_disk_while_writing_publishes_nothing(tmp_path: Path) -> None:
+    """A process whose files may not grow past 20 kB stands for a disk that fills up."""
+    code = (
+        "import sys, numpy as np; sys.path[:0] = ['.']\n"
+        "from pathlib import Path\n"
+        "from tests.helpers.stores import write_subject\n"
+        "try: write_subject(Path(sys.argv[1]), '01', (900,), 0)\n"
+        "except OSError as error: print(error)\n"
+    )
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=limit,
+        check=False,
+    )
+    assert "disk full; make room and run the same command again" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    left = tmp_path / ".sub-01.h5.0123.tmp"
+    left.write_bytes(b"half")
+    with publish(tmp_path / "sub-01.h5") as other:
+        other.write(b"x")
+        write_part(tmp_path / "sub-01.h5", 0, 8)
+        assert not left.exists()
+        assert Path(other.name).exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["sub-01.h5"]
+    assert (tmp_path / "sub-01.h5").read_bytes() == b"x"
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot write here \(File exists\); give a folder that can be"):
+        write_part(tmp_path / "file" / "sub-01.h5", 0, 8)
+
+
+def test_a_read_only_store_is_read(tmp_path: Path) -> None:
+    path = write_subject(tmp_path / "s", "01", (40,), 0)
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    store.open(path.parent).files[0].verify()
+    path.parent.chmod(0o755)
+
+
+def test_no_folder_and_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no such store; python -m extract makes one"):
+        store.open(tmp_path / "none")
+    with pytest.raises(StoreError, match=r"no subject in this folder \(sub-\*\.h5\)"):
+        store.open(tmp_path)
+
+
+def test_mixed_specs_name_the_field(tmp_path: Path) -> None:
+    write_subject(tmp_path, "01", (40,), 0)
+    write_subject(tmp_path, "02", (40,), 0, spec=replace(SPEC, precision="bfloat16"))
+    with pytest.raises(
+        StoreError, match=r"sub-02\.h5: precision is 'bfloat16', wanted 'float32' as in sub-01\.h5"
+    ):
+        store.open(tmp_path)
+
+
+def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
+    path = write_subject(tmp_path, "01", (40,), 0)
+    (tmp_path / "sub-02.h5").write_bytes(path.read_bytes())
+    with pytest.raises(StoreError, match=r"sub-02\.h5: holds subject 01; name it sub-01\.h5"):
+        store.open(tmp_path)
+
+
+def damage_format(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+
+
+def damage_version(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["version"] = 2
+
+
+def damage_checksum(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file.attrs["checksum"]
+
+
+def damage_labels(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["labels"]
+        file["labels"] = np.zeros(3, np.uint8)
+
+
+def damage_shape(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["features"]
+        file["features"] = np.zeros((3, 4), np.float16)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "unreadable .*truncated"),
+        (lambda path: path.write_bytes(b"not a store"), "unreadable .*remove the file and extract"),
+        (damage_format, "an HDF5 file, but no feature store"),
+        (damage_version, "format version 2, this program reads up to 1; update it"),
+        (damage_checksum, "incomplete, it has no checksum"),
+        (damage_labels, "labels, tables or attributes differ from their checksum"),
+        (damage_shape, r"features are float16 \(3, 4\), wanted float16 \(10, 8, 3, 5\)"),
+    ],
+)
+def test_damaged_files_are_refused_on_opening(
+    tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(write_subject(tmp_path, "01", (40,), 0))
+    with pytest.raises(StoreError, match=message):
+        store.open(tmp_path)
+
+
+def flip(path: Path, offset: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+def test_verify_finds_a_flipped_bit_in_the_features(tmp_path: Path) -> None:
+    path = write_subject(tmp_path, "01", (40, 24), 0)
+    file = open_file(path)
+    file.verify()
+    flip(path, file.offset + 11 * int(np.prod(SPEC.shape)) * 2)
+    with pytest.raises(StoreError, match=r"sub-01\.h5: features of sub-01_\S+_run-01 differ from their checksum"):
+        open_file(path).verify()
+
+
+@pytest.mark.parametrize("name", ["labels", "sums/total", "recordings", "events"])
+def test_opening_finds_a_changed_table(tmp_path: Path, name: str) -> None:
+    path = write_subject(tmp_path, "01", (40,), 0)
+    with h5py.File(path, "a") as file:
+        file[name][0] = file[name][0] if name == "labels" else np.zeros_like(file[name][0])
+        file["labels"][3] = name == "labels"
+    with pytest.raises(StoreError, match="labels, tables or attributes differ from their checksum"):
+        open_file(path)
+
+
+def test_a_damaged_part_is_not_joined(tmp_path: Path) -> None:
+    write_part(tmp_path / "a.h5", 0, 18)
+    flip(tmp_path / "a.h5", open_file(tmp_path / "a.h5").offset)
+    with pytest.raises(StoreError, match="differ from their checksum"):
+        join_files(tmp_path / "sub-01.h5", [tmp_path / "a.h5"])
+    assert not (tmp_path / "sub-01.h5").exists()
+
+
+def test_recording_hash_is_of_the_stored_bytes(tmp_path: Path) -> None:
+    values = write_part(tmp_path / "sub-01.h5", 0, 18)
+    wanted = hashlib.sha256(values.astype("<f2").tobytes()).hexdigest()
+    assert open_file(tmp_path / "sub-01.h5").hashes == (wanted,)
+
+
+@pytest.mark.parametrize("features", ["latents", "codes"])
+def test_no_flipped_bit_goes_unnoticed(tmp_path: Path, features: str) -> None:
+    """Every 41st byte of a file; ``tests/benchmarks/survival.py`` flips them all."""
+    content = (V1 / features / "sub-07.h5").read_bytes()
+    path = tmp_path / "sub-07.h5"
+    for at in range(0, len(content), 41):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :])
+        with pytest.raises(StoreError):
+            open_file(path).verify()
+
+
+@pytest.mark.parametrize(("features", "dims"), [("latents", 5), ("codes", 2)])
+def test_a_store_of_version_1_is_read(features: str, dims: int) -> None:
+    opened = store.open(V1 / features)
+    opened.files[0].verify()
+    one, two = opened.recordings
+    values = np.arange(4 * 8 * 3 * dims).reshape(4, 8, 3, dims)
+    if features == "codes":
+        books = np.arange(40).reshape(2, 4, 5) / 8
+        values = books[0][values[..., 0] % 4] + books[1][values[..., 1] % 4]
+    else:
+        values = values % 97 / 8
+    np.testing.assert_array_equal(opened.latents(one), values[:3])
+    np.testing.assert_array_equal(opened.latents(two), values[3:])
+    np.testing.assert_array_equal(opened.labels(one), [0, 0, 1, 1, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(opened.sums("07").count, [32, 24, 32])
+    np.testing.assert_allclose(opened.sums("07").total[0], values[:, :, 0].sum((0, 1)))
+    assert one.events == (Event(2.25, 3.5, "sz_foc"),)
+    assert (one.duration_s, one.start, two.channel_mask) == (9.5, "2026-01-02T03:04:05", (True, False, True))
+    assert (opened.persons, opened.provenance["encoder"]["persons_seen"]) == (("07",), ["07", "08"])

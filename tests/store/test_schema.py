@@ -1,0 +1,51 @@
+"""Identity and geometry of a store."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.schema import FeatureSpec, StoreError, count_seconds, count_windows
+from tests.helpers.stores import SPEC
+
+
+def test_spec_survives_json() -> None:
+    assert FeatureSpec.from_json(SPEC.to_json()) == SPEC
+
+
+def test_spec_json_is_sorted_and_stable() -> None:
+    assert SPEC.to_json() == replace(SPEC).to_json()
+    assert SPEC.to_json().index('"channels"') < SPEC.to_json().index('"window_s"')
+
+
+def test_spec_of_other_fields_is_refused() -> None:
+    with pytest.raises(StoreError, match="missing or unknown fields: hop, jump"):
+        FeatureSpec.from_json(SPEC.to_json().replace('"hop"', '"jump"'))
+
+
+def test_difference_names_field_stored_and_wanted() -> None:
+    assert SPEC.difference(SPEC) == ""
+    assert SPEC.difference(replace(SPEC, hop=16)) == "hop is 256, wanted 16"
+
+
+@given(st.integers(1, 20_000), st.integers(1, 8), st.data())
+def test_windows_cover_every_second_and_none_is_useless(seconds: int, window_s: int, data: st.DataObject) -> None:
+    stride_s = data.draw(st.integers(1, window_s))
+    windows = count_windows(seconds, window_s, stride_s)
+    assert (windows - 1) * stride_s + window_s >= seconds
+    assert windows == 1 or (windows - 2) * stride_s + window_s < seconds
+
+
+@pytest.mark.parametrize("stride_s", [0, 5])
+def test_stride_that_leaves_seconds_out_is_refused(stride_s: int) -> None:
+    with pytest.raises(
+        ValueError, match=f"stride is {stride_s} s; allowed: whole seconds from 1 to the window's 4"
+    ):
+        count_windows(100, 4, stride_s)
+
+
+def test_rounding_noise_adds_no_second() -> None:
+    assert count_seconds(3600 * 256 / 256) == 3600
+    assert count_seconds(0.1 * 30) == 3
+    assert count_seconds(3.01) == 4
