@@ -10,16 +10,12 @@ from tests.helpers.paths import ROOT
 PACKAGES = ("extract", "store", "heads", "eval")
 ALLOWED = {"extract": {"store"}, "heads": {"store"}, "eval": {"store", "heads"}, "store": set()}
 ONLY_IN = {"mne": {"extract", "eval"}, "mne_bids": {"extract"}, "h5py": {"store"}, "edfio": {"extract", "eval"}}
-_WITHOUT_MNE = ("braincodec/network", "braincodec/avx512", "braincodec/checkpoint", "encoders/registry", "io/windows")
-WITHOUT_MNE = tuple(f"extract/{name}.py" for name in _WITHOUT_MNE)
-    f"extract/{name}.py"
-    for name in (
-        "braincodec/network",
-        "braincodec/avx512",
-        "braincodec/checkpoint",
-        "encoders/registry",
-        "io/windows",
-    )
+WITHOUT_MNE = (
+    "extract/braincodec/network.py",
+    "extract/braincodec/avx512.py",
+    "extract/braincodec/checkpoint.py",
+    "extract/encoders/registry.py",
+    "extract/io/windows.py",
 )
 
 
