@@ -15,7 +15,7 @@ from eval.scoring.events import Detections
 from eval.scoring.results import POSTPROCESSING, Results, score_run
 from eval.scoring.scores import metrics
 from eval.scoring.validity_checks import find_warnings
-from heads.run_folder import write_text
+from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.parallel import WorkerSettings
 

@@ -11,8 +11,10 @@ import tyro
 from scipy.stats import wilcoxon
 
 from eval.scoring.scores import HEADLINE, bootstrap_interval
-from heads.run_folder import Run, write_text
+from heads.run_folder import Run
+from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
+from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,15 @@ def write_comparison(settings: Settings) -> None:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    UserError
         If a run is not there or not scored, or if folds or persons differ.
     """
     if len(settings.runs) < 2:
-        raise ValueError(f"{len(settings.runs)} run given; name two or more, the baseline first")
+        raise UserError(f"{len(settings.runs)} run given; name two or more, the baseline first")
     runs = [Run.open(path) for path in settings.runs]
     names = [run.path.resolve().name for run in runs]
     if len(set(names)) < len(names):
-        raise ValueError(f"runs of the same name ({', '.join(names)}); each needs a folder name of its own")
+        raise UserError(f"runs of the same name ({', '.join(names)}); each needs a folder name of its own")
     scores = dict(zip(names, map(read_scores, runs), strict=True))
     for run in runs[1:]:
         _require_same_test(runs[0], run, scores[names[0]], scores[run.path.resolve().name])
@@ -73,19 +75,19 @@ def read_scores(run: Run) -> pd.DataFrame:
 
     Raises
     ------
-    FileNotFoundError
+    UserError
         If the run was not scored.
-    ValueError
+    UserError
         If other persons are scored than the run's folds test.
     """
     path = run.path / "metrics.csv"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: not scored yet; run: python -m eval {run.path}")
+        raise UserError(f"{path}: not scored yet; run: python -m eval {run.path}")
     table = pd.read_csv(path, dtype={"person": str}).set_index("person")
     persons = table.drop(index=["mean", "sd"])
     tested = sorted(person for result in run.folds for person in result.fold.test)
     if sorted(persons.index) != tested:
-        raise ValueError(
+        raise UserError(
             f"{path}: scores of persons {', '.join(persons.index)}, the folds test {', '.join(tested)}; "
             f"run: python -m eval {run.path}"
         )
@@ -144,13 +146,13 @@ def _require_same_test(one: Run, other: Run, scores: pd.DataFrame, other_scores:
     """Refuse to compare what was not measured on the same persons, trained and chosen alike."""
     folds, others = ({r.fold.name: r.fold for r in run.folds if r.fold.test} for run in (one, other))
     if differing := sorted(name for name in folds.keys() | others.keys() if folds.get(name) != others.get(name)):
-        raise ValueError(
+        raise UserError(
             f"{other.path}: folds {', '.join(differing)} differ from those of {one.path} (persons tested, "
             "validated or trained on); only runs with the same folds compare"
         )
     columns = ["seconds", "ictal_seconds"]
     if not scores[columns].sort_index().equals(other_scores[columns].sort_index()):
-        raise ValueError(
+        raise UserError(
             f"{other.path}: its persons have other seconds or seizures than in {one.path}; "
             "only runs on the same recordings compare"
         )

@@ -22,10 +22,12 @@ from extract.io.raw import Signal, open_signal
 from heads.dataset import merge_windows
 from heads.inference import load_head
 from heads.models.registry import Head
-from heads.run_folder import Run, write_text
+from heads.run_folder import Run
 from store import FeatureSpec
 from store.layout import dequantize
+from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
+from store.runtime.errors import UserError
 from store.schema import count_seconds, count_windows
 
 _BLOCK_WINDOWS = 32  # read and encoded at once: 15 MB of signal at 512 Hz
@@ -67,7 +69,7 @@ def detect(settings: Settings) -> None:
     """
     for output in (settings.output, settings.probabilities):
         if output is not None and output.is_dir():
-            raise ValueError(f"{output}: is a folder; name the file to write")
+            raise UserError(f"{output}: is a folder; name the file to write")
     fold = Run.open(settings.run).fold_path("final")
     head, spec, _ = load_head(fold / "head.safetensors")
     post = read_post(fold / POSTPROCESSING)
@@ -89,21 +91,17 @@ def read_post(path: Path) -> PostProcessing:
 
     Raises
     ------
-    FileNotFoundError
+    UserError
         If it was not chosen yet.
-    ValueError
+    UserError
         If the file is damaged.
     """
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: post-processing is not chosen yet; python -m eval {path.parents[2]} does it"
-        )
+        raise UserError(f"{path}: post-processing is not chosen yet; python -m eval {path.parents[2]} does it")
     try:
         return PostProcessing.from_json(json.loads(path.read_text()))
     except (json.JSONDecodeError, KeyError) as error:
-        raise ValueError(
-            f"{path}: not readable ({error!r}); run python -m eval {path.parents[2]} again"
-        ) from error
+        raise UserError(f"{path}: not readable ({error!r}); run python -m eval {path.parents[2]} again") from error
 
 
 def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) -> Encoder:
@@ -111,11 +109,11 @@ def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) ->
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    UserError
         If it is not at hand, or is another one.
     """
     if checkpoint is None and spec.encoder not in ("braincodec", "random", "bandpower"):
-        raise ValueError(f"the run's encoder is the checkpoint {spec.encoder}; give that file by --encoder")
+        raise UserError(f"the run's encoder is the checkpoint {spec.encoder}; give that file by --encoder")
     settings = EncoderSettings(
         encoder=str(checkpoint or spec.encoder),
         features="codes" if spec.features == "codes" else "latents",
@@ -125,7 +123,7 @@ def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) ->
     )
     encoder = load_encoder(settings)
     if difference := replace(encoder.spec, encoder=spec.encoder).difference(spec):
-        raise ValueError(
+        raise UserError(
             f"encoder {settings.encoder} is not the one that the head was trained on: {difference}; "
             "give the right checkpoint by --encoder, or train the run again"
         )
@@ -152,7 +150,7 @@ def _as_stored(features: NDArray[Any], encoder: Encoder) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         stored = features.astype(encoder.spec.dtype)
     if not np.isfinite(stored).all():
-        raise ValueError(f"a feature is not finite as {encoder.spec.dtype}; check the units of the EEG file")
+        raise UserError(f"a feature is not finite as {encoder.spec.dtype}; check the units of the EEG file")
     return stored.astype(np.float32)
 
 

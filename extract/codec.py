@@ -19,6 +19,7 @@ from extract.io.montage import CHANNELS
 from extract.io.raw import Signal, open_signal
 from extract.io.windows import resample, window_blocks
 from store.runtime.cli import run
+from store.runtime.errors import UserError
 
 WINDOWS_AT_ONCE = 4
 PICTURE_S = 10
@@ -138,7 +139,7 @@ def _range_of(row: npt.NDArray[np.float32]) -> tuple[float, float]:
 
 def _command(settings: Settings) -> None:
     if settings.output.resolve() == settings.input.resolve():
-        raise ValueError(f"{settings.output}: is the input; give another name for the output")
+        raise UserError(f"{settings.output}: is the input; give another name for the output")
     model = load_checkpoint(settings.weights).model
     with open_signal(settings.input) as signal:
         decoded_uv, codes = through_codes(model, signal)

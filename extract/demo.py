@@ -26,6 +26,7 @@ from extract.synthetic.signal_model import (
     simulate,
 )
 from store.runtime.cli import run
+from store.runtime.errors import UserError
 from store.schema import Event
 
 START = datetime(2000, 1, 1)
@@ -154,18 +155,18 @@ def generate(settings: Settings) -> None:
 
     Raises
     ------
-    ValueError
+    UserError
         If a setting is out of range.
-    FileExistsError
+    UserError
         If the folder is there and not empty, or is a file.
     """
     limits = {"persons": (1, 99), "recordings": (1, 99), "minutes": (1, 60), "seed": (0, 2**32 - 1)}
     for field, (least, most) in limits.items():
         if not least <= getattr(settings, field) <= most:
-            raise ValueError(f"{field} is {getattr(settings, field)}; allowed: {least} to {most}")
+            raise UserError(f"{field} is {getattr(settings, field)}; allowed: {least} to {most}")
     directory = settings.directory.resolve()
     if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
-        raise FileExistsError(f"{settings.directory} is there and not an empty folder; name a new folder")
+        raise UserError(f"{settings.directory} is there and not an empty folder; name a new folder")
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as aside:
         seizures = write_data_set(Path(aside) / directory.name, settings)

@@ -1,6 +1,5 @@
 """One recording to a part of a store: read, encoded and written at the same time, in threads."""
 
-import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -19,6 +18,7 @@ from extract.io.raw import open_signal
 from extract.io.windows import label_seconds
 from store import FeatureSpec, RecordingInfo, StoreError
 from store.reader import open_file
+from store.runtime.errors import DiskFullError, is_disk_full
 from store.schema import count_seconds, count_windows
 from store.writer import write_file
 
@@ -122,7 +122,7 @@ def _open(recording: Recording, settings: PartSettings) -> _Opened | Outcome:
             return Outcome(recording)
         source = _fingerprint(recording, settings)
         return _Opened(recording, *_read(recording, load_encoder(settings.only_encoder).spec, settings), source)
-    except (ValueError, StoreError, OSError) as error:
+    except (ValueError, OSError) as error:
         return _failure(recording, settings, error)
 
 
@@ -143,7 +143,7 @@ def _write(opened: _Opened, settings: PartSettings, progress: Callable[[int], ob
                 provenance,
                 encoder.codebooks,
             )
-    except (ValueError, StoreError, OSError) as error:
+    except (ValueError, OSError) as error:
         return _failure(recording, settings, error)
     return Outcome(recording, opened.info.windows, opened.info.seconds)
 
@@ -155,7 +155,7 @@ def _counted(blocks: Iterator[NDArray[Any]], progress: Callable[[int], object]) 
 
 
 def _failure(recording: Recording, settings: PartSettings, error: Exception) -> Outcome:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, DiskFullError) or is_disk_full(error):
         raise error
     if published_path(settings.store, recording.subject).exists():  # by another, which then removed the parts
         return Outcome(recording)

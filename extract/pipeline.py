@@ -26,9 +26,10 @@ from extract.io.raw import read_duration
 from extract.io.shards import parse_shard, share
 from store import FeatureSpec, StoreError
 from store.reader import open_file
+from store.runtime.atomic import require_writable
 from store.runtime.parallel import WorkerSettings, run_tasks
 from store.schema import count_seconds, count_windows
-from store.writer import join_files, prepare_folder
+from store.writer import join_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def extract(settings: Settings) -> Summary:
         settings = replace(settings, precision=spec.precision)
     count_windows(0, spec.window_s, spec.stride_s)
     _require_spec(settings.store, spec)
-    prepare_folder(settings.store)
+    require_writable(settings.store)
     by_subject: dict[str, list[Recording]] = {}
     for recording in recordings:
         by_subject.setdefault(recording.subject, []).append(recording)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from store.runtime.errors import UserError
+
 VALIDATION_SHARE = 0.2  # of the persons that are not tested
 
 
@@ -32,7 +34,7 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str) -> tuple[Fold,
 
     Raises
     ------
-    ValueError
+    UserError
         If the person is unknown, or if persons or seizures do not suffice.
 
     Examples
@@ -43,7 +45,7 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str) -> tuple[Fold,
     """
     persons = sorted(counts)
     if len(persons) < 3:
-        raise ValueError(
+        raise UserError(
             f"the store holds {len(persons)} person{'s' * (len(persons) != 1)} ({', '.join(persons)}); training, "
             "validation and test need 3 or more; extract more subjects"
         )
@@ -52,7 +54,7 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str) -> tuple[Fold,
     if selection == "final":
         return (_fold(counts, persons, "final", ()),)
     if selection not in counts:
-        raise ValueError(f"no person {selection!r} in the store; allowed: {', '.join(persons)}, all, final")
+        raise UserError(f"no person {selection!r} in the store; allowed: {', '.join(persons)}, all, final")
     return (_fold(counts, persons, selection, (selection,)),)
 
 
@@ -64,12 +66,12 @@ def _fold(counts: Mapping[str, LabelCounts], persons: Sequence[str], name: str, 
     validation = tuple(sorted(usable[:size]))
     train = tuple(sorted(person for person in rest if person not in validation))
     if len(validation) < size:
-        raise ValueError(
+        raise UserError(
             f"fold {name}: {size} validation person(s) with seizure and background seconds are needed, "
             f"{len(validation)} found among {', '.join(sorted(rest))}; extract subjects with seizures"
         )
     if not any(counts[person].ictal for person in train):
-        raise ValueError(
+        raise UserError(
             f"fold {name}: no seizure in the training persons {', '.join(train)}; extract subjects with seizures"
         )
     return Fold(name, test, validation, train)

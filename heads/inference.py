@@ -16,6 +16,7 @@ from heads.dataset import Windows, merge_windows
 from heads.device_features import DeviceFeatures
 from heads.models.registry import Head, HeadSettings, make_head
 from store import FeatureSpec
+from store.runtime.errors import UserError
 
 _BATCH_WINDOWS = 512
 
@@ -25,13 +26,13 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
 
     Raises
     ------
-    FileNotFoundError
+    UserError
         If there is no such file.
-    ValueError
+    UserError
         If it holds no head of this project.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no trained head; python -m heads.train --fold final makes one")
+        raise UserError(f"{path}: no trained head; python -m heads.train --fold final makes one")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -44,7 +45,7 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
         return head, spec, float(metadata["threshold"])
     except (SafetensorError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
+        raise UserError(
             f"{path}: not a head that python -m heads.train wrote ({reason}); train it again"
         ) from error
 

@@ -26,6 +26,7 @@ from heads.train import run_config, write_fold
 from heads.training.trials import Slot, Trained, TrainSettings
 from store import open as open_store
 from store.runtime.cli import run as run_command
+from store.runtime.errors import UserError
 
 STRENGTHS = tuple(float(f"{value:.3g}") for value in np.logspace(-3, 3, 13))
 _BLOCK_WINDOWS = 512
@@ -137,12 +138,12 @@ def fit_folds(seconds: Seconds, folds: Sequence[Fold]) -> Iterator[Fitted]:
 
     Raises
     ------
-    ValueError
+    UserError
         If the features of all seconds do not fit in memory.
     """
     needed = 8 * seconds.size * int((seconds.windows.labels >= 0).sum())
     if needed > _LOGISTIC_BYTES:
-        raise ValueError(
+        raise UserError(
             f"logistic regression keeps all seconds in memory, {needed / 1e9:.0f} GB here, "
             f"{_LOGISTIC_BYTES / 1e9:.0f} are allowed; use --method lda or python -m heads.train --head linear"
         )
@@ -180,7 +181,7 @@ def probe(settings: Settings) -> Run:
     ------
     StoreError
         If the store cannot be used.
-    ValueError
+    UserError
         If a fold cannot be built, or the run folder belongs to other settings.
     """
     windows = Windows(open_store(settings.store))

@@ -1,9 +1,8 @@
 """A run folder: what was trained, on what, with which result. Loads no torch."""
 
+import io
 import json
-import os
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 from heads.folds import Fold
 from store import RecordingInfo, Store, StoreError
 from store import open as open_store
+from store.runtime.atomic import atomic_write, sync_folder, write_bytes, write_text
+from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,18 @@ class FoldResult:
 
         Raises
         ------
-        FileNotFoundError
+        UserError
             If the fold was trained before they were kept.
         """
         if not self.validation_path.is_file():
-            raise FileNotFoundError(f"{self.validation_path}: no validation predictions; train the run again")
+            raise UserError(f"{self.validation_path}: no validation predictions; train the run again")
         with np.load(self.validation_path, allow_pickle=False) as file:
             return dict(file)
 
     def write_validation(self, values: Mapping[str, NDArray[np.float32]]) -> None:
         """Write the probabilities of the validation persons."""
-
-        def write(path: Path) -> None:
-            with path.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **values)
-
-        write_aside(self.validation_path, write)
+        with atomic_write(self.validation_path) as file:
+            np.savez_compressed(file, allow_pickle=False, **values)
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Run:
 
         Raises
         ------
-        ValueError
+        UserError
             If the folder holds a run with another configuration.
         """
         config_path = path / "config.json"
@@ -80,12 +77,12 @@ class Run:
         if config_path.exists():
             stored = cls.open(path).config
             if stored.get("store", {}).get("checksums") != wanted.get("store", {}).get("checksums"):
-                raise ValueError(
+                raise UserError(
                     f"{path}: holds a run on another store or other content of it "
                     f"({stored['store']['path']}, now {wanted['store']['path']}); choose another --out"
                 )
             if differing := _differing(stored.get("settings", {}), wanted.get("settings", {}), "settings."):
-                raise ValueError(
+                raise UserError(
                     f"{path}: holds a run with other settings ({differing}); repeat those, or choose another --out"
                 )
         else:
@@ -98,20 +95,18 @@ class Run:
 
         Raises
         ------
-        FileNotFoundError
+        UserError
             If there is no run.
-        ValueError
+        UserError
             If its configuration cannot be read.
         """
         config_path = path / "config.json"
         if not config_path.is_file():
-            raise FileNotFoundError(
-                f"{path}: no run here (config.json is missing); python -m heads.train makes one"
-            )
+            raise UserError(f"{path}: no run here (config.json is missing); python -m heads.train makes one")
         try:
             return cls(path, json.loads(config_path.read_text()))
         except json.JSONDecodeError as error:
-            raise ValueError(f"{config_path}: not readable as JSON ({error}); train the run again") from error
+            raise UserError(f"{config_path}: not readable as JSON ({error}); train the run again") from error
 
     @property
     def folds(self) -> tuple[FoldResult, ...]:
@@ -131,7 +126,8 @@ class Run:
             "threshold": result.threshold,
             "history": result.history,
         }
-        write_text(result.path / "fold.json", json.dumps(content, indent=2) + "\n")
+        sync_folder(result.path, files=True)
+        write_text(result.path / "fold.json", json.dumps(content, indent=2) + "\n", sync=True)
 
     def probabilities_path(self, info: RecordingInfo) -> Path:
         """Where a recording's probabilities lie: beside its BIDS path, within ``predictions``."""
@@ -142,25 +138,24 @@ class Run:
 
         Raises
         ------
-        FileNotFoundError
+        UserError
             If the recording was not predicted.
-        ValueError
+        UserError
             If the prediction has not one value a second.
         """
         path = self.probabilities_path(info)
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no prediction; train the fold of person {info.person}")
+            raise UserError(f"{path}: no prediction; train the fold of person {info.person}")
         values: NDArray[np.float32] = np.load(path, allow_pickle=False)
         if values.shape != (info.seconds,):
-            raise ValueError(f"{path}: shape is {values.shape}, wanted ({info.seconds},); train the fold again")
+            raise UserError(f"{path}: shape is {values.shape}, wanted ({info.seconds},); train the fold again")
         return values
 
     def write_probabilities(self, info: RecordingInfo, values: NDArray[np.float32]) -> None:
         """Write a recording's probabilities, ``(T,)``."""
-        write_aside(
-            self.probabilities_path(info),
-            lambda path: np.save(path, values.astype(np.float32), allow_pickle=False),
-        )
+        content = io.BytesIO()  # numpy would write around the checks of an `AtomicFile`
+        np.save(content, values.astype(np.float32), allow_pickle=False)
+        write_bytes(self.probabilities_path(info), content.getvalue())
 
     def open_store(self, path: Path | None = None) -> Store:
         """Open the store that the run was trained on, by its recorded path or where it is now.
@@ -177,22 +172,6 @@ class Run:
                 f"{store.path}: not the store that {self.path} was trained on; name that one by --store"
             )
         return store
-
-
-def write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Have a file written beside its place and move it there: it appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that appears complete or not at all."""
-    write_aside(path, lambda aside: aside.write_text(text))
 
 
 def _read_fold(path: Path) -> FoldResult:

@@ -18,6 +18,7 @@ from heads.training.stacked import train_group
 from heads.training.trials import Slot, TrainSettings
 from store import RecordingInfo
 from store.layout import Sums, sums_of
+from store.runtime.errors import UserError
 
 _BLOCK_WINDOWS = 512
 
@@ -58,16 +59,16 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):
 
         Raises
         ------
-        ValueError
+        UserError
             If shapes do not fit, values are not finite, labels are not 0 and 1 (or -1 for unknown), or training
             diverges.
         """
         X, y = _checked(X), np.asarray(y)
         labels = y[:, None] if y.ndim == 1 else y
         if labels.ndim != 2 or len(labels) != len(X):
-            raise ValueError(f"y is {y.shape}, wanted one row of labels for each of the {len(X)} windows")
+            raise UserError(f"y is {y.shape}, wanted one row of labels for each of the {len(X)} windows")
         if not {0, 1} <= (found := set(np.unique(labels))) <= {-1, 0, 1}:
-            raise ValueError(f"labels are {sorted(found)}; 0 and 1 are both needed, -1 marks the unknown")
+            raise UserError(f"labels are {sorted(found)}; 0 and 1 are both needed, -1 marks the unknown")
         parameters = self.get_params()
         known = {field.name: parameters[field.name] for field in fields(TrainSettings) if field.name in parameters}
         settings = TrainSettings(head=self._head, background_per_seizure=None, **known)
@@ -76,7 +77,7 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):
         with tempfile.TemporaryDirectory() as folder:
             (trained,) = train_group([slot], windows, torch.device("cpu"), Path(folder) / "training.pt")
         if trained.failure:
-            raise ValueError(trained.failure)
+            raise UserError(trained.failure)
         self.head_, self.classes_, self.per_window_ = trained.head, np.array([0, 1]), y.ndim == 1
         self.n_features_in_ = X.shape[1]
         return self
@@ -87,7 +88,7 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = _checked(X)
         if X.shape[1:] != self.head_.shape:
-            raise ValueError(f"windows are {X.shape[1:]}, the head was trained on {self.head_.shape}")
+            raise UserError(f"windows are {X.shape[1:]}, the head was trained on {self.head_.shape}")
         blocks = (X[start : start + _BLOCK_WINDOWS] for start in range(0, len(X), _BLOCK_WINDOWS))
         logits = torch.cat([self.head_(torch.from_numpy(block).float()) for block in blocks]).numpy()
         return logits[:, 0] if self.per_window_ else logits
@@ -165,9 +166,9 @@ def load_arrays(windows: Windows) -> tuple[NDArray[np.float32], NDArray[np.int8]
 def _checked(X: NDArray[Any]) -> NDArray[Any]:
     X = np.asarray(X)
     if X.ndim != 4 or not len(X):
-        raise ValueError(f"X is {X.shape}, wanted windows x frames x electrodes x dims")
+        raise UserError(f"X is {X.shape}, wanted windows x frames x electrodes x dims")
     if not np.isfinite(X).all():
-        raise ValueError("X holds values that are not finite; leave these windows out")
+        raise UserError("X holds values that are not finite; leave these windows out")
     return X
 
 

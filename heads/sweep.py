@@ -19,14 +19,16 @@ from tqdm import tqdm
 
 from heads.dataset import Windows
 from heads.folds import Fold, make_folds
-from heads.run_folder import Run, write_aside
+from heads.run_folder import Run
 from heads.sweep_results import Cell, best_setting, read_cells, unseeded, write_cells
 from heads.train import run_config, write_fold
 from heads.training.stacked import train_group
 from heads.training.trials import Slot, TrainSettings, split_groups
 from store import open as open_store
+from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.device import choose_device
+from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
 
 _ROWS_SHOWN = 20
@@ -80,7 +82,7 @@ def sweep(settings: SweepSettings) -> tuple[Run, pd.DataFrame]:
     ------
     StoreError
         If the store cannot be used.
-    ValueError
+    UserError
         If a setting has no value, a fold cannot be built, the run folder belongs to another sweep, or every
         setting failed in a fold.
     """
@@ -90,7 +92,7 @@ def sweep(settings: SweepSettings) -> tuple[Run, pd.DataFrame]:
     device = choose_device(settings.device)
     grid = {name: getattr(settings, name) for name in TrainSettings.__dataclass_fields__}
     if empty := [name for name, values in grid.items() if not values]:
-        raise ValueError(f"--{empty[0].replace('_', '-')}: no value to try; give one or more, or leave it out")
+        raise UserError(f"--{empty[0].replace('_', '-')}: no value to try; give one or more, or leave it out")
     shown = {name: values[0] if len(values) == 1 else values for name, values in grid.items()}
     seeds = grid.pop("seed")
     slots = [
@@ -109,7 +111,7 @@ def sweep(settings: SweepSettings) -> tuple[Run, pd.DataFrame]:
         best = max(own, key=lambda cell: cell.score)
         write_fold(run, best.slot, best.load(windows), windows, torch.device(device))
     table = tabulate(cells, list(chosen.values()), [name for name, values in grid.items() if len(values) > 1])
-    write_aside(settings.out / "sweep.csv", lambda path: table.to_csv(path, index=False))
+    write_text(settings.out / "sweep.csv", table.to_csv(index=False))
     return run, table
 
 
@@ -118,7 +120,7 @@ def combinations(grid: Mapping[str, Sequence[Any]], count: int | None) -> list[T
 
     Raises
     ------
-    ValueError
+    UserError
         If there are fewer combinations than that.
 
     Examples
@@ -129,7 +131,7 @@ def combinations(grid: Mapping[str, Sequence[Any]], count: int | None) -> list[T
     every = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if count is not None:
         if not 1 <= count <= len(every):
-            raise ValueError(
+            raise UserError(
                 f"--random {count}: the values make {len(every)} combinations; choose 1 to {len(every)}"
             )
         every = [every[i] for i in sorted(np.random.default_rng(0).choice(len(every), count, replace=False))]
@@ -217,7 +219,7 @@ def _choose(cells: Sequence[Cell], fold: Fold) -> TrainSettings:
     chosen = best_setting(cells, fold)
     if chosen is None:
         failure = next(cell.failure for cell in cells if cell.slot.fold == fold and cell.failure)
-        raise ValueError(f"fold {fold.name}: every setting failed; the first: {failure}")
+        raise UserError(f"fold {fold.name}: every setting failed; the first: {failure}")
     return chosen
 
 

@@ -12,8 +12,8 @@ import safetensors.torch
 from heads.dataset import Windows
 from heads.folds import Fold
 from heads.models.registry import make_head
-from heads.run_folder import write_aside, write_text
 from heads.training.trials import Slot, Trained, TrainSettings
+from store.runtime.atomic import write_bytes, write_text
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def write_cells(path: Path, group: Sequence[Slot], trained: Sequence[Trained]) -
         rows.append(row)
         if keep:
             tensors |= {f"{number}.{name}": value.contiguous() for name, value in one.head.state_dict().items()}
-    write_aside(heads, lambda aside: aside.write_bytes(safetensors.torch.save(tensors)))
+    write_bytes(heads, safetensors.torch.save(tensors))
     write_text(path, json.dumps(rows) + "\n")
 
 

@@ -21,13 +21,15 @@ from heads.device_features import DeviceFeatures
 from heads.folds import Fold, make_folds
 from heads.inference import predict_recordings
 from heads.models.registry import Head
-from heads.run_folder import FoldResult, Run, write_aside
+from heads.run_folder import FoldResult, Run
 from heads.training.stacked import train_group
 from heads.training.trials import Slot, Trained, TrainSettings, split_groups
 from store import Store
 from store import open as open_store
+from store.runtime.atomic import write_bytes
 from store.runtime.cli import run as run_command
 from store.runtime.device import choose_device
+from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ def train(settings: Settings) -> tuple[Run, list[FoldResult]]:
     ------
     StoreError
         If the store cannot be used.
-    ValueError
+    UserError
         If the fold cannot be built, the run folder belongs to other settings, or training diverges.
     """
     store = open_store(settings.store)
@@ -81,7 +83,7 @@ def train(settings: Settings) -> tuple[Run, list[FoldResult]]:
     for path in run.path.glob("training-*.pt"):
         path.unlink()
     if failures:
-        raise ValueError(f"{run.path}: the other folds are finished, but {'; '.join(failures)}")
+        raise UserError(f"{run.path}: the other folds are finished, but {'; '.join(failures)}")
     return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
 
 
@@ -123,7 +125,7 @@ def write_fold(
     }
     tensors = {name: value.contiguous() for name, value in trained.head.state_dict().items()}
     content = safetensors.torch.save(tensors, metadata)  # save_file would hide it from other users
-    write_aside(result.head_path, lambda path: path.write_bytes(content))
+    write_bytes(result.head_path, content)
     result.write_validation(_predict(judged or trained.head, fold.validation, windows, device))
     found = _predict(trained.head, fold.test, windows, device)
     for info in windows.recordings:

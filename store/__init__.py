@@ -3,7 +3,8 @@
 from store.layout import dequantize
 from store.reader import Store
 from store.reader import open_store as open
-from store.schema import Event, FeatureSpec, RecordingInfo, StoreError
+from store.runtime.errors import StoreError
+from store.schema import Event, FeatureSpec, RecordingInfo
 from store.stream import Stream
 
 __all__ = ["Event", "FeatureSpec", "RecordingInfo", "Store", "StoreError", "Stream", "dequantize", "open"]

@@ -15,7 +15,7 @@ import tyro
 from store.interop.table import export
 from store.reader import Store, open_store
 from store.runtime.cli import run
-from store.schema import StoreError
+from store.runtime.errors import StoreError, UserError
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _info(settings: Info) -> int:
 
 def _verify(settings: Verify) -> int:
     if not 0 < settings.sample <= 1:
-        raise ValueError(f"--sample {settings.sample}: allowed is a share above 0, up to 1")
+        raise UserError(f"--sample {settings.sample}: allowed is a share above 0, up to 1")
     damaged = 0
     for file in open_store(settings.store).files:
         there = len(file.recordings)
@@ -133,7 +133,7 @@ def _verify(settings: Verify) -> int:
 def _export(settings: Export) -> int:
     out = settings.out or Path(f"person-{settings.person}.{settings.to}")
     if out.suffix != f".{settings.to}":
-        raise ValueError(f"--out {out}: --to {settings.to} writes a file that ends in .{settings.to}")
+        raise UserError(f"--out {out}: --to {settings.to} writes a file that ends in .{settings.to}")
     seconds = export(open_store(settings.store), settings.person, out)
     print(f"{out}: {seconds} seconds of person {settings.person}")
     return 0

@@ -17,8 +17,9 @@ import h5py
 import numpy as np
 
 from store.layout import Array, Sums, array_names, content_checksum, dequantize, read_recordings
-from store.runtime.sigint import interrupts_wait
-from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo, StoreError
+from store.runtime.errors import StoreError
+from store.runtime.sigint import defer_sigint
+from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo
 
 _BLOCK_WINDOWS = 64
 _READ_BYTES = 1 << 26
@@ -265,7 +266,7 @@ def open_file(path: Path) -> StoreFile:
 
 def _parse(path: Path, handle: BinaryIO) -> StoreFile:
     try:
-        with interrupts_wait(), h5py.File(handle, "r") as file:
+        with defer_sigint(), h5py.File(handle, "r") as file:
             return _parse_content(path, _identity(handle), file)
     except StoreError:
         raise

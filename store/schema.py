@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from store.runtime.errors import StoreError, UserError
+
 FORMAT = "braincodec-seizure-features"
 FORMAT_VERSION = 1
-
-
-class StoreError(Exception):
-    """A store, or a file of one, is missing, damaged, of another kind or does not fit."""
 
 
 @dataclass(frozen=True)
@@ -137,5 +135,5 @@ def count_windows(seconds: int, window_s: int, stride_s: int) -> int:
     3
     """
     if not 1 <= stride_s <= window_s:
-        raise ValueError(f"stride is {stride_s} s; allowed: whole seconds from 1 to the window's {window_s}")
+        raise UserError(f"stride is {stride_s} s; allowed: whole seconds from 1 to the window's {window_s}")
     return max(0, math.ceil((seconds - window_s) / stride_s)) + 1

@@ -7,6 +7,7 @@ import numpy as np
 
 from store.layout import Array
 from store.reader import Store
+from store.runtime.errors import UserError
 
 _BLOCKS = 32  # shuffled together
 
@@ -25,7 +26,7 @@ class Stream:
 
     Raises
     ------
-    ValueError
+    UserError
         If the limit is too small for that many windows.
     """
 
@@ -34,7 +35,7 @@ class Stream:
         block_windows = memory_bytes // (2 * _BLOCKS * store.spec.window_bytes)
         if not block_windows:
             least_mb = 2 * _BLOCKS * store.spec.window_bytes / 1e6
-            raise ValueError(f"{memory_bytes / 1e6:.1f} MB to stream a store; allow at least {least_mb:.1f} MB")
+            raise UserError(f"{memory_bytes / 1e6:.1f} MB to stream a store; allow at least {least_mb:.1f} MB")
         fits = 2 * store.windows * store.spec.window_bytes <= memory_bytes
         self._held = store.read(0, store.windows) if fits else None
         spans = pairwise(store.first_windows.tolist())

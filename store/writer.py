@@ -1,17 +1,10 @@
 """Atomic writing: a file of a store is complete or it is not there."""
 
 import dataclasses
-import errno
-import fcntl
 import hashlib
-import io
 import json
-import os
 import shutil
-import tempfile
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +22,12 @@ from store.layout import (
     sums_of,
 )
 from store.reader import open_file
-from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo, StoreError
+from store.runtime.atomic import AtomicFile, atomic_write, require_writable
+from store.runtime.errors import DiskFullError, StoreError
+from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo
 
 _RESERVE_BYTES = 1 << 20  # tables and HDF5's own metadata
 _PAGE_BYTES = 4096
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_file(
@@ -65,16 +59,16 @@ def write_file(
     ------
     StoreError
         If a value does not fit the stored type, or if windows or labels are missing.
-    OSError
-        With ENOSPC if the disk is full.
+    DiskFullError
+        If the disk is full.
     """
     windows, seconds = (sum(getattr(info, name) for info in recordings) for name in ("windows", "seconds"))
     if len(labels) != seconds:
         raise StoreError(f"{path}: {len(labels)} labels for {seconds} seconds")
-    prepare_folder(path.parent)
+    require_writable(path.parent)
     _require_space(path, windows * spec.window_bytes)
     aligned = {"alignment_threshold": _PAGE_BYTES, "alignment_interval": _PAGE_BYTES}
-    with publish(path) as sink, h5py.File(sink, "w", libver="v110", **aligned) as file:
+    with atomic_write(path, sync=True) as sink, h5py.File(sink, "w", libver="v110", **aligned) as file:
         features = file.create_dataset("features", (windows, *spec.shape), spec.dtype)
         hashes, sums = _write_features(features, recordings, _checked(blocks, sink), path, codebooks)
         texts = (recordings[0].subject, recordings[0].person, json.dumps(provenance, sort_keys=True))
@@ -114,26 +108,6 @@ def join_files(path: Path, parts: Sequence[Path]) -> None:
     blocks = (block for file in files for number in range(len(file.recordings)) for block in file.blocks(number))
     labels = np.concatenate([file.labels for file in files])
     write_file(path, spec, recordings, labels, blocks, provenance, files[0].codebooks)
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make a folder of a store if needed.
-
-    Raises
-    ------
-    OSError
-        If it cannot be made or written to, with the reason.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        if error.errno in _DISK_FULL:
-            raise _disk_full(folder) from error
-        raise OSError(
-            error.errno, f"cannot write here ({error.strerror}); give a folder that can be written to", str(folder)
-        ) from error
 
 
 def _write_features(
@@ -188,85 +162,13 @@ def _require_space(path: Path, features_bytes: int) -> None:
     free = shutil.disk_usage(path.parent).free
     needed = features_bytes + _RESERVE_BYTES
     if free < needed:
-        raise _disk_full(path, f": {needed / 1e6:.1f} MB needed, {free / 1e6:.1f} MB free")
+        raise DiskFullError(
+            f"{path}: disk full: {needed / 1e6:.1f} MB needed, {free / 1e6:.1f} MB free; make room and run "
+            "the same command again"
+        )
 
 
-def _disk_full(path: Path, figures: str = "") -> OSError:
-    return OSError(errno.ENOSPC, f"disk full{figures}; make room and run the same command again", str(path))
-
-
-class _Sink(io.FileIO):
-    """A file that keeps its first failed write to itself: HDF5 cannot close a file that fails under it."""
-
-    failure: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        try:
-            while rest:
-                rest = rest[super().write(rest) :]
-        except OSError as error:
-            self.failure = self.failure or error
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.failure = self.failure or error
-            return size or 0
-
-    def check(self) -> None:
-        """Raise the failure."""
-        if self.failure:
-            raise self.failure
-
-
-def _checked(blocks: Iterable[Array], sink: _Sink) -> Iterator[Array]:
+def _checked(blocks: Iterable[Array], sink: AtomicFile) -> Iterator[Array]:
     for block in blocks:
         sink.check()
         yield block
-
-
-@contextmanager
-def publish(path: Path) -> Iterator[_Sink]:
-    """Give a file to write beside ``path``; move it there when the body succeeds, else remove it."""
-    _sweep(path)
-    try:
-        with _locked_sink(path) as sink:
-            try:
-                yield sink
-                sink.check()
-                os.fsync(sink.fileno())
-                os.replace(sink.name, path)
-            except BaseException:
-                os.unlink(sink.name)
-                raise
-    except OSError as error:
-        if error.errno in _DISK_FULL:
-            raise _disk_full(path) from error
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _locked_sink(path: Path) -> _Sink:
-    """Make a file beside ``path`` that is locked as long as its writer lives."""
-    while True:
-        sink = _Sink(path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp"), "w+b")
-        fcntl.flock(sink, fcntl.LOCK_EX)
-        if os.fstat(sink.fileno()).st_nlink:
-            return sink
-        sink.close()  # swept by another writer before it was locked
-
-
-def _sweep(path: Path) -> None:
-    """Remove what writers of ``path`` left behind when they were killed: nobody locks it."""
-    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
-        with suppress(OSError), open(temporary, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            temporary.unlink()

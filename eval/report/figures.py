@@ -17,7 +17,8 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from eval.report.palette import LIGHT
 from eval.scoring.scores import HEADLINE
-from heads.run_folder import FoldResult, write_aside, write_text
+from heads.run_folder import FoldResult
+from store.runtime.atomic import atomic_write, write_text
 
 P = ParamSpec("P")
 PERSON_PANELS = ("AUROC", "AUPRC", "event F1", "event sens", "event FP/day")
@@ -219,7 +220,8 @@ def save_figure(figure: Figure, folder: Path, name: str) -> str:
     text = io.StringIO()
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
         figure.savefig(text, format="svg", metadata={"Date": None})
-        write_aside(folder / f"{name}.png", lambda path: figure.savefig(path, format="png", dpi=150))
+        with atomic_write(folder / f"{name}.png") as file:
+            figure.savefig(file, format="png", dpi=150)
     write_text(folder / f"{name}.svg", text.getvalue())
     return text.getvalue()
 

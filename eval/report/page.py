@@ -17,7 +17,8 @@ from eval.report.timeline import clock, draw_person, draw_recordings
 from eval.scoring.choice import Choice, sweep
 from eval.scoring.results import Results
 from eval.scoring.seizures import find_false_alarms, find_misses
-from heads.run_folder import FoldResult, write_text
+from heads.run_folder import FoldResult
+from store.runtime.atomic import write_text
 
 SUMMARY_ROWS = 5  # at the end of the table of scores
 _WORST = 10

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from store.runtime.errors import UserError
+
 COLUMNS = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
 _DATE_TIME = "%Y-%m-%d %H:%M:%S"
 
@@ -53,13 +55,13 @@ class Detections:
 
         Raises
         ------
-        ValueError
+        UserError
             If a column or every row is missing, or if a row is not understood or outside the recording.
         """
         rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
         if missing := [column for column in COLUMNS if column not in (rows[0] if rows else ())]:
             what = f"columns missing: {', '.join(missing)}" if rows else "no event and no bckg row"
-            raise ValueError(f"{source}: {what}; a SzCORE events file has the columns {', '.join(COLUMNS)}")
+            raise UserError(f"{source}: {what}; a SzCORE events file has the columns {', '.join(COLUMNS)}")
         events = []
         for line, row in enumerate(rows, start=2):
             try:
@@ -69,13 +71,13 @@ class Detections:
                 confidence = math.nan if row["confidence"] == "n/a" else float(row["confidence"])
                 start = "" if row["dateTime"] == "n/a" else _iso(row["dateTime"])
             except (TypeError, ValueError) as error:
-                raise ValueError(f"{source}, line {line}: {error}; wanted seconds and dates or n/a") from error
+                raise UserError(f"{source}, line {line}: {error}; wanted seconds and dates or n/a") from error
             kind = row["eventType"]
             if kind != "bckg" and not kind.startswith("sz"):
-                raise ValueError(f"{source}, line {line}: eventType is {kind!r}; allowed: bckg and sz...")
+                raise UserError(f"{source}, line {line}: eventType is {kind!r}; allowed: bckg and sz...")
             stop_s = round(onset_s + length_s, 2)
             if not 0 <= onset_s <= stop_s <= duration_s + 0.01:  # each of the figures is rounded
-                raise ValueError(
+                raise UserError(
                     f"{source}, line {line}: event from {onset_s} to {stop_s} s is not within "
                     f"the recording of {duration_s} s"
                 )

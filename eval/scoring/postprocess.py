@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.scoring.events import DetectedEvent, find_events
+from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ class PostProcessing:
 
         Raises
         ------
-        ValueError
+        UserError
             If a value is no probability.
         """
         odd = probabilities[~((probabilities >= 0) & (probabilities <= 1))]
         if len(odd):
-            raise ValueError(f"{len(odd)} values are no probabilities (0 to 1), the first is {odd[0]}")
+            raise UserError(f"{len(odd)} values are no probabilities (0 to 1), the first is {odd[0]}")
         return find_events(self.mask(probabilities), probabilities, duration_s)
 
 

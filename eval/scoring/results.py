@@ -14,6 +14,7 @@ from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import ScoredRecording, score_person, summarise
 from heads.run_folder import Run
 from store import Store
+from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
 
 POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
@@ -46,7 +47,7 @@ def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> R
     run = Run.open(path)
     store = run.open_store(store_path)
     if not run.folds:
-        raise ValueError(f"{run.path}: no finished fold; python -m heads.train --fold all makes them")
+        raise UserError(f"{run.path}: no finished fold; python -m heads.train --fold all makes them")
     names = [result.fold.name for result in run.folds]
     # workers may be in another folder
     choose_fold = partial(_choose, run.path.absolute(), store.path.absolute())
@@ -82,6 +83,6 @@ def _detect(run: Run, store: Store, person: str, post: PostProcessing) -> Iterat
             try:
                 detected = post.detect(probabilities, info.duration_s)
             except ValueError as error:
-                raise ValueError(f"{run.probabilities_path(info)}: {error}; train the fold again") from error
+                raise UserError(f"{run.probabilities_path(info)}: {error}; train the fold again") from error
             known = info.events, detected, info.duration_s, store.labels(info)
             yield info.name, ScoredRecording(*known, probabilities)

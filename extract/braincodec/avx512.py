@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from extract.braincodec.network import Conv, Encoder, paddings
-from store.runtime.device import suits_avx512
+from store.runtime.device import can_use_avx512_kernels
+from store.runtime.errors import UserError
 
 COMPILED = find_spec("extract.braincodec._encoder") is not None  # not without a C compiler, or on other processors
 _BLOCK_BYTES = 400_000  # of inputs: less than half of the second cache
@@ -25,7 +26,7 @@ _OUTPUTS = {2: 4, 3: 3}  # of a tile, by the taps of the kernel
 
 def runs_here(precision: str) -> bool:
     """Whether packed encoders of that precision run on this machine, and nothing else does so faster."""
-    return COMPILED and suits_avx512(precision)
+    return COMPILED and can_use_avx512_kernels(precision)
 
 
 class PackedEncoder:
@@ -63,13 +64,13 @@ class PackedEncoder:
 
         Raises
         ------
-        ValueError
+        UserError
             If the windows have another length.
         """
         from extract.braincodec import _encoder
 
         if signal_uv.shape[1:] != (1, self.samples):
-            raise ValueError(f"windows of shape {tuple(signal_uv.shape)}, wanted (N, 1, {self.samples})")
+            raise UserError(f"windows of shape {tuple(signal_uv.shape)}, wanted (N, 1, {self.samples})")
         signal_uv = signal_uv.float().contiguous()
         rows = len(signal_uv)
         latents = torch.empty(rows, *self._shape)

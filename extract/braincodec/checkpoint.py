@@ -3,10 +3,8 @@
 import dataclasses
 import hashlib
 import json
-import os
 import pickle
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,8 @@ import torch
 from torch import Tensor
 
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from store.runtime.atomic import write_bytes
+from store.runtime.errors import UserError
 
 FORMAT = "braincodec-weights"
 FORMAT_VERSION = "1"
@@ -59,16 +59,7 @@ def save_checkpoint(path: Path, model: BrainCodec, metadata: Mapping[str, Any]) 
             "metadata": json.dumps(dict(metadata), sort_keys=True),
         },
     )
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    write_bytes(path, content, sync=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -76,9 +67,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Raises
     ------
-    FileNotFoundError
+    UserError
         If there is no such file.
-    ValueError
+    UserError
         If the file is of another kind, damaged or holds pickled objects, or if a tensor is missing,
         unknown, of another shape or not finite.
     """
@@ -91,13 +82,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         config = _infer_config(path, published)
         weights, metadata, stored_sha256 = _rename(path, published, config), {}, None
     else:
-        raise ValueError(f"{path}: neither a safetensors nor a PyTorch file; give one of these")
+        raise UserError(f"{path}: neither a safetensors nor a PyTorch file; give one of these")
     model = BrainCodec(config)
     _require_fit(path, weights, {name: tuple(t.shape) for name, t in model.state_dict().items()})
     model.load_state_dict(weights)
     sha256 = weights_sha256(model)
     if stored_sha256 not in (None, sha256):
-        raise ValueError(f"{path}: the weights do not have the checksum written with them; copy the file again")
+        raise UserError(f"{path}: the weights do not have the checksum written with them; copy the file again")
     return Checkpoint(model.eval(), metadata, sha256)
 
 
@@ -134,10 +125,10 @@ def _read_own(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], dict[str
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: damaged or cut off safetensors file ({error}); copy it again") from None
+        raise UserError(f"{path}: damaged or cut off safetensors file ({error}); copy it again") from None
     kind = header.get("format"), header.get("version")
     if kind != (FORMAT, FORMAT_VERSION):
-        raise ValueError(
+        raise UserError(
             f"{path}: safetensors of format {kind[0]!r} version {kind[1]!r}; "
             f"allowed: {FORMAT!r} version {FORMAT_VERSION!r}"
         )
@@ -146,7 +137,7 @@ def _read_own(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], dict[str
         config = BrainCodecConfig(**{**values, "ratios": tuple(values["ratios"])})
         return config, weights, json.loads(header["metadata"]), header["sha256"]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged header ({error!r}); copy the file again") from None
+        raise UserError(f"{path}: damaged header ({error!r}); copy the file again") from None
 
 
 def _read_published(path: Path) -> dict[str, Tensor]:
@@ -156,16 +147,16 @@ def _read_published(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:GLOBAL|global|class|type) ([\w.]+\.[\w.]+)", str(error))
         what = f"a pickled object ({found[1]})" if found else "pickled content other than tensors"
-        raise ValueError(
+        raise UserError(
             f"{path}: holds {what}, which could run code when read; save the state dict alone"
         ) from None
     except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: damaged or cut off PyTorch file ({reason}); copy it again") from None
+        raise UserError(f"{path}: damaged or cut off PyTorch file ({reason}); copy it again") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path}: no state dict; allowed: names with tensors, plain or under 'state_dict'")
+        raise UserError(f"{path}: no state dict; allowed: names with tensors, plain or under 'state_dict'")
     return {name: tensor for name, tensor in content.items() if not name.startswith("discriminator.")}
 
 
@@ -175,9 +166,9 @@ def _infer_config(path: Path, published: Mapping[str, Tensor]) -> BrainCodecConf
 
     def shape(name: str) -> tuple[int, ...]:
         if name not in published:
-            raise ValueError(f"{path}: {_some('tensors missing', [name])}; a BrainCodec has all of its own")
+            raise UserError(f"{path}: {_some('tensors missing', [name])}; a BrainCodec has all of its own")
         if published[name].ndim != 3:
-            raise ValueError(f"{path}: {name} is {tuple(published[name].shape)}, wanted three axes")
+            raise UserError(f"{path}: {name} is {tuple(published[name].shape)}, wanted three axes")
         return tuple(published[name].shape)
 
     indices = {int(found[1]) for name in published if (found := re.match(rf"{prefix}\.(\d+)\.", name))}
@@ -217,7 +208,7 @@ def _require_names(path: Path, found: Iterable[str], wanted: Iterable[str]) -> N
     unknown = [name for name in found if name not in set(wanted)]
     parts = [_some("tensors missing", missing), _some("unknown tensors", unknown)]
     if text := ", ".join(part for part in parts if part):
-        raise ValueError(f"{path}: {text}; a BrainCodec has all of its own and no other")
+        raise UserError(f"{path}: {text}; a BrainCodec has all of its own and no other")
 
 
 def _require_fit(path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
@@ -229,9 +220,9 @@ def _require_fit(path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str,
         if tuple(weights[name].shape) != shape
     ]
     if wrong:
-        raise ValueError(f"{path}: {_some('tensors of another shape', wrong)}")
+        raise UserError(f"{path}: {_some('tensors of another shape', wrong)}")
     if bad := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
-        raise ValueError(f"{path}: {_some('tensors with values that are not finite', bad)}")
+        raise UserError(f"{path}: {_some('tensors with values that are not finite', bad)}")
 
 
 def _some(what: str, names: list[str]) -> str:

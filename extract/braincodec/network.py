@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from extract.braincodec.elu import padded_elu, reflect
+from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ class ResidualQuantizer(nn.Module):
 
         Raises
         ------
-        ValueError
+        UserError
             If the quantizer was never trained.
         """
         self._require_trained()
@@ -235,7 +236,7 @@ class ResidualQuantizer(nn.Module):
 
         Raises
         ------
-        ValueError
+        UserError
             If the quantizer was never trained.
         """
         self._require_trained()
@@ -245,7 +246,7 @@ class ResidualQuantizer(nn.Module):
 
     def _require_trained(self) -> None:
         if not all(codebook.trained for codebook in self.codebooks):
-            raise ValueError(
+            raise UserError(
                 "the quantizer of this BrainCodec was never trained, so it has no codes; "
                 "use latents, or a checkpoint whose codebooks are initialised"
             )

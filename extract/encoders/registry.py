@@ -18,6 +18,7 @@ from extract.braincodec.network import BrainCodec, BrainCodecConfig
 from extract.io.montage import CHANNELS
 from store import FeatureSpec
 from store.runtime.device import choose_device, choose_precision
+from store.runtime.errors import UserError
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "braincodec.safetensors"
 BANDS_HZ = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 48)}
@@ -57,7 +58,7 @@ class NetworkEncoder:
 
     Raises
     ------
-    ValueError
+    UserError
         If codes are asked for and the quantizer is untrained or has more codes than a byte can tell.
     """
 
@@ -131,7 +132,7 @@ def in_batches(encode_part: Callable[[int, int], object], count: int, batch: int
 
     Raises
     ------
-    ValueError
+    UserError
         If not even one window fits.
     """
     start = 0
@@ -140,7 +141,7 @@ def in_batches(encode_part: Callable[[int, int], object], count: int, batch: int
             encode_part(start, min(start + batch, count))
         except torch.cuda.OutOfMemoryError as error:
             if batch == 1:
-                raise ValueError(
+                raise UserError(
                     "--device: its memory does not hold one window; free some of it, or use --device cpu"
                 ) from error
             batch //= 2
@@ -151,9 +152,9 @@ def in_batches(encode_part: Callable[[int, int], object], count: int, batch: int
 def _codebooks(model: BrainCodec, name: str) -> NDArray[np.float32]:
     """Vectors of the quantizer, ``(Q, K, D)``."""
     if not all(book.trained for book in model.quantizer.codebooks):
-        raise ValueError(f"--features codes: the quantizer of {name} was never trained; use --features latents")
+        raise UserError(f"--features codes: the quantizer of {name} was never trained; use --features latents")
     if (size := model.config.codebook_size) > 256:
-        raise ValueError(f"--features codes: {size} codes of {name} do not fit a byte; use --features latents")
+        raise UserError(f"--features codes: {size} codes of {name} do not fit a byte; use --features latents")
     return np.stack([book.vectors.cpu().numpy() for book in model.quantizer.codebooks])
 
 
@@ -164,7 +165,7 @@ class BandpowerEncoder:
 
     def __init__(self, settings: EncoderSettings) -> None:
         if settings.features == "codes":
-            raise ValueError("--features codes: bandpower has no quantizer; use --features latents")
+            raise UserError("--features codes: bandpower has no quantizer; use --features latents")
         rate_hz = 512
         self.provenance: dict[str, Any] = {"name": "bandpower", "bands_hz": BANDS_HZ}
         self.spec = FeatureSpec(
@@ -202,9 +203,9 @@ def load_encoder(settings: EncoderSettings) -> Encoder:
 
     Raises
     ------
-    FileNotFoundError
+    UserError
         If the checkpoint is not there.
-    ValueError
+    UserError
         If the checkpoint or the device cannot be used.
     """
     if settings.encoder == "bandpower":
@@ -214,13 +215,11 @@ def load_encoder(settings: EncoderSettings) -> Encoder:
         return NetworkEncoder(model, "random", {}, weights_sha256(model), settings)
     path = WEIGHTS if settings.encoder == "braincodec" else Path(settings.encoder)
     if path == WEIGHTS and not path.is_file():
-        raise FileNotFoundError(
+        raise UserError(
             "--encoder braincodec: this version ships no weights; give a checkpoint file, or random or bandpower"
         )
     if not path.is_file():
-        raise FileNotFoundError(
-            f"--encoder {path}: no such file; allowed: braincodec, random, bandpower or a checkpoint"
-        )
+        raise UserError(f"--encoder {path}: no such file; allowed: braincodec, random, bandpower or a checkpoint")
     checkpoint = load_checkpoint(path)
     name = "braincodec" if path == WEIGHTS else path.name
     return NetworkEncoder(checkpoint.model, name, checkpoint.metadata, checkpoint.sha256, settings)

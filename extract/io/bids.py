@@ -10,6 +10,7 @@ from pathlib import Path
 import mne_bids
 import mne_bids.config
 
+from store.runtime.errors import UserError
 from store.schema import Event
 
 EXTENSIONS = tuple(mne_bids.config.allowed_extensions_eeg)
@@ -41,18 +42,18 @@ def find_recordings(bids: Path, subjects: Sequence[str] | None = None) -> list[R
 
     Raises
     ------
-    FileNotFoundError
+    UserError
         If there is no such folder.
-    ValueError
+    UserError
         If it holds no EEG, lacks a subject, or has a recording twice.
     """
     if not bids.is_dir():
-        raise FileNotFoundError(f"{bids}: no such folder; give the folder of a BIDS data set")
+        raise UserError(f"{bids}: no such folder; give the folder of a BIDS data set")
     paths = mne_bids.find_matching_paths(
         bids, suffixes="eeg", extensions=list(EXTENSIONS), datatypes="eeg", ignore_nosub=True
     )
     if not paths:
-        raise ValueError(
+        raise UserError(
             f"{bids}: no EEG in this folder; a BIDS data set has "
             f"sub-*/[ses-*/]eeg/*_eeg with one of {', '.join(EXTENSIONS)}"
         )
@@ -61,13 +62,13 @@ def find_recordings(bids: Path, subjects: Sequence[str] | None = None) -> list[R
     for path in paths:
         name, file = path.fpath.stem.removesuffix("_eeg"), path.fpath
         if name in recordings:
-            raise ValueError(f"{file}: the same recording as {recordings[name].path.name}; remove one of them")
+            raise UserError(f"{file}: the same recording as {recordings[name].path.name}; remove one of them")
         person = persons.get(path.subject, SAME_PERSON.get(path.subject, path.subject))
         recordings[name] = Recording(name, file, file.with_name(f"{name}_events.tsv"), path.subject, person)
     there = sorted({recording.subject for recording in recordings.values()})
     wanted = there if subjects is None else [subject.removeprefix("sub-") for subject in subjects]
     if absent := [subject for subject in wanted if subject not in there]:
-        raise ValueError(f"{bids}: no EEG of subject {', '.join(absent)}; subjects there: {', '.join(there)}")
+        raise UserError(f"{bids}: no EEG of subject {', '.join(absent)}; subjects there: {', '.join(there)}")
     return [recordings[name] for name in sorted(recordings) if recordings[name].subject in wanted]
 
 
@@ -82,20 +83,20 @@ def read_events(path: Path, duration_s: float) -> tuple[Event, ...]:
 
     Raises
     ------
-    FileNotFoundError
+    UserError
         If there is no such file.
-    ValueError
+    UserError
         If a column or all rows are missing, or a row is of unknown type, has no times, or ends too late.
     """
     events = []
     for number, row in enumerate(_read_event_rows(path), start=2):
         where, kind = f"{path}: line {number}", row["eventType"]
         if kind != "bckg" and not kind.startswith("sz"):
-            raise ValueError(f"{where}: unknown eventType '{kind}'; allowed: bckg, or beginning with sz")
+            raise UserError(f"{where}: unknown eventType '{kind}'; allowed: bckg, or beginning with sz")
         onset_s, duration = (_parse_seconds(row[name], f"{where}: {name}") for name in ("onset", "duration"))
         stop_s = onset_s + duration
         if stop_s > duration_s + EVENT_TOLERANCE_S:
-            raise ValueError(
+            raise UserError(
                 f"{where}: event ends at {stop_s:.2f} s, past the recording's end at {duration_s:.2f} s "
                 f"(allowed: {EVENT_TOLERANCE_S} s for rounding); correct it, or fetch the whole recording"
             )
@@ -117,7 +118,7 @@ def _read_table(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, restval=""))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a table of UTF-8 text ({error}); save it as such") from error
+        raise UserError(f"{path}: not a table of UTF-8 text ({error}); save it as such") from error
 
 
 def _read_persons(path: Path) -> dict[str, str]:
@@ -129,12 +130,12 @@ def _read_persons(path: Path) -> dict[str, str]:
 
 def _read_event_rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such events file; each recording needs one, bckg if without seizure")
+        raise UserError(f"{path}: no such events file; each recording needs one, bckg if without seizure")
     rows = _read_table(path)
     if not rows:
-        raise ValueError(f"{path}: has no event; a recording without seizure has one row of eventType bckg")
+        raise UserError(f"{path}: has no event; a recording without seizure has one row of eventType bckg")
     if absent := [name for name in EVENT_COLUMNS if name not in rows[0]]:
-        raise ValueError(f"{path}: no column {', '.join(absent)}; SzCORE has {', '.join(EVENT_COLUMNS)}, by tabs")
+        raise UserError(f"{path}: no column {', '.join(absent)}; SzCORE has {', '.join(EVENT_COLUMNS)}, by tabs")
     return rows
 
 
@@ -145,5 +146,5 @@ def _parse_seconds(text: str, where: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise ValueError(f"{where} is '{text}'; allowed: seconds, 0 or more")
+        raise UserError(f"{where} is '{text}'; allowed: seconds, 0 or more")
     return seconds

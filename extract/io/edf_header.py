@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from store.runtime.errors import UserError
+
 FIXED_BYTES = 256  # of the header, and again for each channel
 SAMPLE_BYTES = {".edf": 2, ".bdf": 3}
 ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
@@ -31,7 +33,7 @@ def read_header(path: Path) -> EdfHeader:
 
     Raises
     ------
-    ValueError
+    UserError
         If it is not such a header. Source: EDF+ specification, https://www.edfplus.info/specs/edfplus.html
     """
     with path.open("rb") as file:
@@ -40,7 +42,7 @@ def read_header(path: Path) -> EdfHeader:
             channels, header_bytes = int(fixed[252:256]), int(fixed[184:192])
             table = file.read(FIXED_BYTES * channels)
             if header_bytes != FIXED_BYTES + len(table) or len(table) != FIXED_BYTES * channels:
-                raise ValueError("its length is not what it says")
+                raise UserError("its length is not what it says")
 
             def column(start: int, width: int) -> list[bytes]:
                 cells = range(start * channels, (start + width) * channels, width)
@@ -60,7 +62,7 @@ def read_header(path: Path) -> EdfHeader:
                 discontinuous=fixed[192:197] in (b"EDF+D", b"BDF+D"),
             )
         except ValueError as error:
-            raise ValueError(f"{path}: no valid EDF or BDF header ({error}); export the file again") from error
+            raise UserError(f"{path}: no valid EDF or BDF header ({error}); export the file again") from error
 
 
 def check_file(path: Path, header: EdfHeader, channels: Iterable[int]) -> None:
@@ -68,31 +70,31 @@ def check_file(path: Path, header: EdfHeader, channels: Iterable[int]) -> None:
 
     Raises
     ------
-    ValueError
+    UserError
         If the file is truncated or empty, the channels differ in rate, or one has no voltage unit or scale,
         or there is time missing between data records.
     """
     record_bytes = SAMPLE_BYTES[path.suffix.lower()] * sum(header.record_samples)
     expected, size = header.header_bytes + header.records * record_bytes, path.stat().st_size
     if size != expected:
-        raise ValueError(
+        raise UserError(
             f"{path}: truncated or still being written: {size} bytes, {expected} by its header "
             f"({header.records} data records); fetch or export it again"
         )
     if header.records == 0 or header.record_s <= 0:
-        raise ValueError(f"{path}: holds no signal ({header.records} data records of {header.record_s:g} s)")
+        raise UserError(f"{path}: holds no signal ({header.records} data records of {header.record_s:g} s)")
     rates = {index: header.record_samples[index] / header.record_s for index in channels}
     if len(set(rates.values())) > 1:
         listed = ", ".join(f"{header.names[index]} {rate:g} Hz" for index, rate in rates.items())
-        raise ValueError(f"{path}: EEG channels differ in sampling rate: {listed}; resample them to one rate")
+        raise UserError(f"{path}: EEG channels differ in sampling rate: {listed}; resample them to one rate")
     for index in rates:
         if header.units[index] not in VOLTAGES:
-            raise ValueError(
+            raise UserError(
                 f"{path}: unit of {header.names[index]} is '{header.units[index]}'; "
                 "allowed: uV, mV, V; correct the header"
             )
         if 0 in header.ranges[index]:
-            raise ValueError(f"{path}: header gives {header.names[index]} no scale; export the file again")
+            raise UserError(f"{path}: header gives {header.names[index]} no scale; export the file again")
     if header.discontinuous:
         _check_gaps(path, header, record_bytes)
 
@@ -102,7 +104,7 @@ def _check_gaps(path: Path, header: EdfHeader, record_bytes: int) -> None:
     sample_bytes = SAMPLE_BYTES[path.suffix.lower()]
     tracks = [index for index, name in enumerate(header.names) if name in ANNOTATIONS]
     if not tracks:
-        raise ValueError(f"{path}: discontinuous, and without times of its data records; export it as EDF+C")
+        raise UserError(f"{path}: discontinuous, and without times of its data records; export it as EDF+C")
     offset = sample_bytes * sum(header.record_samples[: tracks[0]])
     length = sample_bytes * header.record_samples[tracks[0]]
     shape = (header.records, record_bytes)
@@ -112,8 +114,8 @@ def _check_gaps(path: Path, header: EdfHeader, record_bytes: int) -> None:
         try:
             start_s = float(record.tobytes().split(b"\x14", 1)[0])
         except ValueError as error:
-            raise ValueError(f"{path}: data record {number} has no start time; export it as EDF+C") from error
+            raise UserError(f"{path}: data record {number} has no start time; export it as EDF+C") from error
         first_s = start_s if first_s is None else first_s
         elapsed_s = number * header.record_s
         if abs(start_s - first_s - elapsed_s) > header.record_s / max(header.record_samples):
-            raise ValueError(f"{path}: discontinuous, with a gap at {elapsed_s:g} s; split it at its gaps")
+            raise UserError(f"{path}: discontinuous, with a gap at {elapsed_s:g} s; split it at its gaps")

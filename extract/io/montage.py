@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from store.runtime.errors import UserError
+
 CHANNELS = (
     *("FP1-F3", "F3-C3", "C3-P3", "P3-O1", "FP1-F7", "F7-T7", "T7-P7", "P7-O1", "FZ-CZ"),
     *("CZ-PZ", "FP2-F4", "F4-C4", "C4-P4", "P4-O2", "FP2-F8", "F8-T8", "T8-P8", "P8-O2"),
@@ -100,7 +102,7 @@ def derive(names: Sequence[str], missing: str = "error") -> Montage:
 
     Raises
     ------
-    ValueError
+    UserError
         If a channel is missing and `missing` is "error", or if none of the 18 is there.
     """
     indices: dict[tuple[str, str], list[int]] = {}
@@ -110,9 +112,9 @@ def derive(names: Sequence[str], missing: str = "error") -> Montage:
     sources = [_source(pair, {key: group[0] for key, group in indices.items()}) for pair in PAIRS]
     absent = [channel for channel, source in zip(CHANNELS, sources, strict=True) if source == (None, None)]
     if len(absent) == len(CHANNELS):
-        raise ValueError(f"none of the 18 bipolar channels can be derived; channels there: {', '.join(names)}")
+        raise UserError(f"none of the 18 bipolar channels can be derived; channels there: {', '.join(names)}")
     if absent and missing == "error":
-        raise ValueError(
+        raise UserError(
             f"missing channel {', '.join(absent)}; channels there: {', '.join(names)}; "
             "to encode zeros in their place use --missing zero"
         )

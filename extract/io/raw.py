@@ -13,6 +13,7 @@ from extract.io import edf_header as edf
 from extract.io.montage import CHANNELS, Montage, derive
 from extract.io.windows import window_blocks
 from store import FeatureSpec
+from store.runtime.errors import UserError
 
 VOLTAGES = ("µV", "mV", "V")  # as mne names the units that it converts
 AMPLITUDES_UV = (0.5, 5000.0)  # of any scalp EEG: noise alone has more, artefacts throughout have less
@@ -90,15 +91,15 @@ def open_signal(path: Path, missing: str = "error") -> Signal:
 
     Raises
     ------
-    FileNotFoundError
+    UserError
         If there is no such file.
     OSError
         If it cannot be read.
-    ValueError
+    UserError
         If its signal is not what it should be: montage, sampling, length, gaps, unit, amplitude, values.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file")
     if path.suffix.lower() in edf.SAMPLE_BYTES:
         header = edf.read_header(path)
         names, montage = header.names, _derive(path, header.names, missing)
@@ -117,7 +118,7 @@ def open_signal(path: Path, missing: str = "error") -> Signal:
     signal = Signal(path, float(raw.info["sfreq"]), int(raw.n_times), start, montage, raw, rows)
     flat = _check_signal(signal, names)
     if flat and missing == "error":
-        raise ValueError(
+        raise UserError(
             f"{path}: flat from beginning to end: {', '.join(CHANNELS[row] for row in flat)}; "
             "to encode zeros in their place use --missing zero"
         )
@@ -128,7 +129,7 @@ def _derive(path: Path, names: Sequence[str], missing: str) -> Montage:
     try:
         return derive(names, missing)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
 
 
 def _open_raw(path: Path, **options: object) -> mne.io.BaseRaw:
@@ -136,14 +137,14 @@ def _open_raw(path: Path, **options: object) -> mne.io.BaseRaw:
         return mne.io.read_raw(path, preload=False, verbose="ERROR", **options)
     except Exception as error:  # each format's reader has its own
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise OSError(f"{path}: cannot be read ({reason}); export it again, as EDF") from error
+        raise UserError(f"{path}: cannot be read ({reason}); export it again, as EDF") from error
 
 
 def _check_units(path: Path, raw: mne.io.BaseRaw, names: Sequence[str]) -> None:
     """Refuse a channel that mne does not convert to volts; EEGLAB files name no unit and are in microvolts."""
     for name in names:
         if (unit := raw._orig_units.get(name, "µV")) not in VOLTAGES:
-            raise ValueError(f"{path}: unit of {name} is '{unit}'; allowed: {', '.join(VOLTAGES)}")
+            raise UserError(f"{path}: unit of {name} is '{unit}'; allowed: {', '.join(VOLTAGES)}")
 
 
 def _check_signal(signal: Signal, names: Sequence[str]) -> tuple[int, ...]:
@@ -151,7 +152,7 @@ def _check_signal(signal: Signal, names: Sequence[str]) -> tuple[int, ...]:
 
     Raises
     ------
-    ValueError
+    UserError
         If a sample is not finite, duplicates disagree, or the amplitude is none of scalp EEG.
     """
     montage, needed = signal.montage, signal.montage.needed
@@ -172,12 +173,12 @@ def _check_signal(signal: Signal, names: Sequence[str]) -> tuple[int, ...]:
     sources = list(zip(montage.plus, montage.minus, strict=True))
     alive = [row for row in np.flatnonzero(squares) if not dead.intersection(sources[row])]
     if not alive:
-        raise ValueError(f"{signal.path}: all channels are flat from beginning to end; export the file again")
+        raise UserError(f"{signal.path}: all channels are flat from beginning to end; export the file again")
     variance = squares[alive] / signal.samples - (total[alive] / signal.samples) ** 2
     amplitude_uv = float(np.median(np.sqrt(variance)))
     lowest, highest = AMPLITUDES_UV
     if not lowest <= amplitude_uv <= highest:
-        raise ValueError(
+        raise UserError(
             f"{signal.path}: standard deviation is {amplitude_uv:.3g} uV (median of channels), scalp EEG has "
             f"{lowest:g} to {highest:g}: the unit in the header is probably wrong (V, mV, uV); correct it"
         )
@@ -189,14 +190,14 @@ def _check_samples(signal: Signal, names: Sequence[str], raw_uv: npt.NDArray[np.
     needed = signal.montage.needed
     if not np.isfinite(raw_uv).all():
         row, sample = np.argwhere(~np.isfinite(raw_uv))[0]
-        raise ValueError(
+        raise UserError(
             f"{signal.path}: {names[needed[row]]} is not a finite number at "
             f"{(start + sample) / signal.sample_rate_hz:.2f} s; export the file again without such samples"
         )
     for index, other in signal.montage.duplicates:
         apart_uv = np.abs(raw_uv[needed.index(index)] - raw_uv[needed.index(other)]).max()
         if apart_uv > DUPLICATE_TOLERANCE_UV:
-            raise ValueError(
+            raise UserError(
                 f"{signal.path}: {names[index]} is there twice and differs by up to {apart_uv:.1f} uV "
                 f"(allowed: {DUPLICATE_TOLERANCE_UV} uV); rename or remove one of them"
             )

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from store.runtime.errors import UserError
+
 
 def parse_shard(text: str, environment: Mapping[str, str]) -> tuple[int, int]:
     """Index from 0 and number of shards, of ``i/n`` (i from 1) or of the Slurm job array that this runs in.
@@ -15,13 +17,13 @@ def parse_shard(text: str, environment: Mapping[str, str]) -> tuple[int, int]:
 
     Raises
     ------
-    ValueError
+    UserError
         If it is neither, or there is no such shard.
     """
     if text == "slurm":
         names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
         if absent := [name for name in names if name not in environment]:
-            raise ValueError(
+            raise UserError(
                 f"--shard slurm: {', '.join(absent)} not set, this is no Slurm job array; "
                 "submit with sbatch --array=1-8, or give --shard 1/8"
             )
@@ -33,7 +35,7 @@ def parse_shard(text: str, environment: Mapping[str, str]) -> tuple[int, int]:
         index, count = (int(match[1]) - 1, int(match[2])) if match else (-1, 0)
         where = f"--shard {text}: no shard; allowed: i/n with i from 1 to n, as 1/8, or slurm in a job array"
     if not 0 <= index < count:
-        raise ValueError(where)
+        raise UserError(where)
     return index, count
 
 

@@ -15,6 +15,7 @@ from extract.io.raw import open_signal
 from extract.pretrain.data import Signal, split
 from extract.pretrain.training import Training, TrainingSettings, in_microvolts, train, validate
 from store.runtime.cli import run
+from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def read_signals(folders: Sequence[Path]) -> list[Signal]:
 
 def _command(settings: Settings) -> None:
     if not settings.out.parent.is_dir():
-        raise FileNotFoundError(f"{settings.out.parent}: no such folder for --out; create it")
+        raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
     config = BrainCodecConfig(ratios=settings.ratios)
     signals, held_out = split(read_signals(settings.bids), settings.hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from extract.braincodec.network import BrainCodecConfig
+from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,17 @@ def split(
 
     Raises
     ------
-    ValueError
+    UserError
         If a person held out is not there, or what is left is too little for a batch.
     """
     persons = sorted({signal.person for signal in signals})
     if absent := sorted(set(hold_out) - set(persons)):
-        raise ValueError(f"--hold-out: no EEG of person {', '.join(absent)}; there: {', '.join(persons)}")
+        raise UserError(f"--hold-out: no EEG of person {', '.join(absent)}; there: {', '.join(persons)}")
     usable = [s for s in signals if s.signal_uv.shape[1] >= config.window_s * s.sample_rate_hz]
     rest = [signal for signal in usable if signal.person not in hold_out]
     windows = sum(len(s.signal_uv) * int(s.signal_uv.shape[1] / s.sample_rate_hz / config.window_s) for s in rest)
     if windows < batch:
-        raise ValueError(
+        raise UserError(
             f"{windows} windows of {config.window_s} s to train on, a batch has {batch}; "
             "give more EEG or hold out fewer persons"
         )

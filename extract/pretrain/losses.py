@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from store.runtime.errors import UserError
+
 FLOOR_UV = 1.0  # windows flatter than this count as this large
 
 
@@ -28,12 +30,12 @@ def reconstruction_losses(signal: Tensor, reconstruction: Tensor, names: Iterabl
 
     Raises
     ------
-    ValueError
+    UserError
         If a name is unknown.
     """
     names = tuple(names)
     if unknown := set(names) - set(LOSSES):
-        raise ValueError(f"unknown loss: {', '.join(sorted(unknown))}; allowed: {', '.join(LOSSES)}")
+        raise UserError(f"unknown loss: {', '.join(sorted(unknown))}; allowed: {', '.join(LOSSES)}")
     scale = signal.square().mean((1, 2), keepdim=True).sqrt().clamp(min=FLOOR_UV)
     return {name: LOSSES[name](reconstruction / scale, signal / scale) for name in names}
 

@@ -4,6 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from extract.braincodec.network import Codebook, ResidualQuantizer
+from store.runtime.errors import UserError
 
 DECAY = 0.99
 DEAD_BELOW = 2.0  # vectors a batch, on the running mean
@@ -16,7 +17,7 @@ def start_codebooks(quantizer: ResidualQuantizer, latents: Tensor, generator: Ge
 
     Raises
     ------
-    ValueError
+    UserError
         If there are fewer latent vectors in ``(N, D, F)`` than codes.
     """
     residual = rows_of(latents)
@@ -34,11 +35,11 @@ def kmeans(rows: Tensor, size: int, generator: Generator, rounds: int = 10) -> T
 
     Raises
     ------
-    ValueError
+    UserError
         If there are fewer rows than centres.
     """
     if len(rows) < size:
-        raise ValueError(f"{len(rows)} latent vectors for {size} codes; give more windows")
+        raise UserError(f"{len(rows)} latent vectors for {size} codes; give more windows")
     centres = rows[torch.randperm(len(rows), generator=generator)[:size]]
     for _ in range(rounds):
         nearest = torch.addmm(centres.square().sum(1), rows, centres.T, alpha=-2).argmin(1)

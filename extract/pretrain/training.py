@@ -18,6 +18,7 @@ from extract.pretrain.data import Signal, augment, by_person, cut_windows, draw_
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.losses import LOSSES, Balancer, prd, reconstruction_losses
 from extract.pretrain.quantizer import perplexity, quantize_in_training, start_codebooks
+from store.runtime.errors import UserError
 
 UNIT_UV = 50.0  # the network trains on signals in this unit; `in_microvolts` folds it into the weights
 START_WINDOWS = 512  # that the codebooks start from
@@ -98,7 +99,7 @@ class Training:
 
         Raises
         ------
-        ValueError
+        UserError
             If the gradient is not finite.
         """
         settings, model, config = self.settings, self.model, self.model.config
@@ -124,7 +125,7 @@ class Training:
         objective.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         if not torch.isfinite(norm):
-            raise ValueError(
+            raise UserError(
                 f"training diverged at step {self.step}: the gradient is not finite; the last state is kept, "
                 "train again with a lower --learning-rate and another --out"
             )
@@ -156,18 +157,18 @@ class Training:
 
         Raises
         ------
-        ValueError
+        UserError
             If it is damaged, or of another configuration or other settings.
         """
         try:
             state: dict[str, Any] = torch.load(path, weights_only=True)
             stored = {**state["config"], **state["settings"]}
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: no state of a training ({type(error).__name__}); remove it") from None
+            raise UserError(f"{path}: no state of a training ({type(error).__name__}); remove it") from None
         wanted = {**dataclasses.asdict(self.model.config), **_comparable(self.settings)}
         if odd := [name for name in wanted if stored.get(name) != wanted[name]]:
             text = ", ".join(f"{name} {stored.get(name)}, now {wanted[name]}" for name in odd)
-            raise ValueError(f"{path}: begun with {text}; use the same settings, or another --out")
+            raise UserError(f"{path}: begun with {text}; use the same settings, or another --out")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.adversary:
@@ -183,7 +184,7 @@ def train(
 
     Raises
     ------
-    ValueError
+    UserError
         If the training diverges; the state saved last stays.
     """
     settings = training.settings

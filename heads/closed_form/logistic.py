@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from heads.closed_form.ridge_lda import Models
+from store.runtime.errors import UserError
 
 _MEMORY = 10
 _TOLERANCE = 1e-6  # of the largest gradient component
@@ -63,7 +64,7 @@ def minimise(objective: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor
 
     Raises
     ------
-    ValueError
+    UserError
         If one does not converge.
     """
     at, pairs = start, deque[tuple[Tensor, Tensor, Tensor]](maxlen=_MEMORY)
@@ -86,7 +87,7 @@ def minimise(objective: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor
         curvature = (moved * turned).sum(1)
         pairs.append((moved, turned, torch.where(curvature > 0, 1 / curvature, 0.0)))
         at, value, gradient = there, new_value, new_gradient
-    raise ValueError(f"logistic regression: no convergence in {_ITERATIONS} iterations; use larger strengths")
+    raise UserError(f"logistic regression: no convergence in {_ITERATIONS} iterations; use larger strengths")
 
 
 def _scaled(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, Tensor]]) -> Tensor:

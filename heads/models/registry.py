@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from heads.ops.blocks import Pieces
 from heads.ops.spatial_filters import fuse_and_pool, fuse_and_vary
+from store.runtime.errors import UserError
 
 _SEEDING = threading.Lock()  # torch's random state is one for all threads
 
@@ -37,7 +38,7 @@ class Head(nn.Module):
     def __init__(self, shape: tuple[int, int, int], seconds: int, dropout: float) -> None:
         super().__init__()
         if shape[0] % seconds:
-            raise ValueError(f"{shape[0]} frames a window do not divide into {seconds} seconds")
+            raise UserError(f"{shape[0]} frames a window do not divide into {seconds} seconds")
         self.shape, self.seconds = shape, seconds
         self.register_buffer("mean", torch.zeros(shape[1:]))
         self.register_buffer("scale", torch.ones(shape[1:]))

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from heads.ops import torch_impl as responses
 from heads.ops.blocks import Pieces
-from store.runtime.device import suits_avx512
+from store.runtime.device import can_use_avx512_kernels
 
 COMPILED = find_spec("heads.ops._kernel") is not None  # not without a C compiler, or on other processors
 _FEATURE_BYTES = 300_000  # of a block: with a panel of weights less than half of the second cache
@@ -28,8 +28,8 @@ def takes(features: Tensor) -> bool:
     if not COMPILED or features.device.type != "cpu":
         return False
     if features.dtype == torch.bfloat16:
-        return features.shape[1] % 2 == features.shape[2] % 2 == 0 and suits_avx512("bfloat16")
-    return features.dtype == torch.float32 and suits_avx512("float32")
+        return features.shape[1] % 2 == features.shape[2] % 2 == 0 and can_use_avx512_kernels("bfloat16")
+    return features.dtype == torch.float32 and can_use_avx512_kernels("float32")
 
 
 def pool(

@@ -9,6 +9,7 @@ from torch.autograd import Function
 from heads.ops import avx512_impl as kernel
 from heads.ops import torch_impl as responses
 from heads.ops.blocks import Pieces, whole
+from store.runtime.errors import UserError
 
 
 def fuse_and_pool(
@@ -29,7 +30,7 @@ def fuse_and_pool(
 
     Raises
     ------
-    ValueError
+    UserError
         If the frames do not divide into seconds.
     """
     _check(features, seconds)
@@ -99,7 +100,7 @@ class _FuseAndVary(Function):
 
 def _check(features: Tensor, seconds: int) -> None:
     if features.shape[1] % seconds:
-        raise ValueError(f"{features.shape[1]} frames a window do not divide into {seconds} seconds")
+        raise UserError(f"{features.shape[1]} frames a window do not divide into {seconds} seconds")
 
 
 def _form(features: Tensor) -> Any:

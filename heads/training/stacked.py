@@ -21,9 +21,9 @@ from heads.device_features import DeviceFeatures
 from heads.inference import aurocs, best_threshold, predict_person, predict_windows
 from heads.models.registry import Head, make_head
 from heads.ops.blocks import cut
-from heads.run_folder import write_aside
 from heads.training.optimizer import update
 from heads.training.trials import Slot, Trained, positive_weights
+from store.runtime.atomic import atomic_write
 from store.runtime.device import choose_precision
 
 _SAVE_EVERY_S = 5.0  # a short epoch is quicker trained again than saved
@@ -70,7 +70,8 @@ def train_group(
     while group.live:
         group.run_epoch(progress)
         if not group.live or time.monotonic() >= saved_s + _SAVE_EVERY_S:
-            write_aside(checkpoint, lambda path: torch.save(group.state(), path))
+            with atomic_write(checkpoint) as file:
+                torch.save(group.state(), file)
             saved_s = time.monotonic()
     return group.results()
 

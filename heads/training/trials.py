@@ -9,6 +9,7 @@ import numpy as np
 from heads.dataset import Windows
 from heads.folds import Fold
 from heads.models.registry import Head, HeadSettings, make_head
+from store.runtime.errors import UserError
 
 _GROUP_BYTES = 1 << 30
 _SHARED = ("head", "filters", "pooling", "hidden", "batch_windows", "background_per_seizure", "precision")
@@ -44,7 +45,7 @@ class TrainSettings(HeadSettings):
 
         Raises
         ------
-        ValueError
+        UserError
             Naming the option and what it allows.
         """
         for name in ("filters", "hidden", "epochs", "patience", "batch_windows"):
@@ -60,7 +61,7 @@ class TrainSettings(HeadSettings):
 
     def _require(self, name: str, fine: bool, allowed: str) -> None:
         if not fine:
-            raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: not usable; allowed: {allowed}")
+            raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: not usable; allowed: {allowed}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def split_groups(
 
     Raises
     ------
-    ValueError
+    UserError
         If a slot has a setting that cannot train.
     """
     alike: dict[tuple[object, ...], list[Slot]] = {}

@@ -9,8 +9,9 @@ import numpy as np
 
 from store.layout import Array
 from store.reader import Store
+from store.runtime.atomic import atomic_write, require_writable
+from store.runtime.errors import UserError
 from store.schema import RecordingInfo
-from store.writer import prepare_folder, publish
 
 _BLOCK_WINDOWS = 256
 
@@ -20,19 +21,19 @@ def export(store: Store, person: str, out: Path) -> int:
 
     Raises
     ------
-    ValueError
+    UserError
         If there is no such person, or if frames do not divide into seconds.
     OSError
         If the file cannot be written, or if pyarrow is not there for parquet.
     """
     if person not in store.persons:
-        raise ValueError(f"--person {person}: not in {store.path}; there are {', '.join(store.persons)}")
+        raise UserError(f"--person {person}: not in {store.path}; there are {', '.join(store.persons)}")
     if store.spec.frames % store.spec.window_s:
-        raise ValueError(f"{store.spec.frames} frames in {store.spec.window_s} s give no whole number a second")
+        raise UserError(f"{store.spec.frames} frames in {store.spec.window_s} s give no whole number a second")
     recordings = [info for info in store.recordings if info.person == person]
     write: Callable[..., None] = {".npz": _write_npz, ".parquet": _write_parquet}[out.suffix]
-    prepare_folder(out.parent)
-    with publish(out) as sink:
+    require_writable(out.parent)
+    with atomic_write(out) as sink:
         write(sink, store, recordings)
     return sum(info.seconds for info in recordings)
 
@@ -90,7 +91,7 @@ def _write_parquet(sink: Any, store: Store, recordings: list[RecordingInfo]) -> 
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise OSError("--to parquet needs pyarrow: pip install pyarrow; or take --to npz") from error
+        raise UserError("--to parquet needs pyarrow: pip install pyarrow; or take --to npz") from error
     names = column_names(store)
     keys = [("recording", pa.string()), ("second", pa.int32()), ("label", pa.uint8())]
     schema = pa.schema([*keys, *((name, pa.float32()) for name in names)])

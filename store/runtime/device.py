@@ -3,13 +3,15 @@
 import multiprocessing
 import re
 
+from store.runtime.errors import UserError
+
 
 def choose_device(name: str) -> str:
     """The torch device of that name, or for "auto" a GPU if there is one, to each process its own.
 
     Raises
     ------
-    ValueError
+    UserError
         If the name is unknown or the device is not there.
     """
     import torch  # here, so that commands that compute nothing start without it
@@ -21,7 +23,7 @@ def choose_device(name: str) -> str:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {name}: not usable here ({reason}); use cpu or auto") from error
+        raise UserError(f"--device {name}: not usable here ({reason}); use cpu or auto") from error
     return name
 
 
@@ -46,7 +48,7 @@ def choose_precision(name: str, device: str) -> str:
     return "bfloat16" if {"avx512_bf16", "amx_bf16"} & _instructions() else "float32"
 
 
-def suits_avx512(precision: str) -> bool:
+def can_use_avx512_kernels(precision: str) -> bool:
     """Whether our code for AVX-512 runs on this processor in that precision, and torch has nothing faster."""
     import torch  # as above
 

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import joblib
 
+from store.runtime.errors import UserError
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -46,18 +48,18 @@ class WorkerSettings:
 
         Raises
         ------
-        ValueError
+        UserError
             Naming the option and what is allowed.
         """
         if self.jobs < 1:
-            raise ValueError(f"--jobs {self.jobs}: not usable; allowed: 1 and more")
+            raise UserError(f"--jobs {self.jobs}: not usable; allowed: 1 and more")
         for option, value, backend in (("scheduler", self.scheduler, "dask"), ("address", self.address, "ray")):
             if value is None:
                 continue
             if self.backend != backend:
-                raise ValueError(f"--{option} {value}: goes with --backend {backend}, not with {self.backend}")
+                raise UserError(f"--{option} {value}: goes with --backend {backend}, not with {self.backend}")
             if self.jobs != 1:
-                raise ValueError(f"--jobs {self.jobs}: the cluster of --{option} has its own; leave it out")
+                raise UserError(f"--jobs {self.jobs}: the cluster of --{option} has its own; leave it out")
 
 
 def run_tasks(
@@ -70,7 +72,7 @@ def run_tasks(
 
     Raises
     ------
-    ValueError
+    UserError
         If the settings do not go together, or a library is not installed.
     OSError
         If no cluster answers or it is lost, or a task loses its worker again and again.
@@ -121,7 +123,7 @@ def _run_dask(
             except distributed.KilledWorker as error:
                 raise _lost(str(task)) from error
             except CancelledError as error:
-                raise OSError(
+                raise UserError(
                     "--backend dask: the scheduler was lost; run the same command again: what is finished is kept"
                 ) from error
 
@@ -168,7 +170,7 @@ def _dask_client(distributed: Any, settings: WorkerSettings) -> Iterator[Any]:
         _knock(settings.scheduler)  # a client that never connected leaves a traceback when the program ends
         client = distributed.Client(settings.scheduler, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise OSError(
+        raise UserError(
             f"--scheduler {settings.scheduler}: no Dask scheduler answers; start one with dask scheduler, "
             "and give the address that it prints, as tcp://host:8786"
         ) from error
@@ -176,7 +178,7 @@ def _dask_client(distributed: Any, settings: WorkerSettings) -> Iterator[Any]:
         try:
             client.wait_for_workers(1, timeout=ANSWER_S)
         except TimeoutError as error:
-            raise OSError(
+            raise UserError(
                 f"--scheduler {settings.scheduler}: no worker has come within {ANSWER_S} s; start some with "
                 f"dask worker {settings.scheduler}"
             ) from error
@@ -195,7 +197,7 @@ def _ray_cluster(ray: Any, settings: WorkerSettings) -> Iterator[None]:
                 _knock(settings.address)  # Ray itself tries for much longer
             ray.init(settings.address, log_to_driver=False, logging_level="ERROR")
         except (OSError, ValueError) as error:
-            raise OSError(
+            raise UserError(
                 f"--address {settings.address}: no Ray cluster answers; start one with "
                 "ray start --head, and give the address that it prints, or auto on a machine of the cluster"
             ) from error
@@ -209,7 +211,7 @@ def _knock(address: str) -> None:
     """Look whether anybody listens there."""
     parts = urlsplit(address if "//" in address else f"//{address}")
     if parts.port is None:
-        raise ValueError("no port")
+        raise UserError("no port")
     socket.create_connection((parts.hostname, parts.port), ANSWER_S).close()
 
 
@@ -234,8 +236,8 @@ def _threads(jobs: int) -> int:
     return max(1, int(joblib.cpu_count()) // jobs)
 
 
-def _lost(task: str) -> OSError:
-    return OSError(
+def _lost(task: str) -> UserError:
+    return UserError(
         f"{textwrap.shorten(task, 80)}: lost its worker {_LOSSES + 1} times, perhaps for want of memory; run the "
         "same command again with fewer --jobs, or workers with more memory: what is finished is kept"
     )
@@ -245,6 +247,6 @@ def _load(library: str, backend: str) -> Any:
     try:
         return importlib.import_module(library)
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             f"--backend {backend}: not installed; pip install 'braincodec-seizure[{backend}]'"
         ) from error

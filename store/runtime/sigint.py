@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def interrupts_wait() -> Iterator[None]:
+def defer_sigint() -> Iterator[None]:
     """Hold Ctrl-C back until the block has ended."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is None:

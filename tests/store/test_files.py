@@ -17,7 +17,8 @@ import pytest
 import store
 from store import Event, StoreError
 from store.reader import open_file
-from store.writer import join_files, publish, write_file
+from store.runtime.atomic import atomic_write
+from store.writer import join_files, write_file
 from tests.helpers.paths import DATA, ROOT
 from tests.helpers.stores import SPEC, recording, write_subject
 
@@ -162,7 +163,7 @@ def test_full_disk_while_writing_publishes_nothing(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
     left = tmp_path / ".sub-01.h5.0123.tmp"
     left.write_bytes(b"half")
-    with publish(tmp_path / "sub-01.h5") as other:
+    with atomic_write(tmp_path / "sub-01.h5") as other:
         other.write(b"x")
         write_part(tmp_path / "sub-01.h5", 0, 8)
         assert not left.exists()

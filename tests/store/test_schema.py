@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.schema import FeatureSpec, StoreError, count_seconds, count_windows
+from store.runtime.errors import StoreError
+from store.schema import FeatureSpec, count_seconds, count_windows
 from tests.helpers.stores import SPEC
 
 

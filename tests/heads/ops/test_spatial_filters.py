@@ -212,7 +212,7 @@ def test_python_and_c_agree_on_their_common_memory() -> None:
 def test_what_the_compiled_form_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     able = {"float32"}
     monkeypatch.setattr(kernel, "COMPILED", True)
-    monkeypatch.setattr(kernel, "suits_avx512", lambda precision: precision in able)
+    monkeypatch.setattr(kernel, "can_use_avx512_kernels", lambda precision: precision in able)
     features = torch.zeros(1, 8, 6)
     assert kernel.takes(features)
     assert not kernel.takes(features.double())

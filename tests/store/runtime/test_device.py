@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from store.runtime.device import choose_precision, suits_avx512
+from store.runtime.device import can_use_avx512_kernels, choose_precision
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,4 @@ def test_our_code_suits_processors_that_have_what_it_uses_and_nothing_faster(
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
-    assert (suits_avx512("float32"), suits_avx512("bfloat16")) == suits
+    assert (can_use_avx512_kernels("float32"), can_use_avx512_kernels("bfloat16")) == suits

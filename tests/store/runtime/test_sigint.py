@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import store
-from store.runtime.sigint import interrupts_wait
+from store.runtime.sigint import defer_sigint
 
 
 def test_ctrl_c_comes_after_the_block() -> None:
     done = []
 
     def work() -> None:
-        with interrupts_wait():
+        with defer_sigint():
             signal.raise_signal(signal.SIGINT)
             done.append(1)
 
@@ -43,7 +43,7 @@ def test_other_threads_read_too() -> None:
     entered = []
 
     def work() -> None:
-        with interrupts_wait():
+        with defer_sigint():
             entered.append(1)
 
     thread = threading.Thread(target=work)

@@ -1,0 +1,147 @@
+"""Files that are complete or absent: written aside, then moved into place."""
+
+import fcntl
+import io
+import os
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from store.runtime.errors import is_disk_full, os_errors
+
+_OURS = re.compile(r"\.[0-9a-f]{32}\.tmp")
+_ABANDONED_S = 86_400.0  # age of a file that nobody writes, where the file system has no locks
+
+
+class AtomicFile(io.FileIO):
+    """A file that keeps its first failed write to itself: HDF5 cannot close a file that fails under it."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of the data; after a failure do nothing."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and not self.failure:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the size; after a failure do nothing."""
+        try:
+            return (size or 0) if self.failure else super().truncate(size)
+        except OSError as error:
+            self.failure = error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the failure."""
+        if self.failure:
+            raise self.failure
+
+
+@contextmanager
+def atomic_write(path: Path, *, sync: bool = False) -> Iterator[AtomicFile]:
+    """Give a file beside ``path``, open for bytes; move it there when the body succeeds, else remove it.
+
+    Parameters
+    ----------
+    sync
+        Whether file and folder are on the disk before this returns, for what marks other files as complete.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to, or if the disk is full.
+    """
+    with os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path.parent)
+        file = _open_locked(path.parent)
+    with file:
+        try:
+            yield file
+            with os_errors(path):
+                file.check()
+                if sync:
+                    os.fsync(file.fileno())
+                os.replace(file.name, path)
+        except BaseException as error:
+            with suppress(FileNotFoundError):
+                os.unlink(file.name)
+            if cause := file.failure or (error if is_disk_full(error) else None):
+                with os_errors(path):
+                    raise cause from error  # what the body raises after a failed write follows from it
+            raise
+    if sync:
+        sync_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes, *, sync: bool = False) -> None:
+    """Write a file that appears complete or not at all."""
+    with atomic_write(path, sync=sync) as file:
+        file.write(content)
+
+
+def write_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """Write a text file, UTF-8, that appears complete or not at all."""
+    write_bytes(path, text.encode(), sync=sync)
+
+
+def sync_folder(folder: Path, *, files: bool = False) -> None:
+    """Wait until a folder's entries, and with ``files`` the content of its files, are on the disk."""
+    for path in (*(path for path in folder.iterdir() if files and path.is_file()), folder):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder if needed, and try to write there.
+
+    Raises
+    ------
+    UserError
+        If it cannot be made or written to, with the reason.
+    """
+    with os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def _open_locked(folder: Path) -> AtomicFile:
+    """Make a file in a folder that is locked as long as its writer lives."""
+    while True:
+        file = AtomicFile(folder / f".{uuid.uuid4().hex}.tmp", "x+b")
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # removed by another writer before it was locked
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed writers left in the folder: nobody locks it, or, without locks, it is a day old."""
+    for temporary in folder.glob(".*.tmp"):
+        if not _OURS.fullmatch(temporary.name):
+            continue
+        with suppress(OSError), open(temporary, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            except OSError:
+                if time.time() - os.fstat(file.fileno()).st_mtime < _ABANDONED_S:
+                    continue
+            temporary.unlink()
