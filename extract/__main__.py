@@ -4,11 +4,11 @@ import sys
 import time
 from collections.abc import Sequence
 
-from extract.pipeline import Settings, extract
+from extract.pipeline import ExtractCommand, extract
 from store.runtime.cli import run
 
 
-def _command(settings: Settings) -> int:
+def _command(settings: ExtractCommand) -> int:
     begin = time.perf_counter()
     summary = extract(settings)
     elapsed_s = time.perf_counter() - begin
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m extract``."""
     return run(
         _command,
-        Settings,
+        ExtractCommand,
         argv,
         prog="python -m extract",
         description="Encode the EEG of a BIDS data set into a store.",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from extract.encoders.registry import EncoderSettings, load_encoder
 from extract.io.bids import Recording, read_events, read_start
-from extract.io.prefetch import work_ahead
+from extract.io.prefetch import prefetch
 from extract.io.raw import open_signal
 from extract.io.windows import label_seconds
 from store import FeatureSpec, RecordingInfo, StoreError
@@ -26,8 +26,8 @@ _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartSettings(EncoderSettings):
-    """What the content of a part depends on, and where it goes."""
+class EncodeSettings(EncoderSettings):
+    """What encoded recordings depend on, and where they go."""
 
     store: Path
     """Folder of the store, made if needed."""
@@ -41,13 +41,13 @@ class PartSettings(EncoderSettings):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one recording."""
+class RecordingResult:
+    """Result of encoding one recording."""
 
     recording: Recording
     windows: int = 0  # encoded; none when a good part was there already
     seconds: int = 0
-    failure: str = ""  # empty when it is there
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class _Opened:
 
 
 def encode_recordings(
-    recordings: Sequence[Recording], settings: PartSettings, progress: Callable[[int], object]
-) -> Iterator[Outcome]:
+    recordings: Sequence[Recording], settings: EncodeSettings, progress: Callable[[int], object]
+) -> Iterator[RecordingResult]:
     """Encode each recording into a part of its own, unless a good one is there or its subject is published.
 
     The next recording is opened and checked, and this one read, while it is encoded; writing lags behind.
@@ -75,18 +75,18 @@ def encode_recordings(
     OSError
         If the disk is full.
     """
-    with closing(work_ahead((_open(recording, settings) for recording in recordings), 1)) as opened:
-        for one in opened:
-            yield one if isinstance(one, Outcome) else _write(one, settings, progress)
+    with closing(prefetch((_open(recording, settings) for recording in recordings), 1)) as opened:
+        for item in opened:
+            yield item if isinstance(item, RecordingResult) else _write(item, settings, progress)
 
 
-def encode_recording(recording: Recording, settings: PartSettings) -> Outcome:
+def encode_recording(recording: Recording, settings: EncodeSettings) -> RecordingResult:
     """Encode one recording, as `encode_recordings`; a task of a worker."""
     (outcome,) = encode_recordings([recording], settings, lambda windows: None)
     return outcome
 
 
-def is_part(recording: Recording, settings: PartSettings) -> bool:
+def is_part(recording: Recording, settings: EncodeSettings) -> bool:
     """Whether a complete part of this recording, as it is now, is there. A damaged one is encoded again."""
     path = part_path(settings.store, recording)
     if not path.exists():
@@ -116,23 +116,23 @@ def part_path(store: Path, recording: Recording) -> Path:
     return parts_path(store, recording.subject) / f"{recording.name}.h5"
 
 
-def _open(recording: Recording, settings: PartSettings) -> _Opened | Outcome:
+def _open(recording: Recording, settings: EncodeSettings) -> _Opened | RecordingResult:
     try:
         if published_path(settings.store, recording.subject).exists() or is_part(recording, settings):
-            return Outcome(recording)
+            return RecordingResult(recording)
         source = _fingerprint(recording, settings)
         return _Opened(recording, *_read(recording, load_encoder(settings.only_encoder).spec, settings), source)
     except (ValueError, OSError) as error:
         return _failure(recording, settings, error)
 
 
-def _write(opened: _Opened, settings: PartSettings, progress: Callable[[int], object]) -> Outcome:
+def _write(opened: _Opened, settings: EncodeSettings, progress: Callable[[int], object]) -> RecordingResult:
     encoder, recording = load_encoder(settings.only_encoder), opened.recording
     provenance = {"encoder": encoder.provenance, "versions": _versions(), "source": opened.source}
     try:
         with (
-            closing(work_ahead(opened.windows)) as windows,
-            closing(work_ahead(encoder.encode(block) for block in windows)) as features,
+            closing(prefetch(opened.windows)) as windows,
+            closing(prefetch(encoder.encode(block) for block in windows)) as features,
         ):
             write_file(
                 part_path(settings.store, recording),
@@ -145,7 +145,7 @@ def _write(opened: _Opened, settings: PartSettings, progress: Callable[[int], ob
             )
     except (ValueError, OSError) as error:
         return _failure(recording, settings, error)
-    return Outcome(recording, opened.info.windows, opened.info.seconds)
+    return RecordingResult(recording, opened.info.windows, opened.info.seconds)
 
 
 def _counted(blocks: Iterator[NDArray[Any]], progress: Callable[[int], object]) -> Iterator[NDArray[Any]]:
@@ -154,16 +154,16 @@ def _counted(blocks: Iterator[NDArray[Any]], progress: Callable[[int], object]) 
         yield block
 
 
-def _failure(recording: Recording, settings: PartSettings, error: Exception) -> Outcome:
+def _failure(recording: Recording, settings: EncodeSettings, error: Exception) -> RecordingResult:
     if isinstance(error, DiskFullError) or is_disk_full(error):
         raise error
     if published_path(settings.store, recording.subject).exists():  # by another, which then removed the parts
-        return Outcome(recording)
-    return Outcome(recording, failure=f"{recording.name}: {error}")
+        return RecordingResult(recording)
+    return RecordingResult(recording, error=f"{recording.name}: {error}")
 
 
 def _read(
-    recording: Recording, spec: FeatureSpec, settings: PartSettings
+    recording: Recording, spec: FeatureSpec, settings: EncodeSettings
 ) -> tuple[RecordingInfo, NDArray[np.uint8], Iterator[NDArray[np.float32]]]:
     """Check a recording; give its row, its labels ``(T,)`` and its windows ``(n, C, N)``, still to be read."""
     events_path = recording.events_path
@@ -186,7 +186,7 @@ def _read(
     return info, label_seconds(events, signal.duration_s), signal.windows(spec, _BLOCK_WINDOWS)
 
 
-def _fingerprint(recording: Recording, settings: PartSettings) -> dict[str, Any]:
+def _fingerprint(recording: Recording, settings: EncodeSettings) -> dict[str, Any]:
     """What a part depends on beside the spec: the files as they are, and the missing-channel policy."""
     files = [path.stat() for path in (recording.path, recording.events_path) if path.exists()]
     return {"files": [[stat.st_size, stat.st_mtime_ns] for stat in files], "missing": settings.missing}

@@ -11,8 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from extract.encode_recording import (
-    Outcome,
-    PartSettings,
+    EncodeSettings,
+    RecordingResult,
     encode_recording,
     encode_recordings,
     is_part,
@@ -23,7 +23,7 @@ from extract.encode_recording import (
 from extract.encoders.registry import load_encoder
 from extract.io.bids import Recording, find_recordings
 from extract.io.raw import read_duration
-from extract.io.shards import parse_shard, share
+from extract.io.shards import parse_shard, split_by_duration
 from store import FeatureSpec, StoreError
 from store.reader import open_file
 from store.runtime.atomic import require_writable
@@ -33,7 +33,7 @@ from store.writer import join_files
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(WorkerSettings, PartSettings):
+class ExtractCommand(WorkerSettings, EncodeSettings):
     """The command line of ``python -m extract``."""
 
     bids: Path
@@ -54,12 +54,12 @@ class Summary:
     failures: tuple[str, ...]
 
 
-def extract(settings: Settings) -> Summary:
+def extract(settings: ExtractCommand) -> Summary:
     """Encode what is not there yet and publish every subject whose recordings are all there.
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    UserError
         If there is no such data set, subject, encoder or shard, or the settings do not go together.
     StoreError
         If the store holds features of another spec.
@@ -89,18 +89,18 @@ def extract(settings: Settings) -> Summary:
             if failure := _outdated(settings.store, subject, own):
                 failures.append(failure)
     lengths_s = {recording: read_duration(recording.path) for recording in recordings}
-    ours = [recordings[number] for number in share(list(lengths_s.values()), index, shards)]
+    ours = [recordings[number] for number in split_by_duration(list(lengths_s.values()), index, shards)]
     todo = [r for r in ours if not published_path(settings.store, r.subject).exists()]
     good: set[Recording] = set()
     seconds = 0
-    with closing(_encode_with_bar(todo, settings, spec, lengths_s)) as outcomes:
-        for outcome in outcomes:
-            seconds += outcome.seconds
-            if outcome.failure:
-                failures.append(outcome.failure)
+    with closing(_encode_with_bar(todo, settings, spec, lengths_s)) as results:
+        for result in results:
+            seconds += result.seconds
+            if result.error:
+                failures.append(result.error)
                 continue
-            good.add(outcome.recording)
-            own = by_subject[outcome.recording.subject]
+            good.add(result.recording)
+            own = by_subject[result.recording.subject]
             if _all_there(own, good, settings):
                 _publish(settings.store, own, spec)
     complete = tuple(subject for subject in by_subject if published_path(settings.store, subject).exists())
@@ -109,8 +109,8 @@ def extract(settings: Settings) -> Summary:
 
 
 def _encode_with_bar(
-    recordings: Sequence[Recording], settings: Settings, spec: FeatureSpec, lengths_s: dict[Recording, float]
-) -> Generator[Outcome, None, None]:
+    recordings: Sequence[Recording], settings: ExtractCommand, spec: FeatureSpec, lengths_s: dict[Recording, float]
+) -> Generator[RecordingResult, None, None]:
     """Encode recordings, showing windows a second and hours of EEG."""
     windows = {
         recording: count_windows(count_seconds(lengths_s[recording]), spec.window_s, spec.stride_s)
@@ -123,27 +123,27 @@ def _encode_with_bar(
             bar.set_postfix_str(f"{hours:.2f} of {total_hours:.2f} h of EEG", refresh=False)
             bar.update(count)
 
-        for outcome in _encode_all(recordings, settings, show):
-            if outcome.failure:
-                bar.write(f"failed: {outcome.failure}")
-            bar.total -= windows[outcome.recording] - outcome.windows  # what was there already, or failed
-            yield outcome
+        for result in _encode_all(recordings, settings, show):
+            if result.error:
+                bar.write(f"failed: {result.error}")
+            bar.total -= windows[result.recording] - result.windows  # what was there already, or failed
+            yield result
 
 
 def _encode_all(
-    recordings: Sequence[Recording], settings: Settings, progress: Callable[[int], object]
-) -> Iterator[Outcome]:
+    recordings: Sequence[Recording], settings: ExtractCommand, progress: Callable[[int], object]
+) -> Iterator[RecordingResult]:
     if settings.alone:
         yield from encode_recordings(recordings, settings, progress)
         return
-    for _, outcome in run_tasks(
+    for _, result in run_tasks(
         partial(encode_recording, settings=settings), recordings, settings, settings.device
     ):
-        progress(outcome.windows)
-        yield outcome
+        progress(result.windows)
+        yield result
 
 
-def _all_there(recordings: Sequence[Recording], good: set[Recording], settings: Settings) -> bool:
+def _all_there(recordings: Sequence[Recording], good: set[Recording], settings: ExtractCommand) -> bool:
     """Whether every recording is encoded: by this extraction, or by others such as the other shards."""
     others = [recording for recording in recordings if recording not in good]
     if not all(part_path(settings.store, recording).exists() for recording in others):

@@ -1,4 +1,4 @@
-"""Work in a thread of its own, a little ahead of who asks for it."""
+"""Read ahead: take the next items in a thread while the present one is worked on."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -8,12 +8,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def work_ahead(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
-    """Take items in a thread, at most ``depth`` before they are asked for; order and exceptions stay as they are.
+def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
+    """Take items in a thread, at most ``depth`` ahead; their order, and where an exception comes, stay the same.
 
     Close it when it is not taken to its end, so that its thread ends too.
 
-    >>> list(work_ahead(iter("abc")))
+    >>> list(prefetch(iter("abc")))
     ['a', 'b', 'c']
     """
     end = object()

@@ -1,4 +1,4 @@
-"""A share of the recordings for each job of a job array. No I/O."""
+"""Which recordings each job of a job array does."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,17 +39,17 @@ def parse_shard(text: str, environment: Mapping[str, str]) -> tuple[int, int]:
     return index, count
 
 
-def share(lengths: Sequence[float], index: int, count: int) -> list[int]:
+def split_by_duration(durations_s: Sequence[float], index: int, count: int) -> list[int]:
     """Indices of what a shard does, ascending: the longest first, each to the shard that has least so far.
 
-    >>> [share([5, 1, 1, 4, 2], index, 2) for index in range(2)]
+    >>> [split_by_duration([5, 1, 1, 4, 2], index, 2) for index in range(2)]
     [[0, 1, 2], [3, 4]]
     """
     loads = [0.0] * count
-    own = []
-    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+    numbers = []
+    for number in sorted(range(len(durations_s)), key=lambda number: -durations_s[number]):
         least = loads.index(min(loads))
-        loads[least] += lengths[number]
+        loads[least] += durations_s[number]
         if least == index:
-            own.append(number)
-    return sorted(own)
+            numbers.append(number)
+    return sorted(numbers)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from extract.io.montage import CHANNELS
 from store.schema import Event, count_seconds, count_windows
@@ -53,6 +52,8 @@ def resample(windows_uv: npt.NDArray[np.float32], samples: int) -> npt.NDArray[n
     *leading, length = windows_uv.shape
     if length == samples:
         return windows_uv
+    import torch  # here, so that what only reads labels starts without it
+
     rows = torch.from_numpy(windows_uv.reshape(1, -1, length))
     resampled = torch.nn.functional.interpolate(rows, size=samples, mode="linear", align_corners=False)
     return resampled.numpy().reshape(*leading, samples)

@@ -11,7 +11,7 @@ from extract.demo import main as make_demo
 from extract.encoders.registry import WEIGHTS, EncoderSettings, load_encoder
 from extract.io.bids import find_recordings
 from extract.io.raw import open_signal
-from extract.pipeline import Settings, extract
+from extract.pipeline import ExtractCommand, extract
 from tests.helpers.paths import REAL
 
 CLIPS = REAL / "chbmit-clips"
@@ -46,7 +46,7 @@ def main() -> None:
         for jobs in (1, 2):
             store = Path(folder) / f"store-{jobs}"
             begin = time.perf_counter()
-            extract(Settings(bids=bids, store=store, encoder=settings.encoder))
+            extract(ExtractCommand(bids=bids, store=store, encoder=settings.encoder))
             taken_s = time.perf_counter() - begin
             print(f"{f'extraction, --jobs {jobs}':<24}{taken_s / alone_s:>8.2f}{windows / taken_s:>12.1f}")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -68,7 +68,7 @@ def test_a_read_only_disk_is_one_line(bids: Path, tmp_path: Path) -> None:
     except (subprocess.CalledProcessError, FileNotFoundError):
         pytest.skip("only root can mount a disk")
     said = (tmp_path / "log").read_text()
-    assert "cannot write here (Read-only file system); give a folder that can be written to" in said
+    assert "disk: the file system is read-only; give another path" in said
 
 
 def test_writers_and_readers_at_once(tmp_path: Path) -> None:

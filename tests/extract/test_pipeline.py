@@ -10,7 +10,7 @@ import pytest
 
 import store
 from extract.__main__ import main
-from extract.encode_recording import PartSettings, encode_recordings
+from extract.encode_recording import EncodeSettings, encode_recordings
 from extract.encoders.registry import EncoderSettings, load_encoder
 from extract.io.bids import find_recordings
 from extract.io.montage import CHANNELS
@@ -106,12 +106,12 @@ def test_processes_give_the_same_store(data: Data, tmp_path: Path) -> None:
 
 def test_progress_is_told_of_every_window(data: Data) -> None:
     told: list[int] = []
-    settings = PartSettings(store=data.store, encoder="bandpower")
-    outcomes = list(encode_recordings(find_recordings(data.bids), settings, told.append))
-    assert [outcome.windows for outcome in outcomes] == [3, 2, 3, 2]
+    settings = EncodeSettings(store=data.store, encoder="bandpower")
+    results = list(encode_recordings(find_recordings(data.bids), settings, told.append))
+    assert [result.windows for result in results] == [3, 2, 3, 2]
     assert sum(told) == 10
     again = list(encode_recordings(find_recordings(data.bids), settings, told.append))
-    assert [(outcome.windows, outcome.failure) for outcome in again] == [(0, "")] * 4
+    assert [(result.windows, result.error) for result in again] == [(0, None)] * 4
     assert sum(told) == 10
 
 

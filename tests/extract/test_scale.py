@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from extract.__main__ import main
-from extract.io.shards import parse_shard, share
+from extract.io.shards import parse_shard, split_by_duration
 from store import Event
 from tests.benchmarks import survival
 from tests.helpers.eeg import noise_uv, write_recording
@@ -173,6 +173,6 @@ def test_slurm_that_is_none() -> None:
 
 def test_shards_share_all_and_are_balanced() -> None:
     lengths = [4, 4, 1, 1, 1, 3, 2, 2, 2]
-    shares = [share(lengths, index, 3) for index in range(3)]
+    shares = [split_by_duration(lengths, index, 3) for index in range(3)]
     assert sorted(number for own in shares for number in own) == list(range(9))
     assert [sum(lengths[number] for number in own) for own in shares] == [7, 7, 6]

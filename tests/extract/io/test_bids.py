@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from extract.io.bids import find_recordings, read_events, read_start
+from store.runtime.errors import UserError
 from store.schema import Event
 
 HEADER = "onset\tduration\teventType\tconfidence\tchannels\tdateTime\trecordingDuration\n"
@@ -67,7 +68,7 @@ def test_all_formats_are_found(tmp_path):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none: no such folder; give the folder of a BIDS data set"):
+    with pytest.raises(UserError, match="none: no such folder; give the folder of a BIDS data set"):
         find_recordings(tmp_path / "none")
 
 
@@ -141,5 +142,5 @@ def test_events_that_are_no_text(tmp_path):
 
 
 def test_no_events_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone_events.tsv: no such events file; each recording needs one"):
+    with pytest.raises(UserError, match=r"gone_events.tsv: no such events file; each recording needs one"):
         read_events(tmp_path / "gone_events.tsv", 60.0)
