@@ -17,8 +17,9 @@ from eval.report.timeline import clock
 from eval.scoring.events import Detections
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.results import POSTPROCESSING
-from extract.encoders.registry import Encoder, EncoderSettings, load_encoder
-from extract.io.raw import Signal, open_signal
+from extract.encoders.protocol import EncoderSettings, FeatureExtractor
+from extract.encoders.registry import load_encoder
+from extract.io.raw import EegFile, open_signal
 from heads.dataset import merge_windows
 from heads.inference import load_head
 from heads.models.registry import Head
@@ -104,7 +105,7 @@ def read_post(path: Path) -> PostProcessing:
         raise UserError(f"{path}: not readable ({error!r}); run python -m eval {path.parents[2]} again") from error
 
 
-def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) -> Encoder:
+def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) -> FeatureExtractor:
     """Load the encoder whose features a head was trained on.
 
     Raises
@@ -131,7 +132,7 @@ def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) ->
 
 
 @torch.inference_mode()
-def predict(signal: Signal, encoder: Encoder, head: Head) -> NDArray[np.float32]:
+def predict(signal: EegFile, encoder: FeatureExtractor, head: Head) -> NDArray[np.float32]:
     """Seizure probability of each second, ``(T,)``; a few windows of the signal are in memory at a time."""
     spec, seconds = encoder.spec, count_seconds(signal.duration_s)
     windows, parts = count_windows(seconds, spec.window_s, spec.stride_s), []
@@ -143,7 +144,7 @@ def predict(signal: Signal, encoder: Encoder, head: Head) -> NDArray[np.float32]
     return merge_windows(np.concatenate(parts), seconds, spec.stride_s)
 
 
-def _as_stored(features: NDArray[Any], encoder: Encoder) -> NDArray[np.float32]:
+def _as_stored(features: NDArray[Any], encoder: FeatureExtractor) -> NDArray[np.float32]:
     """Features as a store gives them back, ``(B, F, C, D)`` float32: rounded to its type, codes looked up."""
     if encoder.codebooks is not None:
         return dequantize(features, encoder.codebooks)

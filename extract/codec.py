@@ -14,9 +14,9 @@ import tyro
 
 from extract.braincodec.checkpoint import load_checkpoint
 from extract.braincodec.network import BrainCodec
-from extract.encoders.registry import WEIGHTS
+from extract.encoders.braincodec import WEIGHTS
 from extract.io.montage import CHANNELS
-from extract.io.raw import Signal, open_signal
+from extract.io.raw import EegFile, open_signal
 from extract.io.windows import resample, window_blocks
 from store.runtime.cli import run
 from store.runtime.errors import UserError
@@ -26,7 +26,7 @@ PICTURE_S = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class CodecCommand:
     """What to code, and where to."""
 
     input: tyro.conf.Positional[Path]
@@ -40,7 +40,7 @@ class Settings:
 
 
 @torch.inference_mode()
-def through_codes(model: BrainCodec, signal: Signal) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+def through_codes(model: BrainCodec, signal: EegFile) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """A recording through the codec.
 
     Returns
@@ -137,7 +137,7 @@ def _range_of(row: npt.NDArray[np.float32]) -> tuple[float, float]:
     return (low, high) if low < high else (low - 1, high + 1)
 
 
-def _command(settings: Settings) -> None:
+def _command(settings: CodecCommand) -> None:
     if settings.output.resolve() == settings.input.resolve():
         raise UserError(f"{settings.output}: is the input; give another name for the output")
     model = load_checkpoint(settings.weights).model
@@ -160,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m extract.codec``."""
     return run(
         _command,
-        Settings,
+        CodecCommand,
         argv,
         prog="python -m extract.codec",
         description="Code an EDF with BrainCodec and decode it again.",

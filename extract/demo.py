@@ -44,7 +44,7 @@ PARTICIPANTS = {"participant_id": {"Description": "A synthetic person: parameter
 
 
 @dataclass(frozen=True)
-class Settings:
+class DemoCommand:
     """What to simulate and where to write it."""
 
     directory: tyro.conf.Positional[Path]
@@ -119,7 +119,7 @@ def write_recording(
     Path(f"{stem}_channels.tsv").write_text(f"name\ttype\tunits\n{rows}", encoding="utf-8")
 
 
-def write_data_set(root: Path, settings: Settings) -> int:
+def write_data_set(root: Path, settings: DemoCommand) -> int:
     """Write all files below ``root`` and return how many seizures they hold.
 
     The first person's later half is a second session; of every other person's recordings, when there are
@@ -150,7 +150,7 @@ def write_data_set(root: Path, settings: Settings) -> int:
     return seizures
 
 
-def generate(settings: Settings) -> None:
+def generate(settings: DemoCommand) -> None:
     """Write the data set aside and move it into place when it is whole.
 
     Raises
@@ -181,7 +181,7 @@ def generate(settings: Settings) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    return run(generate, Settings, argv, prog="python -m extract.demo", description=__doc__ or "")
+    return run(generate, DemoCommand, argv, prog="python -m extract.demo", description=__doc__ or "")
 
 
 if __name__ == "__main__":

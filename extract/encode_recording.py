@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.encoders.registry import EncoderSettings, load_encoder
+from extract.encoders.protocol import EncoderSettings
+from extract.encoders.registry import load_encoder
 from extract.io.bids import Recording, read_events, read_start
 from extract.io.prefetch import prefetch
 from extract.io.raw import open_signal

@@ -15,6 +15,9 @@ WITHOUT_MNE = (
     "extract/braincodec/avx512.py",
     "extract/braincodec/checkpoint.py",
     "extract/encoders/registry.py",
+    "extract/encoders/protocol.py",
+    "extract/encoders/braincodec.py",
+    "extract/encoders/bandpower.py",
     "extract/io/windows.py",
 )
 

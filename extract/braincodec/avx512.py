@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from extract.braincodec.network import Conv, Encoder, paddings
+from extract.braincodec.network import Conv, SEANetEncoder, paddings
 from store.runtime.device import can_use_avx512_kernels
-from store.runtime.errors import UserError
 
 COMPILED = find_spec("extract.braincodec._encoder") is not None  # not without a C compiler, or on other processors
 _BLOCK_BYTES = 400_000  # of inputs: less than half of the second cache
@@ -24,17 +23,17 @@ _POINTS = (0.5, -0.5, 1.5, -1.5)  # and infinity
 _OUTPUTS = {2: 4, 3: 3}  # of a tile, by the taps of the kernel
 
 
-def runs_here(precision: str) -> bool:
-    """Whether packed encoders of that precision run on this machine, and nothing else does so faster."""
+def can_run(precision: str) -> bool:
+    """Whether an `Avx512Encoder` of that precision runs on this machine, and torch has nothing faster."""
     return COMPILED and can_use_avx512_kernels(precision)
 
 
-class PackedEncoder:
-    """An encoder for windows of one length; it computes as the encoder does, see ``BrainCodec.encode``.
+class Avx512Encoder:
+    """The encoder network, compiled for AVX-512, for windows of one length; computes ``BrainCodec.encode``.
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : SEANetEncoder
         Its weights are copied.
     samples
         Length of a window.
@@ -42,7 +41,7 @@ class PackedEncoder:
         Multiply in bfloat16, with sums and all else in float32.
     """
 
-    def __init__(self, encoder: Encoder, samples: int, bfloat16: bool) -> None:
+    def __init__(self, encoder: SEANetEncoder, samples: int, bfloat16: bool) -> None:
         self.samples, self.bfloat16 = samples, bfloat16
         self.products = 0  # multiplications for one row
         self._stages = len(encoder.downs)
@@ -57,27 +56,27 @@ class PackedEncoder:
             length = math.ceil(length / conv.stride)
         self._shape = length, len(encoder.last.weight)
         self._layers = np.array(layers, np.int64)
-        self._own = threading.local()
+        self._per_thread = threading.local()
 
     def __call__(self, signal_uv: Tensor) -> Tensor:
         """``(N, 1, samples)`` microvolts -> ``(N, D, F)`` latents, both float32.
 
         Raises
         ------
-        UserError
+        ValueError
             If the windows have another length.
         """
         from extract.braincodec import _encoder
 
         if signal_uv.shape[1:] != (1, self.samples):
-            raise UserError(f"windows of shape {tuple(signal_uv.shape)}, wanted (N, 1, {self.samples})")
+            raise ValueError(f"windows of shape {tuple(signal_uv.shape)}, expected (N, 1, {self.samples})")
         signal_uv = signal_uv.float().contiguous()
         rows = len(signal_uv)
         latents = torch.empty(rows, *self._shape)
         values = 3 * rows * self._buffer + self._scratch_bytes // 4
-        scratch = getattr(self._own, "scratch", None)
+        scratch = getattr(self._per_thread, "scratch", None)
         if scratch is None or len(scratch) < values:
-            scratch = self._own.scratch = torch.empty(values)
+            scratch = self._per_thread.scratch = torch.empty(values)
         addresses = (tensor.data_ptr() for tensor in (signal_uv, latents, scratch))
         _encoder.encode(
             self._layers.ctypes.data, self._stages, rows, *addresses, rows * self._buffer, self.bfloat16

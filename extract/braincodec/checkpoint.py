@@ -17,7 +17,7 @@ from torch import Tensor
 
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
 from store.runtime.atomic import write_bytes
-from store.runtime.errors import UserError
+from store.runtime.errors import UserError, os_errors
 
 FORMAT = "braincodec-weights"
 FORMAT_VERSION = "1"
@@ -73,10 +73,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         If the file is of another kind, damaged or holds pickled objects, or if a tensor is missing,
         unknown, of another shape or not finite.
     """
-    with open(path, "rb") as file:
+    with os_errors(path), open(path, "rb") as file:
         head = file.read(9)
     if head[8:] == b"{":
-        config, weights, metadata, stored_sha256 = _read_own(path)
+        config, weights, metadata, stored_sha256 = _read_safetensors(path)
     elif head.startswith((b"PK", b"\x80")):
         published = _read_published(path)
         config = _infer_config(path, published)
@@ -118,8 +118,8 @@ def published_names(config: BrainCodecConfig) -> Iterator[tuple[str, str]]:
             yield f"quantizer.layers.{q}._codebook.{theirs}", f"quantizer.codebooks.{q}.{ours}"
 
 
-def _read_own(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], dict[str, Any], str]:
-    """Parts of our own file."""
+def _read_safetensors(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], dict[str, Any], str]:
+    """Parts of a file that `save_checkpoint` wrote."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -145,8 +145,8 @@ def _read_published(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|global|class|type) ([\w.]+\.[\w.]+)", str(error))
-        what = f"a pickled object ({found[1]})" if found else "pickled content other than tensors"
+        forbidden = re.search(r"(?:GLOBAL|global|class|type) ([\w.]+\.[\w.]+)", str(error))
+        what = f"a pickled object ({forbidden[1]})" if forbidden else "pickled content other than tensors"
         raise UserError(
             f"{path}: holds {what}, which could run code when read; save the state dict alone"
         ) from None
@@ -166,14 +166,16 @@ def _infer_config(path: Path, published: Mapping[str, Tensor]) -> BrainCodecConf
 
     def shape(name: str) -> tuple[int, ...]:
         if name not in published:
-            raise UserError(f"{path}: {_some('tensors missing', [name])}; a BrainCodec has all of its own")
+            raise UserError(
+                f"{path}: {_count_and_names('tensors missing', [name])}; a BrainCodec has all of its tensors"
+            )
         if published[name].ndim != 3:
-            raise UserError(f"{path}: {name} is {tuple(published[name].shape)}, wanted three axes")
+            raise UserError(f"{path}: {name} is {tuple(published[name].shape)}, expected three axes")
         return tuple(published[name].shape)
 
-    indices = {int(found[1]) for name in published if (found := re.match(rf"{prefix}\.(\d+)\.", name))}
+    indices = {int(match[1]) for name in published if (match := re.match(rf"{prefix}\.(\d+)\.", name))}
     stages = max(((index + 2) // 3 for index in indices if index % 3 != 2), default=0)
-    books = {found[1] for name in published if (found := re.match(r"quantizer\.layers\.(\d+)\.", name))}
+    books = {match[1] for name in published if (match := re.match(r"quantizer\.layers\.(\d+)\.", name))}
     n_filters, _, kernel_size = shape(f"{prefix}.0.conv.conv.weight")
     downs = [shape(f"{prefix}.{3 * i + 3}.conv.conv.weight") for i in range(stages)]
     narrow, _, residual_kernel_size = shape(f"{prefix}.1.block.1.conv.conv.weight")
@@ -203,29 +205,29 @@ def _rename(path: Path, published: dict[str, Tensor], config: BrainCodecConfig) 
     }
 
 
-def _require_names(path: Path, found: Iterable[str], wanted: Iterable[str]) -> None:
-    missing = [name for name in wanted if name not in set(found)]
-    unknown = [name for name in found if name not in set(wanted)]
-    parts = [_some("tensors missing", missing), _some("unknown tensors", unknown)]
+def _require_names(path: Path, present: Iterable[str], required: Iterable[str]) -> None:
+    missing = [name for name in required if name not in set(present)]
+    unknown = [name for name in present if name not in set(required)]
+    parts = [_count_and_names("tensors missing", missing), _count_and_names("unknown tensors", unknown)]
     if text := ", ".join(part for part in parts if part):
-        raise UserError(f"{path}: {text}; a BrainCodec has all of its own and no other")
+        raise UserError(f"{path}: {text}; a BrainCodec has all of its tensors and no other")
 
 
-def _require_fit(path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
+def _require_fit(path: Path, weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse tensors that are missing, unknown, of another shape or not finite."""
-    _require_names(path, weights, wanted)
+    _require_names(path, weights, shapes)
     wrong = [
-        f"{name} is {tuple(weights[name].shape)}, wanted {shape}"
-        for name, shape in wanted.items()
+        f"{name} is {tuple(weights[name].shape)}, expected {shape}"
+        for name, shape in shapes.items()
         if tuple(weights[name].shape) != shape
     ]
     if wrong:
-        raise UserError(f"{path}: {_some('tensors of another shape', wrong)}")
+        raise UserError(f"{path}: {_count_and_names('tensors of another shape', wrong)}")
     if bad := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
-        raise UserError(f"{path}: {_some('tensors with values that are not finite', bad)}")
+        raise UserError(f"{path}: {_count_and_names('tensors with values that are not finite', bad)}")
 
 
-def _some(what: str, names: list[str]) -> str:
+def _count_and_names(what: str, names: list[str]) -> str:
     """A count with the first three names; empty for none."""
     if not names:
         return ""

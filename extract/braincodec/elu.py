@@ -1,8 +1,8 @@
 """The elementwise pass between two convolutions of BrainCodec: sum, ELU and reflected borders in one.
 
 Done with torch operations it is three passes and half of an encoder's time on a CPU; `_activation.c` makes it one,
-for decoders and for encoders where `packed` does not run. Where it was not compiled, on a GPU and in training, the
-torch operations run.
+for decoders, and for encoders where `avx512` cannot run. Where it was not compiled, on a GPU and in training, the
+operations of torch run.
 """
 
 from importlib.util import find_spec
@@ -32,7 +32,7 @@ def padded_elu(x: Tensor, added: Tensor | None = None, left: int = 0, right: int
         Of one shape and type; fastest in channels-last memory.
     """
     tensors = [x] if added is None else [x, added]
-    if not all(_compiled_takes(tensor, max(left, right)) for tensor in tensors):
+    if not all(_compiled_can_run(tensor, max(left, right)) for tensor in tensors):
         return reflect(F.elu(x if added is None else x + added), left, right)
     from extract.braincodec import _activation
 
@@ -46,7 +46,7 @@ def padded_elu(x: Tensor, added: Tensor | None = None, left: int = 0, right: int
     return out.permute(0, 3, 1, 2)
 
 
-def _compiled_takes(x: Tensor, border: int) -> bool:
+def _compiled_can_run(x: Tensor, border: int) -> bool:
     return (
         COMPILED
         and not x.requires_grad

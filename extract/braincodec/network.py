@@ -144,7 +144,7 @@ class Residual(nn.Module):
         return self.widen.after_elu(self.narrow.after_elu(x))
 
 
-class Encoder(nn.Module):
+class SEANetEncoder(nn.Module):
     """``(N, 1, samples) -> (N, D, F)``."""
 
     def __init__(self, config: BrainCodecConfig) -> None:
@@ -165,7 +165,7 @@ class Encoder(nn.Module):
         return self.last.after_elu(x).squeeze(2)
 
 
-class Decoder(nn.Module):
+class SEANetDecoder(nn.Module):
     """``(N, D, F) -> (N, 1, F * hop)``."""
 
     def __init__(self, config: BrainCodecConfig) -> None:
@@ -266,8 +266,8 @@ class BrainCodec(nn.Module):
     def __init__(self, config: BrainCodecConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
+        self.encoder = SEANetEncoder(config)
+        self.decoder = SEANetDecoder(config)
         self.quantizer = ResidualQuantizer(config)
         generator = torch.Generator().manual_seed(seed)
         for layer in self.modules():

@@ -22,7 +22,7 @@ SCAN_S = 60
 
 
 @dataclass(frozen=True)
-class Signal:
+class EegFile:
     """An EEG file that was checked whole and is read from disk piece by piece."""
 
     path: Path
@@ -33,7 +33,7 @@ class Signal:
     raw: mne.io.BaseRaw = field(repr=False)
     rows: Mapping[int, int] = field(repr=False)  # index in the montage -> row of `raw`
 
-    def __enter__(self) -> "Signal":
+    def __enter__(self) -> "EegFile":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,7 +79,7 @@ def read_duration(path: Path) -> float:
     return seconds if 0 < seconds < math.inf else 0.0
 
 
-def open_signal(path: Path, missing: str = "error") -> Signal:
+def open_signal(path: Path, missing: str = "error") -> EegFile:
     """Open an EEG file and check all of its signal in one streamed pass.
 
     Parameters
@@ -115,7 +115,7 @@ def open_signal(path: Path, missing: str = "error") -> Signal:
         _check_units(path, raw, [names[index] for index in montage.needed])
     measured = raw.info["meas_date"]
     start = measured.replace(tzinfo=None).isoformat() if measured else ""
-    signal = Signal(path, float(raw.info["sfreq"]), int(raw.n_times), start, montage, raw, rows)
+    signal = EegFile(path, float(raw.info["sfreq"]), int(raw.n_times), start, montage, raw, rows)
     flat = _check_signal(signal, names)
     if flat and missing == "error":
         raise UserError(
@@ -147,7 +147,7 @@ def _check_units(path: Path, raw: mne.io.BaseRaw, names: Sequence[str]) -> None:
             raise UserError(f"{path}: unit of {name} is '{unit}'; allowed: {', '.join(VOLTAGES)}")
 
 
-def _check_signal(signal: Signal, names: Sequence[str]) -> tuple[int, ...]:
+def _check_signal(signal: EegFile, names: Sequence[str]) -> tuple[int, ...]:
     """Read all of a signal, a minute at a time, and give the rows of channels that are flat.
 
     Raises
@@ -182,10 +182,10 @@ def _check_signal(signal: Signal, names: Sequence[str]) -> tuple[int, ...]:
             f"{signal.path}: standard deviation is {amplitude_uv:.3g} uV (median of channels), scalp EEG has "
             f"{lowest:g} to {highest:g}: the unit in the header is probably wrong (V, mV, uV); correct it"
         )
-    return tuple(row for row, there in enumerate(montage.mask) if there and row not in alive)
+    return tuple(row for row, present in enumerate(montage.mask) if present and row not in alive)
 
 
-def _check_samples(signal: Signal, names: Sequence[str], raw_uv: npt.NDArray[np.float64], start: int) -> None:
+def _check_samples(signal: EegFile, names: Sequence[str], raw_uv: npt.NDArray[np.float64], start: int) -> None:
     """Refuse samples that are not finite, and duplicates that disagree, in what was read from `start`."""
     needed = signal.montage.needed
     if not np.isfinite(raw_uv).all():

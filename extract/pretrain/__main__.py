@@ -12,14 +12,14 @@ from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.network import BrainCodecConfig
 from extract.io.bids import find_recordings
 from extract.io.raw import open_signal
-from extract.pretrain.data import Signal, split
+from extract.pretrain.data import TrainingSignal, split
 from extract.pretrain.training import Training, TrainingSettings, in_microvolts, train, validate
 from store.runtime.cli import run
 from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(TrainingSettings):
+class PretrainCommand(TrainingSettings):
     """What to train on, where to and how."""
 
     bids: tuple[Path, ...]
@@ -32,7 +32,7 @@ class Settings(TrainingSettings):
     """Strides of the encoder."""
 
 
-def read_signals(folders: Sequence[Path]) -> list[Signal]:
+def read_signals(folders: Sequence[Path]) -> list[TrainingSignal]:
     """All recordings of BIDS data sets, in memory.
 
     Raises
@@ -45,11 +45,11 @@ def read_signals(folders: Sequence[Path]) -> list[Signal]:
         for recording in find_recordings(folder):
             with open_signal(recording.path) as signal:
                 values = torch.from_numpy(signal.read(0, signal.samples))
-            signals.append(Signal(recording.person, signal.sample_rate_hz, values))
+            signals.append(TrainingSignal(recording.person, signal.sample_rate_hz, values))
     return signals
 
 
-def _command(settings: Settings) -> None:
+def _command(settings: PretrainCommand) -> None:
     if not settings.out.parent.is_dir():
         raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
     config = BrainCodecConfig(ratios=settings.ratios)
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m extract.pretrain``."""
     return run(
         _command,
-        Settings,
+        PretrainCommand,
         argv,
         prog="python -m extract.pretrain",
         description="Train a BrainCodec; a killed run goes on when the same command is given again.",

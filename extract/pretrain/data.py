@@ -13,7 +13,7 @@ from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
-class Signal:
+class TrainingSignal:
     """Microvolts ``(C, samples)`` float32 of one recording."""
 
     person: str
@@ -21,10 +21,12 @@ class Signal:
     signal_uv: Tensor
 
 
-def draw_windows(signals: Sequence[Signal], config: BrainCodecConfig, count: int, generator: Generator) -> Tensor:
+def draw_windows(
+    signals: Sequence[TrainingSignal], config: BrainCodecConfig, count: int, generator: Generator
+) -> Tensor:
     """Windows of random channels and starts, ``(count, 1, samples)`` float32, microvolts.
 
-    Persons are drawn by the root of how much of them there is, so that no one dominates.
+    Persons are drawn by the root of how much EEG each has, so that none dominates.
     """
     lengths = torch.tensor([s.signal_uv.shape[1] / s.sample_rate_hz - config.window_s for s in signals])
     seconds: dict[str, float] = {}
@@ -42,7 +44,7 @@ def draw_windows(signals: Sequence[Signal], config: BrainCodecConfig, count: int
     return torch.cat(windows)
 
 
-def cut_windows(signal: Signal, config: BrainCodecConfig) -> Tensor:
+def cut_windows(signal: TrainingSignal, config: BrainCodecConfig) -> Tensor:
     """All whole windows of a recording side by side, ``(windows * C, 1, samples)`` float32, microvolts."""
     samples = round(config.window_s * signal.sample_rate_hz)
     whole = signal.signal_uv.shape[1] // samples * samples
@@ -70,15 +72,15 @@ def augment(windows: Tensor, others: Tensor, generator: Generator) -> Tensor:
     return torch.where(chances[7] < 1 / 2, x.flip(-1), x)
 
 
-def by_person(signals: Sequence[Signal]) -> Mapping[str, list[Signal]]:
+def by_person(signals: Sequence[TrainingSignal]) -> Mapping[str, list[TrainingSignal]]:
     """Recordings of each person, persons in order."""
     persons = sorted({signal.person for signal in signals})
     return {person: [s for s in signals if s.person == person] for person in persons}
 
 
 def split(
-    signals: Sequence[Signal], hold_out: Sequence[str], config: BrainCodecConfig, batch: int
-) -> tuple[list[Signal], list[Signal]]:
+    signals: Sequence[TrainingSignal], hold_out: Sequence[str], config: BrainCodecConfig, batch: int
+) -> tuple[list[TrainingSignal], list[TrainingSignal]]:
     """Recordings to train on and those of the persons held out; recordings shorter than a window are left out.
 
     Raises

@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from store.runtime.errors import UserError
-
 FLOOR_UV = 1.0  # windows flatter than this count as this large
 
 
@@ -30,24 +28,24 @@ def reconstruction_losses(signal: Tensor, reconstruction: Tensor, names: Iterabl
 
     Raises
     ------
-    UserError
+    ValueError
         If a name is unknown.
     """
     names = tuple(names)
     if unknown := set(names) - set(LOSSES):
-        raise UserError(f"unknown loss: {', '.join(sorted(unknown))}; allowed: {', '.join(LOSSES)}")
+        raise ValueError(f"unknown loss: {', '.join(sorted(unknown))}; allowed: {', '.join(LOSSES)}")
     scale = signal.square().mean((1, 2), keepdim=True).sqrt().clamp(min=FLOOR_UV)
     return {name: LOSSES[name](reconstruction / scale, signal / scale) for name in names}
 
 
-def l2_loss(given: Tensor, wanted: Tensor) -> Tensor:
+def l2_loss(reconstruction: Tensor, signal: Tensor) -> Tensor:
     """Root of each window's mean square, then the mean: the PRD as a share."""
-    return ((given - wanted).square().mean((1, 2)) + 1e-6).sqrt().mean()
+    return ((reconstruction - signal).square().mean((1, 2)) + 1e-6).sqrt().mean()
 
 
-def line_length_loss(given: Tensor, wanted: Tensor) -> Tensor:
+def line_length_loss(reconstruction: Tensor, signal: Tensor) -> Tensor:
     """L1 between the line lengths of both."""
-    return F.l1_loss(line_length(given), line_length(wanted))
+    return F.l1_loss(line_length(reconstruction), line_length(signal))
 
 
 def line_length(signal: Tensor, window: int = 127, hop: int = 64) -> Tensor:
@@ -55,14 +53,14 @@ def line_length(signal: Tensor, window: int = 127, hop: int = 64) -> Tensor:
     return F.avg_pool1d(signal.diff(dim=-1).abs(), window, hop)
 
 
-def spectrogram_loss(given: Tensor, wanted: Tensor) -> Tensor:
+def spectrogram_loss(reconstruction: Tensor, signal: Tensor) -> Tensor:
     """L1 and L2 of magnitude spectrograms with windows of 2**5 to 2**11 samples, ``(N, 1, L)`` each."""
-    total = given.new_zeros(())
-    for exponent in range(5, min(11, given.shape[-1].bit_length() - 1) + 1):
+    total = reconstruction.new_zeros(())
+    for exponent in range(5, min(11, reconstruction.shape[-1].bit_length() - 1) + 1):
         size = 2**exponent
-        window = torch.hann_window(size, device=given.device)
+        window = torch.hann_window(size, device=reconstruction.device)
         both = torch.stft(
-            torch.cat([given, wanted])[:, 0],
+            torch.cat([reconstruction, signal])[:, 0],
             size,
             hop_length=size // 2,
             window=window,

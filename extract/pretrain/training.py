@@ -14,7 +14,7 @@ from torch import Generator
 from tqdm import tqdm
 
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
-from extract.pretrain.data import Signal, augment, by_person, cut_windows, draw_windows
+from extract.pretrain.data import TrainingSignal, augment, by_person, cut_windows, draw_windows
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.losses import LOSSES, Balancer, prd, reconstruction_losses
 from extract.pretrain.quantizer import perplexity, quantize_in_training, start_codebooks
@@ -94,7 +94,7 @@ class Training:
         self.batch_prd = 0.0  # running mean
         self.history: list[dict[str, float]] = []
 
-    def advance(self, signals: Sequence[Signal]) -> float:
+    def advance(self, signals: Sequence[TrainingSignal]) -> float:
         """Train one step; gives the relative root mean square error of the batch, in percent.
 
         Raises
@@ -165,9 +165,9 @@ class Training:
             stored = {**state["config"], **state["settings"]}
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
             raise UserError(f"{path}: no state of a training ({type(error).__name__}); remove it") from None
-        wanted = {**dataclasses.asdict(self.model.config), **_comparable(self.settings)}
-        if odd := [name for name in wanted if stored.get(name) != wanted[name]]:
-            text = ", ".join(f"{name} {stored.get(name)}, now {wanted[name]}" for name in odd)
+        current = {**dataclasses.asdict(self.model.config), **_comparable(self.settings)}
+        if odd := [name for name in current if stored.get(name) != current[name]]:
+            text = ", ".join(f"{name} {stored.get(name)}, now {current[name]}" for name in odd)
             raise UserError(f"{path}: begun with {text}; use the same settings, or another --out")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -178,7 +178,7 @@ class Training:
 
 
 def train(
-    training: Training, signals: Sequence[Signal], held_out: Sequence[Signal], state_path: Path
+    training: Training, signals: Sequence[TrainingSignal], held_out: Sequence[TrainingSignal], state_path: Path
 ) -> Iterator[dict[str, float]]:
     """Train to the end, saving a state and giving the figures of a validation at each interval.
 
@@ -207,7 +207,7 @@ def train(
 
 
 @torch.inference_mode()
-def validate(model: BrainCodec, signals: Sequence[Signal]) -> dict[str, dict[str, Any]]:
+def validate(model: BrainCodec, signals: Sequence[TrainingSignal]) -> dict[str, dict[str, Any]]:
     """Figures of each person: mean PRD of windows with and without quantization, codes in effective use.
 
     The model is in its unit of training. Windows that are all zero have no PRD and are left out.

@@ -17,7 +17,7 @@ from eval.scoring.events import Detections
 from eval.scoring.results import POSTPROCESSING
 from extract.__main__ import main as extract
 from extract.demo import main as make_demo
-from extract.encoders.registry import WEIGHTS
+from extract.encoders.braincodec import WEIGHTS
 from heads.dataset import Windows
 from heads.device_features import DeviceFeatures
 from heads.inference import load_head, predict_recordings

@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from extract.braincodec.avx512 import PackedEncoder
+from extract.braincodec.avx512 import Avx512Encoder
 from extract.braincodec.network import BrainCodec, Conv, paddings
-from extract.encoders.registry import EncoderSettings, NetworkEncoder, load_encoder
+from extract.encoders.braincodec import BrainCodecEncoder
+from extract.encoders.protocol import EncoderSettings
+from extract.encoders.registry import load_encoder
 
 WINDOWS = 64
 REPEATS = 3
@@ -61,7 +63,7 @@ def main() -> None:
     """Print windows a second, ratios, the share of the limit and the error of each form."""
     windows_uv = np.random.default_rng(0).normal(0, 40, (WINDOWS, 18, 2048)).astype(np.float32)
     plain = load_encoder(EncoderSettings(encoder="random", precision="float32"))
-    assert isinstance(plain, NetworkEncoder)
+    assert isinstance(plain, BrainCodecEncoder)
     sequences = torch.from_numpy(windows_uv).flatten(0, 1).unsqueeze(1).to(plain.device)
     with FlopCounterMode(display=False) as counter:
         plain.model.encode(sequences[:18])
@@ -82,10 +84,10 @@ def main() -> None:
     show("Conv1d, 288 sequences, float32", baseline, flop / 1e9, torch.float32, 0)
     for precision in ("float32", "bfloat16"):
         encoder = load_encoder(EncoderSettings(encoder="random", precision=precision))
-        assert isinstance(encoder, NetworkEncoder)
-        is_packed = isinstance(encoder.to_latents, PackedEncoder)
-        own_flop = 2 * 18 * encoder.to_latents.products if is_packed else flop
+        assert isinstance(encoder, BrainCodecEncoder)
+        compiled = isinstance(encoder.to_latents, Avx512Encoder)
+        row_flop = 2 * 18 * encoder.to_latents.products if compiled else flop
         speed = WINDOWS / seconds(partial(encoder.encode, windows_uv), REPEATS)
         error = np.linalg.norm(encoder.encode(windows_uv) - latents) / np.linalg.norm(latents)
-        form = f"{precision}, {'packed' if is_packed else 'torch'}"
-        show(form, speed, own_flop / 1e9, getattr(torch, precision), float(error))
+        form = f"{precision}, {'AVX-512' if compiled else 'torch'}"
+        show(form, speed, row_flop / 1e9, getattr(torch, precision), float(error))

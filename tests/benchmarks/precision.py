@@ -12,7 +12,7 @@ from eval.__main__ import main as evaluate
 from extract.__main__ import main as extract
 from extract.braincodec.checkpoint import load_checkpoint
 from extract.demo import main as make_demo
-from extract.encoders.registry import WEIGHTS
+from extract.encoders.braincodec import WEIGHTS
 from heads.train import main as train
 from store import Store
 from tests.helpers.paths import REAL
@@ -56,9 +56,9 @@ def main() -> None:
                 auroc[precision].append({person: scores["auroc"] for person, scores in persons.items()})
         error, same = compare(*(store.open(folder / precision) for precision in auroc))
         print(f"latents in bfloat16: relative error {error:.2%}; codes that stay {same:.1%}")
-        means = {p: [np.mean(list(one.values())) for one in seeds] for p, seeds in auroc.items()}
-        for precision, own in means.items():
-            print(f"AUROC, mean over persons, {precision}: {', '.join(f'{value:.4f}' for value in own)}")
+        means = {p: [np.mean(list(by_person.values())) for by_person in seeds] for p, seeds in auroc.items()}
+        for precision, seed_means in means.items():
+            print(f"AUROC, mean over persons, {precision}: {', '.join(f'{value:.4f}' for value in seed_means)}")
         change = np.subtract(means["bfloat16"], means["float32"])
         print(
             f"change {change.mean():+.4f}; sd over seeds of float32 alone {np.std(means['float32'], ddof=1):.4f}"

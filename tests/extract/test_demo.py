@@ -1,4 +1,5 @@
 import csv
+import errno
 import hashlib
 import json
 import re
@@ -134,8 +135,8 @@ def test_bipolar_chains_end_where_they_meet(electrodes_uv):
     around = row["FP1-F7"] + row["F7-T7"] + row["T7-P7"] + row["P7-O1"]
     np.testing.assert_allclose(over, around, atol=1e-9)
     names = list(simulation.ELECTRODES)
-    wanted = electrodes_uv[names.index("T8")] - electrodes_uv[names.index("P8")]
-    np.testing.assert_array_equal(row["T8-P8"], wanted)
+    expected = electrodes_uv[names.index("T8")] - electrodes_uv[names.index("P8")]
+    np.testing.assert_array_equal(row["T8-P8"], expected)
     np.testing.assert_allclose(simulation.bipolar(electrodes_uv + 1000), signal_uv, atol=1e-9)
 
 
@@ -235,8 +236,8 @@ def test_what_is_there_is_not_overwritten(tmp_path, capsys, kind):
 
 def test_an_empty_folder_is_filled_and_summarised(tmp_path, capsys):
     assert demo.main([str(tmp_path), "--persons", "1", "--recordings", "1", "--minutes", "1"]) == 0
-    wanted = f"synthetic data set: 1 persons, 1 recordings, 0.02 h, 1 seizures in {tmp_path}"
-    assert capsys.readouterr().out.strip() == wanted
+    expected = f"synthetic data set: 1 persons, 1 recordings, 0.02 h, 1 seizures in {tmp_path}"
+    assert capsys.readouterr().out.strip() == expected
     assert (tmp_path / "sub-01/ses-01/eeg/sub-01_ses-01_task-szMonitoring_run-00_eeg.edf").is_file()
 
 
@@ -258,9 +259,9 @@ def test_settings_out_of_range(tmp_path, capsys, field, value, text):
 
 def test_failure_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
     def full(*_):
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device", "new")
 
     monkeypatch.setattr(demo, "write_recording", full)
     assert demo.main([str(tmp_path / "new"), "--minutes", "1"]) == 2
-    assert "No space left on device" in capsys.readouterr().err
+    assert "disk full" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

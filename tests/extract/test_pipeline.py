@@ -11,7 +11,8 @@ import pytest
 import store
 from extract.__main__ import main
 from extract.encode_recording import EncodeSettings, encode_recordings
-from extract.encoders.registry import EncoderSettings, load_encoder
+from extract.encoders.protocol import EncoderSettings
+from extract.encoders.registry import load_encoder
 from extract.io.bids import find_recordings
 from extract.io.montage import CHANNELS
 from extract.io.windows import resample

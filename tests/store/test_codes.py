@@ -11,7 +11,8 @@ import torch
 import store
 from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
-from extract.encoders.registry import EncoderSettings, load_encoder
+from extract.encoders.protocol import EncoderSettings
+from extract.encoders.registry import load_encoder
 from store import StoreError
 from store.reader import open_file
 from store.writer import join_files, write_file
@@ -117,7 +118,7 @@ def test_stored_codes_give_the_output_of_the_quantizer(trained: Path, tmp_path: 
 
 def test_encoders_without_codes_are_refused(tmp_path: Path) -> None:
     for name, reason in (("random", "the quantizer of random was never"), ("bandpower", "bandpower has no")):
-        with pytest.raises(ValueError, match=f"--features codes: {reason}.*use --features latents"):
+        with pytest.raises(ValueError, match=f"features codes: {reason}.*use features latents"):
             load_encoder(EncoderSettings(encoder=name, features="codes"))
 
 

@@ -1,4 +1,4 @@
-"""The packed encoder computes what the network computes, for any shape of it."""
+"""The encoder compiled for AVX-512 computes what the network computes, for any shape of it."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extract.braincodec import avx512 as packed
-from extract.braincodec.avx512 import PackedEncoder
+from extract.braincodec import avx512
+from extract.braincodec.avx512 import Avx512Encoder
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
-from extract.encoders.registry import EncoderSettings, NetworkEncoder, load_encoder
+from extract.encoders.braincodec import BrainCodecEncoder
+from extract.encoders.protocol import EncoderSettings
+from extract.encoders.registry import load_encoder
 
-needs_packed = pytest.mark.skipif(not packed.runs_here("float32"), reason="needs AVX-512 and a C compiler")
-needs_bfloat16 = pytest.mark.skipif(not packed.runs_here("bfloat16"), reason="needs AVX-512 with bfloat16, no AMX")
+needs_avx512 = pytest.mark.skipif(not avx512.can_run("float32"), reason="needs AVX-512 and a C compiler")
+needs_bfloat16 = pytest.mark.skipif(not avx512.can_run("bfloat16"), reason="needs AVX-512 with bfloat16, no AMX")
 
 
 def signal_uv(rows: int, samples: int) -> torch.Tensor:
@@ -20,16 +22,16 @@ def signal_uv(rows: int, samples: int) -> torch.Tensor:
 
 
 def relative_error(config: BrainCodecConfig, rows: int, samples: int, bfloat16: bool) -> float:
-    """Of a packed encoder, against the network in float64."""
+    """Of the compiled encoder, against the network in float64."""
     model = BrainCodec(config, seed=1).requires_grad_(False)
-    found = PackedEncoder(model.encoder, samples, bfloat16)(signal_uv(rows, samples))
-    wanted = model.encoder.double()(signal_uv(rows, samples).double())
-    assert found.shape == wanted.shape
-    assert found.dtype == torch.float32
-    return float((found - wanted).norm() / wanted.norm())
+    actual = Avx512Encoder(model.encoder, samples, bfloat16)(signal_uv(rows, samples))
+    expected = model.encoder.double()(signal_uv(rows, samples).double())
+    assert actual.shape == expected.shape
+    assert actual.dtype == torch.float32
+    return float((actual - expected).norm() / expected.norm())
 
 
-@needs_packed
+@needs_avx512
 @settings(deadline=None, max_examples=100)
 @given(
     st.sampled_from([3, 8, 16, 24, 48]),
@@ -45,7 +47,7 @@ def test_any_network(filters: int, ratios: list[int], kernel: int, rows: int, sa
     assert relative_error(config, rows, samples, bfloat16=False) < 1e-5
 
 
-@needs_packed
+@needs_avx512
 def test_the_released_network() -> None:
     assert relative_error(BrainCodecConfig(), 18, 2048, bfloat16=False) < 2e-6
 
@@ -56,59 +58,59 @@ def test_bfloat16(filters: int) -> None:
     assert 1e-4 < relative_error(BrainCodecConfig(n_filters=filters), 3, 2048, bfloat16=True) < 0.015
 
 
-@needs_packed
+@needs_avx512
 def test_a_row_does_not_depend_on_the_others() -> None:
-    encoder = PackedEncoder(BrainCodec(BrainCodecConfig()).encoder, 2048, bfloat16=False)
+    encoder = Avx512Encoder(BrainCodec(BrainCodecConfig()).encoder, 2048, bfloat16=False)
     signal = signal_uv(7, 2048)
     assert torch.equal(encoder(signal)[3:5], encoder(signal[3:5]))
 
 
-@needs_packed
+@needs_avx512
 @pytest.mark.parametrize("scale", [1.0, 1e30, torch.inf])
 def test_far_below_zero_the_elu_is_minus_one(scale: float) -> None:
     """Behind a first layer whose outputs are all far below zero; as float32 has them, and infinite."""
     encoder = BrainCodec(BrainCodecConfig(ratios=(2,), n_filters=16)).requires_grad_(False).encoder
     encoder.first.weight.fill_(-100)
-    found = PackedEncoder(encoder, 64, bfloat16=False)(torch.full((2, 1, 64), 10 * scale))
-    torch.testing.assert_close(found, encoder(torch.full((2, 1, 64), 10.0)))
+    actual = Avx512Encoder(encoder, 64, bfloat16=False)(torch.full((2, 1, 64), 10 * scale))
+    torch.testing.assert_close(actual, encoder(torch.full((2, 1, 64), 10.0)))
 
 
-@needs_packed
+@needs_avx512
 def test_what_is_not_a_number_stays_so() -> None:
-    encoder = PackedEncoder(BrainCodec(BrainCodecConfig()).encoder, 2048, bfloat16=False)
+    encoder = Avx512Encoder(BrainCodec(BrainCodecConfig()).encoder, 2048, bfloat16=False)
     signal = signal_uv(2, 2048)
     signal[0, 0, 9] = torch.nan
-    found = encoder(signal)
-    assert found[0].isnan().any()
-    assert found[1].isfinite().all()
+    actual = encoder(signal)
+    assert actual[0].isnan().any()
+    assert actual[1].isfinite().all()
 
 
-@needs_packed
+@needs_avx512
 def test_windows_of_another_length_are_refused() -> None:
-    encoder = PackedEncoder(BrainCodec(BrainCodecConfig()).encoder, 2048, bfloat16=False)
-    with pytest.raises(ValueError, match=r"windows of shape \(2, 1, 2000\), wanted \(N, 1, 2048\)"):
+    encoder = Avx512Encoder(BrainCodec(BrainCodecConfig()).encoder, 2048, bfloat16=False)
+    with pytest.raises(ValueError, match=r"windows of shape \(2, 1, 2000\), expected \(N, 1, 2048\)"):
         encoder(torch.zeros(2, 1, 2000))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_encoders_are_packed_where_that_runs(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoders_are_compiled_where_that_runs(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     windows = np.random.default_rng(0).normal(0, 40, (1, 18, 2048)).astype(np.float32)
-    latents, packs = [], []
-    for runs in (packed.runs_here(precision), False):
-        monkeypatch.setattr(packed, "runs_here", lambda precision, runs=runs: runs)
+    latents, compiled = [], []
+    for runs in (avx512.can_run(precision), False):
+        monkeypatch.setattr(avx512, "can_run", lambda precision, runs=runs: runs)
         load_encoder.cache_clear()
         encoder = load_encoder(EncoderSettings(encoder="random", precision=precision, device="cpu"))
-        assert isinstance(encoder, NetworkEncoder)
-        packs.append(isinstance(encoder.to_latents, PackedEncoder))
+        assert isinstance(encoder, BrainCodecEncoder)
+        compiled.append(isinstance(encoder.to_latents, Avx512Encoder))
         latents.append(encoder.encode(windows))
     monkeypatch.undo()
     load_encoder.cache_clear()
-    assert packs == [packed.runs_here(precision), False]
+    assert compiled == [avx512.can_run(precision), False]
     difference = np.linalg.norm(latents[0] - latents[1]) / np.linalg.norm(latents[1])
     assert difference < (1e-5 if precision == "float32" else 0.02)
 
 
 def test_where_nothing_was_compiled_it_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "COMPILED", False)
-    assert not packed.runs_here("float32")
-    assert not packed.runs_here("bfloat16")
+    monkeypatch.setattr(avx512, "COMPILED", False)
+    assert not avx512.can_run("float32")
+    assert not avx512.can_run("bfloat16")

@@ -11,6 +11,7 @@ import torch
 
 from extract.braincodec.checkpoint import load_checkpoint, published_names, save_checkpoint, weights_sha256
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from store.runtime.errors import DiskFullError, UserError
 from tests.helpers.paths import REAL, ROOT
 
 TINY = BrainCodecConfig(ratios=(2, 3), n_filters=4, max_filters=8, dimension=5, quantizers=3, codebook_size=7)
@@ -119,7 +120,7 @@ def test_other_shape_is_refused(tmp_path):
         with pytest.raises(ValueError, match=r"published.ckpt: .*(another shape|missing|unknown)"):
             load_checkpoint(path)
     state["quantizer.layers.0._codebook.embed"] = torch.zeros(7)
-    with pytest.raises(ValueError, match=r"embed is \(7,\), wanted three axes"):
+    with pytest.raises(ValueError, match=r"embed is \(7,\), expected three axes"):
         load_checkpoint(save_torch(tmp_path, state))
 
 
@@ -165,7 +166,7 @@ def test_other_file_is_refused(tmp_path, content):
 
 
 def test_absent_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"absent.pt"):
+    with pytest.raises(UserError, match=r"absent.pt: no such file"):
         load_checkpoint(tmp_path / "absent.pt")
 
 
@@ -200,7 +201,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFullError, match=r"own.safetensors: disk full"):
         save_checkpoint(path, trained_model(), {"new": True})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

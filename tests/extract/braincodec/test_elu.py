@@ -25,8 +25,8 @@ def test_equals_the_torch_operations(rows, width, length, left, right, channels_
     x, added = 5 * torch.randn(2, rows, width, 1, length, generator=torch.Generator().manual_seed(length))
     if channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
-    found = padded_elu(x, added, left, right)
-    torch.testing.assert_close(found, plain(x, added, left, right), rtol=1e-6, atol=2e-7)
+    actual = padded_elu(x, added, left, right)
+    torch.testing.assert_close(actual, plain(x, added, left, right), rtol=1e-6, atol=2e-7)
     torch.testing.assert_close(padded_elu(x, None, left, right), plain(x, 0, left, right), rtol=1e-6, atol=2e-7)
     rough = padded_elu(x.bfloat16(), added.bfloat16(), left, right)
     assert rough.dtype == torch.bfloat16
@@ -40,9 +40,9 @@ def test_extremes(dtype):
     x = torch.tensor(
         [torch.nan, torch.inf, -torch.inf, 3e38, -3e38, -88.0, -1e-7, 0.0, 1e-7, 1.0, -1.0], dtype=dtype
     )
-    found = padded_elu(x.view(1, 1, 1, -1)).flatten()
+    actual = padded_elu(x.view(1, 1, 1, -1)).flatten()
     torch.testing.assert_close(
-        found, F.elu(x), equal_nan=True, rtol=1e-6 if dtype == torch.float32 else 2**-7, atol=0
+        actual, F.elu(x), equal_nan=True, rtol=1e-6 if dtype == torch.float32 else 2**-7, atol=0
     )
 
 

@@ -138,16 +138,16 @@ def test_quantizer_equals_a_search_over_all_codes():
     latents = torch.randn(2, 5, 11, generator=generator)
     codes = model.quantize(latents)
     assert codes.shape == (2, 11, 3)
-    wanted, total = torch.zeros(2, 11, 3), torch.zeros(2, 5, 11)
+    expected, total = torch.zeros(2, 11, 3), torch.zeros(2, 5, 11)
     for n in range(2):
         for f in range(11):
             rest = latents[n, :, f]
             for q, codebook in enumerate(model.quantizer.codebooks):
                 best = min(range(7), key=lambda k: (rest - codebook.vectors[k]).square().sum().item())
-                wanted[n, f, q] = best
+                expected[n, f, q] = best
                 total[n, :, f] += codebook.vectors[best]
                 rest = rest - codebook.vectors[best]
-    assert torch.equal(codes, wanted.to(torch.uint8))
+    assert torch.equal(codes, expected.to(torch.uint8))
     torch.testing.assert_close(model.dequantize(codes), total)
 
 

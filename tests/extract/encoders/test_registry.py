@@ -8,7 +8,11 @@ import torch
 
 from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
-from extract.encoders.registry import BANDS_HZ, EncoderSettings, in_batches, in_threads, load_encoder
+from extract.encoders.bandpower import BANDS_HZ
+from extract.encoders.braincodec import in_batches, in_threads
+from extract.encoders.protocol import EncoderSettings
+from extract.encoders.registry import load_encoder
+from store.runtime.errors import UserError
 
 
 def windows_uv(count: int = 2, seed: int = 0) -> np.ndarray:
@@ -18,13 +22,13 @@ def windows_uv(count: int = 2, seed: int = 0) -> np.ndarray:
 def test_random_encoder_is_the_network_electrode_by_electrode() -> None:
     encoder = load_encoder(EncoderSettings(encoder="random", precision="float32"))
     x = windows_uv()
-    found = encoder.encode(x)
-    assert found.shape == (2, 32, 18, 64) == (2, *encoder.spec.shape)
+    actual = encoder.encode(x)
+    assert actual.shape == (2, 32, 18, 64) == (2, *encoder.spec.shape)
     model = BrainCodec(BrainCodecConfig()).eval()
     with torch.no_grad():
         for window, channel in ((0, 0), (1, 5), (1, 17)):
             alone = model.encode(torch.from_numpy(x[window, channel])[None, None])[0].T.numpy()
-            np.testing.assert_allclose(found[window, :, channel], alone, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(actual[window, :, channel], alone, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["random", "bandpower"])
@@ -63,9 +67,9 @@ def test_band_power_looks_at_each_second_alone() -> None:
 def test_line_length_of_a_ramp_and_silence_is_finite() -> None:
     x = np.zeros((1, 18, 2048), np.float32)
     x[0, 0] = np.arange(2048) * 0.5
-    found = load_encoder(EncoderSettings(encoder="bandpower")).encode(x)
-    assert 10 ** found[0, 0, 0, 5] == pytest.approx(0.501, rel=1e-4)
-    assert np.isfinite(found).all()
+    actual = load_encoder(EncoderSettings(encoder="bandpower")).encode(x)
+    assert 10 ** actual[0, 0, 0, 5] == pytest.approx(0.501, rel=1e-4)
+    assert np.isfinite(actual).all()
 
 
 def test_a_checkpoint_file_names_itself_and_its_weights(tmp_path: Path) -> None:
@@ -80,15 +84,13 @@ def test_a_checkpoint_file_names_itself_and_its_weights(tmp_path: Path) -> None:
 
 
 def test_shipped_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("extract.encoders.registry.WEIGHTS", tmp_path / "none.safetensors")
-    with pytest.raises(
-        FileNotFoundError, match="this version ships no weights; give a checkpoint file, or random"
-    ):
+    monkeypatch.setattr("extract.encoders.braincodec.WEIGHTS", tmp_path / "none.safetensors")
+    with pytest.raises(UserError, match="this version ships no weights; give a checkpoint file, or random"):
         load_encoder(EncoderSettings(encoder="braincodec", stride=1))
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none\.pt"):
+    with pytest.raises(UserError, match=r"none\.pt: no such file; allowed: braincodec, random, bandpower or"):
         load_encoder(EncoderSettings(encoder=str(tmp_path / "none.pt")))
 
 
@@ -143,5 +145,5 @@ def test_a_device_too_small_for_one_window_is_said() -> None:
     def encode_part(start: int, stop: int) -> None:
         raise torch.cuda.OutOfMemoryError("full")
 
-    with pytest.raises(ValueError, match=r"--device: its memory does not hold one window.*--device cpu"):
+    with pytest.raises(ValueError, match=r"the device's memory does not hold one window.*device cpu"):
         in_batches(encode_part, 4, batch=4)

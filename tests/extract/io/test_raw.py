@@ -13,6 +13,7 @@ from extract.io import raw as signals
 from extract.io.bids import find_recordings
 from extract.io.montage import CHANNELS
 from extract.io.raw import open_signal, read_duration
+from store.runtime.errors import UserError
 from tests.helpers.eeg import RATE_HZ, noise_uv, write_recording
 from tests.helpers.paths import REAL
 
@@ -36,8 +37,8 @@ def write_edf(path, channels, **options):
 
 def with_channel(*replaced):
     """The 18 channels, those of the same name replaced, others added at the end."""
-    own = {signal.label: signal for signal in replaced}
-    return [own.pop(name, None) or channel(name) for name in CHANNELS] + list(own.values())
+    changed = {signal.label: signal for signal in replaced}
+    return [changed.pop(name, None) or channel(name) for name in CHANNELS] + list(changed.values())
 
 
 def rewrite(path, at, text, width=8):
@@ -56,7 +57,7 @@ def edf(tmp_path):
 def test_values_are_those_of_the_file(edf):
     signals = with_channel(channel("ECG", noise(rate_hz=256), rate_hz=256), channel("Resp", noise(rate_hz=16), 16))
     write_edf(edf, signals[::-1])
-    expected_uv = np.stack([found.digital.astype(float) * 1600 / 65535 for found in signals[:18]])
+    expected_uv = np.stack([row.digital.astype(float) * 1600 / 65535 for row in signals[:18]])
     expected_uv += 0.5 * 1600 / 65535  # the middle of the digital range is half a step below zero
     with open_signal(edf) as signal:
         assert (signal.sample_rate_hz, signal.samples, signal.duration_s) == (RATE_HZ, 4 * RATE_HZ, 4.0)
@@ -251,14 +252,14 @@ def test_header_of_wrong_length(edf):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone.edf: no such file"):
+    with pytest.raises(UserError, match=r"gone.edf: no such file"):
         open_signal(tmp_path / "gone.edf")
 
 
 def test_unreadable(tmp_path):
     path = tmp_path / "one.set"
     path.write_text("not EEGLAB")
-    with pytest.raises(OSError, match=r"one.set: cannot be read \(.+\); export it again, as EDF"):
+    with pytest.raises(UserError, match=r"one.set: cannot be read \(.+\); export it again, as EDF"):
         open_signal(path)
 
 

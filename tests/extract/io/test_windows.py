@@ -78,7 +78,7 @@ def test_windows_equal_cutting_the_whole(samples, rate_hz, window_s, stride, blo
 
     blocks = list(window_blocks(read, samples, rate_hz, window_s, stride_s, rate_hz, block))
     expected_uv = cut_whole(signal_uv, rate_hz, window_s, stride_s)
-    assert {len(found) for found in blocks[:-1]} <= {block}
+    assert {len(actual) for actual in blocks[:-1]} <= {block}
     assert len(blocks[-1]) <= block
     np.testing.assert_array_equal(np.concatenate(blocks), expected_uv)
     assert all(before[1] <= after[0] for before, after in pairwise(reads))
@@ -121,12 +121,12 @@ def test_one_sample_fills_its_window():
 def test_resampling_is_that_of_each_window_alone(samples, target):
     windows_uv = np.random.default_rng(0).normal(0, 50, (3, 2, samples)).astype(np.float32)
     found_uv = resample(windows_uv, target)
-    for window_uv, found in zip(windows_uv.reshape(-1, samples), found_uv.reshape(-1, target), strict=True):
+    for window_uv, actual in zip(windows_uv.reshape(-1, samples), found_uv.reshape(-1, target), strict=True):
         alone = torch.nn.functional.interpolate(torch.tensor(window_uv)[None, None], size=target, mode="linear")
-        np.testing.assert_array_equal(found, alone.numpy()[0, 0])
+        np.testing.assert_array_equal(actual, alone.numpy()[0, 0])
         centers = (np.arange(target) + 0.5) * samples / target - 0.5
         plain = np.interp(centers, np.arange(samples), window_uv)
-        np.testing.assert_allclose(found, plain, atol=1e-3)
+        np.testing.assert_allclose(actual, plain, atol=1e-3)
 
 
 def test_resampling_to_the_same_size_is_identity():

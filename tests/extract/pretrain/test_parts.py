@@ -7,7 +7,7 @@ import torch
 from torch import Generator
 
 from extract.braincodec.network import BrainCodecConfig, Codebook, ResidualQuantizer
-from extract.pretrain.data import Signal, augment, cut_windows, draw_windows, split
+from extract.pretrain.data import TrainingSignal, augment, cut_windows, draw_windows, split
 from extract.pretrain.losses import LOSSES, Balancer, line_length, prd, reconstruction_losses
 from extract.pretrain.quantizer import (
     DECAY,
@@ -73,11 +73,11 @@ def test_balancer_gives_each_loss_its_share():
 def test_kmeans_finds_planted_clusters():
     centres = 20 * noise(4, 3)
     rows = (centres[:, None] + 0.01 * noise(4, 50, 3, seed=2)).flatten(0, 1)
-    found = min(
+    actual = min(
         (kmeans(rows, 4, Generator().manual_seed(seed)) for seed in range(8)),
         key=lambda vectors: torch.cdist(rows, vectors).amin(1).sum().item(),
     )
-    assert torch.cdist(centres, found).amin(1).max() < 0.1
+    assert torch.cdist(centres, actual).amin(1).max() < 0.1
 
 
 def test_too_few_vectors_for_the_codes():
@@ -113,15 +113,15 @@ def test_training_quantizes_as_the_quantizer_does_and_passes_gradients():
     quantizer = ResidualQuantizer(CONFIG)
     latents = noise(4, 3, 7).requires_grad_()
     start_codebooks(quantizer, latents.detach(), Generator().manual_seed(1))
-    wanted = quantizer.dequantize(quantizer.quantize(latents))
+    expected = quantizer.dequantize(quantizer.quantize(latents))
     quantized, commitment = quantize_in_training(quantizer, latents, Generator().manual_seed(2))
-    torch.testing.assert_close(quantized, wanted)
+    torch.testing.assert_close(quantized, expected)
     assert 0 < commitment < 1
     weights = noise(4, 3, 7, seed=9)
     (straight,) = torch.autograd.grad((quantized * weights).sum(), latents, retain_graph=True)
     torch.testing.assert_close(straight, weights)
     (pull,) = torch.autograd.grad(commitment, latents)
-    assert ((latents - wanted) * pull).sum() > 0
+    assert ((latents - expected) * pull).sum() > 0
 
 
 def test_codebooks_learn_what_they_code():
@@ -147,7 +147,7 @@ def test_rows_keep_window_and_frame_together():
 def ramp(person, seconds, rate_hz=32.0, channels=2):
     """Channel c holds 1000 * c + the time in seconds."""
     times = torch.arange(int(seconds * rate_hz)) / rate_hz
-    return Signal(person, rate_hz, times + 1000.0 * torch.arange(channels)[:, None])
+    return TrainingSignal(person, rate_hz, times + 1000.0 * torch.arange(channels)[:, None])
 
 
 def test_drawn_windows_are_pieces_of_one_channel():

@@ -14,7 +14,7 @@ from extract.braincodec.checkpoint import load_checkpoint
 from extract.braincodec.network import BrainCodecConfig
 from extract.io.montage import CHANNELS
 from extract.pretrain.__main__ import main
-from extract.pretrain.data import Signal, cut_windows
+from extract.pretrain.data import TrainingSignal, cut_windows
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.losses import prd
 from extract.pretrain.training import (
@@ -40,7 +40,7 @@ def waves(person, seed=0):
     generator = torch.Generator().manual_seed(seed)
     times = torch.arange(40 * 32) / 32
     hertz, phases = 1 + 2 * torch.rand(3, 2, 1, generator=generator), 6 * torch.rand(3, 2, 1, generator=generator)
-    return Signal(person, 32.0, 60 * torch.sin(2 * torch.pi * hertz * times + phases).sum(1))
+    return TrainingSignal(person, 32.0, 60 * torch.sin(2 * torch.pi * hertz * times + phases).sum(1))
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_unit_is_folded_into_the_weights(signals, tmp_path):
 
 def test_all_zero_windows_have_no_prd_and_do_not_count(signals):
     training = Training(CONFIG, SETTINGS)
-    quiet = Signal("a", 32.0, torch.cat([torch.zeros(3, 128), signals[0].signal_uv], dim=1))
+    quiet = TrainingSignal("a", 32.0, torch.cat([torch.zeros(3, 128), signals[0].signal_uv], dim=1))
     assert validate(training.model, [quiet]) == validate(training.model, [signals[0]])
     assert prd(torch.zeros(1, 1, 4), torch.ones(1, 1, 4)).isinf().all()
 
