@@ -35,7 +35,7 @@ _SUMMARY_ROWS = {"mean": "mean", "sd": "sd", "ci95_low": "95 % from", "ci95_high
 
 
 @dataclass(frozen=True)
-class Settings(WorkerSettings):
+class EvalCommand(WorkerSettings):
     """Score the test predictions of a run as SzCORE does; "compare RUN RUN ..." compares scored runs."""
 
     run: tyro.conf.Positional[Path]
@@ -51,18 +51,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["compare"]:
         return compare.main(arguments[1:])
-    return run_command(evaluate, Settings, arguments, prog="python -m eval", description=Settings.__doc__ or "")
+    return run_command(
+        evaluate, EvalCommand, arguments, prog="python -m eval", description=EvalCommand.__doc__ or ""
+    )
 
 
-def evaluate(settings: Settings) -> None:
+def evaluate(command: EvalCommand) -> None:
     """Write post-processing, ``predictions/**_events.tsv``, metrics and report, and print the table.
 
     Raises
     ------
-    FileNotFoundError, ValueError, StoreError
+    UserError
         As `eval.scoring.results.score_run`.
     """
-    results = score_run(settings.run, settings.store, settings)
+    results = score_run(command.run, command.store, command)
     run, persons, summary = results.run, results.persons, results.summary
     _write_choices(results)
     if not results.recordings:
@@ -82,7 +84,7 @@ def evaluate(settings: Settings) -> None:
         print(f"warning: {warning}")
     print(f"\nScores: {run.path / 'metrics.json'}, {run.path / 'metrics.csv'}")
     print(f"Events: {run.path / 'predictions'} (SzCORE events.tsv)")
-    if settings.report:
+    if command.report:
         from eval.report.page import write_report  # here, since it loads matplotlib
 
         print(f"Report: {write_report(results, format_table(persons, summary), warnings)}")

@@ -18,7 +18,7 @@ from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
-class Settings:
+class CompareCommand:
     """Compare scored runs with the first of them, over the same persons and folds."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -29,11 +29,13 @@ class Settings:
 
 def main(argv: Sequence[str]) -> int:
     """Run ``python -m eval compare``."""
-    description = Settings.__doc__ or ""
-    return run_command(write_comparison, Settings, argv, prog="python -m eval compare", description=description)
+    description = CompareCommand.__doc__ or ""
+    return run_command(
+        write_comparison, CompareCommand, argv, prog="python -m eval compare", description=description
+    )
 
 
-def write_comparison(settings: Settings) -> None:
+def write_comparison(command: CompareCommand) -> None:
     """Print the table; write it as ``comparison.csv`` and the picture as ``.svg`` and ``.png``.
 
     Raises
@@ -41,9 +43,9 @@ def write_comparison(settings: Settings) -> None:
     UserError
         If a run is not there or not scored, or if folds or persons differ.
     """
-    if len(settings.runs) < 2:
-        raise UserError(f"{len(settings.runs)} run given; name two or more, the baseline first")
-    runs = [Run.open(path) for path in settings.runs]
+    if len(command.runs) < 2:
+        raise UserError(f"{len(command.runs)} run given; name two or more, the baseline first")
+    runs = [Run.open(path) for path in command.runs]
     names = [run.path.resolve().name for run in runs]
     if len(set(names)) < len(names):
         raise UserError(f"runs of the same name ({', '.join(names)}); each needs a folder name of its own")
@@ -51,7 +53,7 @@ def write_comparison(settings: Settings) -> None:
     for run in runs[1:]:
         _require_same_test(runs[0], run, scores[names[0]], scores[run.path.resolve().name])
     table = compare(scores, np.random.default_rng(0))
-    out = settings.out or runs[0].path / "comparison"
+    out = command.out or runs[0].path / "comparison"
     write_text(out / "comparison.csv", table.to_csv(index=False))
     from eval.report.figures import draw_comparison, save_figure  # here, since it loads matplotlib
 
@@ -111,8 +113,8 @@ def compare(scores: Mapping[str, pd.DataFrame], rng: np.random.Generator) -> pd.
     for heading, column in HEADLINE.items():
         rows.append({"metric": heading, "run": baseline, "mean": scores[baseline][column].mean()})
         for name in others:
-            apart = (scores[name][column] - scores[baseline][column]).dropna()
-            paired = apart.to_numpy(float).round(9)  # ties stay ties
+            difference = (scores[name][column] - scores[baseline][column]).dropna()
+            paired = difference.to_numpy(float).round(9)  # ties stay ties
             low, high = bootstrap_interval(paired, rng)
             p = float(wilcoxon(paired).pvalue) if paired.any() else math.nan
             rows.append(
@@ -142,17 +144,17 @@ def format_table(table: pd.DataFrame) -> str:
     return cells.to_string(index=False)
 
 
-def _require_same_test(one: Run, other: Run, scores: pd.DataFrame, other_scores: pd.DataFrame) -> None:
+def _require_same_test(baseline: Run, other: Run, scores: pd.DataFrame, other_scores: pd.DataFrame) -> None:
     """Refuse to compare what was not measured on the same persons, trained and chosen alike."""
-    folds, others = ({r.fold.name: r.fold for r in run.folds if r.fold.test} for run in (one, other))
+    folds, others = ({r.fold.name: r.fold for r in run.folds if r.fold.test} for run in (baseline, other))
     if differing := sorted(name for name in folds.keys() | others.keys() if folds.get(name) != others.get(name)):
         raise UserError(
-            f"{other.path}: folds {', '.join(differing)} differ from those of {one.path} (persons tested, "
+            f"{other.path}: folds {', '.join(differing)} differ from those of {baseline.path} (persons tested, "
             "validated or trained on); only runs with the same folds compare"
         )
     columns = ["seconds", "ictal_seconds"]
     if not scores[columns].sort_index().equals(other_scores[columns].sort_index()):
         raise UserError(
-            f"{other.path}: its persons have other seconds or seizures than in {one.path}; "
+            f"{other.path}: its persons have other seconds or seizures than in {baseline.path}; "
             "only runs on the same recordings compare"
         )

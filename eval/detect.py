@@ -35,7 +35,7 @@ _BLOCK_WINDOWS = 32  # read and encoded at once: 15 MB of signal at 512 Hz
 
 
 @dataclass(frozen=True)
-class Settings:
+class DetectCommand:
     """Find seizures in an EEG file with the final head of a run."""
 
     input: tyro.conf.Positional[Path]
@@ -56,38 +56,38 @@ class Settings:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m eval.detect``."""
-    description = Settings.__doc__ or ""
-    return run_command(detect, Settings, argv, prog="python -m eval.detect", description=description)
+    description = DetectCommand.__doc__ or ""
+    return run_command(detect, DetectCommand, argv, prog="python -m eval.detect", description=description)
 
 
-def detect(settings: Settings) -> None:
+def detect(command: DetectCommand) -> None:
     """Write the events of one recording.
 
     Raises
     ------
-    FileNotFoundError, OSError, ValueError
+    UserError
         If the run has no scored final fold, its encoder is not at hand, or the EEG file cannot be used.
     """
-    for output in (settings.output, settings.probabilities):
+    for output in (command.output, command.probabilities):
         if output is not None and output.is_dir():
             raise UserError(f"{output}: is a folder; name the file to write")
-    fold = Run.open(settings.run).fold_path("final")
+    fold = Run.open(command.run).fold_path("final")
     head, spec, _ = load_head(fold / "head.safetensors")
-    post = read_post(fold / POSTPROCESSING)
-    encoder = matching_encoder(spec, settings.encoder, settings.device)
-    with open_signal(settings.input, settings.missing) as signal:
+    post = read_postprocessing(fold / POSTPROCESSING)
+    encoder = matching_encoder(spec, command.encoder, command.device)
+    with open_signal(command.input, command.missing) as signal:
         probabilities = predict(signal, encoder, head)
     detections = Detections(post.detect(probabilities, signal.duration_s), signal.duration_s, signal.start)
-    write_text(settings.output, detections.to_tsv())
-    if settings.probabilities is not None:
+    write_text(command.output, detections.to_tsv())
+    if command.probabilities is not None:
         rows = (f"{second}\t{value:.4f}\n" for second, value in enumerate(probabilities.tolist()))
-        write_text(settings.probabilities, "onset\tprobability\n" + "".join(rows))
-    found = len(detections.events)
-    print(f"{settings.input}: {found} seizure{'s' * (found != 1)} in {clock(signal.duration_s)}")
-    print(f"Events: {settings.output}")
+        write_text(command.probabilities, "onset\tprobability\n" + "".join(rows))
+    number = len(detections.events)
+    print(f"{command.input}: {number} seizure{'s' * (number != 1)} in {clock(signal.duration_s)}")
+    print(f"Events: {command.output}")
 
 
-def read_post(path: Path) -> PostProcessing:
+def read_postprocessing(path: Path) -> PostProcessing:
     """Post-processing of a fold.
 
     Raises
@@ -100,9 +100,9 @@ def read_post(path: Path) -> PostProcessing:
     if not path.is_file():
         raise UserError(f"{path}: post-processing is not chosen yet; python -m eval {path.parents[2]} does it")
     try:
-        return PostProcessing.from_json(json.loads(path.read_text()))
-    except (json.JSONDecodeError, KeyError) as error:
-        raise UserError(f"{path}: not readable ({error!r}); run python -m eval {path.parents[2]} again") from error
+        return PostProcessing.from_json(json.loads(path.read_bytes()))
+    except ValueError as error:
+        raise UserError(f"{path}: not readable ({error}); run python -m eval {path.parents[2]} again") from error
 
 
 def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) -> FeatureExtractor:

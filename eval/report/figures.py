@@ -59,20 +59,19 @@ def draw_operating_curve(sweep: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     Parameters
     ----------
     sweep
-        As `eval.scoring.choice.sweep`.
+        As `eval.scoring.choice.sweep_thresholds`.
     summary
         Its ``mean`` is where the thresholds chosen on validation persons lie.
     """
     figure, (curve, by_threshold) = _panels(2)
     mean = summary.T["mean"]
     curve.plot(sweep["fp_per_day"], sweep["sensitivity"], ".-", color=LIGHT["blue"], label="one threshold for all")
-    chosen = "chosen in each fold"
     curve.plot(
         mean["event.fp_per_day"],
         mean["event.sensitivity"],
         "D",
         color=LIGHT["orange"],
-        label=chosen,
+        label="chosen in each fold",
         clip_on=False,
     )
     curve.set_xscale("symlog", linthresh=1)
@@ -156,9 +155,9 @@ def draw_reliability(labels: NDArray[Any], probabilities: NDArray[Any]) -> Figur
     figure, (reliability, histogram) = _panels(2)
     bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
     seconds = np.bincount(bins, minlength=_BINS)
-    there = seconds > 0
+    filled = seconds > 0
     predicted, observed = (
-        np.bincount(bins, weights=values, minlength=_BINS)[there] / seconds[there]
+        np.bincount(bins, weights=values, minlength=_BINS)[filled] / seconds[filled]
         for values in (probabilities, labels)
     )
     reliability.plot([0, 1], [0, 1], ":", color=LIGHT["muted"], linewidth=1, label="perfectly calibrated")
@@ -233,5 +232,5 @@ def _panels(number: int, height: float = 3.2, rows: int = 1) -> tuple[Figure, li
 
 def _thin(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """At most some hundred points of a curve, evenly over its points, both ends kept."""
-    chosen = np.unique(np.linspace(0, len(x) - 1, _CURVE_POINTS).round().astype(int))
-    return x[chosen], y[chosen]
+    indices = np.unique(np.linspace(0, len(x) - 1, _CURVE_POINTS).round().astype(int))
+    return x[indices], y[indices]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from eval.report import figures
 from eval.report.palette import DARK, LIGHT, to_variables
 from eval.report.timeline import clock, draw_person, draw_recordings
-from eval.scoring.choice import Choice, sweep
+from eval.scoring.choice import PostProcessingChoice, sweep_thresholds
 from eval.scoring.results import Results
 from eval.scoring.seizures import find_false_alarms, find_misses
 from heads.run_folder import FoldResult
@@ -48,9 +48,9 @@ def write_report(results: Results, table: pd.DataFrame, warnings: Sequence[str])
     folder = results.run.path / "figures"
     seconds = _seconds(results)
     posts = {person: results.post(person) for person in results.recordings}
-    everything = {person: list(own.values()) for person, own in results.recordings.items()}
+    recordings = {person: list(by_name.values()) for person, by_name in results.recordings.items()}
     drawn = {
-        "operating": figures.draw_operating_curve(sweep(everything, posts), results.summary),
+        "operating": figures.draw_operating_curve(sweep_thresholds(recordings, posts), results.summary),
         "persons": figures.draw_persons(results.persons, results.summary),
         "ranking": figures.draw_ranking(seconds),
         "reliability": figures.draw_reliability(*map(np.concatenate, zip(*seconds.values(), strict=True))),
@@ -58,9 +58,9 @@ def write_report(results: Results, table: pd.DataFrame, warnings: Sequence[str])
     }
     svg = {name: figures.save_figure(figure, folder, name) for name, figure in drawn.items()}
     timelines = {}
-    for person, own in sorted(results.recordings.items()):
-        timelines[person] = draw_recordings(own, posts[person])
-        write_text(folder / f"timeline-{person}.svg", draw_person(own, posts[person]))
+    for person, by_name in sorted(results.recordings.items()):
+        timelines[person] = draw_recordings(by_name, posts[person])
+        write_text(folder / f"timeline-{person}.svg", draw_person(by_name, posts[person]))
     path = results.run.path / "report.html"
     write_text(path, _page(results, table, warnings, svg, timelines))
     return path
@@ -118,10 +118,10 @@ def _seconds(results: Results) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     """Labels and probabilities of all seconds of each person."""
     return {
         person: (
-            np.concatenate([recording.labels for recording in own.values()]),
-            np.concatenate([recording.probabilities for recording in own.values()]),
+            np.concatenate([recording.labels for recording in by_name.values()]),
+            np.concatenate([recording.probabilities for recording in by_name.values()]),
         )
-        for person, own in sorted(results.recordings.items())
+        for person, by_name in sorted(results.recordings.items())
     }
 
 
@@ -182,7 +182,7 @@ def _settings(results: Results) -> str:
     head = "".join(
         f"<th>{heading}</th>"
         for heading in (
-            *("fold", "validation persons", "best epoch", "threshold", "release", "smoothing", "shortest event"),
+            *("fold", "validation persons", "best epoch", "threshold", "hold", "smoothing", "shortest event"),
             *("validation event F1", "validation FP/day"),
         )
     )
@@ -193,11 +193,11 @@ def _settings(results: Results) -> str:
     )
 
 
-def _fold(result: FoldResult, choice: Choice) -> str:
+def _fold(result: FoldResult, choice: PostProcessingChoice) -> str:
     post = choice.post
     cells = (
         *(result.fold.name, ", ".join(result.fold.validation), result.best_epoch, f"{post.threshold:.3f}"),
-        *(f"{post.threshold * post.release:.3f}", f"{post.smoothing_s} s", f"{post.min_duration_s} s"),
+        *(f"{post.threshold * post.hysteresis_ratio:.3f}", f"{post.smoothing_s} s", f"{post.min_duration_s} s"),
         *(_number(choice.f1), _number(choice.fp_per_day, 1)),
     )
     return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"

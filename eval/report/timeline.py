@@ -1,4 +1,4 @@
-"""Timelines of recordings as SVG: probability, threshold, reference and detected events. No I/O."""
+"""Timelines of recordings as SVG: probability, threshold, reference and detected events."""
 
 from collections.abc import Mapping
 from html import escape
@@ -6,6 +6,7 @@ from html import escape
 import numpy as np
 
 from eval.report.palette import LIGHT
+from eval.scoring.counts import Interval
 from eval.scoring.postprocess import PostProcessing, smooth
 from eval.scoring.scores import ScoredRecording
 
@@ -60,15 +61,13 @@ def _recording(name: str, recording: ScoredRecording, post: PostProcessing, long
     end = _LEFT + recording.duration_s * scale
     top, base = _TITLE, _TITLE + _CURVE
     level = base - post.threshold * _CURVE
-    reference = [(event.onset_s, event.onset_s + event.duration_s) for event in recording.reference]
-    detected = [(event.onset_s, event.stop_s) for event in recording.detected]
     parts = [
         f'<text x="{_LEFT}" y="11" fill="{LIGHT["ink"]}">{escape(name)}</text>',
         f'<path d="M{_LEFT} {top}V{base}H{end:.1f}" fill="none" stroke="{LIGHT["grid"]}"/>',
         f'<path d="{_curve(recording, post, scale)}" fill="none" stroke="{LIGHT["blue"]}"/>',
         f'<path d="M{_LEFT} {level:.1f}H{end:.1f}" stroke="{LIGHT["muted"]}" stroke-dasharray="3 3"/>',
-        *(_bar(on, stop, base + 1, scale, "orange", "seizure") for on, stop in reference),
-        *(_bar(on, stop, base + 1 + _STRIP, scale, "green", "detected") for on, stop in detected),
+        *(_bar(event, base + 1, scale, "orange", "seizure") for event in recording.reference_intervals),
+        *(_bar(event, base + 1 + _STRIP, scale, "green", "detected") for event in recording.detected_intervals),
     ]
     labels = (("1", top + 7, "muted"), ("0", base, "muted"))
     parts += [
@@ -92,7 +91,8 @@ def _curve(recording: ScoredRecording, post: PostProcessing, scale: float) -> st
     return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
 
 
-def _bar(on_s: float, stop_s: float, y: float, scale: float, colour: str, what: str) -> str:
+def _bar(event: Interval, y: float, scale: float, colour: str, what: str) -> str:
+    on_s, stop_s = event
     width = max(1.0, (stop_s - on_s) * scale)
     return (
         f'<rect x="{_LEFT + on_s * scale:.1f}" y="{y}" width="{width:.1f}" height="{_STRIP - 1}" '

@@ -1,5 +1,6 @@
-"""Event counts on intervals: what timescoring counts on masks, fast enough to try many settings. No I/O."""
+"""Event counts on intervals: what timescoring counts on masks, fast enough to try many settings."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,30 +12,47 @@ Interval = tuple[float, float]  # [onset_s, stop_s), in whole tenths of a second
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """References and detections of one recording, merged and split as SzCORE does, each judged."""
+class MatchedEvents:
+    """Events of one recording, merged and split as SzCORE does: references hit or missed, and false alarms."""
 
     hits: tuple[Interval, ...]
     misses: tuple[Interval, ...]
     false_alarms: tuple[Interval, ...]
 
 
-def judge(reference: Sequence[Interval], detected: Sequence[Interval], duration_s: float) -> Outcome:
-    """Judge events with SzCORE's parameters; equal to ``timescoring.scoring.EventScoring``.
+def match_events(reference: Sequence[Interval], detected: Sequence[Interval], duration_s: float) -> MatchedEvents:
+    """Match detections to references with SzCORE's parameters; equal to ``timescoring.scoring.EventScoring``.
 
-    >>> judge([(100, 120)], [(110, 130), (300, 310)], 400)
-    Outcome(hits=((100.0, 120.0),), misses=(), false_alarms=((300.0, 310.0),))
+    >>> match_events([(100, 120)], [(110, 130), (300, 310)], 400)
+    MatchedEvents(hits=((100.0, 120.0),), misses=(), false_alarms=((300.0, 310.0),))
     """
-    wanted, found = (_split(_merge(_round(events, duration_s))) for events in (reference, detected))
-    end_s = _samples(duration_s) / RATE_HZ
-    windows = [(max(0, on - TOLERANCE_BEFORE_S), min(end_s, stop + TOLERANCE_AFTER_S)) for on, stop in wanted]
-    hit = [any(_overlap(window, event) for event in found) for window in windows]
-    covered = [window for window, good in zip(windows, hit, strict=True) if good]
-    return Outcome(
-        tuple(event for event, good in zip(wanted, hit, strict=True) if good),
-        tuple(event for event, good in zip(wanted, hit, strict=True) if not good),
-        tuple(event for event in found if not any(_overlap(event, window) for window in covered)),
+    references, detections = (as_scored(events, duration_s) for events in (reference, detected))
+    windows = [widen(event, duration_s) for event in references]
+    hit = [any(overlap(window, detection) for detection in detections) for window in windows]
+    hit_windows = list(itertools.compress(windows, hit))
+    return MatchedEvents(
+        tuple(itertools.compress(references, hit)),
+        tuple(event for event, is_hit in zip(references, hit, strict=True) if not is_hit),
+        tuple(event for event in detections if not any(overlap(event, window) for window in hit_windows)),
     )
+
+
+def as_scored(events: Iterable[Interval], duration_s: float) -> list[Interval]:
+    """Events as SzCORE counts them: those less than 90 s apart merged, those longer than 300 s split."""
+    return _split(_merge(_round(events, duration_s)))
+
+
+def widen(event: Interval, duration_s: float) -> Interval:
+    """Reference event with the tolerance before and after in which a detection hits it, within the recording."""
+    return max(0, event[0] - TOLERANCE_BEFORE_S), min(_samples(duration_s) / RATE_HZ, event[1] + TOLERANCE_AFTER_S)
+
+
+def overlap(one: Interval, other: Interval) -> bool:
+    """Whether two intervals share a sample at 10 Hz."""
+    (start, stop), (other_start, other_stop) = (
+        (round(onset_s * RATE_HZ), round(stop_s * RATE_HZ)) for onset_s, stop_s in (one, other)
+    )
+    return max(start, other_start) < min(stop, other_stop)
 
 
 def _samples(duration_s: float) -> int:
@@ -72,10 +90,3 @@ def _split(events: Iterable[Interval]) -> list[Interval]:
             on += LONGEST_S
         parts.append((on, stop))
     return parts
-
-
-def _overlap(one: Interval, other: Interval) -> bool:
-    (first, stop), (other_first, other_stop) = (
-        (round(on * RATE_HZ), round(end * RATE_HZ)) for on, end in (one, other)
-    )
-    return max(first, other_first) < min(stop, other_stop)

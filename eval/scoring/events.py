@@ -1,4 +1,4 @@
-"""Probabilities to events, and the text form that SzCORE gives them. No I/O."""
+"""Probabilities to events, and the text form that SzCORE gives them."""
 
 import csv
 import io
@@ -86,12 +86,12 @@ class Detections:
         return cls(tuple(events), duration_s, start)
 
 
-def find_events(
+def events_from_mask(
     mask: NDArray[np.bool_], probabilities: NDArray[Any], duration_s: float
 ) -> tuple[DetectedEvent, ...]:
     """Turn marked seconds, ``(T,)`` bool, into events that end no later than the recording.
 
-    >>> find_events(np.array([False, True, True]), np.array([0.0, 0.5, 1.0]), 2.5)
+    >>> events_from_mask(np.array([False, True, True]), np.array([0.0, 0.5, 1.0]), 2.5)
     (DetectedEvent(onset_s=1.0, stop_s=2.5, confidence=0.75),)
     """
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)

@@ -1,13 +1,14 @@
-"""From probabilities to seconds in seizure: smoothing, threshold, hysteresis, minimum length. No I/O."""
+"""From probabilities to seconds in seizure: smoothing, threshold, hysteresis, minimum length."""
 
-import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.scoring.events import DetectedEvent, find_events
+from eval.scoring.events import DetectedEvent, events_from_mask
+from eval.scoring.old_spellings import OLD_FIELDS
 from store.runtime.errors import UserError
 
 
@@ -18,34 +19,42 @@ class PostProcessing:
     Examples
     --------
     >>> probabilities = np.array([0.1, 0.6, 0.9, 0.6, 0.1, 0.6])
-    >>> PostProcessing(threshold=0.8, release=0.5).mask(probabilities).tolist()
+    >>> PostProcessing(threshold=0.8, hysteresis_ratio=0.5).mask(probabilities).tolist()
     [False, True, True, True, False, False]
     """
 
     threshold: float  # an event has a second that reaches it
-    release: float = 1.0  # and holds while seconds reach this share of the threshold
+    hysteresis_ratio: float = 1.0  # and holds while seconds reach this share of the threshold
     smoothing_s: int = 1  # moving mean, odd, centred
     min_duration_s: int = 1  # shorter events are dropped
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "PostProcessing":
-        """Take the fields out of a larger record.
+    def from_json(cls, content: object) -> "PostProcessing":
+        """Take the fields out of a larger record; spellings of earlier versions are read.
 
         Raises
         ------
-        KeyError
-            If one is missing.
+        UserError
+            Naming the field that is missing or no such number.
         """
-        return cls(**{field.name: content[field.name] for field in dataclasses.fields(cls)})
+        if not isinstance(content, dict):
+            raise UserError(f"holds {type(content).__name__}, wanted an object with a threshold")
+        record = {OLD_FIELDS.get(name, name): value for name, value in content.items()}
+        return cls(
+            _read_number(record, "threshold"),
+            _read_number(record, "hysteresis_ratio"),
+            _read_seconds(record, "smoothing_s"),
+            _read_seconds(record, "min_duration_s"),
+        )
 
     def runs(self, smoothed: NDArray[Any]) -> NDArray[np.int64]:
         """Events in smoothed probabilities ``(T,)``: first second and stop, ``(n, 2)``."""
-        edges = np.flatnonzero(np.diff(smoothed >= self.threshold * self.release, prepend=False, append=False))
-        runs = edges.reshape(-1, 2)
+        holds = smoothed >= self.threshold * self.hysteresis_ratio
+        runs = np.flatnonzero(np.diff(holds, prepend=False, append=False)).reshape(-1, 2)
         reached = np.concatenate([[0], np.cumsum(smoothed >= self.threshold)])
-        begun = reached[runs[:, 1]] > reached[runs[:, 0]]
-        kept: NDArray[np.int64] = runs[begun & (runs[:, 1] - runs[:, 0] >= self.min_duration_s)]
-        return kept
+        reaches = reached[runs[:, 1]] > reached[runs[:, 0]]
+        events: NDArray[np.int64] = runs[reaches & (runs[:, 1] - runs[:, 0] >= self.min_duration_s)]
+        return events
 
     def mask(self, probabilities: NDArray[Any]) -> NDArray[np.bool_]:
         """Mark the seconds of events, ``(T,)`` bool."""
@@ -62,10 +71,24 @@ class PostProcessing:
         UserError
             If a value is no probability.
         """
-        odd = probabilities[~((probabilities >= 0) & (probabilities <= 1))]
-        if len(odd):
-            raise UserError(f"{len(odd)} values are no probabilities (0 to 1), the first is {odd[0]}")
-        return find_events(self.mask(probabilities), probabilities, duration_s)
+        invalid = probabilities[~((probabilities >= 0) & (probabilities <= 1))]
+        if len(invalid):
+            raise UserError(f"{len(invalid)} values are no probabilities (0 to 1), the first is {invalid[0]}")
+        return events_from_mask(self.mask(probabilities), probabilities, duration_s)
+
+
+def _read_number(record: dict[Any, Any], name: str) -> float:
+    value = record.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise UserError(f"{name} is {value!r}, wanted a number")
+    return float(value)
+
+
+def _read_seconds(record: dict[Any, Any], name: str) -> int:
+    value = record.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"{name} is {value!r}, wanted whole seconds, 1 or more")
+    return value
 
 
 def smooth(probabilities: NDArray[Any], window_s: int) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""A run with its scores: what the table, the report and the files are made from. Reads, writes nothing."""
+"""Score a run: the table, the report and the files are made from its results. Writes nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from eval.scoring.choice import Choice, choose
+from eval.scoring.choice import PostProcessingChoice, choose_postprocessing
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import ScoredRecording, score_person, summarise
 from heads.run_folder import Run
@@ -26,7 +26,7 @@ class Results:
 
     run: Run
     store: Store
-    choices: dict[str, Choice]  # of each finished fold
+    choices: dict[str, PostProcessingChoice]  # of each finished fold
     recordings: dict[str, dict[str, ScoredRecording]]  # of each tested person, by name
     persons: pd.DataFrame  # a row a person, a column a score
     summary: pd.DataFrame  # as `eval.scoring.scores.summarise`
@@ -41,7 +41,7 @@ def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> R
 
     Raises
     ------
-    FileNotFoundError, ValueError, StoreError
+    UserError
         If there is no run, no finished fold or not its store, or if a prediction is missing or no probability.
     """
     run = Run.open(path)
@@ -51,29 +51,31 @@ def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> R
     names = [result.fold.name for result in run.folds]
     # workers may be in another folder
     choose_fold = partial(_choose, run.path.absolute(), store.path.absolute())
-    with tqdm(run_tasks(choose_fold, names, workers), total=len(names), unit=" folds", disable=None) as chosen:
-        choices = dict(chosen)
+    with tqdm(run_tasks(choose_fold, names, workers), total=len(names), unit=" folds", disable=None) as bar:
+        choices = dict(bar)
     choices = {name: choices[name] for name in names}
     recordings = {
         person: dict(_detect(run, store, person, choices[result.fold.name].post))
         for result in run.folds
         for person in result.fold.test
     }
-    scores = {person: score_person(list(own.values())) for person, own in sorted(recordings.items())}
+    scores = {person: score_person(list(by_name.values())) for person, by_name in sorted(recordings.items())}
     persons = pd.DataFrame.from_dict(scores, orient="index")
     return Results(run, store, choices, recordings, persons, summarise(persons, np.random.default_rng(0)))
 
 
-def _choose(path: Path, store_path: Path, name: str) -> Choice:
+def _choose(path: Path, store_path: Path, name: str) -> PostProcessingChoice:
     run = Run.open(path)
-    store, result = run.open_store(store_path), next(one for one in run.folds if one.fold.name == name)
+    store, result = run.open_store(store_path), next(fold for fold in run.folds if fold.fold.name == name)
     predicted = result.validation_probabilities()
     persons: dict[str, list[ScoredRecording]] = {person: [] for person in result.fold.validation}
     for info in store.recordings:
         if info.person in persons:
-            known = info.events, (), info.duration_s, store.labels(info)
-            persons[info.person].append(ScoredRecording(*known, predicted[info.name]))
-    return choose(persons, result.threshold)
+            probabilities = predicted[info.name]
+            persons[info.person].append(
+                ScoredRecording(info.events, (), info.duration_s, store.labels(info), probabilities)
+            )
+    return choose_postprocessing(persons, result.threshold)
 
 
 def _detect(run: Run, store: Store, person: str, post: PostProcessing) -> Iterator[tuple[str, ScoredRecording]]:
@@ -82,7 +84,7 @@ def _detect(run: Run, store: Store, person: str, post: PostProcessing) -> Iterat
             probabilities = run.probabilities(info)
             try:
                 detected = post.detect(probabilities, info.duration_s)
-            except ValueError as error:
+            except UserError as error:
                 raise UserError(f"{run.probabilities_path(info)}: {error}; train the fold again") from error
-            known = info.events, detected, info.duration_s, store.labels(info)
-            yield info.name, ScoredRecording(*known, probabilities)
+            labels = store.labels(info)
+            yield info.name, ScoredRecording(info.events, detected, info.duration_s, labels, probabilities)

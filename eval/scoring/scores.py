@@ -1,4 +1,4 @@
-"""SzCORE scores through timescoring, rank metrics, and both over persons. No I/O."""
+"""SzCORE scores through timescoring, rank metrics, and both over persons."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, roc_auc_score
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring, SampleScoring
 
+from eval.scoring.counts import Interval
 from eval.scoring.events import DetectedEvent
 from store import Event
 
@@ -30,7 +32,7 @@ HEADLINE = {  # scores that runs are compared by: heading, column of metrics.csv
 
 @dataclass(frozen=True)
 class Counts:
-    """What rates are made of; recordings add up. Events are counted, or seconds."""
+    """Events, or seconds, of which rates are made; counts of recordings add up."""
 
     reference: int
     hits: int  # references that were detected
@@ -61,13 +63,23 @@ class Counts:
 
 @dataclass(frozen=True)
 class ScoredRecording:
-    """One recording: what is true and what was predicted."""
+    """One recording: its annotated seizures and what a head detected and predicted."""
 
     reference: tuple[Event, ...]
     detected: tuple[DetectedEvent, ...]
     duration_s: float
     labels: NDArray[Any]  # (T,) 1 where a second is seizure
     probabilities: NDArray[Any]  # (T,)
+
+    @property
+    def reference_intervals(self) -> list[Interval]:
+        """``[onset_s, stop_s)`` of the annotated seizures."""
+        return [(event.onset_s, event.onset_s + event.duration_s) for event in self.reference]
+
+    @property
+    def detected_intervals(self) -> list[Interval]:
+        """``[onset_s, stop_s)`` of the detections."""
+        return [(event.onset_s, event.stop_s) for event in self.detected]
 
 
 def count(recording: ScoredRecording) -> tuple[Counts, Counts]:
@@ -76,11 +88,8 @@ def count(recording: ScoredRecording) -> tuple[Counts, Counts]:
     Both annotations are masks at 10 Hz, events at their exact times; timescoring merges, splits and widens
     events at that rate, and counts seconds at 1 Hz.
     """
-    reference = _annotation(
-        [(event.onset_s, event.onset_s + event.duration_s) for event in recording.reference],
-        recording.duration_s,
-    )
-    detected = _annotation([(event.onset_s, event.stop_s) for event in recording.detected], recording.duration_s)
+    reference = _annotation(recording.reference_intervals, recording.duration_s)
+    detected = _annotation(recording.detected_intervals, recording.duration_s)
     scores = EventScoring(reference, detected), SampleScoring(reference, detected)
     events, samples = (
         Counts(int(score.refTrue), int(score.tp), int(score.fp), score.numSamples / score.fs) for score in scores
@@ -133,8 +142,9 @@ def bootstrap_interval(values: NDArray[Any], rng: np.random.Generator) -> tuple[
     """95 % percentile bootstrap interval of the mean; nan for fewer than two values."""
     if len(values) < 2:
         return math.nan, math.nan
-    means = rng.choice(values, (_RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = bootstrap(
+        (values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=rng
+    ).confidence_interval
     return float(low), float(high)
 
 
@@ -152,7 +162,7 @@ def metrics(persons: pd.DataFrame, summary: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _annotation(intervals: Sequence[tuple[float, float]], duration_s: float) -> Annotation:
+def _annotation(intervals: Sequence[Interval], duration_s: float) -> Annotation:
     """Bring events into the form that timescoring takes for granted: in order, disjoint, in the recording.
 
     The way through a mask does that. An empty mask breaks it, so the shortest recording counts as one second.

@@ -1,10 +1,10 @@
-"""What makes scores mean less than they seem to. No I/O."""
+"""Reasons to trust scores less than their figures suggest."""
 
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from eval.scoring.choice import Choice
+from eval.scoring.choice import PostProcessingChoice
 from heads.folds import Fold
 
 _BACKGROUND_S = 3600
@@ -13,9 +13,12 @@ _MOST_ALARMED = 0.5  # share of the background
 
 
 def find_warnings(
-    persons: pd.DataFrame, persons_seen: Sequence[str], folds: Sequence[Fold], choices: Mapping[str, Choice]
+    persons: pd.DataFrame,
+    persons_seen: Sequence[str],
+    folds: Sequence[Fold],
+    choices: Mapping[str, PostProcessingChoice],
 ) -> list[str]:
-    """Say in plain sentences what to beware of; most serious first.
+    """Sentences on what weakens the scores, the most serious first.
 
     Parameters
     ----------
@@ -30,10 +33,10 @@ def find_warnings(
     background_s = persons["seconds"] - persons["ictal_seconds"]
     little = int((background_s < _BACKGROUND_S).sum())
     without = sorted(persons.index[persons["ictal_seconds"] == 0])
-    false_s = persons["sample.fp_per_day"] * persons["seconds"] / 86400
-    everywhere = sorted(persons.index[false_s > _MOST_ALARMED * background_s])
+    alarmed_s = persons["sample.fp_per_day"] * persons["seconds"] / 86400
+    everywhere = sorted(persons.index[alarmed_s > _MOST_ALARMED * background_s])
     edges = sorted(name for name, choice in choices.items() if choice.at_edge)
-    found = [
+    checks = [
         (
             leaks,
             f"folds that chose or trained on the persons they test: {', '.join(leaks)}; do not use their scores",
@@ -69,4 +72,4 @@ def find_warnings(
             "validation persons do not pin it down",
         ),
     ]
-    return [text for there, text in found if there]
+    return [text for applies, text in checks if applies]

@@ -12,7 +12,7 @@ import torch
 
 import store
 from eval.__main__ import main as evaluate
-from eval.detect import read_post
+from eval.detect import read_postprocessing
 from eval.scoring.events import Detections
 from eval.scoring.results import POSTPROCESSING
 from extract.__main__ import main as extract
@@ -84,7 +84,7 @@ def main() -> None:
         extract(["--bids", str(root / "all"), "--store", str(root / "all-store"), "--encoder", encoder])
 
         fold = run / "folds" / "final"
-        windows, post = Windows(store.open(root / "all-store")), read_post(fold / POSTPROCESSING)
+        windows, post = Windows(store.open(root / "all-store")), read_postprocessing(fold / POSTPROCESSING)
         head, _, _ = load_head(fold / "head.safetensors")
         state = {name: value[None] for name, value in head.state_dict().items()}
         features = DeviceFeatures(windows, head, torch.device("cpu"))

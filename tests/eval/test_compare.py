@@ -12,7 +12,8 @@ from eval.__main__ import main
 from eval.compare import compare
 from eval.scoring.scores import HEADLINE
 from heads.folds import Fold
-from heads.run_folder import FoldResult, Run, write_text
+from heads.run_folder import FoldResult, Run
+from store.runtime.atomic import write_text
 
 PERSONS = ("01", "02", "03", "04", "05", "06")
 FIRST = (0.5, 0.6, 0.7, 0.8, 0.9, math.nan)
@@ -33,6 +34,7 @@ def scored(path: Path, scores: pd.DataFrame, validation: str = "06") -> Path:
         other = validation if person != validation else "01"
         train = tuple(sorted({*PERSONS} - {person, other}))
         result = FoldResult(Fold(person, (person,), (other,), train), run.fold_path(person), 1, 0.5, ())
+        run.fold_path(person).mkdir(parents=True)
         run.finish_fold(result)
     rows = pd.concat([scores.astype(object), scores.agg(["mean", "std"]).rename({"std": "sd"})])
     write_text(path / "metrics.csv", rows.to_csv(index_label="person"))

@@ -1,6 +1,7 @@
 """The detector on files of known content, and the files and runs it refuses."""
 
 import json
+import re
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +13,9 @@ import torch
 
 import store
 from eval.__main__ import main as evaluate
-from eval.detect import main, read_post
+from eval.detect import main, read_postprocessing
 from eval.scoring.events import Detections
+from eval.scoring.postprocess import PostProcessing
 from eval.scoring.results import POSTPROCESSING
 from extract.__main__ import main as extract
 from extract.braincodec.checkpoint import save_checkpoint
@@ -25,6 +27,7 @@ from heads.device_features import DeviceFeatures
 from heads.inference import load_head, predict_recordings
 from heads.train import main as train
 from store import Event
+from store.runtime.errors import UserError
 from tests.helpers.eeg import noise_uv, write_recording
 
 QUICK = ("--epochs", "6", "--lr", "0.01", "--filters", "4", "--hidden", "4")
@@ -88,7 +91,7 @@ def require_same(line: Path, tmp_path: Path, *more: str) -> list[Detections]:
     head, _, _ = load_head(line / "run" / "folds" / "final" / "head.safetensors")
     state = {name: value[None] for name, value in head.state_dict().items()}
     features = DeviceFeatures(windows, head, state["mean"].device)
-    post = read_post(line / "run" / "folds" / "final" / POSTPROCESSING)
+    post = read_postprocessing(line / "run" / "folds" / "final" / POSTPROCESSING)
     output, table, detected = tmp_path / "events.tsv", tmp_path / "p.tsv", []
     for info in windows.recordings:
         (wanted,) = predict_recordings(head, state, windows, features, info.person)[info.name]
@@ -194,13 +197,44 @@ def test_a_run_that_is_not_ready_is_refused(
     assert f"{run}: no run here" in fails(capsys, eeg, run)
     shutil.copytree(line / "run", run)
     (run / "folds" / "final" / POSTPROCESSING).write_text('{"threshold": 0.5}')
-    assert f"{POSTPROCESSING}: not readable (KeyError('release')); run python -m eval {run}" in fails(
-        capsys, eeg, run
+    assert (
+        f"{POSTPROCESSING}: not readable (hysteresis_ratio is None, wanted a number); run python -m eval {run}"
+        in fails(capsys, eeg, run)
     )
     (run / "folds" / "final" / POSTPROCESSING).unlink()
     assert f"post-processing is not chosen yet; python -m eval {run} does it" in fails(capsys, eeg, run)
     (run / "folds" / "final" / "head.safetensors").unlink()
     assert "no trained head; python -m heads.train --fold final makes one" in fails(capsys, eeg, run)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "Expecting value"),
+        (b"\xff{", "codec can't decode"),
+        (b"[]", "holds list, wanted an object with a threshold"),
+        (b'{"threshold": NaN}', "threshold is nan, wanted a number"),
+        (
+            b'{"threshold": 0.5, "release": 1, "smoothing_s": 0}',
+            "smoothing_s is 0, wanted whole seconds, 1 or more",
+        ),
+        (b'{"threshold": 0.5, "release": 1, "smoothing_s": 1.5}', "smoothing_s is 1.5, wanted whole seconds"),
+        (b'{"threshold": "0.5"}', "threshold is '0.5', wanted a number"),
+    ],
+)
+def test_damaged_post_processing_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "run" / "folds" / "final" / POSTPROCESSING
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: not readable \(.*") as caught:
+        read_postprocessing(path)
+    assert reason in str(caught.value)
+
+
+def test_the_spelling_of_earlier_versions_is_read(tmp_path: Path) -> None:
+    path = tmp_path / POSTPROCESSING
+    path.write_text('{"threshold": 0.5, "release": 0.25, "smoothing_s": 5, "min_duration_s": 10}')
+    assert read_postprocessing(path) == PostProcessing(0.5, 0.25, 5, 10)
 
 
 def test_the_final_folds_post_processing_is_used(line: Path, tmp_path: Path) -> None:

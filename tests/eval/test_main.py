@@ -236,7 +236,7 @@ def test_post_processing_is_chosen_for_every_fold(run: Run) -> None:
     main([str(run.path), "--no-report"])
     for name in ("01", "02", "03", "final"):
         content = json.loads((run.fold_path(name) / "postprocessing.json").read_text())
-        chosen = [content[key] for key in ("threshold", "release", "smoothing_s", "min_duration_s")]
+        chosen = [content[key] for key in ("threshold", "hysteresis_ratio", "smoothing_s", "min_duration_s")]
         assert chosen == [0.5, 1.0, 1, 1]
         assert content["validation"]["event"] == {"f1": 1.0, "fp_per_day": 0.0}
         assert 0.5 in content["tried"]["threshold"]

@@ -15,7 +15,7 @@ from eval.__main__ import main
 from eval.report import figures
 from eval.report.palette import DARK, LIGHT
 from eval.report.timeline import draw_person, draw_recordings
-from eval.scoring.choice import Choice, sweep
+from eval.scoring.choice import PostProcessingChoice, sweep_thresholds
 from eval.scoring.events import DetectedEvent
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import ScoredRecording, score_person, summarise
@@ -194,7 +194,7 @@ def test_figures_are_drawn_when_scores_are_undefined(tmp_path: Path) -> None:
     persons = scores(nothing)
     summary = summarise(persons, np.random.default_rng(0))
     seconds = (nothing["01"].labels, nothing["01"].probabilities)
-    curves = sweep({"01": [nothing["01"]]}, {"01": PostProcessing(0.5)})
+    curves = sweep_thresholds({"01": [nothing["01"]]}, {"01": PostProcessing(0.5)})
     fold = FoldResult(
         Fold("01", ("01",), ("02",), ("03",)), tmp_path, 1, 0.5, ({"epoch": 1, "validation_auroc": 0.5},)
     )
@@ -212,7 +212,7 @@ def test_figures_are_drawn_when_scores_are_undefined(tmp_path: Path) -> None:
 
 def test_warnings_name_what_is_wrong() -> None:
     persons = scores({f"{n:02}": record([(100, 130)] if n else [], [], 7200) for n in range(5)})
-    fine, edge = (Choice(PostProcessing(threshold), 1.0, 0.0) for threshold in (0.5, 0.0067))
+    fine, edge = (PostProcessingChoice(PostProcessing(threshold), 1.0, 0.0) for threshold in (0.5, 0.0067))
     leaky = Fold("02", ("02",), ("03",), ("02", "04"))
     good = Fold("01", ("01",), ("02",), ("03",))
     assert find_warnings(persons.drop("00"), [], [good], {"01": fine}) == [

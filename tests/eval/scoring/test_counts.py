@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring
 
-from eval.scoring.counts import Interval, judge
+from eval.scoring.counts import Interval, match_events
 
 TENTHS = st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 4000)), max_size=8)
 
@@ -23,7 +23,7 @@ def test_counts_equal_timescoring(
 ) -> None:
     duration_s = tenths / 10
     events = [[(first / 10, (first + length) / 10) for first, length in side] for side in (reference, detected)]
-    outcome = judge(events[0], events[1], duration_s)
+    outcome = match_events(events[0], events[1], duration_s)
     score = EventScoring(*(annotation(side, duration_s) for side in events))
     assert len(outcome.hits) + len(outcome.misses) == score.refTrue
     assert (len(outcome.hits), len(outcome.false_alarms)) == (score.tp, score.fp)
@@ -49,5 +49,5 @@ def test_each_event_is_judged(
     misses: list[Interval],
     alarms: list[Interval],
 ) -> None:
-    outcome = judge(reference, detected, 700)
+    outcome = match_events(reference, detected, 700)
     assert (list(outcome.hits), list(outcome.misses), list(outcome.false_alarms)) == (hits, misses, alarms)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.scoring.events import COLUMNS, DetectedEvent, Detections, find_events
+from eval.scoring.events import COLUMNS, DetectedEvent, Detections, events_from_mask
 
 HEADER = "\t".join(COLUMNS)
 
@@ -16,7 +16,7 @@ HEADER = "\t".join(COLUMNS)
 def find(timeline: str, duration_s: float | None = None) -> list[tuple[float, float]]:
     """Events of a drawn timeline, one character a second."""
     mask = np.array([mark == "#" for mark in timeline])
-    events = find_events(mask, mask.astype(np.float32), len(timeline) if duration_s is None else duration_s)
+    events = events_from_mask(mask, mask.astype(np.float32), len(timeline) if duration_s is None else duration_s)
     return [(event.onset_s, event.stop_s) for event in events]
 
 
@@ -43,7 +43,7 @@ def test_an_event_ends_no_later_than_the_recording() -> None:
 
 def test_confidence_is_the_mean_probability_of_the_event_alone() -> None:
     probabilities = np.array([0.1, 0.6, 0.8, 0.2, 1.0], np.float32)
-    events = find_events(probabilities >= 0.5, probabilities, 5.0)
+    events = events_from_mask(probabilities >= 0.5, probabilities, 5.0)
     assert [event.confidence for event in events] == pytest.approx([0.7, 1.0])
 
 
@@ -51,7 +51,7 @@ def test_confidence_is_the_mean_probability_of_the_event_alone() -> None:
 def test_events_cover_exactly_the_marked_seconds(marks: list[bool]) -> None:
     mask = np.array(marks, dtype=bool)
     covered = np.zeros(len(mask), dtype=bool)
-    events = find_events(mask, mask.astype(float), len(mask))
+    events = events_from_mask(mask, mask.astype(float), len(mask))
     for event in events:
         assert not covered[int(event.onset_s) : int(event.stop_s)].any()
         covered[int(event.onset_s) : int(event.stop_s)] = True
@@ -91,7 +91,7 @@ def test_tsv_reads_back(detections: Detections) -> None:
 def test_every_written_tsv_reads_back_to_its_decimals(cut_us: int, marks: list[bool]) -> None:
     duration_s = len(marks) - 1 + cut_us / 1e6
     mask = np.array(marks, dtype=bool)
-    events = find_events(mask, np.where(mask, 0.5, 0.0), duration_s)
+    events = events_from_mask(mask, np.where(mask, 0.5, 0.0), duration_s)
     back = Detections.from_tsv(Detections(events, duration_s, "").to_tsv(), "x.tsv")
     assert [event.onset_s for event in back.events] == [event.onset_s for event in events]
     stops_s = [event.stop_s for event in events]

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.scoring.choice import MIN_DURATIONS_S, RELEASES, SMOOTHING_S, THRESHOLDS, choose, sweep
+from eval.scoring.choice import (
+    HYSTERESIS_RATIOS,
+    MIN_DURATIONS_S,
+    SMOOTHING_S,
+    THRESHOLDS,
+    choose_postprocessing,
+    sweep_thresholds,
+)
 from eval.scoring.postprocess import PostProcessing, smooth
 from eval.scoring.scores import ScoredRecording, score_person
 from store import Event
@@ -30,9 +37,9 @@ def marks(post: PostProcessing, timeline: str) -> str:
     ("post", "timeline", "expected"),
     [
         (PostProcessing(0.5), "__#_+-_#", "__#_#__#"),
-        (PostProcessing(0.8, release=0.5), "-+#+-_+-", "#####___"),
-        (PostProcessing(0.8, release=0.7), "-+#+-_+-", "_###____"),
-        (PostProcessing(0.8, release=0.5), "-+-__-+-", "________"),  # never reaches the threshold
+        (PostProcessing(0.8, hysteresis_ratio=0.5), "-+#+-_+-", "#####___"),
+        (PostProcessing(0.8, hysteresis_ratio=0.7), "-+#+-_+-", "_###____"),
+        (PostProcessing(0.8, hysteresis_ratio=0.5), "-+-__-+-", "________"),  # never reaches the threshold
         (PostProcessing(0.5, min_duration_s=2), "#_##_###", "__##_###"),
         (PostProcessing(0.5, smoothing_s=3), "___#___", "_______"),
         (PostProcessing(0.5, smoothing_s=3), "__##_##_", "__#####_"),  # a gap is filled
@@ -101,10 +108,10 @@ def rates(
 
 def test_no_other_setting_does_better_by_timescoring() -> None:
     persons = {"01": [noisy(0)], "02": [noisy(2)]}
-    choice = choose(persons, prior=0.5)
+    choice = choose_postprocessing(persons, best_threshold=0.5)
     chosen = rates(persons, dict.fromkeys(persons, choice.post))
     assert (choice.f1, choice.fp_per_day) == pytest.approx((chosen["f1"], chosen["fp_per_day"]))
-    for other in itertools.product(THRESHOLDS[5:16:2], RELEASES, SMOOTHING_S[::2], MIN_DURATIONS_S[::2]):
+    for other in itertools.product(THRESHOLDS[5:16:2], HYSTERESIS_RATIOS, SMOOTHING_S[::2], MIN_DURATIONS_S[::2]):
         found = rates(persons, dict.fromkeys(persons, PostProcessing(*other)))
         assert found["f1"] <= choice.f1 + 1e-9
         assert found["f1"] < choice.f1 - 1e-9 or found["fp_per_day"] >= choice.fp_per_day - 1e-9
@@ -117,7 +124,7 @@ def test_false_alarms_decide_between_equal_f1() -> None:
     for start in (900, 1500, 2100):
         probabilities[start : start + 30] = 0.6
     recording = record([(300, 330), (900, 930)], probabilities)
-    choice = choose({"01": [recording]}, prior=0.5)
+    choice = choose_postprocessing({"01": [recording]}, best_threshold=0.5)
     assert choice.f1 == pytest.approx(2 / 3)
     assert choice.fp_per_day == 0
     assert choice.post.threshold > 0.6
@@ -125,27 +132,27 @@ def test_false_alarms_decide_between_equal_f1() -> None:
 
 def test_what_is_equal_goes_to_the_threshold_nearest_to_the_prior_and_the_least_processing() -> None:
     recording = record([(300, 330)], np.where((np.arange(900) >= 300) & (np.arange(900) < 330), 0.999, 0.001))
-    assert choose({"01": [recording]}, prior=0.74).post == PostProcessing(0.7311)
-    assert not choose({"01": [recording]}, prior=0.74).at_edge
+    assert choose_postprocessing({"01": [recording]}, best_threshold=0.74).post == PostProcessing(0.7311)
+    assert not choose_postprocessing({"01": [recording]}, best_threshold=0.74).at_edge
 
 
 def test_a_threshold_at_the_edge_is_noticed() -> None:
     recording = record([(300, 330)], np.full(900, 0.002))
     recording.probabilities[300:330] = 0.008
-    choice = choose({"01": [recording]}, prior=0.5)
+    choice = choose_postprocessing({"01": [recording]}, best_threshold=0.5)
     assert choice.post.threshold == THRESHOLDS[0]
     assert choice.at_edge
 
 
 def test_a_choice_survives_its_file() -> None:
-    choice = choose({"01": [noisy(3)]}, prior=0.5)
+    choice = choose_postprocessing({"01": [noisy(3)]}, best_threshold=0.5)
     assert PostProcessing.from_json(choice.to_json()) == choice.post
 
 
 def test_a_sweep_counts_as_a_score_does() -> None:
     persons = {"01": [noisy(4), noisy(5)], "02": [noisy(6)]}
     posts = {"01": PostProcessing(0.5, smoothing_s=5), "02": PostProcessing(0.9, min_duration_s=5)}
-    table = sweep(persons, posts)
+    table = sweep_thresholds(persons, posts)
     assert table.index.tolist() == list(THRESHOLDS)
     for threshold in (0.2689, 0.6225):
         wanted = rates(persons, {name: replace(post, threshold=threshold) for name, post in posts.items()})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring, SampleScoring
 
-from eval.scoring.events import DetectedEvent, find_events
+from eval.scoring.events import DetectedEvent, events_from_mask
 from eval.scoring.scores import Counts, ScoredRecording, count, metrics, score_person, summarise
 from store import Event
 
@@ -20,10 +20,10 @@ def record(reference: str, detected: str, step_s: int = 10) -> ScoredRecording:
     """A recording from two drawn timelines, ``step_s`` seconds a character."""
     labels, mask = (np.repeat([mark == "#" for mark in line], step_s) for line in (reference, detected))
     duration_s = float(len(labels))
-    events = find_events(labels, labels.astype(float), duration_s)
+    events = events_from_mask(labels, labels.astype(float), duration_s)
     return ScoredRecording(
         tuple(Event(event.onset_s, event.stop_s - event.onset_s, "sz") for event in events),
-        find_events(mask, mask.astype(float), duration_s),
+        events_from_mask(mask, mask.astype(float), duration_s),
         duration_s,
         labels.astype(np.uint8),
         np.where(mask, 0.75, 0.25),
