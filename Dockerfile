@@ -8,7 +8,7 @@ ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG RUN
 WORKDIR /app
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE braincodec_seizure.py ./
 COPY store store
 COPY extract extract
 COPY heads heads

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT := demo
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint docs bench clean
 
 help:  ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,16 +24,20 @@ demo: .venv/installed  ## the whole way on a synthetic data set: extract, train 
 	@echo "== 4/4 score it"
 	$(BIN)/python -m eval $(OUT)/run
 
-test: .venv/installed  ## run the tests
-	$(BIN)/python -m pytest
+test: .venv/installed  ## run the tests and the doctests, on all cores
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
-lint: .venv/installed  ## check style and types
+lint: .venv/installed  ## check style, docstrings and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/installed  ## build the documentation into site/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+
 bench: .venv/installed  ## measure speeds as ratios
 	$(BIN)/python -m tests.benchmarks
 
-clean:  ## remove .venv and the demo
-	rm -rf .venv $(OUT)
+clean:  ## remove .venv, the demo and the built documentation
+	rm -rf .venv $(OUT) site

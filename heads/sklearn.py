@@ -43,9 +43,11 @@ class ArrayWindows(Windows):
         self.window_s = self.stride_s = y.shape[1]
 
     def features(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Features of windows, ``(len(indices), F, C, D)``."""
         return self.x[indices]
 
     def sums(self, persons: Sequence[str]) -> Sums:
+        """Count, sum and sum of squares over all windows."""
         return sums_of(self.x, [True] * self.x.shape[2])
 
 

@@ -16,6 +16,13 @@ from tests.helpers.paths import REAL
 from tests.helpers.stores import SPEC, write_subject
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests that share a cluster in one worker of pytest-xdist, so that it starts once."""
+    for item in items:
+        for cluster in {"dask_cluster", "ray_address"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(cluster))
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Small tensors compute fastest on one thread."""

@@ -99,6 +99,7 @@ class Conv(nn.Module):
         self.bias = nn.Parameter(torch.empty(width_out))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolve as it is, without an ELU before."""
         return self._convolve(reflect(x, *self._paddings(x)))
 
     def after_elu(self, x: Tensor, added: Tensor | None = None) -> Tensor:
@@ -141,6 +142,7 @@ class Residual(nn.Module):
         self.widen = Conv(width // config.compress, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute the branch that is added to ``x``, of the same shape."""
         return self.widen.after_elu(self.narrow.after_elu(x))
 
 
@@ -159,6 +161,7 @@ class SEANetEncoder(nn.Module):
         self.last = Conv(widths[-1], config.dimension, config.last_kernel_size)
 
     def forward(self, signal_uv: Tensor) -> Tensor:
+        """Encode signals ``(N, 1, samples)`` in microvolts to latents ``(N, D, F)``."""
         x = self.first(signal_uv.unsqueeze(2))
         for residual, down in zip(self.residuals, self.downs, strict=True):
             x = down.after_elu(x, residual(x))
@@ -179,6 +182,7 @@ class SEANetDecoder(nn.Module):
         self.last = Conv(widths[-1], 1, config.last_kernel_size)
 
     def forward(self, latents: Tensor) -> Tensor:
+        """Decode latents ``(N, D, F)`` to signals ``(N, 1, F * hop)`` in microvolts."""
         x, added = self.first(latents.unsqueeze(2)), None
         for up, residual in zip(self.ups, self.residuals, strict=True):
             x = up.after_elu(x, added)

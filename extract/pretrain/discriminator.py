@@ -40,6 +40,7 @@ class SpectrumDiscriminator(nn.Module):
         self.last = nn.Conv2d(channels, 1, 3, padding=1)
 
     def forward(self, signal: Tensor) -> Verdict:
+        """Judge signals ``(N, 1, L)``."""
         spectra = torch.stft(
             signal[:, 0],
             self.size,
@@ -73,6 +74,7 @@ class Discriminator(nn.Module):
             self.parts = nn.ModuleList(SpectrumDiscriminator(size, channels) for size in RESOLUTIONS)
 
     def forward(self, signal: Tensor) -> list[Verdict]:
+        """Judge signals ``(N, 1, L)`` at every resolution."""
         return [part(signal) for part in self.parts]
 
 

@@ -4,7 +4,9 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 import tyro
@@ -13,6 +15,17 @@ from store.runtime.errors import UserError, from_os_error
 
 _BUG = "this is a bug in braincodec-seizure; please report it with the lines above and the command that you gave"
 _BUG_STATUS = 70  # EX_SOFTWARE of sysexits.h
+_program: ContextVar[str | None] = ContextVar("program", default=None)
+
+
+@contextmanager
+def called_as(program: str) -> Iterator[None]:
+    """Name the command in its help and errors as the user called it, not by its module."""
+    token = _program.set(program)
+    try:
+        yield
+    finally:
+        _program.reset(token)
 
 
 def run(
@@ -29,6 +42,7 @@ def run(
     is to be expected, ends in one line on stderr and status 2; Ctrl-C in status 130; anything else is a bug and
     ends in its traceback and status 70. ``--debug`` shows the traceback of a `UserError` too.
     """
+    prog = _program.get() or prog
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     settings = tyro.cli(

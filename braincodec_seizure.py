@@ -1,0 +1,66 @@
+"""``braincodec-seizure COMMAND``: all commands under one name. Only the command that is given is loaded."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+COMMANDS = {  # name: module with a main, what it does
+    "extract": ("extract.__main__", "encode the EEG of a BIDS data set into a feature store"),
+    "train": ("heads.train", "train seizure detection heads on a store, all folds in one pass"),
+    "eval": ("eval.__main__", "score a run as SzCORE does and write its report"),
+    "sweep": ("heads.sweep", "train many settings at once, choose on validation persons"),
+    "probe": ("heads.probe", "fit linear probes in closed form"),
+    "compare": ("eval.compare", "compare scored runs, person by person"),
+    "detect": ("eval.detect", "find the seizures in an EEG file"),
+    "store": ("store.__main__", "look at a store, verify it, export it"),
+    "codec": ("extract.codec", "send an EDF file through the codec and measure the error"),
+    "pretrain": ("extract.pretrain.__main__", "train a BrainCodec of your own"),
+    "demo": ("extract.demo", "write a synthetic BIDS EEG data set"),
+}
+_USAGE = "usage: braincodec-seizure [--help] [--version] COMMAND ..."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command, return its exit status."""
+    name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        sys.stdout.write(_help())
+        return 0
+    if name == "--version":
+        sys.stdout.write(f"braincodec-seizure {__version__}\n")
+        return 0
+    if name not in COMMANDS:
+        print(f"braincodec-seizure: error: no command {name!r}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    from store.runtime.cli import called_as  # here, since it loads much that --help does not need
+
+    with called_as(f"braincodec-seizure {name}"):
+        status: int = import_module(COMMANDS[name][0]).main(rest)
+    return status
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    return "\n".join(
+        [
+            _USAGE,
+            "",
+            "Encode EEG once with a frozen encoder, train seizure detectors on the stored features.",
+            "",
+            *(f"  {name:<{width}}{what}" for name, (_, what) in COMMANDS.items()),
+            "",
+            "braincodec-seizure COMMAND --help says what a command takes. A first run on synthetic EEG:",
+            "",
+            "  braincodec-seizure demo eeg",
+            "  braincodec-seizure extract --bids eeg --store features",
+            "  braincodec-seizure train --store features --fold all --out run",
+            "  braincodec-seizure eval run",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
