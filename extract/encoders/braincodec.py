@@ -80,7 +80,8 @@ class BrainCodecEncoder:
     def _encode(self, windows_uv: Tensor) -> NDArray[Any]:
         latents = self.to_latents(windows_uv.to(self.device).flatten(0, 1).unsqueeze(1))
         rows = latents.transpose(1, 2) if self.codebooks is None else self.model.quantize(latents)  # (B*C, F, ...)
-        return rows.unflatten(0, windows_uv.shape[:2]).transpose(1, 2).cpu().numpy()
+        features: NDArray[Any] = rows.view(*windows_uv.shape[:2], *rows.shape[1:]).transpose(1, 2).cpu().numpy()
+        return features
 
 
 def in_threads(encode_part: Callable[[int, int], object], count: int) -> None:

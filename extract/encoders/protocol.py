@@ -1,5 +1,47 @@
-"""What an encoder is, and the settings that one is made from."""
+"""What an encoder is, and the settings that one is made from.
 
+A factory, a class or a function, takes `EncoderSettings` and gives a `FeatureExtractor`. The channels C are the 18
+of `extract.io.montage.CHANNELS`, windows have ``spec.window_s * spec.sample_rate_hz`` samples, and the features of
+a window are of ``spec.shape``: frames at equal distances, all electrodes, dims. The features of a window must not
+depend on the windows beside it. A complete encoder, in a file ``mine.py`` of the working folder::
+
+    import numpy as np
+
+    from extract.encoders.protocol import EncoderSettings
+    from extract.io.montage import CHANNELS
+    from store import FeatureSpec
+
+
+    class StandardDeviation:
+        codebooks = None
+
+        def __init__(self, settings: EncoderSettings) -> None:
+            self.provenance = {"name": "standard-deviation"}
+            self.spec = FeatureSpec(
+                encoder="standard-deviation",
+                weights_sha256="",
+                features="latents",
+                dtype="float16",
+                sample_rate_hz=512,
+                window_s=4,
+                stride_s=settings.stride,
+                hop=512,
+                frames=4,
+                dims=1,
+                channels=CHANNELS,
+                resampling="linear, each window",
+                precision="float32",
+            )
+
+        def encode(self, windows_uv):
+            seconds = windows_uv.reshape(*windows_uv.shape[:2], 4, 512)
+            return seconds.std(3).transpose(0, 2, 1)[..., None]
+
+``python -m extract --bids DIR --store DIR --encoder mine:StandardDeviation`` fills a store with it. How an
+installed package gives it a name is said in `registry`.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,7 +56,8 @@ class EncoderSettings:
     """Which encoder, and how it computes."""
 
     encoder: str = "braincodec"
-    """braincodec (the weights that ship), random (the same network untrained), bandpower, or a checkpoint file."""
+    """braincodec (the weights that ship), random (the same network untrained), bandpower, the name that an
+    installed package gives, a checkpoint file, or package.module:factory."""
     features: Literal["latents", "codes"] = "latents"
     """What is stored: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
     stride: int = 4
@@ -29,8 +72,14 @@ class FeatureExtractor(Protocol):
     """Turns windows of microvolts into features."""
 
     spec: FeatureSpec
-    provenance: dict[str, Any]  # what is known of the encoder, JSON-ready
-    codebooks: NDArray[np.float32] | None  # (Q, K, D) when the features are codes
+    """Identity of the features; stores, runs and detectors compare it."""
+    provenance: dict[str, Any]
+    """What is known of the encoder, such as training data and persons seen; JSON."""
+    codebooks: NDArray[np.float32] | None
+    """Vectors ``(Q, K, D)`` that codes stand for; None for latents."""
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
-        """``(B, C, N)`` microvolts at the spec's sample rate -> ``(B, F, C, D)``, or codes ``(B, F, C, Q)``."""
+        """``(B, C, N)`` microvolts at the spec's rate -> ``(B, F, C, D)`` floats, or codes ``(B, F, C, Q)``."""
+
+
+EncoderFactory = Callable[[EncoderSettings], FeatureExtractor]

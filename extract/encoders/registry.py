@@ -1,14 +1,25 @@
-"""Encoders by name."""
+"""Encoders by name: built in, of an installed package, of a checkpoint file, or of a person's own module.
+
+A package adds encoders by the entry points ``braincodec_seizure.encoders``, a name and ``package.module:factory``
+each; on the command line ``--encoder package.module:factory`` does without. `protocol` says what a factory is.
+"""
 
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
-from extract.encoders.bandpower import BandpowerEncoder
-from extract.encoders.braincodec import from_file, shipped, untrained
-from extract.encoders.protocol import EncoderSettings, FeatureExtractor
+from extract.encoders.checked import CheckedEncoder
+from extract.encoders.protocol import EncoderFactory, EncoderSettings, FeatureExtractor
 from store.runtime.errors import UserError
+from store.runtime.plugins import import_object, load_plugin, plugin_names
 
-_BUILT_IN = {"braincodec": shipped, "random": untrained, "bandpower": BandpowerEncoder}
+GROUP = "braincodec_seizure.encoders"
+BUILT_IN = {  # imported only when asked for, since they load torch
+    "braincodec": "extract.encoders.braincodec:shipped",
+    "random": "extract.encoders.braincodec:untrained",
+    "bandpower": "extract.encoders.bandpower:BandpowerEncoder",
+}
+_CHECKPOINT = "extract.encoders.braincodec:from_file"
 
 
 @lru_cache(maxsize=1)
@@ -18,12 +29,23 @@ def load_encoder(settings: EncoderSettings) -> FeatureExtractor:
     Raises
     ------
     UserError
-        If there is no such encoder, or its checkpoint or the device cannot be used.
+        If there is no such encoder, its checkpoint or the device cannot be used, or another person's encoder
+        cannot be imported or is not what `protocol` asks for.
     """
-    if factory := _BUILT_IN.get(settings.encoder):
-        return factory(settings)
-    if not Path(settings.encoder).is_file():
-        raise UserError(
-            f"encoder {settings.encoder}: no such file; allowed: {', '.join(_BUILT_IN)} or a checkpoint"
-        )
-    return from_file(settings)
+    name = settings.encoder
+    if name in BUILT_IN:
+        return _make(BUILT_IN[name], settings)
+    if factory := load_plugin(GROUP, name):
+        return CheckedEncoder(factory, settings)
+    if Path(name).is_file():
+        return _make(_CHECKPOINT, settings)
+    if ":" in name:
+        return CheckedEncoder(import_object(name), settings)
+    names = ", ".join((*BUILT_IN, *plugin_names(GROUP)))
+    raise UserError(
+        f"encoder {name}: no such file; allowed: {names}, a checkpoint file, or package.module:factory"
+    )
+
+
+def _make(reference: str, settings: EncoderSettings) -> FeatureExtractor:
+    return cast(EncoderFactory, import_object(reference))(settings)

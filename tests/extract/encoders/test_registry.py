@@ -90,7 +90,7 @@ def test_shipped_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.pt: no such file; allowed: braincodec, random, bandpower or"):
+    with pytest.raises(UserError, match=r"none\.pt: no such file; allowed: braincodec, random, bandpower, a"):
         load_encoder(EncoderSettings(encoder=str(tmp_path / "none.pt")))
 
 

@@ -1,0 +1,134 @@
+"""An encoder of another person, held against the protocol before and while it is used."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.encoders.protocol import EncoderSettings
+from extract.io.montage import CHANNELS
+from store import FeatureSpec
+from store.runtime.errors import UserError
+
+_TRIAL_WINDOWS = 2  # encoded once at the start, so that a mistake shows before any recording is read
+_DTYPES = {"latents": "float16", "codes": "uint8"}
+
+
+class CheckedEncoder:
+    """Encoder that a factory makes, refused in one line where it is not what the protocol asks for.
+
+    Parameters
+    ----------
+    factory
+        Takes `EncoderSettings`, gives a `FeatureExtractor`.
+    settings
+        Whose ``encoder`` names it in what is refused.
+
+    Raises
+    ------
+    UserError
+        If the factory fails, an attribute is missing or of another kind, or a trial on two windows of noise
+        fails or gives another shape than the spec has.
+    """
+
+    def __init__(self, factory: object, settings: EncoderSettings) -> None:
+        self._name = settings.encoder
+        if not callable(factory):
+            raise self._error(f"is {factory!r}, no factory; give a class or function that takes EncoderSettings")
+        self._encoder = self._call("its factory", factory, settings)
+        self.spec: FeatureSpec = self._attribute("spec")
+        self.provenance: dict[str, Any] = self._attribute("provenance")
+        self.codebooks: NDArray[np.float32] | None = self._attribute("codebooks")
+        self._attribute("encode")
+        self._check_spec(settings)
+        self._check_provenance()
+        self._check_codebooks()
+        samples = self.spec.sample_rate_hz * self.spec.window_s
+        noise_uv = np.random.default_rng(0).normal(0, 30, (_TRIAL_WINDOWS, len(CHANNELS), samples))
+        self.encode(noise_uv.astype(np.float32))
+
+    def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
+        """``(B, C, N)`` microvolts -> ``(B, F, C, D)``, or codes ``(B, F, C, Q)``, as the spec says.
+
+        Raises
+        ------
+        UserError
+            If the encoder fails, or its features have another shape or are not finite.
+        """
+        features = self._call("encode", self._encoder.encode, windows_uv)
+        shape = (len(windows_uv), *self.spec.shape)
+        if not isinstance(features, np.ndarray) or features.shape != shape:
+            found = getattr(features, "shape", None)
+            kind = type(features).__name__ if found is None else f"{type(features).__name__} {tuple(found)}"
+            raise self._error(f"encode gave {kind}; its spec says a numpy array {shape}, (B, F, C, D)")
+        if features.dtype.kind not in ("f" if self.codebooks is None else "u"):
+            raise self._error(
+                f"encode gave {features.dtype}; {self.spec.features} are {_DTYPES[self.spec.features]}"
+                + (" (or another float)" if self.codebooks is None else "")
+            )
+        if not np.isfinite(features).all():
+            raise self._error(
+                "encode gave features that are not finite; look for a division by zero or an overflow"
+            )
+        return features
+
+    def _check_spec(self, settings: EncoderSettings) -> None:
+        if not isinstance(self.spec, FeatureSpec):
+            raise self._error(f"spec is a {type(self.spec).__name__}; allowed: store.FeatureSpec")
+        required = {
+            "features": settings.features,
+            "stride_s": settings.stride,
+            "channels": CHANNELS,
+            "dtype": _DTYPES[settings.features],
+        }
+        for field, value in required.items():
+            if getattr(self.spec, field) != value:
+                raise self._error(
+                    f"spec.{field} is {getattr(self.spec, field)!r}; these settings ask for {value!r}"
+                )
+        for field in ("sample_rate_hz", "window_s", "frames", "dims"):
+            value = getattr(self.spec, field)
+            if not isinstance(value, int) or value < 1:
+                raise self._error(f"spec.{field} is {value!r}; allowed: whole numbers from 1")
+
+    def _check_provenance(self) -> None:
+        try:
+            json.dumps(self.provenance)
+        except (TypeError, ValueError) as error:
+            raise self._error(
+                f"provenance cannot be JSON ({error}); use text, numbers, lists and dicts"
+            ) from error
+        if not isinstance(self.provenance, dict):
+            raise self._error(f"provenance is a {type(self.provenance).__name__}; allowed: a dict")
+
+    def _check_codebooks(self) -> None:
+        if self.spec.features == "latents":
+            if self.codebooks is not None:
+                raise self._error("codebooks belong to codes; set codebooks to None for latents")
+            return
+        shape: tuple[int, ...] = getattr(self.codebooks, "shape", ())
+        if len(shape) != 3 or shape[0] != self.spec.dims or not 1 <= shape[1] <= 256:
+            raise self._error(
+                f"codebooks are {type(self.codebooks).__name__} {tuple(shape)}; codes need float32 (Q, K, D) with "
+                f"Q = spec.dims = {self.spec.dims} and K up to 256"
+            )
+
+    def _attribute(self, name: str) -> Any:
+        if not hasattr(self._encoder, name):
+            kind = type(self._encoder).__name__
+            raise self._error(f"{kind} has no {name}; an encoder has spec, provenance, codebooks and encode")
+        return getattr(self._encoder, name)
+
+    def _call(self, what: str, function: Callable[[Any], Any], argument: object) -> Any:
+        try:
+            return function(argument)
+        except UserError:
+            raise
+        except Exception as error:  # whatever the code of other people raises
+            reason = " ".join(str(error).split())
+            raise self._error(f"{what} failed ({type(error).__name__}: {reason}); --debug shows where") from error
+
+    def _error(self, text: str) -> UserError:
+        return UserError(f"encoder {self._name}: {text}")

@@ -1,0 +1,56 @@
+"""Objects of other packages: found through entry points, or imported as ``package.module:name``."""
+
+import importlib
+import os
+import sys
+from importlib.metadata import entry_points
+from typing import Any
+
+from store.runtime.errors import UserError
+
+
+def plugin_names(group: str) -> tuple[str, ...]:
+    """Names that installed packages give to a group of entry points, in order."""
+    return tuple(sorted({entry.name for entry in entry_points(group=group)}))
+
+
+def load_plugin(group: str, name: str) -> Any | None:
+    """The object of that name in a group of entry points; None if no installed package has one.
+
+    Raises
+    ------
+    UserError
+        If two packages have one, or it cannot be imported.
+    """
+    references = {entry.value for entry in entry_points(group=group, name=name)}
+    if len(references) > 1:
+        raise UserError(f"{name}: given by more than one package ({', '.join(sorted(references))}); uninstall one")
+    return import_object(references.pop()) if references else None
+
+
+def import_object(reference: str) -> Any:
+    """Import ``package.module:name``, from an installed package or the working folder.
+
+    Raises
+    ------
+    UserError
+        If there is no such module or name, or its import fails.
+
+    >>> import_object("math:pi")
+    3.141592653589793
+    """
+    module_name, _, name = reference.partition(":")
+    if (folder := os.getcwd()) not in sys.path:
+        sys.path.append(folder)  # last, so that a person's files hide no installed package
+    try:
+        value: Any = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # whatever the code of other people raises
+        raise UserError(
+            f"{reference}: cannot be imported ({type(error).__name__}: {error}); give package.module:name of an "
+            "installed package or of the working folder"
+        ) from error
+    for part in name.split("."):
+        if not hasattr(value, part):
+            raise UserError(f"{reference}: {module_name} has no {name}; give a name that the module defines")
+        value = getattr(value, part)
+    return value
