@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from heads.folds import LabelCounts
 from store import RecordingInfo, Store
-from store.layout import Sums
+from store.layout import FeatureMoments
 
 INVALID = -1  # label of a second past the recording's end
 
@@ -59,9 +59,9 @@ class Windows:
         """1-Hz labels of a recording, ``(T,)``."""
         return self.store.labels(info)
 
-    def sums(self, persons: Sequence[str]) -> Sums:
+    def sums(self, persons: Sequence[str]) -> FeatureMoments:
         """Sums of latents over the recordings of persons."""
-        return sum((self.store.sums(person) for person in persons), Sums.zeros(*self.shape[1:]))
+        return sum((self.store.moments(person) for person in persons), FeatureMoments.zeros(*self.shape[1:]))
 
     def features(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """Features as stored, ``(n, F, C, D)`` or codes ``(n, F, C, Q)``, in the order asked."""

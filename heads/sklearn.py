@@ -17,7 +17,7 @@ from heads.folds import Fold
 from heads.training.stacked import train_group
 from heads.training.trials import Slot, TrainSettings
 from store import RecordingInfo
-from store.layout import Sums, sums_of
+from store.layout import FeatureMoments
 from store.runtime.errors import UserError
 
 _BLOCK_WINDOWS = 512
@@ -46,9 +46,9 @@ class ArrayWindows(Windows):
         """Features of windows, ``(len(indices), F, C, D)``."""
         return self.x[indices]
 
-    def sums(self, persons: Sequence[str]) -> Sums:
+    def sums(self, persons: Sequence[str]) -> FeatureMoments:
         """Count, sum and sum of squares over all windows."""
-        return sums_of(self.x, [True] * self.x.shape[2])
+        return FeatureMoments.of(self.x, [True] * self.x.shape[2])
 
 
 class _HeadClassifier(ClassifierMixin, BaseEstimator):

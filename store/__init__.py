@@ -4,7 +4,18 @@ from store.layout import dequantize
 from store.reader import Store
 from store.reader import open_store as open
 from store.runtime.errors import StoreError
-from store.schema import Event, FeatureSpec, RecordingInfo
+from store.schema import Event, FeatureSpec, LeftOut, RecordingInfo, Source
 from store.stream import Stream
 
-__all__ = ["Event", "FeatureSpec", "RecordingInfo", "Store", "StoreError", "Stream", "dequantize", "open"]
+__all__ = [
+    "Event",
+    "FeatureSpec",
+    "LeftOut",
+    "RecordingInfo",
+    "Source",
+    "Store",
+    "StoreError",
+    "Stream",
+    "dequantize",
+    "open",
+]

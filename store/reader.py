@@ -1,10 +1,11 @@
 """Validated opening and fast reading: tables are read at once, features when asked for, no handle stays open."""
 
+import dataclasses
 import hashlib
-import json
 import math
 import mmap
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,36 +14,26 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import h5py
 import numpy as np
 
-from store.layout import Array, Sums, array_names, content_checksum, dequantize, read_recordings
+from store.gate import damaged, read_checked
+from store.layout import Array, FeatureMoments, SubjectContent, dequantize
 from store.runtime.errors import StoreError
-from store.runtime.sigint import defer_sigint
-from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo
+from store.schema import FeatureSpec, RecordingInfo
 
 _BLOCK_WINDOWS = 64
 _READ_BYTES = 1 << 26
 _IOV_MAX = 1024  # buffers that one preadv of Linux fills
 
 
-@dataclass(frozen=True)
-class StoreFile:
+@dataclass(frozen=True, kw_only=True)
+class StoreFile(SubjectContent):
     """One file of a store: a subject, or one recording of a subject that is still being extracted."""
 
     path: Path
-    identity: tuple[int, int, int]  # inode, bytes and time of change, to notice another file at the path
-    spec: FeatureSpec
-    subject: str
-    person: str
-    provenance: dict[str, Any]
-    recordings: tuple[RecordingInfo, ...]
-    labels: Array  # (T,) uint8, all recordings
-    sums: Sums  # of latents, also when codes are stored
-    codebooks: Array | None  # (Q, K, D) float32 when codes
-    checksum: str
-    hashes: tuple[str, ...]  # sha256 of each recording's features
+    checksum: str  # of everything but the features
     offset: int  # of the features in the file
+    file_state: tuple[int, int, int]  # inode, bytes and time of change, to notice another file at the path
 
     @property
     def windows(self) -> int:
@@ -55,7 +46,7 @@ class StoreFile:
 
     def map(self, start: int, stop: int, soon: bool = False) -> Array:
         """Map the features of windows ``[start, stop)``, read-only; the disk begins to read those wanted soon."""
-        with self._unchanged() as (handle, offset):
+        with self.open_unchanged() as (handle, offset):
             begin, end = (offset + window * self.spec.window_bytes for window in (start, stop))
             first = begin - begin % mmap.ALLOCATIONGRANULARITY
             memory = mmap.mmap(handle.fileno(), end - first, access=mmap.ACCESS_READ, offset=first)
@@ -79,13 +70,13 @@ class StoreFile:
             If the file was cut off, or now holds other content than when it was opened.
         """
         waiting = list(reversed(buffers))
-        with self._unchanged() as (handle, offset):
+        with self.open_unchanged() as (handle, offset):
             position = offset + start * self.spec.window_bytes
             while waiting:
                 given = [view[:_READ_BYTES] for view in islice(reversed(waiting), _IOV_MAX)]
                 got = os.preadv(handle.fileno(), given, position)
                 if not got:
-                    raise _damaged(self.path, "features are cut off")
+                    raise damaged(self.path, "features are cut off")
                 position += got
                 while got:
                     view = waiting.pop()
@@ -108,7 +99,7 @@ class StoreFile:
             block = self.read(start, min(start + _BLOCK_WINDOWS, stop))
             digest.update(block.data)
             if start + _BLOCK_WINDOWS >= stop and digest.hexdigest() != self.hashes[number]:
-                raise _damaged(self.path, f"features of {info.name} differ from their checksum")
+                raise damaged(self.path, f"features of {info.name} differ from their checksum")
             yield block
 
     def verify(self, numbers: Sequence[int] | None = None) -> None:
@@ -124,13 +115,13 @@ class StoreFile:
                 pass
 
     @contextmanager
-    def _unchanged(self) -> Iterator[tuple[BinaryIO, int]]:
+    def open_unchanged(self) -> Iterator[tuple[BinaryIO, int]]:
         """Give the file, open, and the offset of its features; another file there must hold the same."""
         with _open_binary(self.path) as handle:
             offset = self.offset
-            if _identity(handle) != self.identity:
+            if _file_state(handle) != self.file_state:
                 now = _parse(self.path, handle)
-                if now.checksum != self.checksum:
+                if now.identity != self.identity:
                     raise StoreError(f"{self.path}: changed since it was opened; open the store again")
                 offset = now.offset
             yield handle, offset
@@ -191,6 +182,19 @@ class Store:
         """Checksum of each subject's content."""
         return {file.subject: file.checksum for file in self.files}
 
+    @cached_property
+    def identities(self) -> dict[str, str]:
+        """Identity of each subject's content: what a run was trained on."""
+        return {file.subject: file.identity for file in self.files}
+
+    def recording_identities(self) -> dict[str, dict[str, str]]:
+        """Person, and short hashes of labels and features, of each recording: to say what moved in a store."""
+        return {
+            info.name: {"person": info.person, "labels": file.label_hash(info)[:16], "features": features[:16]}
+            for file in self.files
+            for info, features in zip(file.recordings, file.hashes, strict=True)
+        }
+
     def file_of(self, subject: str) -> StoreFile:
         """The file of a subject that is there."""
         return next(file for file in self.files if file.subject == subject)
@@ -217,10 +221,10 @@ class Store:
                 parts.append(file.read(begin, end))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def sums(self, person: str) -> Sums:
-        """Sums over a person's recordings."""
-        sums = [file.sums for file in self.files if file.person == person]
-        return sum(sums, Sums.zeros(len(self.spec.channels), self.latent_dims))
+    def moments(self, person: str) -> FeatureMoments:
+        """Moments of latents over a person's recordings."""
+        moments = [file.moments for file in self.files if file.person == person]
+        return sum(moments, FeatureMoments.zeros(len(self.spec.channels), self.latent_dims))
 
 
 def open_store(path: Path | str) -> Store:
@@ -265,63 +269,21 @@ def open_file(path: Path) -> StoreFile:
 
 
 def _parse(path: Path, handle: BinaryIO) -> StoreFile:
-    try:
-        with defer_sigint(), h5py.File(handle, "r") as file:
-            return _parse_content(path, _identity(handle), file)
-    except StoreError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # whatever HDF5 makes of damage
-        raise _damaged(path, f"unreadable ({error})") from error
-
-
-def _parse_content(path: Path, identity: tuple[int, int, int], file: Any) -> StoreFile:
-    attributes = {
-        name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()
-    }
-    if attributes.get("format") != FORMAT:
-        raise StoreError(f"{path}: an HDF5 file, but no feature store; move it out of the store's folder")
-    if (version := int(attributes["version"])) > FORMAT_VERSION:
-        raise StoreError(f"{path}: format version {version}, this program reads up to {FORMAT_VERSION}; update it")
-    if "checksum" not in attributes:
-        raise _damaged(path, "incomplete, it has no checksum")
-    spec = FeatureSpec.from_json(attributes["spec"])
-    subject, person, provenance = (attributes[name] for name in ("subject", "person", "provenance"))
-    arrays = {name: file[name][()] for name in array_names(spec)}
-    if content_checksum(spec, (subject, person, provenance), list(arrays.values())) != attributes["checksum"]:
-        raise _damaged(path, "labels, tables or attributes differ from their checksum")
-    recordings = read_recordings(arrays["recordings"], arrays["events"], subject, person)
-    features = file["features"]
-    wanted = (sum(info.windows for info in recordings), *spec.shape)
-    if features.shape != wanted or features.dtype != spec.dtype:
-        raise _damaged(path, f"features are {features.dtype} {features.shape}, wanted {spec.dtype} {wanted}")
-    offset = features.id.get_offset()
-    if offset is None or offset + features.nbytes > identity[1]:
-        raise _damaged(path, "features are cut off, or not one contiguous block")
-    return StoreFile(
-        path=path,
-        identity=identity,
-        spec=spec,
-        subject=subject,
-        person=person,
-        provenance=json.loads(provenance),
-        recordings=recordings,
-        labels=arrays["labels"],
-        sums=Sums(arrays["sums/count"], arrays["sums/total"], arrays["sums/squares"]),
-        codebooks=arrays.get("codebooks"),
-        checksum=attributes["checksum"],
-        hashes=tuple(digest.decode() for digest in arrays["recordings"]["features_sha256"]),
-        offset=offset,
-    )
+    state = _file_state(handle)
+    content, checksum, offset = read_checked(path, handle, state[1])
+    fields = {field.name: getattr(content, field.name) for field in dataclasses.fields(content)}
+    return StoreFile(**fields, path=path, checksum=checksum, offset=offset, file_state=state)
 
 
 def _open_binary(path: Path) -> BinaryIO:
-    return open(path, "rb", buffering=0)
+    """Open a regular file: a pipe in its place would wait for a writer."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise StoreError(f"{path}: no regular file; move it out of the store's folder")
+    return os.fdopen(number, "rb", buffering=0)
 
 
-def _identity(handle: BinaryIO) -> tuple[int, int, int]:
+def _file_state(handle: BinaryIO) -> tuple[int, int, int]:
     status = os.fstat(handle.fileno())
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _damaged(path: Path, what: str) -> StoreError:
-    return StoreError(f"{path}: {what}; remove the file and extract the subject again")

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +13,9 @@ import numpy as np
 from store.runtime.errors import StoreError, UserError
 
 FORMAT = "braincodec-seizure-features"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # version 1 is read for ever
+
+_GENERIC_WORDS = re.compile("bids|clips?|corpus|data|database|dataset|eeg|full|of|scalp|seizures?|set|subset|the")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class RecordingInfo:
     start: str  # ISO date and time of the first sample, empty if not known
     channel_mask: tuple[bool, ...]  # False where the electrode is missing and stored as encoded zeros
     events: tuple[Event, ...]  # seizures only
+    labelled: bool = True  # False without events file: its labels are stored as 0 and count nowhere
 
     @property
     def relative_stem(self) -> str:
@@ -115,6 +120,45 @@ class RecordingInfo:
         """
         folders = [part for part in self.name.split("_") if part.startswith(("sub-", "ses-"))]
         return "/".join([*folders, "eeg", self.name])
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a recording was made from: a data set that differs from it has changed since."""
+
+    signal_bytes: int
+    signal_mtime_ns: int
+    signal_sha256: str  # of all files of the signal, one after the other
+    events_sha256: str | None  # None without events file
+    person: str
+    missing: str  # policy for missing channels: error, zero
+    witnessed: bool  # False if the store gained it after the extraction, by comparison
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A recording that was found in the data set and could not be used."""
+
+    name: str
+    reason: str
+
+
+def same_dataset(first: str, second: str) -> bool:
+    """Whether two names mean one data set: without generic words, one begins with the other.
+
+    An empty name is unknown and matches every other.
+
+    >>> same_dataset("CHB-MIT seizure clips", "CHB-MIT Scalp EEG Database"), same_dataset("Siena", "CHB-MIT")
+    (True, False)
+    """
+    short, long = sorted((_normalise(first), _normalise(second)), key=len)
+    return long.startswith(short)
+
+
+def _normalise(dataset: str) -> str:
+    """Letters and digits of a name, without words that many data sets share, unless it has no other."""
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", dataset).casefold())
+    return "".join(word for word in words if not _GENERIC_WORDS.fullmatch(word)) or "".join(words)
 
 
 def count_seconds(duration_s: float) -> int:

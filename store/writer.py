@@ -2,32 +2,35 @@
 
 import dataclasses
 import hashlib
-import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5d, h5p, h5s, h5t
 
 from store.layout import (
     Array,
-    Sums,
-    array_names,
+    FeatureMoments,
+    SubjectContent,
     content_checksum,
     dequantize,
-    event_table,
-    recording_table,
-    sums_of,
+    to_arrays,
+    to_attributes,
 )
-from store.reader import open_file
+from store.reader import StoreFile, open_file
 from store.runtime.atomic import AtomicFile, atomic_write, require_writable
 from store.runtime.errors import DiskFullError, StoreError
-from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, RecordingInfo
+from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, LeftOut, RecordingInfo, Source
 
 _RESERVE_BYTES = 1 << 20  # tables and HDF5's own metadata
 _PAGE_BYTES = 4096
+_COPY_BYTES = 1 << 24
 
 
 def write_file(
@@ -38,8 +41,15 @@ def write_file(
     blocks: Iterable[Array],
     provenance: Mapping[str, Any],
     codebooks: Array | None = None,
+    *,
+    dataset: str = "",
+    sources: Mapping[str, Source] | None = None,
+    left_out: Sequence[LeftOut] = (),
+    participant: Mapping[str, str] | None = None,
 ) -> None:
     """Write recordings of one subject to a file that appears complete or not at all.
+
+    A file there is replaced; its checksum is kept as a former one if the content has the same identity.
 
     Parameters
     ----------
@@ -54,6 +64,14 @@ def write_file(
         What wrote it (JSON): versions, and what is known of the encoder.
     codebooks : (Q, K, D) float32
         Of the quantizer, when the features are codes.
+    dataset
+        Name of the data set.
+    sources
+        What each recording was made from, by name.
+    left_out
+        Recordings of the subject that could not be used.
+    participant
+        The subject's columns of participants.tsv.
 
     Raises
     ------
@@ -62,31 +80,41 @@ def write_file(
     DiskFullError
         If the disk is full.
     """
-    windows, seconds = (sum(getattr(info, name) for info in recordings) for name in ("windows", "seconds"))
-    if len(labels) != seconds:
-        raise StoreError(f"{path}: {len(labels)} labels for {seconds} seconds")
-    require_writable(path.parent)
-    _require_space(path, windows * spec.window_bytes)
-    aligned = {"alignment_threshold": _PAGE_BYTES, "alignment_interval": _PAGE_BYTES}
-    with atomic_write(path, sync=True) as sink, h5py.File(sink, "w", libver="v110", **aligned) as file:
+    _require_labels(path, recordings, labels)
+    windows = sum(info.windows for info in recordings)
+    with _new_file(path, windows * spec.window_bytes) as (sink, file):
         features = file.create_dataset("features", (windows, *spec.shape), spec.dtype)
-        hashes, sums = _write_features(features, recordings, _checked(blocks, sink), path, codebooks)
-        texts = (recordings[0].subject, recordings[0].person, json.dumps(provenance, sort_keys=True))
-        tables = (recording_table(recordings, hashes), event_table(recordings))
-        arrays = [labels, *tables, sums.count, sums.total, sums.squares]
-        if codebooks is not None:
-            arrays.append(codebooks)
-        for name, array in zip(array_names(spec), arrays, strict=True):
-            file.create_dataset(name, data=array)
-        attributes = dict(zip(("subject", "person", "provenance"), texts, strict=True))
-        attributes |= {"format": FORMAT, "spec": spec.to_json(), "checksum": content_checksum(spec, texts, arrays)}
-        for name, text in attributes.items():  # of fixed length: a damaged heap of strings can hang HDF5
-            file.attrs[name] = np.bytes_(text.encode())
-        file.attrs["version"] = FORMAT_VERSION
+        hashes, moments = _write_features(features, recordings, _checked(blocks, sink), path, codebooks)
+        content = SubjectContent(
+            spec=spec,
+            subject=recordings[0].subject,
+            person=recordings[0].person,
+            provenance={"encoder": {}, "versions": {}, **provenance},
+            recordings=tuple(recordings),
+            hashes=tuple(hashes),
+            labels=labels,
+            moments=moments,
+            codebooks=codebooks,
+            dataset=dataset,
+            sources=sources or {},
+            left_out=tuple(left_out),
+            participant=participant or {},
+        )
+        _write_content(file, _with_former_checksums(content, path))
 
 
-def join_files(path: Path, parts: Sequence[Path]) -> None:
+def join_files(
+    path: Path,
+    parts: Sequence[Path],
+    *,
+    dataset: str | None = None,
+    sources: Mapping[str, Source] | None = None,
+    left_out: Sequence[LeftOut] | None = None,
+    participant: Mapping[str, str] | None = None,
+) -> None:
     """Join files of one subject, a recording each, into one, in the order given.
+
+    What is not given beside the parts is taken from them.
 
     Raises
     ------
@@ -94,20 +122,212 @@ def join_files(path: Path, parts: Sequence[Path]) -> None:
         If a part is damaged or of another spec than the first.
     """
     files = [open_file(part) for part in parts]
-    spec = files[0].spec
-    recordings: list[RecordingInfo] = []
-    first_window = first_second = 0
+    first = files[0]
     for file in files:
-        if difference := file.spec.difference(spec):
+        if difference := file.spec.difference(first.spec):
             raise StoreError(f"{file.path}: {difference}; remove it and extract again")
-        for info in file.recordings:
-            recordings.append(dataclasses.replace(info, first_window=first_window, first_second=first_second))
-            first_window += info.windows
-            first_second += info.seconds
-    provenance = {key: value for key, value in files[0].provenance.items() if key != "source"}
-    blocks = (block for file in files for number in range(len(file.recordings)) for block in file.blocks(number))
-    labels = np.concatenate([file.labels for file in files])
-    write_file(path, spec, recordings, labels, blocks, provenance, files[0].codebooks)
+    write_file(
+        path,
+        first.spec,
+        _consecutive([info for file in files for info in file.recordings]),
+        np.concatenate([file.labels for file in files]),
+        chain.from_iterable(file.blocks(number) for file in files for number in range(len(file.recordings))),
+        {key: value for key, value in first.provenance.items() if key != "source"},
+        first.codebooks,
+        dataset=first.dataset if dataset is None else dataset,
+        sources={n: s for file in files for n, s in file.sources.items()} if sources is None else sources,
+        left_out=[recording for file in files for recording in file.left_out] if left_out is None else left_out,
+        participant=first.participant if participant is None else participant,
+    )
+
+
+def relabel_file(
+    path: Path,
+    *,
+    recordings: Sequence[RecordingInfo],
+    labels: Array,
+    dataset: str = "",
+    sources: Mapping[str, Source] | None = None,
+    left_out: Sequence[LeftOut] = (),
+    participant: Mapping[str, str] | None = None,
+) -> None:
+    """Replace a subject's file by one with other labels, events or person and the same features.
+
+    Parameters
+    ----------
+    recordings
+        New rows of the recordings in the file, or of some of them: the features of the others are dropped.
+        Windows and seconds may be numbered as in the file; they are made consecutive.
+    labels : (T,) uint8
+        Of all these recordings' seconds, in their order.
+    dataset, sources, left_out, participant
+        As in `write_file`.
+
+    Raises
+    ------
+    StoreError
+        If the file is damaged or lacks one of the recordings.
+    DiskFullError
+        If the disk is full.
+    """
+    old = open_file(path)
+    numbers = {info.name: number for number, info in enumerate(old.recordings)}
+    for info in recordings:
+        if info.name not in numbers:
+            raise StoreError(f"{path}: holds no recording {info.name}; extract the subject again")
+        before = old.recordings[numbers[info.name]]
+        if (info.windows, info.seconds, info.channel_mask) != (
+            before.windows,
+            before.seconds,
+            before.channel_mask,
+        ):
+            raise ValueError(
+                f"{info.name}: windows, seconds and channels belong to its features and cannot change"
+            )
+    rows = _consecutive(recordings)
+    _require_labels(path, rows, labels)
+    if [info.name for info in rows] != list(numbers):
+        write_file(
+            path,
+            old.spec,
+            rows,
+            labels,
+            chain.from_iterable(old.blocks(numbers[info.name]) for info in rows),
+            old.provenance,
+            old.codebooks,
+            dataset=dataset,
+            sources=sources,
+            left_out=left_out,
+            participant=participant,
+        )
+        return
+    content = SubjectContent(
+        **{field.name: getattr(old, field.name) for field in dataclasses.fields(SubjectContent)}
+    )
+    content = dataclasses.replace(
+        content,
+        person=rows[0].person,
+        recordings=tuple(rows),
+        labels=labels,
+        version=FORMAT_VERSION,
+        dataset=dataset,
+        sources=sources or {},
+        left_out=tuple(left_out),
+        participant=participant or {},
+    )
+    _copy_file(path, old, _with_former_checksums(content, path, old))
+
+
+def _copy_file(path: Path, old: StoreFile, content: SubjectContent) -> None:
+    """Write a file of that content, whose features are copied as they lie, and compared with their checksums."""
+    features_bytes = old.windows * old.spec.window_bytes
+    with _new_file(path, features_bytes) as (sink, file):
+        offset = _allocate(file, "features", (old.windows, *old.spec.shape), old.spec.dtype)
+        _write_content(file, content)
+        file.close()
+        sink.check()
+        with old.open_unchanged() as (handle, old_offset):
+            _copy_range(handle.fileno(), old_offset, sink.fileno(), offset, features_bytes)
+        _require_hashes(sink.fileno(), offset, content, path)
+
+
+def _require_labels(path: Path, recordings: Sequence[RecordingInfo], labels: Array) -> None:
+    seconds = sum(info.seconds for info in recordings)
+    if len(labels) != seconds:
+        raise StoreError(f"{path}: {len(labels)} labels for {seconds} seconds")
+
+
+def _consecutive(recordings: Sequence[RecordingInfo]) -> list[RecordingInfo]:
+    """Number windows and seconds of recordings one after the other."""
+    rows = []
+    first_window = first_second = 0
+    for info in recordings:
+        rows.append(dataclasses.replace(info, first_window=first_window, first_second=first_second))
+        first_window, first_second = first_window + info.windows, first_second + info.seconds
+    return rows
+
+
+@contextmanager
+def _new_file(path: Path, features_bytes: int) -> Iterator[tuple[AtomicFile, h5py.File]]:
+    require_writable(path.parent)
+    _require_space(path, features_bytes)
+    aligned = {"alignment_threshold": _PAGE_BYTES, "alignment_interval": _PAGE_BYTES}
+    with atomic_write(path, sync=True) as sink, h5py.File(sink, "w", libver="v110", **aligned) as file:
+        yield sink, file
+
+
+def _write_content(file: h5py.File, content: SubjectContent) -> None:
+    """Write everything but the features; texts have a fixed length, as a damaged heap of strings can hang HDF5."""
+    if any("\0" in text for text in _texts(content)):
+        raise StoreError(f"sub-{content.subject}: a name holds the character NUL; remove it from the data set")
+    arrays, attributes = to_arrays(content), to_attributes(content)
+    for name, array in arrays.items():
+        file.create_dataset(name, data=array)
+    checksum = content_checksum(content.spec, list(attributes.values()), list(arrays.values()))
+    attributes |= {
+        "format": FORMAT.encode(),
+        "spec": content.spec.to_json().encode(),
+        "checksum": checksum.encode(),
+    }
+    for name, text in attributes.items():
+        file.attrs[name] = np.bytes_(text)
+    file.attrs["version"] = FORMAT_VERSION
+
+
+def _texts(content: SubjectContent) -> Iterator[str]:
+    yield from (content.subject, content.person)
+    for info in content.recordings:
+        yield from (info.name, info.start, *(event.kind for event in info.events))
+
+
+def _with_former_checksums(content: SubjectContent, path: Path, old: StoreFile | None = None) -> SubjectContent:
+    """Note the checksum of the file at the path, and those it noted, if it has the same identity."""
+    if old is None and path.exists():
+        with suppress(StoreError):  # a damaged file is replaced
+            old = open_file(path)
+    if old is None or old.identity != content.identity:
+        return content
+    return dataclasses.replace(
+        content, former_checksums=tuple(dict.fromkeys((*old.former_checksums, old.checksum)))
+    )
+
+
+def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> int:
+    """Make a dataset whose bytes are written without HDF5; give their offset in the file."""
+    creation = h5p.create(h5p.DATASET_CREATE)
+    creation.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5d.FILL_TIME_NEVER)
+    kind = h5t.py_create(np.dtype(dtype), logical=True)
+    dataset = h5d.create(file.id, name.encode(), kind, h5s.create_simple(shape), creation)
+    return int(dataset.get_offset())
+
+
+def _copy_range(source: int, source_offset: int, sink: int, sink_offset: int, size: int) -> None:
+    """Copy bytes between two open files, by the file system itself where it can: it may share the blocks."""
+    done = 0
+    while done < size:
+        position, target, rest = source_offset + done, sink_offset + done, size - done
+        copied = 0
+        with suppress(OSError, AttributeError):  # not between these file systems, or not on this system
+            copied = os.copy_file_range(source, sink, rest, position, target)
+        done += copied or os.pwrite(sink, os.pread(source, min(rest, _COPY_BYTES), position), target)
+
+
+def _require_hashes(number: int, offset: int, content: SubjectContent, path: Path) -> None:
+    for info, wanted in zip(content.recordings, content.hashes, strict=True):
+        digest = hashlib.sha256()
+        position, rest = (
+            offset + info.first_window * content.spec.window_bytes,
+            info.windows * content.spec.window_bytes,
+        )
+        while rest and (block := os.pread(number, min(rest, _COPY_BYTES), position)):
+            digest.update(block)
+            position, rest = position + len(block), rest - len(block)
+        if digest.hexdigest() != wanted:
+            raise StoreError(
+                f"{path}: features of {info.name} differ from their checksum; remove the file and extract the "
+                "subject again"
+            )
 
 
 def _write_features(
@@ -116,12 +336,12 @@ def _write_features(
     blocks: Iterable[Array],
     path: Path,
     codebooks: Array | None,
-) -> tuple[list[str], Sums]:
-    """Write the blocks one after the other; return each recording's sha256 and the sums of all."""
+) -> tuple[list[str], FeatureMoments]:
+    """Write the blocks one after the other; return each recording's sha256 and the moments of all."""
     stream = iter(blocks)
     hashes = []
     channels, dims = dataset.shape[2:]
-    sums = Sums.zeros(channels, dims if codebooks is None else codebooks.shape[2])
+    moments = FeatureMoments.zeros(channels, dims if codebooks is None else codebooks.shape[2])
     for info in recordings:
         digest = hashlib.sha256()
         written = 0
@@ -134,10 +354,10 @@ def _write_features(
             dataset[start : start + len(values)] = values
             digest.update(values.tobytes())
             latents = values if codebooks is None else dequantize(values, codebooks)
-            sums += sums_of(latents, info.channel_mask)
+            moments += FeatureMoments.of(latents, info.channel_mask)
             written += len(values)
         hashes.append(digest.hexdigest())
-    return hashes, sums
+    return hashes, moments
 
 
 def _cast(block: Array, dtype: np.dtype[Any], name: str, codebooks: Array | None) -> Array:

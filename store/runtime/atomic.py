@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from store.runtime.errors import is_disk_full, os_errors
+from store.runtime.errors import UserError, is_disk_full, os_errors
 
 _OURS = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _ABANDONED_S = 86_400.0  # age of a file that nobody writes, where the file system has no locks
@@ -62,8 +62,8 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[AtomicFile]:
     UserError
         If the folder cannot be written to, or if the disk is full.
     """
+    _make_folder(path.parent)
     with os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path.parent)
         file = _open_locked(path.parent)
     with file:
@@ -114,10 +114,17 @@ def require_writable(folder: Path) -> None:
     UserError
         If it cannot be made or written to, with the reason.
     """
+    _make_folder(folder)
+    with os_errors(folder), tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _make_folder(folder: Path) -> None:
     with os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise UserError(f"{folder}: is a file; give a folder") from error
 
 
 def _open_locked(folder: Path) -> AtomicFile:

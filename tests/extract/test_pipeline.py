@@ -188,7 +188,7 @@ def test_missing_channels_as_zeros_are_marked(data: Data) -> None:
     opened = store.open(data.store)
     marked = opened.recordings[1]
     assert [CHANNELS[c] for c, there in enumerate(marked.channel_mask) if not there] == ["P3-O1"]
-    sums = opened.sums("01")
+    sums = opened.moments("01")
     assert sums.count[3] == opened.recordings[0].windows * 4
     assert sums.count[2] == (opened.recordings[0].windows + marked.windows) * 4
 

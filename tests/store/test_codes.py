@@ -68,7 +68,7 @@ def test_sums_are_of_the_latents(tmp_path: Path) -> None:
     second = write_codes(tmp_path / "b.h5", 1, 7, mask=(True, False, True))
     join_files(tmp_path / "s" / "sub-01.h5", [tmp_path / "a.h5", tmp_path / "b.h5"])
     opened = store.open(tmp_path / "s")
-    sums = opened.sums("01")
+    sums = opened.moments("01")
     frames = [sum(CODEBOOKS[q][codes[..., q]] for q in (0, 1)).reshape(-1, 3, 5) for codes in (first, second)]
     values = np.concatenate(frames).astype(np.float64)
     np.testing.assert_array_equal(sums.count, [len(values), len(frames[0]), len(values)])

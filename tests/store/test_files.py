@@ -6,6 +6,7 @@ import pickle
 import resource
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import store
 from store import Event, StoreError
 from store.reader import open_file
 from store.runtime.atomic import atomic_write
+from store.runtime.errors import DiskFullError, UserError
 from store.writer import join_files, write_file
 from tests.helpers.paths import DATA, ROOT
 from tests.helpers.stores import SPEC, recording, write_subject
@@ -54,7 +56,7 @@ def test_sums_are_those_of_the_stored_values_without_missing_electrodes(tmp_path
     first = write_part(tmp_path / "a.h5", 0, 18)
     second = write_part(tmp_path / "b.h5", 1, 7, mask=(True, False, True))
     join_files(tmp_path / "s" / "sub-01.h5", [tmp_path / "a.h5", tmp_path / "b.h5"])
-    sums = store.open(tmp_path / "s").sums("01")
+    sums = store.open(tmp_path / "s").moments("01")
     there = [first.reshape(-1, *SPEC.shape[1:]), second.reshape(-1, *SPEC.shape[1:])]
     there = [part.astype(np.float16).astype(np.float64) for part in there]
     for channel, parts in ((0, there), (1, there[:1]), (2, there)):
@@ -132,7 +134,9 @@ def test_an_error_while_encoding_leaves_the_published_file(tmp_path: Path) -> No
 
 def test_full_disk_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.writer.shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
-    with pytest.raises(OSError, match=r"disk full: 1\.0 MB needed, 0\.0 MB free; make room and run the same"):
+    with pytest.raises(
+        DiskFullError, match=r"disk full: 1\.0 MB needed, 0\.0 MB free; make room and run the same"
+    ):
         write_part(tmp_path / "sub-01.h5", 0, 8)
     assert not list(tmp_path.iterdir())
 
@@ -142,9 +146,10 @@ def test_full_disk_while_writing_publishes_nothing(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np; sys.path[:0] = ['.']\n"
         "from pathlib import Path\n"
+        "from store.runtime.errors import DiskFullError\n"
         "from tests.helpers.stores import write_subject\n"
         "try: write_subject(Path(sys.argv[1]), '01', (900,), 0)\n"
-        "except OSError as error: print(error)\n"
+        "except DiskFullError as error: print(error)\n"
     )
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
     done = subprocess.run(
@@ -161,7 +166,7 @@ def test_full_disk_while_writing_publishes_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
-    left = tmp_path / ".sub-01.h5.0123.tmp"
+    left = tmp_path / f".{uuid.uuid4().hex}.tmp"
     left.write_bytes(b"half")
     with atomic_write(tmp_path / "sub-01.h5") as other:
         other.write(b"x")
@@ -174,7 +179,9 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_p
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"cannot write here \(File exists\); give a folder that can be"):
+    with pytest.raises(UserError, match=r"file/store: a part of this path is a file; give"):
+        write_part(tmp_path / "file" / "store" / "sub-01.h5", 0, 8)
+    with pytest.raises(UserError, match=r"file: is a file; give a folder"):
         write_part(tmp_path / "file" / "sub-01.h5", 0, 8)
 
 
@@ -216,7 +223,7 @@ def damage_format(path: Path) -> None:
 
 def damage_version(path: Path) -> None:
     with h5py.File(path, "a") as file:
-        file.attrs["version"] = 2
+        file.attrs["version"] = 3
 
 
 def damage_checksum(path: Path) -> None:
@@ -242,7 +249,7 @@ def damage_shape(path: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "unreadable .*truncated"),
         (lambda path: path.write_bytes(b"not a store"), "unreadable .*remove the file and extract"),
         (damage_format, "an HDF5 file, but no feature store"),
-        (damage_version, "format version 2, this program reads up to 1; update it"),
+        (damage_version, "format version 3, this program reads up to 2; update it"),
         (damage_checksum, "incomplete, it has no checksum"),
         (damage_labels, "labels, tables or attributes differ from their checksum"),
         (damage_shape, r"features are float16 \(3, 4\), wanted float16 \(10, 8, 3, 5\)"),
@@ -320,8 +327,8 @@ def test_a_store_of_version_1_is_read(features: str, dims: int) -> None:
     np.testing.assert_array_equal(opened.latents(one), values[:3])
     np.testing.assert_array_equal(opened.latents(two), values[3:])
     np.testing.assert_array_equal(opened.labels(one), [0, 0, 1, 1, 1, 1, 0, 0, 0, 0])
-    np.testing.assert_array_equal(opened.sums("07").count, [32, 24, 32])
-    np.testing.assert_allclose(opened.sums("07").total[0], values[:, :, 0].sum((0, 1)))
+    np.testing.assert_array_equal(opened.moments("07").count, [32, 24, 32])
+    np.testing.assert_allclose(opened.moments("07").total[0], values[:, :, 0].sum((0, 1)))
     assert one.events == (Event(2.25, 3.5, "sz_foc"),)
     assert (one.duration_s, one.start, two.channel_mask) == (9.5, "2026-01-02T03:04:05", (True, False, True))
     assert (opened.persons, opened.provenance["encoder"]["persons_seen"]) == (("07",), ["07", "08"])

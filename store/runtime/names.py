@@ -1,0 +1,32 @@
+"""Names, such as a person's, as parts of paths."""
+
+import hashlib
+import string
+
+_ALLOWED = frozenset((string.ascii_letters + string.digits + "._-").encode())
+_RESERVED = frozenset(
+    ["final", "all", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
+)
+_LONGEST = 120  # bytes; file systems allow 255, with what commands add
+
+
+def to_path_name(name: str) -> str:
+    """Write any name as a file name, two names never as the same one.
+
+    Letters, digits, ``-``, ``_`` and ``.`` within stay; other bytes of the UTF-8 text become ``%XX``, as does the
+    first of names with a meaning of their own. Very long names end in their sha256.
+
+    >>> [to_path_name(name) for name in ("01", "site/1", "../x", "final", "Jos\u00e9")]
+    ['01', 'site%2F1', '%2E.%2Fx', '%66inal', 'Jos%C3%A9']
+    """
+    content = name.encode("utf-8", "surrogatepass")
+    reserved = name.split(".")[0].casefold() in _RESERVED
+    escaped = "".join(
+        f"%{byte:02X}" if byte not in _ALLOWED or (index == 0 and (reserved or byte in b".-")) else chr(byte)
+        for index, byte in enumerate(content)
+    )
+    if escaped.endswith("."):
+        escaped = f"{escaped[:-1]}%2E"
+    if len(escaped) <= _LONGEST:
+        return escaped or "%"
+    return f"{escaped[: _LONGEST - 66]}%%{hashlib.sha256(content).hexdigest()}"

@@ -1,0 +1,77 @@
+"""What a command may overwrite: never its inputs, nor what is not its own."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from store.runtime.errors import UserError, os_errors
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def guard_output(
+    path: Path,
+    *,
+    inputs: Iterable[Path] = (),
+    is_ours: Callable[[Path], bool] | None = None,
+    force: bool = False,
+) -> None:
+    """Refuse to write a file where that would destroy another one.
+
+    Parameters
+    ----------
+    inputs
+        Files and folders that are read; nothing in such a folder is overwritten unless it is ours.
+    is_ours
+        Whether the file there is one that this command writes, and may be replaced; without it, none is.
+    force
+        Whether a file that is not ours is overwritten all the same. Inputs, features and weights never are.
+
+    Raises
+    ------
+    UserError
+        Saying what is there and what to do.
+    """
+    with os_errors(path):
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; give a file")
+        there = os.path.lexists(path)
+        target = path.resolve()
+        ours = there and path.exists() and is_ours is not None and is_ours(path)
+        for source in inputs:
+            if _is_same(target, source):
+                raise UserError(f"{path}: is the input {source}, or a link to it; give another path to write to")
+            if there and not ours and source.is_dir() and any(_is_same(up, source) for up in target.parents):
+                raise UserError(f"{path}: is a file of the input {source}; give another path to write to")
+        if not there or ours:
+            return
+        if kind := _kind(path):
+            raise UserError(f"{path}: is {kind} and is not overwritten; give another path, or remove it yourself")
+        if not force:
+            raise UserError(
+                f"{path}: is there already, and this command did not write it; give another path, or --force "
+                "to overwrite it"
+            )
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    """Whether two paths are one file or folder, by device and inode; what does not exist yet, by its folder."""
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    first, second = first.resolve(), second.resolve()
+    if first.name != second.name or not (first.parent.exists() and second.parent.exists()):
+        return first == second
+    return first.parent.samefile(second.parent)
+
+
+def _kind(path: Path) -> str:
+    """What of ours a file is that took long to make; empty if it is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(_HDF5):
+        return "an HDF5 file, perhaps of a feature store,"
+    if start[8:10] in (b'{"', b"{ ") and int.from_bytes(start[:8], "little") < path.stat().st_size:
+        return "a safetensors file of weights or of a head"
+    return ""

@@ -1,0 +1,126 @@
+"""Other labels, events or person for the features of a file: what a new extraction would write."""
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from store import Event, LeftOut, RecordingInfo, Source, StoreError
+from store.reader import open_file
+from store.runtime.errors import DiskFullError
+from store.writer import relabel_file, write_file
+from tests.helpers.paths import DATA
+from tests.helpers.stores import SPEC, recording
+
+SOURCE = Source(10, 20, "a" * 64, "b" * 64, "01", "error", witnessed=True)
+VALUES = np.random.default_rng(0).normal(size=(7, *SPEC.shape)).astype(np.float32)
+
+
+def write_both(path: Path, infos: list[RecordingInfo], labels: np.ndarray, **more: object) -> None:
+    blocks = (VALUES[info.first_window : info.first_window + info.windows] for info in infos)
+    write_file(path, SPEC, infos, labels, blocks, {}, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    first, second = recording(0, 18), replace(recording(1, 7), first_window=5, first_second=18)
+    write_both(tmp_path / "sub-01.h5", [first, second], np.zeros(25, np.uint8))
+    return tmp_path / "sub-01.h5"
+
+
+def test_it_holds_what_a_new_extraction_writes(path: Path) -> None:
+    labels = (np.arange(25) % 2).astype(np.uint8)
+    event, before = Event(0.0, 1.0, "sz_foc_\u00e9" * 20), open_file(path)
+    rows = [replace(info, person="7/\u00e4", events=(event,)) for info in before.recordings]
+    more = {
+        "dataset": "Clips",
+        "sources": {rows[0].name: SOURCE},
+        "left_out": [LeftOut("sub-01_run-09", "no events file")],
+        "participant": {"age": "7"},
+    }
+    relabel_file(path, recordings=rows, labels=labels, **more)  # type: ignore[arg-type]
+    write_both(path.with_name("new.h5"), rows, labels, **more)
+    relabelled, extracted = open_file(path), open_file(path.with_name("new.h5"))
+    relabelled.verify()
+    assert (relabelled.checksum, relabelled.hashes) == (extracted.checksum, extracted.hashes)
+    assert relabelled.features().tobytes() == extracted.features().tobytes()
+    assert relabelled.recordings == tuple(rows)
+    assert (relabelled.version, relabelled.dataset, relabelled.sources) == (2, "Clips", {rows[0].name: SOURCE})
+    assert (relabelled.left_out, relabelled.participant) == (tuple(more["left_out"]), {"age": "7"})
+    assert relabelled.identity != before.identity
+    assert relabelled.former_checksums == ()
+
+
+def test_pruned_recordings_go(path: Path) -> None:
+    second = open_file(path).recordings[1]
+    relabel_file(path, recordings=[second], labels=np.ones(7, np.uint8))
+    file = open_file(path)
+    file.verify()
+    assert file.recordings == (replace(second, first_window=0, first_second=0),)
+    np.testing.assert_array_equal(file.features(), VALUES[5:].astype(np.float16))
+    np.testing.assert_array_equal(file.moments.count, [16, 16, 16])
+
+
+@pytest.mark.parametrize("name", ["latents", "codes"])
+def test_a_file_of_version_1_keeps_its_identity(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "sub-07.h5"
+    path.write_bytes((DATA / "store-v1" / name / "sub-07.h5").read_bytes())
+    before = open_file(path)
+    assert (before.version, before.dataset, before.sources, before.left_out) == (1, "", {}, ())
+    assert all(info.labelled for info in before.recordings)
+    relabel_file(path, recordings=before.recordings, labels=before.labels, dataset="Clips")
+    after = open_file(path)
+    after.verify()
+    assert (after.version, after.dataset, after.identity) == (2, "Clips", before.identity)
+    assert after.former_checksums == (before.checksum,)
+    relabel_file(path, recordings=before.recordings, labels=before.labels)
+    assert open_file(path).former_checksums == (before.checksum, after.checksum)
+
+
+def test_what_the_file_lacks_is_refused(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"sub-01\.h5: holds no recording sub-01_\S+_run-02; extract the subject"):
+        relabel_file(path, recordings=[recording(2, 8)], labels=np.zeros(8, np.uint8))
+    with pytest.raises(ValueError, match="windows, seconds and channels belong to its features"):
+        relabel_file(path, recordings=[recording(1, 8)], labels=np.zeros(8, np.uint8))
+    with pytest.raises(StoreError, match=r"sub-01\.h5: 24 labels for 25 seconds"):
+        relabel_file(path, recordings=open_file(path).recordings, labels=np.zeros(24, np.uint8))
+    assert path.read_bytes() == before
+
+
+def test_damaged_features_are_not_given_a_new_file(path: Path) -> None:
+    file = open_file(path)
+    content = bytearray(path.read_bytes())
+    content[file.offset] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"features of sub-01_\S+_run-00 differ from their checksum"):
+        relabel_file(path, recordings=file.recordings, labels=file.labels)
+    assert path.read_bytes() == content
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_full_disk_leaves_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, before = open_file(path), path.read_bytes()
+
+    def fail(*numbers: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("store.writer.os.copy_file_range", fail)
+    monkeypatch.setattr("store.writer.os.pwrite", fail)
+    with pytest.raises(DiskFullError, match=r"sub-01\.h5: disk full; make room and run the same command again"):
+        relabel_file(path, recordings=file.recordings, labels=file.labels)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_copies_where_the_file_system_cannot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*numbers: int) -> int:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr("store.writer.os.copy_file_range", refuse)
+    file = open_file(path)
+    relabel_file(path, recordings=file.recordings, labels=file.labels, dataset="Clips")
+    open_file(path).verify()
