@@ -1,0 +1,1 @@
+"""Data sets as their authors ship them: what is there, whose it is, which seizures are annotated."""

@@ -1,0 +1,197 @@
+"""A data set to the files of a BIDS tree in SzCORE's form. No I/O."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from extract.io.datasets.source import EdfInfo, Participant, SourceDataSet, SourceRecording, list_names
+from store import Event
+from store.runtime.errors import UserError
+
+ROUNDING_S = 1.0  # annotations are in whole seconds: a seizure that ends so little past its file ends with it
+EVENT_COLUMNS = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
+BACKGROUND = "bckg"
+README = """{name}, as its authors ship it, under the names of BIDS and with the events of SzCORE.
+
+Each EDF file here is a link to the file of the data set that scans.tsv names, or a copy of it.
+Made by python -m extract.link of braincodec-seizure; run it again when the data set has changed.
+"""
+
+
+@dataclass(frozen=True)
+class BidsTree:
+    """Files of a BIDS data set by relative path: text to write, or an EDF file to link."""
+
+    name: str  # of the data set
+    texts: Mapping[str, str]
+    links: Mapping[str, Path]
+    persons: int
+    duration_s: float
+    seizures: int
+    ictal_s: float
+    unlisted: tuple[str, ...]  # on the disk, not in the annotations
+    absent: tuple[str, ...]  # in the annotations, not on the disk
+    notes: tuple[str, ...]
+
+
+def build_tree(data_set: SourceDataSet, source: Path, unlisted: str, past_end: str) -> BidsTree:
+    """Decide what goes into the tree.
+
+    Parameters
+    ----------
+    data_set : SourceDataSet
+    source : Path
+        Its folder, to which names in messages are relative.
+    unlisted : "leave-out" | "bckg"
+        What to do with a recording that the annotations do not list: leave it out, or take it as background.
+    past_end : "refuse" | "cut"
+        What to do with a seizure that ends past its file's end.
+
+    Raises
+    ------
+    UserError
+        If nothing is left, two recordings would have one name, or a seizure ends past its file's end.
+    """
+    there = [(one, one.info) for one in data_set.recordings if one.info is not None]
+    kept = [(one, info) for one, info in there if one.seizures is not None or unlisted == BACKGROUND]
+    if not kept:
+        raise UserError(f"{source}: no EDF file that the annotations list; {_what_is_there(data_set, source)}")
+    recordings = [one for one, _ in kept]
+    _require_distinct(recordings, source)
+    fitted, notes = fit_seizures(kept, source, past_end)
+    texts, links = {}, {}
+    for (recording, info), seizures in zip(kept, fitted, strict=True):
+        stem = f"sub-{recording.subject}/ses-{recording.session}/eeg/{recording.name}"
+        links[f"{stem}_eeg.edf"] = recording.path
+        texts[f"{stem}_events.tsv"] = events_tsv(seizures, info)
+    subjects = {recording.subject for recording in recordings}
+    participants = [one for one in data_set.participants if one.subject in subjects]
+    return BidsTree(
+        str(data_set.description["Name"]),
+        texts | _scans(recordings, source) | _metadata(data_set, participants),
+        links,
+        persons=len({one.person for one in participants}),
+        duration_s=sum(info.duration_s for _, info in kept),
+        seizures=sum(map(len, fitted)),
+        ictal_s=sum(event.duration_s for seizures in fitted for event in seizures),
+        unlisted=tuple(_relative(one, source) for one, _ in there if one.seizures is None),
+        absent=tuple(
+            _relative(one, source) for one in data_set.recordings if one.info is None and one.seizures is not None
+        ),
+        notes=(*data_set.notes, *notes),
+    )
+
+
+def fit_seizures(
+    recordings: Sequence[tuple[SourceRecording, EdfInfo]], source: Path, past_end: str
+) -> tuple[list[tuple[Event, ...]], list[str]]:
+    """Seizures of each recording that lie inside it, in order of onset, and what was cut or left out.
+
+    Raises
+    ------
+    UserError
+        If `past_end` is "refuse" and a seizure ends more than rounding past the end.
+    """
+    fitted, notes, outside = [], [], []
+    for recording, info in recordings:
+        inside = []
+        for event in sorted(recording.seizures or (), key=lambda event: event.onset_s):
+            stop_s = event.onset_s + event.duration_s
+            times = f"{_relative(recording, source)}: seizure from {event.onset_s:g} to {stop_s:g} s"
+            length_s = min(stop_s, info.duration_s) - event.onset_s
+            if stop_s > info.duration_s + ROUNDING_S:
+                outside.append(f"{times}, the file ends at {info.duration_s:g} s")
+                notes.append(f"{outside[-1]}: {'cut' if length_s > 0 else 'left out'}")
+            elif length_s <= 0:
+                notes.append(f"{times}: without length, left out")
+            if length_s > 0:
+                inside.append(Event(event.onset_s, length_s, event.kind))
+        fitted.append(tuple(inside))
+    if outside and past_end == "refuse":
+        more = f" (and {len(outside) - 1} more such seizures)" if len(outside) > 1 else ""
+        raise UserError(f"{outside[0]}{more}; fetch the whole file, or give --past-end cut")
+    return fitted, notes
+
+
+def events_tsv(seizures: Sequence[Event], info: EdfInfo) -> str:
+    """Text of a SzCORE events file: a row for each seizure, or one of background."""
+    start = f"{info.start:%Y-%m-%d %H:%M:%S}" if info.start else "n/a"
+    rows = seizures or (Event(0.0, info.duration_s, BACKGROUND),)
+    cells = [
+        (f"{one.onset_s:.2f}", f"{one.duration_s:.2f}", one.kind, "n/a", "n/a", start, f"{info.duration_s:.2f}")
+        for one in rows
+    ]
+    return _table([EVENT_COLUMNS, *cells])
+
+
+def _scans(recordings: Sequence[SourceRecording], source: Path) -> dict[str, str]:
+    """``scans.tsv`` of each session, which says what file each recording is."""
+    sessions: dict[tuple[str, str], list[SourceRecording]] = {}
+    for recording in recordings:
+        sessions.setdefault((recording.subject, recording.session), []).append(recording)
+    return {
+        f"sub-{subject}/ses-{session}/sub-{subject}_ses-{session}_scans.tsv": _table(
+            [("filename", "source"), *((f"eeg/{one.name}_eeg.edf", _relative(one, source)) for one in members)]
+        )
+        for (subject, session), members in sessions.items()
+    }
+
+
+def _metadata(data_set: SourceDataSet, participants: Sequence[Participant]) -> dict[str, str]:
+    """Files at the tree's top."""
+    description = {
+        **data_set.description,
+        "BIDSVersion": "1.8.0",
+        "DatasetType": "raw",
+        "GeneratedBy": [{"Name": "braincodec-seizure", "Version": version("braincodec-seizure")}],
+    }
+    splits = any(one.split for one in participants)
+    columns = ("participant_id", "person_id", "source_id", "sex", "age", *(("split",) if splits else ()))
+    rows = [
+        (f"sub-{one.subject}", one.person, one.source_id, one.sex, one.age, *((one.split,) if splits else ()))
+        for one in participants
+    ]
+    meaning = {
+        "person_id": {"Description": "the person; subjects of one person share it"},
+        "source_id": {"Description": "name of the subject in the data set as it was downloaded"},
+        "sex": {"Levels": {"f": "female", "m": "male"}},
+        "age": {"Units": "years"},
+        **({"split": {"Description": "split of the data set's authors"}} if splits else {}),
+    }
+    return {
+        "dataset_description.json": _to_json(description),
+        "task-szMonitoring_eeg.json": _to_json({"TaskName": "szMonitoring", **data_set.sidecar}),
+        "participants.tsv": _table([columns, *rows]),
+        "participants.json": _to_json(meaning),
+        "README": README.format(name=description["Name"]),
+    }
+
+
+def _require_distinct(recordings: Sequence[SourceRecording], source: Path) -> None:
+    names: dict[str, SourceRecording] = {}
+    for recording in recordings:
+        other = names.setdefault(recording.name, recording)
+        if other is not recording:
+            both = f"{_relative(other, source)} and {_relative(recording, source)}"
+            raise UserError(f"{source}: {both} would both be {recording.name}; move one of them out")
+
+
+def _what_is_there(data_set: SourceDataSet, source: Path) -> str:
+    there = [_relative(one, source) for one in data_set.recordings if one.info is not None]
+    if there:
+        return f"there: {list_names(there, 5)}; --unlisted bckg takes these as background"
+    return f"listed: {list_names([_relative(one, source) for one in data_set.recordings], 5)}; fetch them"
+
+
+def _relative(recording: SourceRecording, source: Path) -> str:
+    return recording.path.relative_to(source).as_posix()
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def _to_json(fields: Mapping[str, object]) -> str:
+    return json.dumps(fields, indent=2) + "\n"

@@ -1,0 +1,88 @@
+"""``python -m extract.link``: a BIDS tree of links to the files of a data set as it was downloaded."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from extract.io.datasets import chbmit, siena, tusz
+from extract.io.datasets.bids_tree import BidsTree, build_tree
+from extract.io.datasets.source import list_names
+from extract.io.datasets.write_tree import RECORD, Changes, require_apart, write_tree
+from store.runtime.cli import run
+
+READERS = {"chbmit": chbmit.read, "siena": siena.read, "tusz": tusz.read}
+
+
+@dataclass(frozen=True)
+class LinkCommand:
+    """The command line of ``python -m extract.link``."""
+
+    data_set: tyro.conf.Positional[Literal["chbmit", "siena", "tusz"]]
+    """Which data set it is."""
+    source: tyro.conf.Positional[Path]
+    """Its folder as it was downloaded; only read."""
+    dest: tyro.conf.Positional[Path]
+    """Folder of the BIDS tree: new, or made by this command before and then brought up to date."""
+    copy: bool = False
+    """Copy the EDF files, for systems without symbolic links."""
+    unlisted: Literal["leave-out", "bckg"] = "leave-out"
+    """A recording that the annotations do not list: leave it out, or take all of it as background."""
+    past_end: Literal["refuse", "cut"] = "refuse"
+    """A seizure that ends past its file's end: refuse the data set, or cut the seizure there."""
+
+
+def link(command: LinkCommand) -> None:
+    """Read a data set, write its tree, and say what was found.
+
+    Raises
+    ------
+    UserError
+        If the data set is not as its authors ship it, or the tree cannot be written.
+    """
+    source = Path(os.path.abspath(command.source))
+    require_apart(source, command.dest)
+    tree = build_tree(READERS[command.data_set](source), source, command.unlisted, command.past_end)
+    changes = write_tree(tree, source, command.dest, command.copy)
+    for line in describe(tree, changes, command):
+        print(line)
+
+
+def describe(tree: BidsTree, changes: Changes, command: LinkCommand) -> list[str]:
+    """What was found and done, for people."""
+    lines = [
+        f"{tree.persons} persons, {len(tree.links)} recordings, {tree.duration_s / 3600:.2f} h, "
+        f"{tree.seizures} seizures of {tree.ictal_s:.0f} s in {command.dest}",
+        f"files: {changes.added} added, {changes.changed} changed, {changes.removed} removed, "
+        f"{changes.unchanged} unchanged",
+    ]
+    if tree.unlisted:
+        left_out = command.unlisted == "leave-out"
+        fate = "left out; --unlisted bckg takes them as background" if left_out else "taken as background"
+        lines.append(f"not in the annotations ({len(tree.unlisted)}), {fate}: {list_names(tree.unlisted)}")
+    if tree.absent:
+        lines.append(f"in the annotations, not on the disk ({len(tree.absent)}): {list_names(tree.absent)}")
+    if tree.unlisted or tree.absent:
+        lines.append(f"all of these names: {command.dest / RECORD}")
+    folder = f"{os.path.abspath(command.source)}/"
+    lines += [f"note: {note.removeprefix(folder)}" for note in tree.notes]
+    return [*lines, f"encode it with: python -m extract --bids {command.dest} --store STORE"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    return run(
+        link,
+        LinkCommand,
+        argv,
+        prog="python -m extract.link",
+        description="Make a BIDS tree of links to the files of CHB-MIT, Siena or TUSZ as they were downloaded.",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

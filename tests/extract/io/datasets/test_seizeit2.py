@@ -1,0 +1,29 @@
+"""SeizeIT2 is BIDS as it comes: two channels behind the ear, and other signals in folders beside the EEG."""
+
+from pathlib import Path
+
+import pytest
+
+from extract.__main__ import main as extract
+from extract.io.bids import find_recordings
+from extract.io.raw import read_duration
+from tests.extract.io.datasets.trees import write_seizeit2
+
+
+def test_only_the_eeg_is_found(tmp_path: Path) -> None:
+    recordings = find_recordings(write_seizeit2(tmp_path / "seizeit2", seconds=9))
+    assert [recording.name for recording in recordings] == [
+        f"sub-{subject:03}_ses-01_task-szMonitoring_run-{run:02}" for subject in (1, 2, 3) for run in (1, 2)
+    ]
+    assert {recording.path.parent.name for recording in recordings} == {"eeg"}
+    assert all(recording.events_path.is_file() for recording in recordings)
+    assert {read_duration(recording.path) for recording in recordings} == {9.0}
+
+
+def test_double_banana_names_the_channels_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    bids = write_seizeit2(tmp_path / "seizeit2", seconds=60, impedance=False)
+    status = extract(["--bids", str(bids), "--store", str(tmp_path / "store"), "--encoder", "bandpower"])
+    assert status == 1
+    errors = capsys.readouterr().err
+    assert "channels there: BTEleft SD, CROSStop SD" in errors
+    assert "channels there: BTEright SD, CROSStop SD" in errors
