@@ -49,7 +49,7 @@ class _Entry:
 
 
 def parse_summary(text: str, where: str) -> dict[str, tuple[Event, ...]]:
-    """Seizures of each recording that a ``chbNN-summary.txt`` lists.
+    r"""Seizures of each recording that a ``chbNN-summary.txt`` lists.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def parse_summary(text: str, where: str) -> dict[str, tuple[Event, ...]]:
     UserError
         If a line cannot be read, or the seizures of a recording are not as many as announced.
 
-    >>> parse_summary("File Name: a.edf\\nNumber of Seizures in File: 1\\n"
-    ...               "Seizure 1 Start Time:  9 seconds\\nSeizure 1 End Time: 19 seconds", "")
+    >>> parse_summary("File Name: a.edf\nNumber of Seizures in File: 1\n"
+    ...               "Seizure 1 Start Time:  9 seconds\nSeizure 1 End Time: 19 seconds", "")
     {'a.edf': (Event(onset_s=9.0, duration_s=10.0, kind='sz'),)}
     """
     entries: dict[str, _Entry] = {}

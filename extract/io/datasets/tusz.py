@@ -60,15 +60,15 @@ class Row:
 
 
 def parse_rows(text: str, where: str) -> list[Row]:
-    """Rows of a .csv_bi or .csv file whose label is not ``bckg``.
+    r"""Rows of a .csv_bi or .csv file whose label is not ``bckg``.
 
     Raises
     ------
     UserError
         If columns are missing, or a row has no times.
 
-    >>> parse_rows("# version = csv_v1.0.0\\n#\\nchannel,start_time,stop_time,label,confidence\\n"
-    ...            "TERM,0.0000,36.5,bckg,1.0\\nTERM,36.5,40.0,seiz,1.0\\n", "")
+    >>> parse_rows("# version = csv_v1.0.0\n#\nchannel,start_time,stop_time,label,confidence\n"
+    ...            "TERM,0.0000,36.5,bckg,1.0\nTERM,36.5,40.0,seiz,1.0\n", "")
     [Row(start_s=36.5, stop_s=40.0, label='seiz')]
     """
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
