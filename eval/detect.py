@@ -21,8 +21,8 @@ from extract.encoders.protocol import EncoderSettings, FeatureExtractor
 from extract.encoders.registry import load_encoder
 from extract.io.raw import EegFile, open_signal
 from heads.dataset import merge_windows
-from heads.inference import load_head
-from heads.models.registry import Head
+from heads.models.head import Head
+from heads.models.saved import load_head
 from heads.run_folder import Run
 from store import FeatureSpec
 from store.layout import dequantize

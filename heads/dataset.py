@@ -1,20 +1,29 @@
-"""From a store to batches: every window of every person under one index, features read when asked for."""
+"""All windows of a store, or of arrays, under one index; features are read when asked for."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.folds import LabelCounts
+from heads.folds import Fold, LabelCounts, make_folds
 from store import RecordingInfo, Store
 from store.layout import FeatureMoments
 
 INVALID = -1  # label of a second past the recording's end
 
 
-class Windows:
-    """All windows of a store.
+class Batch(NamedTuple):
+    """Windows by their index ``(B,)``, their features, and the labels of their seconds ``(B, S)``."""
+
+    windows: NDArray[np.int64]
+    features: Any
+    labels: NDArray[np.int8]
+
+
+class Dataset(ABC):
+    """Windows of persons, with labels.
 
     Attributes
     ----------
@@ -22,8 +31,10 @@ class Windows:
         Sorted.
     recordings : tuple of RecordingInfo
         Sorted by name.
+    first_window : dict
+        Name of a recording -> index of its first window.
     labels : (W, S) int8
-        1 seizure, 0 background, -1 past the end of the recording.
+        1 seizure, 0 background, -1 not known, or past the end of the recording.
     person : (W,) int64
         Index into ``persons``.
     shape : tuple of int
@@ -32,59 +43,30 @@ class Windows:
         Vectors that stored codes stand for.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.persons, self.recordings = store.persons, store.recordings
-        self.window_s, self.stride_s = store.spec.window_s, store.spec.stride_s
-        self.codebooks = store.codebooks
-        self.shape = (*store.spec.shape[:2], store.latent_dims)
-        self._files = [(file.features(), file.windows) for file in store.files]
-        self._first = np.cumsum([0, *(windows for _, windows in self._files)])
-        first_of = dict(zip((file.subject for file in store.files), self._first, strict=False))
-        self.first_window = {
-            info.name: int(first_of[info.subject]) + info.first_window for info in self.recordings
-        }
-        total = int(self._first[-1])
-        self.labels = np.full((total, self.window_s), INVALID, np.int8)
-        self.person = np.empty(total, np.int64)
-        for info in self.recordings:
-            rows = slice(self.first_window[info.name], self.first_window[info.name] + info.windows)
-            self.labels[rows] = window_labels(store.labels(info), info.windows, self.window_s, self.stride_s)
-            self.person[rows] = self.persons.index(info.person)
+    persons: tuple[str, ...]
+    recordings: tuple[RecordingInfo, ...]
+    first_window: dict[str, int]
+    labels: NDArray[np.int8]
+    person: NDArray[np.int64]
+    shape: tuple[int, int, int]
+    window_s: int
+    stride_s: int
+    codebooks: NDArray[Any] | None
+
+    @abstractmethod
+    def features(self, windows: NDArray[np.int64]) -> NDArray[Any]:
+        """Features as stored, ``(B, F, C, D)`` or codes ``(B, F, C, Q)``, in the order asked."""
+
+    @abstractmethod
+    def moments(self, persons: Sequence[str]) -> FeatureMoments:
+        """Count, sum and sum of squares of latents over the recordings of persons."""
+
+    @abstractmethod
+    def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
+        """1-Hz labels of a recording, ``(T,)``."""
 
     def __len__(self) -> int:
         return len(self.person)
-
-    def labels_of(self, info: RecordingInfo) -> NDArray[np.uint8]:
-        """1-Hz labels of a recording, ``(T,)``."""
-        return self.store.labels(info)
-
-    def sums(self, persons: Sequence[str]) -> FeatureMoments:
-        """Sums of latents over the recordings of persons."""
-        return sum((self.store.moments(person) for person in persons), FeatureMoments.zeros(*self.shape[1:]))
-
-    def features(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Features as stored, ``(n, F, C, D)`` or codes ``(n, F, C, Q)``, in the order asked."""
-        if (np.diff(indices) < 0).any():
-            order = np.argsort(indices)
-            return self.features(indices[order])[np.argsort(order)]
-        out = np.empty((len(indices), *self.store.spec.shape), self.store.spec.dtype)
-        ends = np.searchsorted(indices, self._first)
-        for number in np.flatnonzero(np.diff(ends)):
-            own = slice(ends[number], ends[number + 1])
-            mapped, _ = self._files[number]
-            np.take(mapped, indices[own] - self._first[number], axis=0, out=out[own], mode="clip")
-        return out
-
-    def counts(self) -> dict[str, LabelCounts]:
-        """Seconds of each person by label."""
-        labels = {person: [] for person in self.persons}
-        for info in self.recordings:
-            labels[info.person].append(self.labels_of(info))
-        return {
-            person: LabelCounts(int(np.sum(seconds == 1)), int(np.sum(seconds == 0)))
-            for person, seconds in ((p, np.concatenate(parts)) for p, parts in labels.items())
-        }
 
     def recordings_of(self, person: str) -> Iterator[tuple[RecordingInfo, NDArray[np.int64]]]:
         """Recordings of a person with the indices of their windows."""
@@ -92,7 +74,7 @@ class Windows:
             if info.person == person:
                 yield info, self.first_window[info.name] + np.arange(info.windows)
 
-    def epoch(self, number: int, background_per_seizure: float | None) -> NDArray[np.int64]:
+    def epoch_windows(self, epoch: int, background_per_seizure: float | None) -> NDArray[np.int64]:
         """Windows of one epoch in shuffled order: all with seizure, background drawn anew each epoch.
 
         Parameters
@@ -100,17 +82,127 @@ class Windows:
         background_per_seizure
             Background windows drawn for each seizure window of the same person; None takes all.
         """
-        rng = np.random.default_rng([number])
+        rng = np.random.default_rng([epoch])
         ictal = (self.labels == 1).any(1)
-        chosen = []
+        drawn = []
         for person in range(len(self.persons)):
             seizure = np.flatnonzero((self.person == person) & ictal)
             background = np.flatnonzero((self.person == person) & ~ictal)
             if background_per_seizure is not None:
                 quota = min(len(background), int(np.ceil(background_per_seizure * max(1, len(seizure)))))
-                background = np.random.default_rng([number, person]).choice(background, quota, replace=False)
-            chosen += [seizure, background]
-        return rng.permutation(np.concatenate(chosen))
+                background = np.random.default_rng([epoch, person]).choice(background, quota, replace=False)
+            drawn += [seizure, background]
+        return rng.permutation(np.concatenate(drawn))
+
+    def batches(
+        self,
+        batch_windows: int,
+        epoch: int = 1,
+        background_per_seizure: float | None = None,
+        read: Callable[[NDArray[np.int64]], Any] | None = None,
+    ) -> Iterator[Batch]:
+        """Iterate over the windows of one epoch, each batch in the order of the store.
+
+        Parameters
+        ----------
+        epoch
+            Number of the epoch, from 1: seed of the order and of the background that is drawn.
+        background_per_seizure
+            As `epoch_windows`.
+        read
+            Reads the features of windows; by default `features`, as they are stored.
+        """
+        order = self.epoch_windows(epoch, background_per_seizure)
+        for start in range(0, len(order), batch_windows):
+            windows = np.sort(order[start : start + batch_windows])
+            yield Batch(windows, (read or self.features)(windows), self.labels[windows])
+
+
+class StoreDataset(Dataset):
+    """All windows of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.persons, self.recordings = store.persons, store.recordings
+        self.window_s, self.stride_s = store.spec.window_s, store.spec.stride_s
+        self.codebooks = store.codebooks
+        self.shape = (*store.spec.shape[:2], store.latent_dims)
+        self._files = [(file.features(), file.windows) for file in store.files]
+        first_of = dict(zip((file.subject for file in store.files), store.first_windows.tolist(), strict=False))
+        self.first_window = {info.name: first_of[info.subject] + info.first_window for info in self.recordings}
+        self.labels = np.full((store.windows, self.window_s), INVALID, np.int8)
+        self.person = np.empty(store.windows, np.int64)
+        for info in self.recordings:
+            rows = slice(self.first_window[info.name], self.first_window[info.name] + info.windows)
+            self.labels[rows] = window_labels(store.labels(info), info.windows, self.window_s, self.stride_s)
+            self.person[rows] = self.persons.index(info.person)
+
+    def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
+        """1-Hz labels of a recording, ``(T,)``."""
+        return self.store.labels(info)
+
+    def label_counts(self) -> dict[str, LabelCounts]:
+        """Seconds of each person by label."""
+        counts = {}
+        for person in self.persons:
+            seconds = np.concatenate([self.labels_of(info) for info, _ in self.recordings_of(person)])
+            counts[person] = LabelCounts(int(np.sum(seconds == 1)), int(np.sum(seconds == 0)))
+        return counts
+
+    def folds(self, selection: str) -> tuple[Fold, ...]:
+        """Folds over the persons of the store, as `heads.folds.make_folds`."""
+        return make_folds(self.label_counts(), selection)
+
+    def moments(self, persons: Sequence[str]) -> FeatureMoments:
+        """Count, sum and sum of squares of latents over the recordings of persons."""
+        return sum((self.store.moments(person) for person in persons), FeatureMoments.zeros(*self.shape[1:]))
+
+    def features(self, windows: NDArray[np.int64]) -> NDArray[Any]:
+        """Features as stored, ``(B, F, C, D)`` or codes ``(B, F, C, Q)``, in the order asked."""
+        if (np.diff(windows) < 0).any():
+            order = np.argsort(windows)
+            return self.features(windows[order])[np.argsort(order)]
+        out = np.empty((len(windows), *self.store.spec.shape), self.store.spec.dtype)
+        first_windows = self.store.first_windows
+        ends = np.searchsorted(windows, first_windows)
+        for number in np.flatnonzero(np.diff(ends)):
+            rows = slice(ends[number], ends[number + 1])
+            mapped, _ = self._files[number]
+            np.take(mapped, windows[rows] - first_windows[number], axis=0, out=out[rows], mode="clip")
+        return out
+
+
+class ArrayDataset(Dataset):
+    """Windows in memory, of one person and one recording.
+
+    Parameters
+    ----------
+    features : (B, F, C, D)
+    labels : (B, S)
+        Labels of seconds: 1 seizure, 0 background, -1 unknown.
+    """
+
+    def __init__(self, features: NDArray[Any], labels: NDArray[Any]) -> None:
+        windows, window_s = labels.shape
+        seconds, mask = windows * window_s, (True,) * features.shape[2]
+        info = RecordingInfo("all", "all", "all", 0, windows, 0, seconds, float(seconds), "", mask, ())
+        self._features, self.labels = features, labels.astype(np.int8)
+        self.person = np.zeros(windows, np.int64)
+        self.persons, self.recordings, self.first_window = ("all",), (info,), {"all": 0}
+        self.shape, self.codebooks = (features.shape[1], features.shape[2], features.shape[3]), None
+        self.window_s = self.stride_s = window_s
+
+    def features(self, windows: NDArray[np.int64]) -> NDArray[Any]:
+        """Features of windows, in the order asked."""
+        return self._features[windows]
+
+    def moments(self, persons: Sequence[str]) -> FeatureMoments:
+        """Count, sum and sum of squares over all windows."""
+        return FeatureMoments.of(self._features, [True] * self.shape[1])
+
+    def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
+        """1-Hz labels of all windows, ``(T,)``."""
+        return self.labels.ravel()
 
 
 def window_labels(labels: NDArray[np.uint8], windows: int, window_s: int, stride_s: int) -> NDArray[np.int8]:
@@ -138,4 +230,5 @@ def merge_windows(values: NDArray[np.float32], seconds: int, stride_s: int) -> N
         at = slice(offset, offset + (windows - 1) * stride_s + 1, stride_s)
         total[..., at] += values[..., offset]
         count[at] += 1
-    return (total / count)[..., :seconds]
+    total /= count
+    return total[..., :seconds]

@@ -1,86 +1,64 @@
-"""What trained heads say: logits of many heads at once, probabilities of each second, the threshold."""
+"""Predict each second by many heads at once, score predictions, choose a threshold."""
 
-import dataclasses
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from sklearn.metrics import precision_recall_curve
 from torch import Tensor
 
-from heads.dataset import Windows, merge_windows
+from heads.dataset import Dataset, merge_windows
 from heads.device_features import DeviceFeatures
-from heads.models.registry import Head, HeadSettings, make_head
-from store import FeatureSpec
-from store.runtime.errors import UserError
+from heads.models.head import Head
 
 _BATCH_WINDOWS = 512
 
 
-def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
-    """Read a trained head, the spec of the features that it takes and its threshold.
-
-    Raises
-    ------
-    UserError
-        If there is no such file.
-    UserError
-        If it holds no head of this project.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no trained head; python -m heads.train --fold final makes one")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-        spec = FeatureSpec.from_json(metadata["spec"])
-        chosen = json.loads(metadata["settings"])
-        settings = HeadSettings(**{field.name: chosen[field.name] for field in dataclasses.fields(HeadSettings)})
-        head = make_head(settings, (spec.frames, *state["mean"].shape), spec.window_s, seed=0)
-        head.load_state_dict(state)
-        return head, spec, float(metadata["threshold"])
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: not a head that python -m heads.train wrote ({reason}); train it again"
-        ) from error
-
-
 @torch.no_grad()
 def predict_windows(
-    head: Head, state: Mapping[str, Tensor], features: DeviceFeatures, indices: NDArray[np.int64]
+    head: Head, state: Mapping[str, Tensor], features: DeviceFeatures, windows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Seizure probability of each second of windows, by K heads: ``(K, B, S)``."""
-    blocks = (indices[start : start + _BATCH_WINDOWS] for start in range(0, len(indices), _BATCH_WINDOWS))
+    blocks = (windows[start : start + _BATCH_WINDOWS] for start in range(0, len(windows), _BATCH_WINDOWS))
     parts = [head.forward_stacked(state, features.take(block), None).sigmoid().cpu() for block in blocks]
-    return torch.cat(parts, 1).numpy()
+    probabilities: NDArray[np.float32] = torch.cat(parts, 1).numpy()
+    return probabilities
 
 
 def predict_recordings(
-    head: Head, state: Mapping[str, Tensor], windows: Windows, features: DeviceFeatures, person: str
+    head: Head, state: Mapping[str, Tensor], dataset: Dataset, features: DeviceFeatures, person: str
 ) -> dict[str, NDArray[np.float32]]:
     """Seizure probability of each second of a person's recordings, by K heads: name -> ``(K, T)``."""
-    recordings = list(windows.recordings_of(person))
+    recordings = list(dataset.recordings_of(person))
     values = predict_windows(head, state, features, np.concatenate([rows for _, rows in recordings]))
-    found, first = {}, 0
+    predicted, first = {}, 0
     for info, rows in recordings:
-        found[info.name] = merge_windows(values[:, first : first + len(rows)], info.seconds, windows.stride_s)
+        own = values[:, first : first + len(rows)]
+        predicted[info.name] = merge_windows(own, info.seconds, dataset.stride_s)
         first += len(rows)
-    return found
+    return predicted
 
 
 def predict_person(
-    head: Head, state: Mapping[str, Tensor], windows: Windows, features: DeviceFeatures, person: str
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    head: Head, state: Mapping[str, Tensor], dataset: Dataset, features: DeviceFeatures, person: str
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """Labels ``(T,)`` and probabilities ``(K, T)`` of all seconds of a person."""
-    found = predict_recordings(head, state, windows, features, person)
-    infos = [info for info, _ in windows.recordings_of(person)]
-    labels = np.concatenate([windows.labels_of(info) for info in infos])
-    return labels, np.concatenate([found[info.name] for info in infos], axis=1)
+    predicted = predict_recordings(head, state, dataset, features, person)
+    infos = [info for info, _ in dataset.recordings_of(person)]
+    labels = np.concatenate([dataset.labels_of(info) for info in infos])
+    return labels, np.concatenate([predicted[info.name] for info in infos], axis=1)
+
+
+def predict_persons(
+    head: Head, persons: Sequence[str], dataset: Dataset, device: torch.device
+) -> dict[str, NDArray[np.float32]]:
+    """Seizure probability of each second of the persons' recordings by one head, in float32: name -> ``(T,)``."""
+    state = {name: value[None].to(device) for name, value in head.state_dict().items()}
+    features = DeviceFeatures(dataset, head, device)
+    by_person = (predict_recordings(head, state, dataset, features, person) for person in persons)
+    return {name: values[0] for predicted in by_person for name, values in predicted.items()}
 
 
 def aurocs(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from store import RecordingInfo, Store, StoreError
 from store import open as open_store
 from store.runtime.atomic import atomic_write, sync_folder, write_bytes, write_text
 from store.runtime.errors import UserError
+from store.runtime.old_spellings import translate_settings
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class Run:
         if not config_path.is_file():
             raise UserError(f"{path}: no run here (config.json is missing); python -m heads.train makes one")
         try:
-            return cls(path, json.loads(config_path.read_text()))
+            config = json.loads(config_path.read_text())
+            return cls(path, {**config, "settings": translate_settings(config["settings"])})
         except json.JSONDecodeError as error:
             raise UserError(f"{config_path}: not readable as JSON ({error}); train the run again") from error
 
@@ -172,6 +175,20 @@ class Run:
                 f"{store.path}: not the store that {self.path} was trained on; name that one by --store"
             )
         return store
+
+
+def describe_run(settings: Mapping[str, Any], store: Store) -> dict[str, Any]:
+    """Make the content of ``config.json``: settings, the store's identity and versions."""
+    return {
+        "settings": dict(settings),
+        "store": {
+            "path": str(store.path.resolve()),
+            "spec": asdict(store.spec),
+            "checksums": store.checksums,
+            "provenance": store.provenance,
+        },
+        "versions": {name: version(name) for name in ("braincodec-seizure", "torch", "numpy", "scikit-learn")},
+    }
 
 
 def _read_fold(path: Path) -> FoldResult:

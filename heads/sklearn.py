@@ -1,9 +1,6 @@
 """The same heads as scikit-learn estimators, on arrays of features or on windows of a store."""
 
-import tempfile
-from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,46 +9,15 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from heads.dataset import Windows
-from heads.folds import Fold
-from heads.training.stacked import train_group
-from heads.training.trials import Slot, TrainSettings
-from store import RecordingInfo
-from store.layout import FeatureMoments
+from heads.dataset import StoreDataset
+from heads.settings import TrainSettings
+from heads.training.arrays import train_on_arrays
 from store.runtime.errors import UserError
 
 _BLOCK_WINDOWS = 512
 
 
-class ArrayWindows(Windows):
-    """Windows in memory: one person, one recording.
-
-    Parameters
-    ----------
-    x : (B, F, C, D)
-        Features.
-    y : (B, S)
-        Labels of seconds: 1 seizure, 0 background, -1 unknown.
-    """
-
-    def __init__(self, x: NDArray[Any], y: NDArray[Any]) -> None:
-        self.x, self.labels = x, y.astype(np.int8)
-        self.person = np.zeros(len(x), np.int64)
-        self.persons, self.recordings = ("all",), (_recording(*y.shape, x.shape[2]),)
-        self.first_window = {self.recordings[0].name: 0}
-        self.shape, self.codebooks = x.shape[1:], None
-        self.window_s = self.stride_s = y.shape[1]
-
-    def features(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Features of windows, ``(len(indices), F, C, D)``."""
-        return self.x[indices]
-
-    def sums(self, persons: Sequence[str]) -> FeatureMoments:
-        """Count, sum and sum of squares over all windows."""
-        return FeatureMoments.of(self.x, [True] * self.x.shape[2])
-
-
-class _HeadClassifier(ClassifierMixin, BaseEstimator):
+class _HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A head trained for a set number of epochs, without validation persons."""
 
     _head: str
@@ -75,12 +41,8 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):
         known = {field.name: parameters[field.name] for field in fields(TrainSettings) if field.name in parameters}
         settings = TrainSettings(head=self._head, background_per_seizure=None, **known)
         settings.check()
-        windows, slot = ArrayWindows(X, labels), Slot(Fold("all", (), (), ("all",)), settings)
-        with tempfile.TemporaryDirectory() as folder:
-            (trained,) = train_group([slot], windows, torch.device("cpu"), Path(folder) / "training.pt")
-        if trained.failure:
-            raise UserError(trained.failure)
-        self.head_, self.classes_, self.per_window_ = trained.head, np.array([0, 1]), y.ndim == 1
+        self.head_ = train_on_arrays(X, labels, settings)
+        self.classes_, self.per_window_ = np.array([0, 1]), y.ndim == 1
         self.n_features_in_ = X.shape[1]
         return self
 
@@ -112,14 +74,14 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):
 
 
 class SpatialFusionClassifier(_HeadClassifier):
-    """`SpatialFusionHead` as a classifier; parameters as in `heads.training.trials.TrainSettings`."""
+    """`SpatialFusionHead` as a classifier; parameters as in `heads.settings.TrainSettings`."""
 
     _head = "spatial-fusion"
 
     def __init__(
         self,
         filters: int = TrainSettings.filters,
-        pooling: Literal["max", "max-deviation"] = TrainSettings.pooling,
+        pooling: Literal["max", "max-std"] = TrainSettings.pooling,
         hidden: int = TrainSettings.hidden,
         dropout: float = TrainSettings.dropout,
         epochs: int = TrainSettings.epochs,
@@ -137,7 +99,7 @@ class SpatialFusionClassifier(_HeadClassifier):
 
 
 class LinearProbe(_HeadClassifier):
-    """`LinearHead` as a classifier; parameters as in `heads.training.trials.TrainSettings`."""
+    """`LinearHead` as a classifier; parameters as in `heads.settings.TrainSettings`."""
 
     _head = "linear"
 
@@ -156,13 +118,13 @@ class LinearProbe(_HeadClassifier):
         self.positive_weight, self.seed = positive_weight, seed
 
 
-def load_arrays(windows: Windows) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.str_]]:
+def load_arrays(dataset: StoreDataset) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.str_]]:
     """A store's windows as ``X (B, F, C, D)``, ``y (B, S)`` and the person of each window, for scikit-learn."""
-    parts = [windows.store.latents(info) for info in windows.recordings]
+    parts = [dataset.store.latents(info) for info in dataset.recordings]
     rows = np.concatenate(
-        [windows.first_window[info.name] + np.arange(info.windows) for info in windows.recordings]
+        [dataset.first_window[info.name] + np.arange(info.windows) for info in dataset.recordings]
     )
-    return np.concatenate(parts), windows.labels[rows], np.array(windows.persons)[windows.person[rows]]
+    return np.concatenate(parts), dataset.labels[rows], np.array(dataset.persons)[dataset.person[rows]]
 
 
 def _checked(X: NDArray[Any]) -> NDArray[Any]:
@@ -172,8 +134,3 @@ def _checked(X: NDArray[Any]) -> NDArray[Any]:
     if not np.isfinite(X).all():
         raise UserError("X holds values that are not finite; leave these windows out")
     return X
-
-
-def _recording(windows: int, window_s: int, channels: int) -> RecordingInfo:
-    seconds = windows * window_s
-    return RecordingInfo("all", "all", "all", 0, windows, 0, seconds, float(seconds), "", (True,) * channels, ())

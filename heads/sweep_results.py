@@ -1,89 +1,135 @@
-"""Finished slots of a sweep, a file for each group of them."""
+"""Finished trials of a sweep: a file for each group of them, and the table of all."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import safetensors.torch
+from torch import Tensor
 
-from heads.dataset import Windows
 from heads.folds import Fold
-from heads.models.registry import make_head
-from heads.training.trials import Slot, Trained, TrainSettings
+from heads.models.head import Head
+from heads.settings import TrainSettings
+from heads.training.trials import Trial, TrialResult
 from store.runtime.atomic import write_bytes, write_text
+from store.runtime.errors import UserError
+from store.runtime.old_spellings import SWEEP_ROW, translate_keys
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One finished slot of a sweep."""
+class SweepRow:
+    """One finished trial of a sweep."""
 
-    slot: Slot
-    score: float  # validation AUROC of the best epoch, nan if it failed
+    trial: Trial
+    score: float  # validation AUROC of the best epoch, nan if training failed
     best_epoch: int
     threshold: float
     history: tuple[dict[str, float], ...]
-    failure: str
+    error: str | None
     head_path: Path
     head_prefix: str  # of its tensors in that file, empty if the head was not kept
 
-    def load(self, windows: Windows) -> Trained:
-        """The head that was kept."""
-        settings = self.slot.settings
-        head = make_head(settings, windows.shape, windows.window_s, settings.seed)
+    def load(self, head: Head) -> TrialResult:
+        """Read the weights that were kept into an untrained head."""
         with safetensors.safe_open(self.head_path, "pt") as file:
             state = {name: file.get_tensor(f"{self.head_prefix}.{name}") for name in head.state_dict()}
         head.load_state_dict(state)
-        return Trained(head, self.best_epoch, self.threshold, self.history)
+        return TrialResult(head, self.best_epoch, self.threshold, self.history)
 
 
-def write_cells(path: Path, group: Sequence[Slot], trained: Sequence[Trained]) -> None:
-    """Write what became of a group, and beside it the heads of the best setting of each fold."""
+def write_rows(path: Path, group: Sequence[Trial], results: Sequence[TrialResult]) -> None:
+    """Write the results of a group, and beside them the heads of the best setting of each fold."""
     heads = path.with_suffix(".safetensors")
-    cells = [
-        Cell(slot, one.score, one.best_epoch, one.threshold, one.history, one.failure, heads, "")
-        for slot, one in zip(group, trained, strict=True)
+    rows = [
+        SweepRow(trial, one.score, one.best_epoch, one.threshold, one.history, one.error, heads, "")
+        for trial, one in zip(group, results, strict=True)
     ]
-    best = {fold: best_setting(cells, fold) for fold in {slot.fold for slot in group}}
-    rows, tensors = [], {}
-    for number, (cell, one) in enumerate(zip(cells, trained, strict=True)):
-        keep = best[cell.slot.fold] == unseeded(cell.slot)
-        row = {
-            "score": cell.score,
-            "best_epoch": cell.best_epoch,
-            "threshold": cell.threshold,
-            "history": cell.history,
-            "failure": cell.failure,
-            "head_prefix": str(number) if keep else "",
-        }
-        rows.append(row)
+    best = {fold: best_setting(rows, fold) for fold in {trial.fold for trial in group}}
+    content: list[dict[str, Any]] = []
+    tensors: dict[str, Tensor] = {}
+    for number, (row, result) in enumerate(zip(rows, results, strict=True)):
+        keep = best[row.trial.fold] == unseeded(row.trial)
+        content.append(
+            {
+                "score": row.score,
+                "best_epoch": row.best_epoch,
+                "threshold": row.threshold,
+                "history": row.history,
+                "error": row.error,
+                "head_prefix": str(number) if keep else "",
+            }
+        )
         if keep:
-            tensors |= {f"{number}.{name}": value.contiguous() for name, value in one.head.state_dict().items()}
+            state = result.head.state_dict()
+            tensors |= {f"{number}.{name}": value.contiguous() for name, value in state.items()}
     write_bytes(heads, safetensors.torch.save(tensors))
-    write_text(path, json.dumps(rows) + "\n")
+    write_text(path, json.dumps(content) + "\n")
 
 
-def read_cells(path: Path, group: Sequence[Slot]) -> list[Cell]:
-    """Read what `write_cells` wrote of that group."""
+def read_rows(path: Path, group: Sequence[Trial]) -> list[SweepRow]:
+    """Read what `write_rows`, or an earlier version, wrote of that group."""
     heads = path.with_suffix(".safetensors")
+    content = [translate_keys(row, SWEEP_ROW) for row in json.loads(path.read_text())]
     return [
-        Cell(slot=slot, head_path=heads, **{**row, "history": tuple(row["history"])})
-        for slot, row in zip(group, json.loads(path.read_text()), strict=True)
+        SweepRow(
+            trial=trial,
+            head_path=heads,
+            **{**row, "history": tuple(row["history"]), "error": row["error"] or None},
+        )
+        for trial, row in zip(group, content, strict=True)
     ]
 
 
-def best_setting(cells: Sequence[Cell], fold: Fold) -> TrainSettings | None:
+def best_setting(rows: Sequence[SweepRow], fold: Fold) -> TrainSettings | None:
     """The setting with the best mean validation AUROC over seeds, of those that failed with none of them."""
     scores: dict[TrainSettings, list[float]] = {}
-    for cell in cells:
-        if cell.slot.fold == fold:
-            scores.setdefault(unseeded(cell.slot), []).append(np.nan if cell.failure else cell.score)
-    usable = {setting: np.mean(own) for setting, own in scores.items() if np.isfinite(own).all()}
+    for row in rows:
+        if row.trial.fold == fold:
+            scores.setdefault(unseeded(row.trial), []).append(np.nan if row.error else row.score)
+    usable = {setting: float(np.mean(own)) for setting, own in scores.items() if np.isfinite(own).all()}
     return max(usable, key=lambda setting: usable[setting], default=None)
 
 
-def unseeded(slot: Slot) -> TrainSettings:
-    """A slot's settings, the same for all of its seeds."""
-    return dataclasses.replace(slot.settings, seed=0)
+def choose_setting(rows: Sequence[SweepRow], fold: Fold) -> TrainSettings:
+    """The best setting of a fold.
+
+    Raises
+    ------
+    UserError
+        If every setting failed.
+    """
+    best = best_setting(rows, fold)
+    if best is None:
+        error = next(row.error for row in rows if row.trial.fold == fold and row.error)
+        raise UserError(f"fold {fold.name}: every setting failed; the first: {error}")
+    return best
+
+
+def unseeded(trial: Trial) -> TrainSettings:
+    """A trial's settings, the same for all of its seeds."""
+    return dataclasses.replace(trial.settings, seed=0)
+
+
+def tabulate(rows: Sequence[SweepRow], best: Sequence[TrainSettings], names: Sequence[str]) -> pd.DataFrame:
+    """Make a row a setting: validation AUROC (mean, sd over folds and seeds), failures, folds that chose it."""
+    table = []
+    for setting, group in itertools.groupby(rows, lambda row: unseeded(row.trial)):
+        of_setting = list(group)
+        scores = np.array([row.score for row in of_setting if not row.error])
+        table.append(
+            {
+                **{name: getattr(setting, name) for name in names},
+                "validation_auroc": scores.mean() if len(scores) else np.nan,
+                "sd": scores.std(ddof=1) if len(scores) > 1 else np.nan,
+                "best_epoch": np.median([row.best_epoch for row in of_setting]),
+                "failed": len(of_setting) - len(scores),
+                "folds_choosing": sum(one == setting for one in best),
+            }
+        )
+    return pd.DataFrame(table).sort_values("validation_auroc", ascending=False, ignore_index=True)

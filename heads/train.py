@@ -1,39 +1,29 @@
 """python -m heads.train: train the heads of one fold, of all, or the final one."""
 
 import dataclasses
-import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from heads.dataset import Windows
-from heads.device_features import DeviceFeatures
-from heads.folds import Fold, make_folds
-from heads.inference import predict_recordings
-from heads.models.registry import Head
-from heads.run_folder import FoldResult, Run
-from heads.training.stacked import train_group
-from heads.training.trials import Slot, Trained, TrainSettings, split_groups
-from store import Store
+from heads.dataset import StoreDataset
+from heads.run_folder import FoldResult, Run, describe_run
+from heads.settings import TrainSettings
+from heads.training.finish import write_fold
+from heads.training.stacked import train_stacked
+from heads.training.trials import Trial, TrialResult, hash_trials, split_groups, trial_on_everyone
 from store import open as open_store
-from store.runtime.atomic import write_bytes
 from store.runtime.cli import run as run_command
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
+from store.runtime.old_spellings import translate_arguments
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(TrainSettings):
+class TrainCommand(TrainSettings):
     """The command line of ``python -m heads.train``."""
 
     store: Path
@@ -46,7 +36,7 @@ class Settings(TrainSettings):
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
 
-def train(settings: Settings) -> tuple[Run, list[FoldResult]]:
+def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     """Train the folds that the run folder does not yet hold; the run and the folds that were asked for.
 
     Raises
@@ -56,96 +46,52 @@ def train(settings: Settings) -> tuple[Run, list[FoldResult]]:
     UserError
         If the fold cannot be built, the run folder belongs to other settings, or training diverges.
     """
-    store = open_store(settings.store)
-    windows = Windows(store)
-    folds = make_folds(windows.counts(), settings.fold.removeprefix("sub-"))
-    device = torch.device(choose_device(settings.device))
-    out = settings.out or Path("runs") / f"{settings.store.resolve().name}-{settings.head}"
-    chosen = TrainSettings(**{name: getattr(settings, name) for name in TrainSettings.__dataclass_fields__})
-    chosen.check()
-    run = Run.create(out, run_config(dataclasses.asdict(chosen), store))
+    store = open_store(command.store)
+    dataset = StoreDataset(store)
+    folds = dataset.folds(command.fold.removeprefix("sub-"))
+    device = torch.device(choose_device(command.device))
+    out = command.out or Path("runs") / f"{command.store.resolve().name}-{command.head}"
+    settings = TrainSettings(**{name: getattr(command, name) for name in TrainSettings.__dataclass_fields__})
+    settings.check()
+    run = Run.create(out, describe_run(dataclasses.asdict(settings), store))
     finished = {result.fold.name for result in run.folds}
-    todo = [fold for fold in folds if fold.name not in finished]
-    failures = []
-    for slots in split_groups([Slot(fold, chosen) for fold in todo], windows):
-        trained = _train_slots(slots, windows, run, device)
-        for slot, result in zip(slots, trained, strict=True):
+    todo = [Trial(fold, settings) for fold in folds if fold.name not in finished]
+    errors = []
+    for group in split_groups(todo, dataset):
+        for trial, result in zip(group, _train_group(group, dataset, run, device), strict=True):
             kept = result
-            if slot.fold.name == "final" and not result.failure:
-                everyone = Fold("final", (), (), windows.persons)
-                last = Slot(everyone, dataclasses.replace(chosen, epochs=result.best_epoch))
-                (again,) = _train_slots([last], windows, run, device)
-                kept = dataclasses.replace(result, head=again.head, failure=again.failure)
-            if kept.failure:
-                failures.append(f"fold {slot.fold.name}: {kept.failure}")
+            if trial.fold.name == "final" and not result.error:
+                kept = _train_on_everyone(trial, result, dataset, run, device)
+            if kept.error:
+                errors.append(f"fold {trial.fold.name}: {kept.error}")
             else:
-                write_fold(run, slot, kept, windows, device, judged=result.head)
+                write_fold(run, trial, kept, dataset, device, validation_head=result.head)
     for path in run.path.glob("training-*.pt"):
         path.unlink()
-    if failures:
-        raise UserError(f"{run.path}: the other folds are finished, but {'; '.join(failures)}")
+    if errors:
+        raise UserError(f"{run.path}: the other folds are finished, but {'; '.join(errors)}")
     return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
 
 
-def run_config(settings: dict[str, Any], store: Store) -> dict[str, Any]:
-    """What ``config.json`` holds: settings, the store's identity and versions."""
-    return {
-        "settings": settings,
-        "store": {
-            "path": str(store.path.resolve()),
-            "spec": dataclasses.asdict(store.spec),
-            "checksums": store.checksums,
-            "provenance": store.provenance,
-        },
-        "versions": {name: version(name) for name in ("braincodec-seizure", "torch", "numpy", "scikit-learn")},
-    }
+def _train_on_everyone(
+    trial: Trial, result: TrialResult, dataset: StoreDataset, run: Run, device: torch.device
+) -> TrialResult:
+    """Train the final head on all persons, for as many epochs as validation persons chose."""
+    (again,) = _train_group([trial_on_everyone(trial, result, dataset)], dataset, run, device)
+    return dataclasses.replace(result, head=again.head, error=again.error)
 
 
-def _train_slots(slots: Sequence[Slot], windows: Windows, run: Run, device: torch.device) -> list[Trained]:
-    identity = json.dumps([dataclasses.asdict(slot) for slot in slots])
-    checkpoint = run.path / f"training-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.pt"
-    title = slots[0].fold.name if len(slots) == 1 else f"{len(slots)} folds"
+def _train_group(
+    group: Sequence[Trial], dataset: StoreDataset, run: Run, device: torch.device
+) -> list[TrialResult]:
+    checkpoint = run.path / f"training-{hash_trials(group)}.pt"
+    title = group[0].fold.name if len(group) == 1 else f"{len(group)} folds"
     with tqdm(desc=title, unit=" windows x heads", unit_scale=True, disable=None) as bar:
-        return train_group(slots, windows, device, checkpoint, bar.update)
+        return train_stacked(group, dataset, device, checkpoint, bar.update)
 
 
-def write_fold(
-    run: Run, slot: Slot, trained: Trained, windows: Windows, device: torch.device, judged: Head | None = None
-) -> None:
-    """Write head, then predictions in float32, then the file that marks the fold as finished.
-
-    Validation persons are predicted by ``judged``, if the head that is kept was trained on them.
-    """
-    fold = slot.fold
-    result = FoldResult(fold, run.fold_path(fold.name), trained.best_epoch, trained.threshold, trained.history)
-    metadata = {
-        "settings": json.dumps(dataclasses.asdict(slot.settings), sort_keys=True),
-        "spec": windows.store.spec.to_json(),
-        "threshold": repr(trained.threshold),
-    }
-    tensors = {name: value.contiguous() for name, value in trained.head.state_dict().items()}
-    content = safetensors.torch.save(tensors, metadata)  # save_file would hide it from other users
-    write_bytes(result.head_path, content)
-    result.write_validation(_predict(judged or trained.head, fold.validation, windows, device))
-    found = _predict(trained.head, fold.test, windows, device)
-    for info in windows.recordings:
-        if info.name in found:
-            run.write_probabilities(info, found[info.name])
-    run.finish_fold(result)
-
-
-def _predict(
-    head: Head, persons: Sequence[str], windows: Windows, device: torch.device
-) -> dict[str, NDArray[np.float32]]:
-    """Seizure probability of each second of the persons' recordings: name -> ``(T,)``."""
-    state = {name: value[None].to(device) for name, value in head.state_dict().items()}
-    features = DeviceFeatures(windows, head, device)
-    found = (predict_recordings(head, state, windows, features, person) for person in persons)
-    return {name: values[0] for person in found for name, values in person.items()}
-
-
-def _command(settings: Settings) -> None:
-    run, results = train(settings)
+def _run(command: TrainCommand) -> None:
+    run, results = train(command)
     for result in results:
         scores = [entry["validation_auroc"] for entry in result.history]
         print(
@@ -158,9 +104,9 @@ def _command(settings: Settings) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m heads.train``."""
     return run_command(
-        _command,
-        Settings,
-        argv,
+        _run,
+        TrainCommand,
+        translate_arguments(sys.argv[1:] if argv is None else argv),
         prog="python -m heads.train",
         description="Train heads on the features of a store.",
     )

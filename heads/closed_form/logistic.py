@@ -1,4 +1,4 @@
-"""Logistic regression of many training sets and strengths at once, by L-BFGS. No I/O."""
+"""Logistic regression of many training sets and strengths at once, by L-BFGS."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from heads.closed_form.ridge_lda import Models
+from heads.closed_form.ridge_lda import LinearModels
 from store.runtime.errors import UserError
 
 _MEMORY = 10
@@ -16,14 +16,16 @@ _ITERATIONS = 500
 _HALVINGS = 30
 
 
-def fit_logistic(x: Tensor, y: Tensor, chosen: Tensor, mean: Tensor, scale: Tensor, strengths: Tensor) -> Models:
+def fit_logistic(
+    x: Tensor, y: Tensor, trains: Tensor, mean: Tensor, scale: Tensor, strengths: Tensor
+) -> LinearModels:
     """Minimise ``mean(loss) + strength / 2 * |w|^2`` on standardised features, K problems on the same rows.
 
     Parameters
     ----------
     x, y : (N, P), (N,) float64
         Features and labels, 0 or 1.
-    chosen : (K, N) float64
+    trains : (K, N) float64
         1 where a row is of the training set of a problem.
     mean, scale : (K, P) float64
         Standardisation of each problem.
@@ -31,10 +33,10 @@ def fit_logistic(x: Tensor, y: Tensor, chosen: Tensor, mean: Tensor, scale: Tens
 
     Returns
     -------
-    Models
+    LinearModels
         ``weight (P, K)`` and ``bias (K,)`` for raw features.
     """
-    share = chosen / chosen.sum(1, keepdim=True)
+    share = trains / trains.sum(1, keepdim=True)
 
     def raw(parameters: Tensor) -> tuple[Tensor, Tensor]:
         weight = scale * parameters[:, :-1]
@@ -50,8 +52,8 @@ def fit_logistic(x: Tensor, y: Tensor, chosen: Tensor, mean: Tensor, scale: Tens
         gradient = scale * (residual @ x - mean * total[:, None]) + strengths[:, None] * parameters[:, :-1]
         return value, torch.cat([gradient, total[:, None]], 1)
 
-    weight, bias = raw(minimise(objective, x.new_zeros(len(chosen), x.shape[1] + 1)))
-    return Models(weight.mT, bias)
+    weight, bias = raw(minimise(objective, x.new_zeros(len(trains), x.shape[1] + 1)))
+    return LinearModels(weight.mT, bias)
 
 
 def minimise(objective: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor) -> Tensor:
@@ -77,28 +79,28 @@ def minimise(objective: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor
         slope = (direction * gradient).sum(1)
         step = torch.ones_like(value) if pairs else 1 / gradient.norm(dim=1).clamp(min=1)
         for _ in range(_HALVINGS):
-            there = at + step[:, None] * direction
-            new_value, new_gradient = objective(there)
+            candidate = at + step[:, None] * direction
+            new_value, new_gradient = objective(candidate)
             fine = new_value <= value + 1e-4 * step * slope + 1e-14
             if fine.all():
                 break
             step = torch.where(fine, step, step / 2)
-        moved, turned = there - at, new_gradient - gradient
+        moved, turned = candidate - at, new_gradient - gradient
         curvature = (moved * turned).sum(1)
         pairs.append((moved, turned, torch.where(curvature > 0, 1 / curvature, 0.0)))
-        at, value, gradient = there, new_value, new_gradient
+        at, value, gradient = candidate, new_value, new_gradient
     raise UserError(f"logistic regression: no convergence in {_ITERATIONS} iterations; use larger strengths")
 
 
 def _scaled(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
     """The inverse Hessian as the last steps show it, times the gradient."""
-    found, weights = gradient, []
+    scaled, weights = gradient, []
     for moved, turned, inverse in reversed(pairs):
-        weights.append(inverse * (moved * found).sum(1))
-        found = found - weights[-1][:, None] * turned
+        weights.append(inverse * (moved * scaled).sum(1))
+        scaled = scaled - weights[-1][:, None] * turned
     if pairs:
         moved, turned, inverse = pairs[-1]
-        found = found * torch.where(inverse > 0, 1 / (inverse * turned.square().sum(1)), 1.0)[:, None]
+        scaled = scaled * torch.where(inverse > 0, 1 / (inverse * turned.square().sum(1)), 1.0)[:, None]
     for (moved, turned, inverse), weight in zip(pairs, reversed(weights), strict=True):
-        found = found + (weight - inverse * (turned * found).sum(1))[:, None] * moved
-    return found
+        scaled = scaled + (weight - inverse * (turned * scaled).sum(1))[:, None] * moved
+    return scaled

@@ -1,4 +1,4 @@
-"""Linear probes of seconds in closed form, every leave-one-person-out fold from sums over persons. No I/O.
+"""Linear probes of seconds in closed form, every leave-one-person-out fold from sums over persons.
 
 Ridge regression and linear discriminant analysis need of the data only counts, sums and products. They are summed
 once for each person; the training set of any fold is the total less the persons held out, and one
@@ -12,44 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_CONSTANT = 1e-6  # deviation over magnitude below which a feature counts as constant
+from heads.closed_form.moments import ClassMoments
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Sums over seconds, float64: count ``(2,)`` and total ``(2, P)`` by label, products ``(P, P)``."""
-
-    count: Tensor
-    total: Tensor
-    products: Tensor
-
-    @classmethod
-    def of(cls, x: Tensor, y: Tensor) -> "Sums":
-        """Sums of features ``x (N, P)`` with labels ``y (N,)``, 0 or 1, all float64."""
-        label = torch.stack([1 - y, y])
-        return cls(label.sum(1), label @ x, x.mT @ x)
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(self.count + other.count, self.total + other.total, self.products + other.products)
-
-    def __sub__(self, other: "Sums") -> "Sums":
-        return Sums(self.count - other.count, self.total - other.total, self.products - other.products)
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean of each feature, ``(P,)``."""
-        return self.total.sum(0) / self.count.sum()
-
-    @property
-    def scale(self) -> Tensor:
-        """One over the deviation of each feature, ``(P,)``; 0 where it is constant."""
-        variance = self.products.diagonal() / self.count.sum() - self.mean**2
-        usable = variance > (_CONSTANT * self.mean.abs().clamp(min=1)) ** 2
-        return torch.where(usable, variance.clamp(min=1e-300).rsqrt(), 0.0)
-
-
-@dataclass(frozen=True)
-class Models:
+class LinearModels:
     """Linear models of one training set, one for each strength: scores are ``x @ weight + bias``.
 
     ``weight (P, R)`` and ``bias (R,)``, float64.
@@ -59,7 +26,7 @@ class Models:
     bias: Tensor
 
 
-def fit(sums: Sums, strengths: Sequence[float], method: str) -> Models:
+def fit_ridge_lda(moments: ClassMoments, strengths: Sequence[float], method: str) -> LinearModels:
     """Fit standardised features for all strengths of regularisation at once.
 
     Parameters
@@ -70,10 +37,10 @@ def fit(sums: Sums, strengths: Sequence[float], method: str) -> Models:
         Both directions solve the same within-class system (Hastie et al., Elements of Statistical Learning, 4.3),
         so one decomposition serves them.
     """
-    count, number = sums.count, sums.count.sum()
-    mean, scale = sums.mean, sums.scale
-    class_mean = (sums.total / count[:, None] - mean) * scale
-    centered = sums.products - torch.outer(mean, mean) * number
+    count, number = moments.count, moments.count.sum()
+    mean, scale = moments.mean, moments.scale
+    class_mean = (moments.total / count[:, None] - mean) * scale
+    centered = moments.products - torch.outer(mean, mean) * number
     scatter = centered * torch.outer(scale, scale) - (class_mean.mT * count) @ class_mean
     difference = class_mean[1] - class_mean[0]
     values, vectors = torch.linalg.eigh(scatter)
@@ -92,7 +59,7 @@ def fit(sums: Sums, strengths: Sequence[float], method: str) -> Models:
         weight = vectors @ (inverse * (vectors.mT @ difference)[:, None])
         bias = (count[1] / count[0]).log() - class_mean.mean(0) @ weight
     weight = scale[:, None] * weight
-    return Models(weight, bias - mean @ weight)
+    return LinearModels(weight, bias - mean @ weight)
 
 
 def best_strength(scores: Tensor) -> int:

@@ -1,42 +1,50 @@
-"""Which heads compute which windows of a batch: persons that a fold holds out cost its heads nothing."""
+"""Split a batch into blocks so that no head computes windows of its held-out persons."""
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Piece = tuple[slice, slice]  # neighbouring windows, and neighbouring slots that compute all of them
-Pieces = Sequence[Piece]
-
-_MOST_WINDOWS = 32  # what the filters make of so many stays in the processor's cache
+_MOST_WINDOWS = 32  # the filter output of so many fits in the second cache
 _FEWEST_WINDOWS = 8  # fewer are products too small to be quick
 
 
-def cut(counts: NDArray[np.bool_]) -> list[Piece]:
-    """Cut the windows that count in a slot, ``(K, B)``, into pieces: all of them, each once, and few others.
+class WorkBlock(NamedTuple):
+    """Neighbouring windows of a batch, and neighbouring trials that compute all of them."""
 
-    Windows are cut where other slots begin to count, so batches sorted by person make the best of it.
+    windows: slice
+    trials: slice
 
-    >>> cut(np.repeat([[False, True], [True, True], [True, False]], 8, axis=1))
-    [(slice(0, 8, None), slice(1, 3, None)), (slice(8, 16, None), slice(0, 2, None))]
+
+def partition_windows(trains: NDArray[np.bool_]) -> list[WorkBlock]:
+    """Split the windows that train a trial into blocks: all of them, each once, and few others.
+
+    ``trains (K, B)`` says which windows train which trial. Blocks end where other trials begin to train, so
+    batches sorted by person make the best of it.
+
+    >>> for block in partition_windows(np.repeat([[False, True], [True, True], [True, False]], 8, axis=1)):
+    ...     print(block)
+    WorkBlock(windows=slice(0, 8, None), trials=slice(1, 3, None))
+    WorkBlock(windows=slice(8, 16, None), trials=slice(0, 2, None))
     """
-    total = counts.shape[1]
-    changes = [*(np.flatnonzero((counts[:, 1:] != counts[:, :-1]).any(0)) + 1).tolist(), total]
-    pieces, start = [], 0
+    total = trains.shape[1]
+    changes = [*(np.flatnonzero((trains[:, 1:] != trains[:, :-1]).any(0)) + 1).tolist(), total]
+    blocks: list[WorkBlock] = []
+    start = 0
     while start < total:
         far_enough = (change for change in changes if change >= start + _FEWEST_WINDOWS)
         stop = min(next(far_enough, total), start + _MOST_WINDOWS)
-        there = np.concatenate([[False], counts[:, start:stop].any(1), [False]])
-        edges = np.flatnonzero(there[1:] != there[:-1]).reshape(-1, 2).tolist()
-        pieces += [(slice(start, stop), slice(*run)) for run in edges]
+        training = np.concatenate([[False], trains[:, start:stop].any(1), [False]])
+        edges = np.flatnonzero(training[1:] != training[:-1]).reshape(-1, 2).tolist()
+        blocks += [WorkBlock(slice(start, stop), slice(first, end)) for first, end in edges]
         start = stop
-    return pieces
+    return blocks
 
 
-def whole(windows: int, slots: int) -> list[Piece]:
-    """Pieces of all windows in all slots.
+def full_blocks(windows: int, trials: int) -> list[WorkBlock]:
+    """Blocks of all windows in all trials.
 
-    >>> whole(40, 3)
-    [(slice(0, 32, None), slice(0, 3, None)), (slice(32, 40, None), slice(0, 3, None))]
+    >>> [block.windows for block in full_blocks(40, 3)]
+    [slice(0, 32, None), slice(32, 40, None)]
     """
-    return cut(np.ones((slots, windows), np.bool_))
+    return partition_windows(np.ones((trials, windows), np.bool_))

@@ -1,19 +1,23 @@
-"""Spatial filters of many heads over standardised frames, and what the frames of each second have in common."""
+"""Spatial filters of many heads over standardised frames, pooled over the frames of each second."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from heads.ops import avx512_impl as kernel
-from heads.ops import torch_impl as responses
-from heads.ops.blocks import Pieces, whole
-from store.runtime.errors import UserError
+from heads.ops import avx512_impl, torch_impl
+from heads.ops.blocks import WorkBlock, full_blocks
 
 
-def fuse_and_pool(
-    features: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, seconds: int, pieces: Pieces | None = None
+def filter_max(
+    features: Tensor,
+    weight: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    seconds: int,
+    blocks: Sequence[WorkBlock] | None = None,
 ) -> Tensor:
     """Largest response of each filter in each second, ``(K, B, S, N)`` float32.
 
@@ -25,96 +29,124 @@ def fuse_and_pool(
         ``(B, F, P)``.
     weight
         ``(K, N, P)``, for features less ``mean (K, P)``, times ``scale (K, P)``.
-    pieces
-        What is wanted; the rest may be any number and must not be used. None, and an empty list, want everything.
+    blocks
+        What to compute; the rest may be any number and must not be used. None, and an empty list, mean everything.
 
     Raises
     ------
-    UserError
+    ValueError
         If the frames do not divide into seconds.
     """
-    _check(features, seconds)
+    _check_frames(features, seconds)
     if features.device.type == "cpu" and features.shape[1] > seconds:
-        pieces = pieces or whole(len(features), len(weight))
-        return _FuseAndPool.apply(features, weight, mean, scale, seconds, pieces)
-    scaled, shift = _fold(weight, mean, scale, features.dtype)
-    values = responses.respond(features, scaled, seconds)
+        blocks = blocks or full_blocks(len(features), len(weight))
+        maximum: Tensor = _FilterMax.apply(features, weight, mean, scale, seconds, blocks)  # type: ignore[no-untyped-call]
+        return maximum
+    scaled, shift = _scale_weights(weight, mean, scale, features.dtype)
+    values = torch_impl.filter_responses(features, scaled, seconds)
     return values.amax(2).float().permute(2, 0, 1, 3) - shift
 
 
-def fuse_and_vary(
-    features: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, seconds: int, pieces: Pieces | None = None
+def filter_max_and_variance(
+    features: Tensor,
+    weight: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    seconds: int,
+    blocks: Sequence[WorkBlock] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Largest response of each filter in each second and variance of its responses, each as `fuse_and_pool`."""
-    _check(features, seconds)
+    """Largest response of each filter in each second and variance of its responses, each as `filter_max`."""
+    _check_frames(features, seconds)
     if features.device.type == "cpu":
-        pieces = pieces or whole(len(features), len(weight))
-        return _FuseAndVary.apply(features, weight, mean, scale, seconds, pieces)
-    scaled, shift = _fold(weight, mean, scale, features.dtype)
-    values = responses.respond(features, scaled, seconds).float()
-    largest, variance = (x.permute(2, 0, 1, 3) for x in (values.amax(2), values.var(2, correction=0)))
-    return largest - shift, variance
-
-
-class _FuseAndPool(Function):
-    """The same for a CPU, by pieces. Of equal frames one has the gradient."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, seconds: int, pieces: Pieces
-    ) -> Tensor:
-        scaled, shift = _fold(weight, mean, scale, features.dtype)
-        largest, chosen = _form(features).pool(features, scaled, seconds, pieces, keep=ctx.needs_input_grad[1])
-        ctx.pieces = pieces
-        ctx.save_for_backward(features, mean, scale, chosen)
-        return largest.sub_(shift)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None, None, None, None]:
-        features, mean, scale, chosen = ctx.saved_tensors
-        of_scaled = _form(features).gather(features, chosen, gradient, ctx.pieces)
-        return None, _unfold(of_scaled, gradient, mean, scale), None, None, None, None
-
-
-class _FuseAndVary(Function):
-    """The same for a CPU, by pieces. Of equal frames one has the gradient of the maximum."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, seconds: int, pieces: Pieces
-    ) -> tuple[Tensor, Tensor]:
-        scaled, shift = _fold(weight, mean, scale, features.dtype)
-        largest, variance, kept = _form(features).pool_and_vary(
-            features, scaled, seconds, pieces, keep=ctx.needs_input_grad[1]
+        blocks = blocks or full_blocks(len(features), len(weight))
+        both: tuple[Tensor, Tensor] = _FilterMaxAndVariance.apply(  # type: ignore[no-untyped-call]
+            features, weight, mean, scale, seconds, blocks
         )
-        ctx.pieces = pieces
-        ctx.save_for_backward(features, mean, scale, *kept)
-        return largest.sub_(shift), variance
+        return both
+    scaled, shift = _scale_weights(weight, mean, scale, features.dtype)
+    values = torch_impl.filter_responses(features, scaled, seconds).float()
+    maximum, variance = (x.permute(2, 0, 1, 3) for x in (values.amax(2), values.var(2, correction=0)))
+    return maximum - shift, variance
+
+
+class _FilterMax(Function):
+    """The same for a CPU, by blocks. Of equal frames one has the gradient."""
 
     @staticmethod
-    def backward(ctx: Any, of_largest: Tensor, of_variance: Tensor) -> tuple[None, Tensor, None, None, None, None]:
-        features, mean, scale, *kept = ctx.saved_tensors
-        of_scaled = _form(features).weigh(features, kept, of_largest, of_variance, ctx.pieces)
-        return None, _unfold(of_scaled, of_largest, mean, scale), None, None, None, None
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        mean: Tensor,
+        scale: Tensor,
+        seconds: int,
+        blocks: Sequence[WorkBlock],
+    ) -> Tensor:
+        scaled, shift = _scale_weights(weight, mean, scale, features.dtype)
+        implementation = _choose_implementation(features)
+        maximum, max_frame = implementation.response_max(
+            features, scaled, seconds, blocks, save=ctx.needs_input_grad[1]
+        )
+        ctx.blocks = blocks
+        ctx.save_for_backward(features, mean, scale, max_frame)
+        return maximum.sub_(shift)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, grad_max: Tensor) -> tuple[None, Tensor, None, None, None, None]:
+        features, mean, scale, max_frame = ctx.saved_tensors
+        implementation = _choose_implementation(features)
+        grad_scaled = implementation.weight_grad_max(features, max_frame, grad_max, ctx.blocks)
+        return None, _unscale_gradient(grad_scaled, grad_max, mean, scale), None, None, None, None
 
 
-def _check(features: Tensor, seconds: int) -> None:
+class _FilterMaxAndVariance(Function):
+    """The same for a CPU, by blocks. Of equal frames one has the gradient of the maximum."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        mean: Tensor,
+        scale: Tensor,
+        seconds: int,
+        blocks: Sequence[WorkBlock],
+    ) -> tuple[Tensor, Tensor]:
+        scaled, shift = _scale_weights(weight, mean, scale, features.dtype)
+        maximum, variance, saved = _choose_implementation(features).response_max_and_variance(
+            features, scaled, seconds, blocks, save=ctx.needs_input_grad[1]
+        )
+        ctx.blocks = blocks
+        ctx.save_for_backward(features, mean, scale, *saved)
+        return maximum.sub_(shift), variance
+
+    @staticmethod
+    def backward(ctx: Any, grad_max: Tensor, grad_variance: Tensor) -> tuple[None, Tensor, None, None, None, None]:
+        features, mean, scale, *saved = ctx.saved_tensors
+        implementation = _choose_implementation(features)
+        grad_scaled = implementation.weight_grad_max_and_variance(
+            features, saved, grad_max, grad_variance, ctx.blocks
+        )
+        return None, _unscale_gradient(grad_scaled, grad_max, mean, scale), None, None, None, None
+
+
+def _check_frames(features: Tensor, seconds: int) -> None:
     if features.shape[1] % seconds:
-        raise UserError(f"{features.shape[1]} frames a window do not divide into {seconds} seconds")
+        raise ValueError(f"{features.shape[1]} frames a window do not divide into {seconds} seconds")
 
 
-def _form(features: Tensor) -> Any:
+def _choose_implementation(features: Tensor) -> Any:
     """The module that computes with such features."""
-    return kernel if kernel.takes(features) else responses
+    return avx512_impl if avx512_impl.can_run(features) else torch_impl
 
 
-def _fold(weight: Tensor, mean: Tensor, scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weights for features as they are, and what is to be taken from all responses to them, ``(K, 1, 1, N)``."""
+def _scale_weights(weight: Tensor, mean: Tensor, scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weights for features as they are, and what to subtract from all responses to them, ``(K, 1, 1, N)``."""
     scaled = (weight * scale[:, None]).to(dtype)
     return scaled, (scaled.float() @ mean[..., None]).mT[:, None]
 
 
-def _unfold(of_scaled: Tensor, of_largest: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+def _unscale_gradient(grad_scaled: Tensor, grad_max: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """Gradient of the weights, in the place of that of scaled weights."""
-    of_shift = of_largest.sum((1, 2))[..., None]
-    return of_scaled.addcmul_(of_shift, mean[:, None], value=-1).mul_(scale[:, None])
+    grad_shift = grad_max.sum((1, 2))[..., None]
+    return grad_scaled.addcmul_(grad_shift, mean[:, None], value=-1).mul_(scale[:, None])

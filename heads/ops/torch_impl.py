@@ -1,7 +1,7 @@
-"""What spatial filters of many heads make of frames, in torch operations, piece by piece.
+"""Responses of spatial filters of many heads, pooled to seconds, in torch operations, block by block.
 
-Everything is ``(K, B, S, N)``: heads, windows, seconds, filters; zero where no piece is. A frame is chosen by its
-number, counted from the first of all windows. `heads.ops.avx512_impl` has the same functions, compiled.
+Outputs are ``(K, B, S, N)``: heads, windows, seconds, filters; zero outside the blocks. A frame has a number,
+counted from the first of all windows. `heads.ops.avx512_impl` has the same functions, compiled.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from heads.ops.blocks import Pieces
+from heads.ops.blocks import WorkBlock
 
 
-def pool(
-    features: Tensor, weight: Tensor, seconds: int, pieces: Pieces, keep: bool
+def response_max(
+    features: Tensor, weight: Tensor, seconds: int, blocks: Sequence[WorkBlock], save: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Largest response of each second, and the frame that has it, int32, if it is to be kept for the gradient.
+    """Largest response of each second, and the frame that has it, int32, if the gradient needs it.
 
     Parameters
     ----------
@@ -25,112 +25,116 @@ def pool(
     weight
         ``(K, N, P)``, of the same type.
     """
-    largest = torch.zeros(len(weight), len(features), seconds, weight.shape[1])
-    chosen = torch.zeros_like(largest, dtype=torch.int32) if keep else None
-    scratch = _scratch(features, weight, pieces)
-    for windows, some in pieces:
-        values = _widen(respond(features[windows], weight[some], seconds), scratch)
-        largest[some, windows] = values.amax(2).permute(2, 0, 1, 3)
-        if chosen is not None:
-            chosen[some, windows] = _choose(values, windows.start)
-    return largest, chosen
+    maximum = torch.zeros(len(weight), len(features), seconds, weight.shape[1])
+    max_frame = torch.zeros_like(maximum, dtype=torch.int32) if save else None
+    scratch = _scratch(features, weight, blocks)
+    for windows, trials in blocks:
+        values = _to_float32(filter_responses(features[windows], weight[trials], seconds), scratch)
+        maximum[trials, windows] = values.amax(2).permute(2, 0, 1, 3)
+        if max_frame is not None:
+            max_frame[trials, windows] = _find_max_frame(values, windows.start)
+    return maximum, max_frame
 
 
-def pool_and_vary(
-    features: Tensor, weight: Tensor, seconds: int, pieces: Pieces, keep: bool
+def response_max_and_variance(
+    features: Tensor, weight: Tensor, seconds: int, blocks: Sequence[WorkBlock], save: bool
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Largest response and variance of each second, and what is to be kept for the gradient.
+    """Largest response and variance of each second, and what the gradient needs.
 
-    That is the chosen frames and, of each piece, the responses less their mean, ``(windows * F, slots * N)`` in
-    the precision of the features.
+    That is the frames of the maxima and, of each block, the responses less their mean, ``(windows * F,
+    trials * N)`` in the precision of the features.
     """
-    largest, variance = torch.zeros(2, len(weight), len(features), seconds, weight.shape[1])
-    chosen = torch.zeros_like(largest, dtype=torch.int32) if keep else None
-    scratch, centred = _scratch(features, weight, pieces), []
-    for windows, some in pieces:
-        responses = respond(features[windows], weight[some], seconds)
-        values = _widen(responses, scratch)
-        largest[some, windows] = values.amax(2).permute(2, 0, 1, 3)
+    maximum, variance = torch.zeros(2, len(weight), len(features), seconds, weight.shape[1])
+    max_frame = torch.zeros_like(maximum, dtype=torch.int32) if save else None
+    scratch = _scratch(features, weight, blocks)
+    centred: list[Tensor] = []
+    for windows, trials in blocks:
+        responses = filter_responses(features[windows], weight[trials], seconds)
+        values = _to_float32(responses, scratch)
+        maximum[trials, windows] = values.amax(2).permute(2, 0, 1, 3)
         mean = values.mean(2, keepdim=True)
-        if chosen is not None:
-            chosen[some, windows] = _choose(values, windows.start)
-            _widen(responses, scratch)
+        if max_frame is not None:
+            max_frame[trials, windows] = _find_max_frame(values, windows.start)
+            _to_float32(responses, scratch)
         values.sub_(mean)
-        if keep:
+        if save:
             centred.append(responses.copy_(values).flatten(3).flatten(0, 2))
-        variance[some, windows] = values.square_().mean(2).permute(2, 0, 1, 3)
-    return largest, variance, [] if chosen is None else [chosen, *centred]
+        variance[trials, windows] = values.square_().mean(2).permute(2, 0, 1, 3)
+    return maximum, variance, [] if max_frame is None else [max_frame, *centred]
 
 
-def gather(features: Tensor, chosen: Tensor, gradient: Tensor, pieces: Pieces) -> Tensor:
+def weight_grad_max(features: Tensor, max_frame: Tensor, grad_max: Tensor, blocks: Sequence[WorkBlock]) -> Tensor:
     """Gradient of the weights from that of the largest responses, ``(K, N, P)`` float32.
 
     Only one frame a second has a gradient, so that of a filter is a weighted sum of these: an eighth of the work
     of a product, if a second has eight frames.
     """
-    slots, _, _, filters = chosen.shape
-    total = torch.zeros(slots, filters, features.shape[2])
-    for windows, some in pieces:
+    trials_total, _, _, filters = max_frame.shape
+    total = torch.zeros(trials_total, filters, features.shape[2])
+    for windows, trials in blocks:
         first = windows.start * features.shape[1]
-        frames = (chosen[some, windows] - first).permute(0, 3, 1, 2).flatten(0, 1).flatten(1)
-        share = gradient[some, windows].to(features.dtype).permute(0, 3, 1, 2).flatten(0, 1).flatten(1)
-        own = embedding_bag(frames, features[windows].flatten(0, 1), mode="sum", per_sample_weights=share)
-        total[some] += own.view_as(total[some])
+        frames = (max_frame[trials, windows] - first).permute(0, 3, 1, 2).flatten(0, 1).flatten(1)
+        frame_grad = grad_max[trials, windows].to(features.dtype).permute(0, 3, 1, 2).flatten(0, 1).flatten(1)
+        block_grad = embedding_bag(
+            frames, features[windows].flatten(0, 1), mode="sum", per_sample_weights=frame_grad
+        )
+        total[trials] += block_grad.view_as(total[trials])
     return total
 
 
-def weigh(
-    features: Tensor, kept: Sequence[Tensor], of_largest: Tensor, of_variance: Tensor, pieces: Pieces
+def weight_grad_max_and_variance(
+    features: Tensor, saved: Sequence[Tensor], grad_max: Tensor, grad_variance: Tensor, blocks: Sequence[WorkBlock]
 ) -> Tensor:
-    """Gradient of the weights from those of largest and variance, as `gather`; overwrites what was kept."""
-    chosen, *centred = kept
-    slots, _, seconds, filters = chosen.shape
-    total = torch.zeros(slots, filters, features.shape[2])
+    """Gradient of the weights from those of maximum and variance, as `weight_grad_max`; overwrites ``saved``."""
+    max_frame, *centred = saved
+    trials_total, _, seconds, filters = max_frame.shape
+    total = torch.zeros(trials_total, filters, features.shape[2])
     product = torch.empty_like(total, dtype=features.dtype)
-    for (windows, some), rows in zip(pieces, centred, strict=True):
+    for (windows, trials), rows in zip(blocks, centred, strict=True):
         count, length = windows.stop - windows.start, features.shape[1] // seconds
         values = rows.view(count, seconds, length, -1, filters)
         first = windows.start * features.shape[1]
         frame = torch.arange(first, first + len(rows), dtype=torch.int32).view(count, seconds, length, 1, 1)
-        own, peak, wide = (
-            x[some, windows].permute(1, 2, 0, 3)[:, :, None] for x in (chosen, of_largest, of_variance)
+        block_frame, block_max, block_variance = (
+            x[trials, windows].permute(1, 2, 0, 3)[:, :, None] for x in (max_frame, grad_max, grad_variance)
         )
-        values.copy_(torch.where(own == frame, peak, 0.0).addcmul_(values.float(), wide, value=2 / length))
-        torch.mm(rows.mT, features[windows].flatten(0, 1), out=product[some].flatten(0, 1))
-        total[some] += product[some]
+        of_max = torch.where(block_frame == frame, block_max, 0.0)
+        values.copy_(of_max.addcmul_(values.float(), block_variance, value=2 / length))
+        torch.mm(rows.mT, features[windows].flatten(0, 1), out=product[trials].flatten(0, 1))
+        total[trials] += product[trials]
     return total
 
 
-def respond(features: Tensor, weight: Tensor, seconds: int) -> Tensor:
+def filter_responses(features: Tensor, weight: Tensor, seconds: int) -> Tensor:
     """Responses of all filters to all frames, ``(B, S, F / S, K, N)``."""
     responses = features.flatten(0, 1) @ weight.flatten(0, 1).mT
     return responses.view(len(features), seconds, -1, *weight.shape[:2])
 
 
-def _scratch(features: Tensor, weight: Tensor, pieces: Pieces) -> Tensor:
-    """Memory for the float32 responses of any piece: one for all, since fresh memory costs more than a pass."""
-    most = max((windows.stop - windows.start) * (some.stop - some.start) for windows, some in pieces)
+def _scratch(features: Tensor, weight: Tensor, blocks: Sequence[WorkBlock]) -> Tensor:
+    """Memory for the float32 responses of any block: one for all, since fresh memory costs more than a pass."""
+    most = max((windows.stop - windows.start) * (trials.stop - trials.start) for windows, trials in blocks)
     return torch.empty(most * features.shape[1] * weight.shape[1])
 
 
-def _widen(responses: Tensor, scratch: Tensor) -> Tensor:
+def _to_float32(responses: Tensor, scratch: Tensor) -> Tensor:
     """The responses in float32, in the scratch memory."""
     return scratch[: responses.numel()].view_as(responses).copy_(responses)
 
 
-def _choose(responses: Tensor, first_window: int) -> Tensor:
+def _find_max_frame(responses: Tensor, first_window: int) -> Tensor:
     """Which frame of ``(B, S, L, K, N)`` holds the maximum, ``(K, B, S, N)`` int32; overwrites the responses.
 
     The number of the frame replaces the last bits of the value, so that one maximum finds both, ten times faster
     than ``argmax``. Values that differ in these bits alone count as equal; those of bfloat16 have none.
     """
-    largest = torch.finfo(responses.dtype).max
-    responses.clamp_(-largest, largest)  # with other last bits, what is infinite is no number
+    finite_max = torch.finfo(responses.dtype).max
+    responses.clamp_(-finite_max, finite_max)  # with other last bits, what is infinite is no number
     windows, seconds, length = responses.shape[:3]
     bits = (1 << (length - 1).bit_length()) - 1
     number = torch.arange(length, dtype=torch.int32)[:, None, None]
     packed = responses.view(torch.int32).bitwise_and_(~bits).bitwise_or_(number)
-    found = packed.view(torch.float32).amax(2).view(torch.int32).bitwise_and_(bits)
-    found.clamp_(max=length - 1)  # what is no number has any bits
+    frame = packed.view(torch.float32).amax(2).view(torch.int32).bitwise_and_(bits)
+    frame.clamp_(max=length - 1)  # what is no number has any bits
     first = length * torch.arange(windows * seconds, dtype=torch.int32).view(windows, seconds, 1, 1)
-    return found.add_(first + first_window * seconds * length).permute(2, 0, 1, 3)
+    return frame.add_(first + first_window * seconds * length).permute(2, 0, 1, 3)

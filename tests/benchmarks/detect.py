@@ -18,9 +18,10 @@ from eval.scoring.results import POSTPROCESSING
 from extract.__main__ import main as extract
 from extract.demo import main as make_demo
 from extract.encoders.braincodec import WEIGHTS
-from heads.dataset import Windows
+from heads.dataset import StoreDataset
 from heads.device_features import DeviceFeatures
-from heads.inference import load_head, predict_recordings
+from heads.inference import predict_recordings
+from heads.models.saved import load_head
 from heads.train import main as train
 from tests.helpers.paths import REAL
 
@@ -84,14 +85,14 @@ def main() -> None:
         extract(["--bids", str(root / "all"), "--store", str(root / "all-store"), "--encoder", encoder])
 
         fold = run / "folds" / "final"
-        windows, post = Windows(store.open(root / "all-store")), read_postprocessing(fold / POSTPROCESSING)
+        dataset, post = StoreDataset(store.open(root / "all-store")), read_postprocessing(fold / POSTPROCESSING)
         head, _, _ = load_head(fold / "head.safetensors")
         state = {name: value[None] for name, value in head.state_dict().items()}
-        features = DeviceFeatures(windows, head, torch.device("cpu"))
+        features = DeviceFeatures(dataset, head, torch.device("cpu"))
         same = 0
-        for file, info in zip(files, windows.recordings, strict=True):
+        for file, info in zip(files, dataset.recordings, strict=True):
             taken_s, processor_s, peak = detect(file, root / "events.tsv", run)
-            (probabilities,) = predict_recordings(head, state, windows, features, info.person)[info.name]
+            (probabilities,) = predict_recordings(head, state, dataset, features, info.person)[info.name]
             events = post.detect(probabilities, info.duration_s)
             wanted = Detections(events, info.duration_s, "").to_tsv()
             same += rows((root / "events.tsv").read_text()) == rows(wanted)

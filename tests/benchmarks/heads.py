@@ -17,11 +17,12 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 import store
-from heads.dataset import Windows
+from heads.dataset import StoreDataset
 from heads.folds import Fold, make_folds
 from heads.inference import best_threshold
-from heads.training.stacked import train_group
-from heads.training.trials import Slot, TrainSettings
+from heads.settings import TrainSettings
+from heads.training.stacked import train_stacked
+from heads.training.trials import Trial
 from tests.benchmarks.encoder import seconds
 from tests.benchmarks.full_size import LATENTS, write_store
 
@@ -49,32 +50,32 @@ class PlainHead(nn.Module):
         return self.mlp(self.pool(self.fuse(x).relu().squeeze(2)).flatten(1))
 
 
-def load_batch(windows: Windows, indices: np.ndarray) -> Tensor:
+def load_batch(dataset: StoreDataset, indices: np.ndarray) -> Tensor:
     """Windows of the store as the head takes them, ``(B, D, C, F)`` float32."""
-    stored = torch.from_numpy(windows.features(np.sort(indices)))
+    stored = torch.from_numpy(dataset.features(np.sort(indices)))
     return stored.float().permute(0, 3, 2, 1).contiguous()
 
 
-def train_plain(windows: Windows, fold: Fold) -> int:
+def train_plain(dataset: StoreDataset, fold: Fold) -> int:
     """Train one head as the replaced system would from a store; the windows that trained it."""
     head, batch_windows = PlainHead(), SETTINGS.batch_windows
     optimizer = torch.optim.AdamW(head.parameters(), lr=SETTINGS.lr)
     train, validation = (
-        np.flatnonzero(np.isin(windows.person, [windows.persons.index(person) for person in persons]))
+        np.flatnonzero(np.isin(dataset.person, [dataset.persons.index(person) for person in persons]))
         for persons in (fold.train, fold.validation)
     )
-    labels = windows.labels[validation].ravel()
+    labels = dataset.labels[validation].ravel()
     for epoch in range(SETTINGS.epochs):
         order = np.random.default_rng(epoch).permutation(train)
         for start in range(0, len(order), batch_windows):
             batch = np.sort(order[start : start + batch_windows])
-            target = torch.from_numpy(windows.labels[batch]).float()
+            target = torch.from_numpy(dataset.labels[batch]).float()
             optimizer.zero_grad()
-            nn.functional.binary_cross_entropy_with_logits(head(load_batch(windows, batch)), target).backward()
+            nn.functional.binary_cross_entropy_with_logits(head(load_batch(dataset, batch)), target).backward()
             optimizer.step()
         with torch.no_grad():
             parts = [
-                head(load_batch(windows, validation[start : start + batch_windows])).sigmoid()
+                head(load_batch(dataset, validation[start : start + batch_windows])).sigmoid()
                 for start in range(0, len(validation), batch_windows)
             ]
         scores = torch.cat(parts).flatten().numpy()
@@ -83,12 +84,12 @@ def train_plain(windows: Windows, fold: Fold) -> int:
     return SETTINGS.epochs * len(train)
 
 
-def plain_speed(windows: Windows, heads: int = 2) -> float:
+def plain_speed(dataset: StoreDataset, heads: int = 2) -> float:
     """Windows x heads a second of one head after the other."""
-    folds = make_folds(windows.counts(), "all")[:heads]
-    train_plain(windows, folds[0])  # warms up
+    folds = make_folds(dataset.label_counts(), "all")[:heads]
+    train_plain(dataset, folds[0])  # warms up
     begin = time.perf_counter()
-    return sum(train_plain(windows, fold) for fold in folds) / (time.perf_counter() - begin)
+    return sum(train_plain(dataset, fold) for fold in folds) / (time.perf_counter() - begin)
 
 
 def step_speed() -> float:
@@ -118,17 +119,17 @@ def product_speed(dtype: torch.dtype) -> float:
     return SETTINGS.batch_windows * PERSONS / seconds(products, 3)
 
 
-def fused_speed(windows: Windows, **changes: Any) -> float:
+def stacked_speed(dataset: StoreDataset, **changes: Any) -> float:
     """Windows x heads a second of a whole training: reading, steps, validation, threshold."""
     settings = replace(SETTINGS, **changes)
-    folds = make_folds(windows.counts(), "all")
-    slots = [Slot(fold, settings) for fold in folds]
-    trained = sum(np.isin(windows.person, [windows.persons.index(p) for p in fold.train]).sum() for fold in folds)
+    folds = make_folds(dataset.label_counts(), "all")
+    trials = [Trial(fold, settings) for fold in folds]
+    trained = sum(np.isin(dataset.person, [dataset.persons.index(p) for p in fold.train]).sum() for fold in folds)
     with tempfile.TemporaryDirectory() as folder:
-        once = [replace(slot, settings=replace(settings, epochs=1)) for slot in slots]
-        train_group(once, windows, torch.device("cpu"), Path(folder) / "warm.pt")  # as the loop is warmed up
+        once = [replace(trial, settings=replace(settings, epochs=1)) for trial in trials]
+        train_stacked(once, dataset, torch.device("cpu"), Path(folder) / "warm.pt")  # as the loop is warmed up
         begin = time.perf_counter()
-        train_group(slots, windows, torch.device("cpu"), Path(folder) / "training.pt")
+        train_stacked(trials, dataset, torch.device("cpu"), Path(folder) / "training.pt")
         return settings.epochs * int(trained) / (time.perf_counter() - begin)
 
 
@@ -136,8 +137,8 @@ def main() -> None:
     """Print windows x heads a second and their ratios to both forms of single heads."""
     with tempfile.TemporaryDirectory() as folder:
         write_store(Path(folder), LATENTS, PERSONS, 1, RECORDING_S)
-        windows = Windows(store.open(folder))
-        plain, step = plain_speed(windows), step_speed()
+        dataset = StoreDataset(store.open(folder))
+        plain, step = plain_speed(dataset), step_speed()
         print(f"{PERSONS} folds, {FLOP / 1e6:.1f} MFLOP a window and head")
         print(f"{'form':<38}{'of loop':>9}{'of steps':>9}{'windows x heads/s':>18}")
 
@@ -147,6 +148,6 @@ def main() -> None:
         show("loop of single heads, Conv2d, float32", plain)
         show("its steps alone, batch in memory", step)
         for precision in ("float32", "bfloat16"):
-            show(f"fused, {precision}", fused_speed(windows, precision=precision))
-            show(f"same with deviation, {precision}", fused_speed(windows, precision=precision, pooling=POOLING))
+            show(f"trained together, {precision}", stacked_speed(dataset, precision=precision))
+            show(f"same with deviation, {precision}", stacked_speed(dataset, precision=precision, pooling=POOLING))
             show(f"products alone, {precision}", product_speed(getattr(torch, precision)))

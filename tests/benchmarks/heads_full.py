@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 import store
-from heads.dataset import Windows
+from heads.dataset import StoreDataset
 from heads.folds import make_folds
-from heads.training.stacked import train_group
-from heads.training.trials import Slot, TrainSettings
+from heads.settings import TrainSettings
+from heads.training.stacked import train_stacked
+from heads.training.trials import Trial
 from tests.benchmarks.full_size import CODES, PERSONS, RECORDING_S, RECORDINGS, write_store
 
 
@@ -21,12 +22,12 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         write_store(Path(folder), CODES, PERSONS, RECORDINGS, RECORDING_S)
-        windows = Windows(store.open(folder))
-        print(f"{len(windows):,} windows, {PERSONS} folds, {device}")
+        dataset = StoreDataset(store.open(folder))
+        print(f"{len(dataset):,} windows, {PERSONS} folds, {device}")
         for pooling in ("max", TrainSettings.pooling):
             print(f"--pooling {pooling}", flush=True)
             measure(
-                windows,
+                dataset,
                 replace(TrainSettings(), pooling=pooling, epochs=1),
                 device,
                 Path(folder) / f"{pooling}.pt",
@@ -35,9 +36,9 @@ def main() -> None:
     print(f"peak resident memory {peak:.1f} GB, the mapped store included")
 
 
-def measure(windows: Windows, settings: TrainSettings, device: torch.device, checkpoint: Path) -> None:
+def measure(dataset: StoreDataset, settings: TrainSettings, device: torch.device, checkpoint: Path) -> None:
     """Train one epoch of all folds and print times."""
-    slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), "all")]
+    trials = [Trial(fold, settings) for fold in make_folds(dataset.label_counts(), "all")]
     done: list[int] = []
     begin = last_step = time.time()
 
@@ -46,11 +47,11 @@ def measure(windows: Windows, settings: TrainSettings, device: torch.device, che
         done.append(windows_x_heads)
         last_step = time.time()
 
-    train_group(slots, windows, device, checkpoint, count)
+    train_stacked(trials, dataset, device, checkpoint, count)
     end, validated = time.time(), checkpoint.stat().st_mtime
-    trained_s, size = last_step - begin, sum(done) // len(slots)
+    trained_s, size = last_step - begin, sum(done) // len(trials)
     speed = sum(done) / trained_s
     print(f"an epoch of {size:,} windows: {trained_s:.0f} s, {speed:,.0f} windows x heads/s")
     print(f"validation {validated - last_step:.1f} s an epoch, thresholds of all folds {end - validated:.0f} s")
     print(f"10 epochs, from these: {10 * (validated - begin) + end - validated:.0f} s")
-    print(f"an epoch of all windows, from the speed: {len(windows) * len(slots) / speed:.0f} s")
+    print(f"an epoch of all windows, from the speed: {len(dataset) * len(trials) / speed:.0f} s")

@@ -22,9 +22,10 @@ from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
 from extract.encoders.registry import load_encoder
 from extract.io.montage import CHANNELS
-from heads.dataset import Windows
+from heads.dataset import StoreDataset
 from heads.device_features import DeviceFeatures
-from heads.inference import load_head, predict_recordings
+from heads.inference import predict_recordings
+from heads.models.saved import load_head
 from heads.train import main as train
 from store import Event
 from store.runtime.errors import UserError
@@ -87,14 +88,14 @@ def fails(capsys: pytest.CaptureFixture[str], eeg: Path, run: Path, *more: str) 
 
 def require_same(line: Path, tmp_path: Path, *more: str) -> list[Detections]:
     """Detect in every file of a line and compare with what its store and head say."""
-    windows = Windows(store.open(line / "store"))
+    dataset = StoreDataset(store.open(line / "store"))
     head, _, _ = load_head(line / "run" / "folds" / "final" / "head.safetensors")
     state = {name: value[None] for name, value in head.state_dict().items()}
-    features = DeviceFeatures(windows, head, state["mean"].device)
+    features = DeviceFeatures(dataset, head, state["mean"].device)
     post = read_postprocessing(line / "run" / "folds" / "final" / POSTPROCESSING)
     output, table, detected = tmp_path / "events.tsv", tmp_path / "p.tsv", []
-    for info in windows.recordings:
-        (wanted,) = predict_recordings(head, state, windows, features, info.person)[info.name]
+    for info in dataset.recordings:
+        (wanted,) = predict_recordings(head, state, dataset, features, info.person)[info.name]
         eeg = line / "bids" / f"{info.relative_stem}_eeg.edf"
         assert main([str(eeg), str(output), "--run", str(line / "run"), "--probabilities", str(table), *more]) == 0
         found = np.loadtxt(table, skiprows=1)

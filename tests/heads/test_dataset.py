@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import store
-from heads.dataset import Windows, merge_windows, window_labels
+from heads.dataset import StoreDataset, merge_windows, window_labels
 from heads.folds import LabelCounts
 from store.schema import count_windows
 from tests.helpers.stores import SPEC, write_subject
@@ -43,11 +43,11 @@ def test_labels_of_windows_merge_back_to_the_recording(seconds: int, window_s: i
 
 def test_features_come_in_the_order_asked(make_store: Callable[..., Path]) -> None:
     opened = store.open(make_store(persons=3, lengths_s=(38, 50)))
-    windows = Windows(opened)
+    dataset = StoreDataset(opened)
     everything = np.concatenate([opened.features(info) for info in opened.recordings]).astype(np.float32)
-    assert len(windows) == len(everything)
-    asked = np.random.default_rng(0).permutation(len(windows))
-    np.testing.assert_array_equal(windows.features(asked), everything[asked])
+    assert len(dataset) == len(everything)
+    asked = np.random.default_rng(0).permutation(len(dataset))
+    np.testing.assert_array_equal(dataset.features(asked), everything[asked])
 
 
 def test_persons_and_labels_follow_their_windows(tmp_path: Path) -> None:
@@ -55,29 +55,29 @@ def test_persons_and_labels_follow_their_windows(tmp_path: Path) -> None:
     for number, person in enumerate(("05", "02")):
         write_subject(tmp_path, person, (37, 50), number, spec=spec)
     opened = store.open(tmp_path)
-    windows = Windows(opened)
-    assert windows.persons == ("02", "05")
+    dataset = StoreDataset(opened)
+    assert dataset.persons == ("02", "05")
     for info in opened.recordings:
-        first = windows.first_window[info.name]
-        assert {windows.persons[p] for p in windows.person[first : first + info.windows]} == {info.person}
-        assert windows.labels[first + 9].tolist() == [0, 0, 1, 1]  # seconds 18 to 22, seizure from 20
+        first = dataset.first_window[info.name]
+        assert {dataset.persons[p] for p in dataset.person[first : first + info.windows]} == {info.person}
+        assert dataset.labels[first + 9].tolist() == [0, 0, 1, 1]  # seconds 18 to 22, seizure from 20
 
 
 def test_counts_are_of_seconds_not_windows(tmp_path: Path) -> None:
     write_subject(tmp_path, "01", (37, 50), 0, spec=replace(SPEC, stride_s=1))
-    assert Windows(store.open(tmp_path)).counts() == {"01": LabelCounts(ictal=30, background=57)}
+    assert StoreDataset(store.open(tmp_path)).label_counts() == {"01": LabelCounts(ictal=30, background=57)}
 
 
 @pytest.mark.parametrize("ratio", [None, 0.5, 1.0, 2.0])
 def test_an_epoch_has_all_seizure_windows_and_the_share_of_background(
     make_store: Callable[..., Path], ratio: float | None
 ) -> None:
-    windows = Windows(store.open(make_store(persons=3, lengths_s=(120, 90))))
-    order = windows.epoch(4, ratio)
+    dataset = StoreDataset(store.open(make_store(persons=3, lengths_s=(120, 90))))
+    order = dataset.epoch_windows(4, ratio)
     assert len(np.unique(order)) == len(order)
-    ictal = (windows.labels == 1).any(1)
+    ictal = (dataset.labels == 1).any(1)
     for person in range(3):
-        own = windows.person == person
+        own = dataset.person == person
         chosen = order[own[order]]
         assert ictal[chosen].sum() == (own & ictal).sum() == 8
         wanted = (own & ~ictal).sum() if ratio is None else np.ceil(ratio * 8)
@@ -85,6 +85,6 @@ def test_an_epoch_has_all_seizure_windows_and_the_share_of_background(
 
 
 def test_epochs_differ_and_repeat(make_store: Callable[..., Path]) -> None:
-    windows = Windows(store.open(make_store(persons=2)))
-    assert not np.array_equal(windows.epoch(1, 1.0), windows.epoch(2, 1.0))
-    np.testing.assert_array_equal(windows.epoch(1, 1.0), windows.epoch(1, 1.0))
+    dataset = StoreDataset(store.open(make_store(persons=2)))
+    assert not np.array_equal(dataset.epoch_windows(1, 1.0), dataset.epoch_windows(2, 1.0))
+    np.testing.assert_array_equal(dataset.epoch_windows(1, 1.0), dataset.epoch_windows(1, 1.0))

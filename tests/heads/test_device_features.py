@@ -10,12 +10,13 @@ import torch
 
 import heads.device_features
 import store
-from heads.dataset import Windows
+from heads.dataset import StoreDataset
 from heads.device_features import DeviceFeatures
 from heads.folds import make_folds
-from heads.models.registry import HeadSettings, make_head
-from heads.training.stacked import train_group
-from heads.training.trials import Slot, TrainSettings
+from heads.models.registry import make_head
+from heads.settings import HeadSettings, TrainSettings
+from heads.training.stacked import train_stacked
+from heads.training.trials import Trial
 from store import Event
 from store.writer import write_file
 from tests.helpers.stores import SPEC, recording
@@ -44,32 +45,32 @@ def codes(tmp_path: Path) -> store.Store:
 @pytest.mark.parametrize("name", ["spatial-fusion", "linear"])
 @pytest.mark.parametrize("keep", [True, False])
 def test_codes_become_the_latents_that_they_stand_for(codes: store.Store, name: str, keep: bool) -> None:
-    windows = Windows(codes)
-    assert windows.shape == (8, 3, 5)
-    head = make_head(HeadSettings(head=name), windows.shape, 4, 0)
-    asked = np.random.default_rng(0).permutation(len(windows))[:50]
+    dataset = StoreDataset(codes)
+    assert dataset.shape == (8, 3, 5)
+    head = make_head(HeadSettings(head=name), dataset.shape, 4, 0)
+    asked = np.random.default_rng(0).permutation(len(dataset))[:50]
     latents = np.concatenate([codes.latents(info) for info in codes.recordings])
-    wanted = head.reduce(torch.from_numpy(latents[asked]))
-    torch.testing.assert_close(DeviceFeatures(windows, head, CPU, keep=keep).take(asked), wanted)
+    wanted = head.precompute(torch.from_numpy(latents[asked]))
+    torch.testing.assert_close(DeviceFeatures(dataset, head, CPU, keep=keep).take(asked), wanted)
 
 
 def test_heads_train_on_codes(codes: store.Store, tmp_path: Path) -> None:
-    windows = Windows(codes)
+    dataset = StoreDataset(codes)
     settings = TrainSettings(filters=8, hidden=8, epochs=8, batch_windows=16, lr=1e-2)
-    slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), "all")]
-    assert min(one.score for one in train_group(slots, windows, CPU, tmp_path / "group.pt")) > 0.8
+    trials = [Trial(fold, settings) for fold in make_folds(dataset.label_counts(), "all")]
+    assert min(one.score for one in train_stacked(trials, dataset, CPU, tmp_path / "group.pt")) > 0.8
 
 
 @pytest.mark.parametrize("name", ["spatial-fusion", "linear"])
 def test_what_is_too_large_is_made_again_each_time(
     make_store: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    windows = Windows(store.open(make_store(persons=2)))
-    head = make_head(HeadSettings(head=name), windows.shape, 4, 0)
+    dataset = StoreDataset(store.open(make_store(persons=2)))
+    head = make_head(HeadSettings(head=name), dataset.shape, 4, 0)
     asked = np.array([3, 40, 7])
-    kept = DeviceFeatures(windows, head, CPU, torch.bfloat16, keep=True)
+    kept = DeviceFeatures(dataset, head, CPU, torch.bfloat16, keep=True)
     monkeypatch.setattr(heads.device_features, "_KEPT_BYTES", 0)
-    fresh = DeviceFeatures(windows, head, CPU, torch.bfloat16, keep=True)
+    fresh = DeviceFeatures(dataset, head, CPU, torch.bfloat16, keep=True)
     assert kept._kept is not None
     assert fresh._kept is None
     torch.testing.assert_close(fresh.take(asked), kept.take(asked), rtol=0, atol=0)
@@ -79,12 +80,12 @@ def test_what_is_too_large_is_made_again_each_time(
 
 
 def test_half_precision_trains_to_nearly_the_same_scores(make_store: Callable[..., Path], tmp_path: Path) -> None:
-    windows = Windows(store.open(make_store(persons=4)))
+    dataset = StoreDataset(store.open(make_store(persons=4)))
     scores = {}
     for precision in ("float32", "bfloat16"):
         settings = TrainSettings(filters=6, hidden=7, epochs=4, batch_windows=16, lr=3e-3, precision=precision)
-        slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), "all")]
-        trained = train_group(slots, windows, CPU, tmp_path / f"{precision}.pt")
+        trials = [Trial(fold, settings) for fold in make_folds(dataset.label_counts(), "all")]
+        trained = train_stacked(trials, dataset, CPU, tmp_path / f"{precision}.pt")
         scores[precision] = [one.score for one in trained]
     np.testing.assert_allclose(scores["bfloat16"], scores["float32"], atol=0.03)
     assert scores["bfloat16"] != scores["float32"]

@@ -9,19 +9,21 @@ from scipy.special import expit
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-import heads.probe
+import heads.closed_form.leave_one_out
 import store
-from heads.dataset import Windows
-from heads.probe import STRENGTHS, Seconds, Settings, main, probe
+from heads.closed_form.leave_one_out import STRENGTHS
+from heads.closed_form.seconds import PooledSeconds
+from heads.dataset import StoreDataset
+from heads.probe import ProbeCommand, main, probe
 from tests.helpers.stores import write_subject
 
 
-@pytest.mark.parametrize("statistics", ["mean", "mean-deviation"])
+@pytest.mark.parametrize("statistics", ["mean", "mean-std"])
 def test_a_run_holds_what_scikit_learn_predicts(
     make_store: Callable[..., Path], tmp_path: Path, statistics: str
 ) -> None:
     opened = store.open(make_store(persons=4, lengths_s=(120,)))
-    run = probe(Settings(store=opened.path, out=tmp_path / "run", statistics=statistics))
+    run = probe(ProbeCommand(store=opened.path, out=tmp_path / "run", statistics=statistics))
     pooled, labels = {}, {}
     for info in opened.recordings:
         frames = opened.latents(info).reshape(info.seconds, 2, 15)
@@ -47,7 +49,7 @@ def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, method: st
     for folder, signal in (("a", 1.5), ("b", 40.0)):
         for number, person in enumerate(("01", "02", "03", "04")):
             write_subject(tmp_path / folder, person, (80,), number, signal if person == "02" else 1.5)
-        run = probe(Settings(store=tmp_path / folder, out=tmp_path / f"run-{folder}", method=method))
+        run = probe(ProbeCommand(store=tmp_path / folder, out=tmp_path / f"run-{folder}", method=method))
         folds.append({result.fold.name: result for result in run.folds})
     one, two = (found["02"] for found in folds)
     assert one.best_epoch == two.best_epoch
@@ -59,7 +61,7 @@ def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, method: st
 
 def test_seconds_are_pooled_in_order(make_store: Callable[..., Path]) -> None:
     opened = store.open(make_store(persons=2, lengths_s=(38, 50)))
-    seconds = Seconds(Windows(opened), "mean")
+    seconds = PooledSeconds(StoreDataset(opened), "mean")
     x = np.concatenate([block.numpy() for block, _ in seconds.blocks("02")])
     own = [info for info in opened.recordings if info.person == "02"]
     wanted = [opened.latents(info).reshape(-1, 2, 15).mean(1)[: info.seconds] for info in own]
@@ -74,7 +76,7 @@ def test_what_does_not_fit_in_memory_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(heads.probe, "_LOGISTIC_BYTES", 1000)
+    monkeypatch.setattr(heads.closed_form.leave_one_out, "_LOGISTIC_BYTES", 1000)
     path = make_store(persons=3, lengths_s=(40,))
     assert main(["--store", str(path), "--out", str(tmp_path / "run"), "--method", "logistic"]) == 2
     assert "logistic regression keeps all seconds in memory" in capsys.readouterr().err

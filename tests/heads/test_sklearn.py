@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import store
-from heads.dataset import Windows
+from heads.dataset import StoreDataset
 from heads.sklearn import LinearProbe, SpatialFusionClassifier, load_arrays
 
 KINDS = {
@@ -24,7 +24,7 @@ KINDS = {
 
 @pytest.fixture
 def arrays(make_store: Callable[..., Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return load_arrays(Windows(store.open(make_store(persons=3, lengths_s=(120,), signal=3.0))))
+    return load_arrays(StoreDataset(store.open(make_store(persons=3, lengths_s=(120,), signal=3.0))))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,7 +77,7 @@ def test_arrays_that_cannot_train(arrays: tuple[Any, ...], change: Callable[...,
 
 def test_settings_and_shapes_that_do_not_fit(arrays: tuple[Any, ...]) -> None:
     x, y, _ = arrays
-    with pytest.raises(ValueError, match=r"--dropout 1.5: not usable; allowed: from 0 to less than 1"):
+    with pytest.raises(ValueError, match=r"dropout is 1.5; allowed: from 0 to less than 1"):
         SpatialFusionClassifier(dropout=1.5).fit(x, y)
     fitted = clone(KINDS["linear"]).fit(x, y)
     with pytest.raises(ValueError, match=r"windows are \(8, 2, 5\), the head was trained on \(8, 3, 5\)"):

@@ -12,14 +12,16 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 import store
-from heads.dataset import Windows
+from heads.dataset import StoreDataset
 from heads.folds import make_folds
-from heads.inference import load_head
-from heads.models.registry import HEADS, Head
+from heads.models.head import Head
+from heads.models.registry import HEADS
+from heads.models.saved import load_head
 from heads.run_folder import Run
-from heads.sweep import Settings, combinations, main, sweep
-from heads.training.stacked import train_group
-from heads.training.trials import Slot, TrainSettings, split_groups
+from heads.settings import HeadSettings, TrainSettings
+from heads.sweep import SweepCommand, combinations, main, sweep
+from heads.training.stacked import train_stacked
+from heads.training.trials import Trial, split_groups
 from store.writer import write_file
 from tests.helpers.stores import SPEC, recording, write_subject
 
@@ -50,7 +52,7 @@ def head_bytes(run: Run, fold: str) -> bytes:
 def test_every_fold_takes_the_best_setting_of_its_own_validation_persons(
     make_store: Callable[..., Path], tmp_path: Path
 ) -> None:
-    run, table = sweep(Settings(store=make_store(persons=4), out=tmp_path / "run", **GRID))
+    run, table = sweep(SweepCommand(store=make_store(persons=4), out=tmp_path / "run", **GRID))
     assert len(table) == 4
     assert table["validation_auroc"].is_monotonic_decreasing
     assert table["folds_choosing"].sum() == 4
@@ -69,7 +71,7 @@ def test_features_of_the_tested_person_choose_nothing(tmp_path: Path) -> None:
     for folder, signal in (("a", 1.5), ("b", 40.0)):
         for number, person in enumerate(("01", "02", "03", "04")):
             write_subject(tmp_path / folder, person, (80,), number, signal if person == "02" else 1.5)
-    one, two = (sweep(Settings(store=tmp_path / f, out=tmp_path / f"run-{f}", **GRID))[0] for f in "ab")
+    one, two = (sweep(SweepCommand(store=tmp_path / f, out=tmp_path / f"run-{f}", **GRID))[0] for f in "ab")
     assert head_bytes(one, "02") == head_bytes(two, "02")
     assert (one.fold_path("02") / "fold.json").read_bytes() == (two.fold_path("02") / "fold.json").read_bytes()
     assert (one.fold_path("03") / "fold.json").read_bytes() != (two.fold_path("03") / "fold.json").read_bytes()
@@ -82,7 +84,7 @@ def test_an_interrupted_sweep_keeps_finished_groups(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = make_store(persons=3)
-    unbroken, _ = sweep(Settings(store=path, out=tmp_path / "unbroken", **GRID))
+    unbroken, _ = sweep(SweepCommand(store=path, out=tmp_path / "unbroken", **GRID))
     calls = 0
 
     def interrupted(*args: Any) -> Any:
@@ -90,12 +92,12 @@ def test_an_interrupted_sweep_keeps_finished_groups(
         calls += 1
         if calls == 2:
             raise KeyboardInterrupt
-        return train_group(*args)
+        return train_stacked(*args)
 
     arguments = ["--store", str(path), "--out", str(tmp_path / "broken")]
     for name, values in GRID.items():
         arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
-    monkeypatch.setattr("heads.sweep.train_group", interrupted)
+    monkeypatch.setattr("heads.sweep.train_stacked", interrupted)
     assert main(arguments) == 130
     assert "what is finished is kept" in capsys.readouterr().err
     assert len(list((tmp_path / "broken" / "cells").glob("*.json"))) == 1
@@ -107,7 +109,7 @@ def test_an_interrupted_sweep_keeps_finished_groups(
 
 def test_a_checkpoint_of_finished_cells_goes(make_store: Callable[..., Path], tmp_path: Path) -> None:
     """A sweep stopped between writing cells and removing their checkpoint leaves one."""
-    settings = Settings(store=make_store(persons=3, lengths_s=(60,)), out=tmp_path / "run", **GRID)
+    settings = SweepCommand(store=make_store(persons=3, lengths_s=(60,)), out=tmp_path / "run", **GRID)
     run, _ = sweep(settings)
     cells = tmp_path / "run" / "cells"
     next(cells.glob("*.json")).with_suffix(".pt").touch()
@@ -126,8 +128,8 @@ def cluster(request: pytest.FixtureRequest) -> dict[str, str]:
 
 def test_workers_change_nothing(make_store: Callable[..., Path], tmp_path: Path, cluster: dict[str, str]) -> None:
     path = make_store(persons=3, lengths_s=(60,))
-    one, _ = sweep(Settings(store=path, out=tmp_path / "one", **GRID))
-    two, _ = sweep(Settings(store=path, out=tmp_path / "two", **cluster, **GRID))
+    one, _ = sweep(SweepCommand(store=path, out=tmp_path / "one", **GRID))
+    two, _ = sweep(SweepCommand(store=path, out=tmp_path / "two", **cluster, **GRID))
     assert contents(one) == contents(two)
 
 
@@ -139,12 +141,14 @@ def test_workers_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_failed_settings_are_counted_and_not_chosen(make_store: Callable[..., Path], tmp_path: Path) -> None:
     path = make_store(persons=3, lengths_s=(60,))
-    run, table = sweep(Settings(store=path, out=tmp_path / "run", **GRID | {"lr": (1e-2, 1e30), "hidden": (4,)}))
+    run, table = sweep(
+        SweepCommand(store=path, out=tmp_path / "run", **GRID | {"lr": (1e-2, 1e30), "hidden": (4,)})
+    )
     assert table["failed"].tolist() == [0, 6]
     assert table["folds_choosing"].tolist() == [3, 0]
     assert len(run.folds) == 3
     with pytest.raises(ValueError, match=r"fold 01: every setting failed; the first: the loss is not finite"):
-        sweep(Settings(store=path, out=tmp_path / "none", **GRID | {"lr": (1e30,)}))
+        sweep(SweepCommand(store=path, out=tmp_path / "none", **GRID | {"lr": (1e30,)}))
 
 
 @pytest.mark.parametrize(
@@ -153,10 +157,10 @@ def test_failed_settings_are_counted_and_not_chosen(make_store: Callable[..., Pa
         (["--random", "9", "--lr", "1e-3", "1e-4"], "--random 9: the values make 2 combinations; choose 1 to 2"),
         (["--hidden"], "--hidden: no value to try; give one or more, or leave it out"),
         (["--seed"], "--seed: no value to try; give one or more, or leave it out"),
-        (["--lr", "0"], "--lr 0.0: not usable; allowed: more than 0"),
-        (["--epochs", "0"], "--epochs 0: not usable; allowed: 1 and more"),
-        (["--weight-decay", "-1"], "--weight-decay -1.0: not usable; allowed: 0 and more"),
-        (["--seed", "-1"], "--seed -1: not usable; allowed: 0 and more"),
+        (["--lr", "0"], "lr is 0.0; allowed: more than 0"),
+        (["--epochs", "0"], "epochs is 0; allowed: 1 and more"),
+        (["--weight-decay", "-1"], "weight_decay is -1.0; allowed: 0 and more"),
+        (["--seed", "-1"], "seed is -1; allowed: 0 and more"),
     ],
 )
 def test_values_that_cannot_be_tried(
@@ -188,37 +192,37 @@ def test_random_combinations_are_distinct_and_repeat() -> None:
 
 
 def test_groups_are_alike_and_fit_the_memory(make_store: Callable[..., Path]) -> None:
-    windows = Windows(store.open(make_store(persons=4)))
+    dataset = StoreDataset(store.open(make_store(persons=4)))
     settings = [TrainSettings(hidden=hidden, lr=lr) for hidden in (8, 16) for lr in (1e-3, 1e-4)]
-    slots = [Slot(fold, one) for one in settings for fold in make_folds(windows.counts(), "all")]
-    assert [len(group) for group in split_groups(slots, windows)] == [8, 8]
-    for group in split_groups(slots, windows, limit_bytes=4_000_000):
+    trials = [Trial(fold, one) for one in settings for fold in make_folds(dataset.label_counts(), "all")]
+    assert [len(group) for group in split_groups(trials, dataset)] == [8, 8]
+    for group in split_groups(trials, dataset, limit_bytes=4_000_000):
         assert 1 <= len(group) < 8
-        assert len({slot.settings.hidden for slot in group}) == 1
-    assert {len(group) for group in split_groups(slots, windows, together=2, limit_bytes=1)} == {2}
-    found = [slot for group in split_groups(slots, windows, limit_bytes=1) for slot in group]
-    assert found == slots
+        assert len({trial.settings.hidden for trial in group}) == 1
+    assert {len(group) for group in split_groups(trials, dataset, together=2, limit_bytes=1)} == {2}
+    found = [trial for group in split_groups(trials, dataset, limit_bytes=1) for trial in group]
+    assert found == trials
 
 
 def test_a_split_group_trains_the_same_heads(make_store: Callable[..., Path], tmp_path: Path) -> None:
-    windows = Windows(store.open(make_store(persons=4, lengths_s=(60,))))
+    dataset = StoreDataset(store.open(make_store(persons=4, lengths_s=(60,))))
     settings = TrainSettings(filters=4, hidden=4, epochs=2, batch_windows=16, precision="float32")
-    slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), "all")]
-    together = train_group(slots, windows, torch.device("cpu"), tmp_path / "all.pt")
-    for number, group in enumerate(split_groups(slots, windows, limit_bytes=1)):
-        (alone,) = train_group(group, windows, torch.device("cpu"), tmp_path / f"{number}.pt")
+    trials = [Trial(fold, settings) for fold in make_folds(dataset.label_counts(), "all")]
+    together = train_stacked(trials, dataset, torch.device("cpu"), tmp_path / "all.pt")
+    for number, group in enumerate(split_groups(trials, dataset, limit_bytes=1)):
+        (alone,) = train_stacked(group, dataset, torch.device("cpu"), tmp_path / f"{number}.pt")
         for name, value in together[number].head.state_dict().items():
             torch.testing.assert_close(value, alone.head.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
 class _AverageHead(Head):
-    """A head as a user would add it: it knows nothing of slots."""
+    """A head as a user would add it: it knows nothing of trials."""
 
-    def __init__(self, shape: tuple[int, int, int], seconds: int) -> None:
-        super().__init__(shape, seconds, dropout=0.0)
+    def __init__(self, settings: HeadSettings, shape: tuple[int, int, int], seconds: int) -> None:
+        super().__init__(shape, seconds)
         self.out = nn.Linear(shape[1] * shape[2], 1)
 
-    def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, dropout_uniforms: Tensor | None = None) -> Tensor:
         standard = ((features - self.mean) * self.scale).unflatten(1, (self.seconds, -1))
         return self.out(standard.mean(2).flatten(2))[..., 0]
 
@@ -226,13 +230,13 @@ class _AverageHead(Head):
 def test_a_new_head_trains_fused_with_one_line_in_the_registry(
     make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(HEADS, "average", lambda settings, shape, seconds: _AverageHead(shape, seconds))
-    windows = Windows(store.open(make_store(persons=4, signal=3.0)))
+    monkeypatch.setitem(HEADS, "average", _AverageHead)
+    dataset = StoreDataset(store.open(make_store(persons=4, signal=3.0)))
     settings = TrainSettings(head="average", epochs=6, batch_windows=16, lr=3e-2)
-    slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), "all")]
-    together = train_group(slots, windows, torch.device("cpu"), tmp_path / "all.pt")
+    trials = [Trial(fold, settings) for fold in make_folds(dataset.label_counts(), "all")]
+    together = train_stacked(trials, dataset, torch.device("cpu"), tmp_path / "all.pt")
     assert min(one.score for one in together) > 0.9
-    (alone,) = train_group(slots[2:3], windows, torch.device("cpu"), tmp_path / "alone.pt")
+    (alone,) = train_stacked(trials[2:3], dataset, torch.device("cpu"), tmp_path / "alone.pt")
     torch.testing.assert_close(together[2].head.out.weight, alone.head.out.weight, rtol=1e-4, atol=1e-5)
 
 
@@ -245,7 +249,7 @@ def test_labels_without_relation_to_the_features_give_chance(tmp_path: Path) -> 
         path = tmp_path / "store" / f"sub-{info.person}.h5"
         provenance = {"encoder": {"name": "random"}, "versions": {}}
         write_file(path, SPEC, [info], labels, iter([rng.normal(size=(80, *SPEC.shape))]), provenance)
-    run, _ = sweep(Settings(store=tmp_path / "store", out=tmp_path / "run", **GRID | {"hidden": (4,)}))
+    run, _ = sweep(SweepCommand(store=tmp_path / "store", out=tmp_path / "run", **GRID | {"hidden": (4,)}))
     opened = run.open_store()
     scores = np.array([roc_auc_score(opened.labels(i), run.probabilities(i)) for i in opened.recordings])
     assert abs(scores.mean() - 0.5) < 2.6 * scores.std(ddof=1) / np.sqrt(len(scores))

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from heads.inference import load_head
+from heads.models.saved import load_head
 from heads.run_folder import Run
 from heads.train import main
 from store import FeatureSpec
+from store.runtime.errors import UserError
 
 QUICK = ["--epochs", "2", "--filters", "4", "--hidden", "4", "--batch-windows", "16", "--device", "cpu"]
 
@@ -65,7 +66,7 @@ def test_settings_that_cannot_train_leave_no_run(
     arguments = ["--store", str(make_store(persons=3)), "--fold", "01", "--out", str(tmp_path / "run")]
     assert main([*arguments, "--epochs", "0"]) == 2
     error = capsys.readouterr().err
-    assert error == "python -m heads.train: error: --epochs 0: not usable; allowed: 1 and more\n"
+    assert error == "python -m heads.train: error: epochs is 0; allowed: 1 and more\n"
     assert not (tmp_path / "run").exists()
 
 
@@ -76,7 +77,7 @@ def test_diverging_folds_are_named(
         arguments = ["--store", str(make_store(persons=3)), "--fold", fold, "--out", str(tmp_path / fold), *QUICK]
         assert main([*arguments, "--lr", "1e30"]) == 2
         error = capsys.readouterr().err
-        assert f"fold {name}: the loss is not finite in epoch 1; lower --lr" in error
+        assert f"fold {name}: the loss is not finite in epoch 1; lower lr" in error
         assert error.count("\n") == 1
         assert not list((tmp_path / fold / "folds").glob("*/fold.json"))
 
@@ -85,7 +86,7 @@ def test_diverging_folds_are_named(
 def test_files_that_are_no_head_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "head.safetensors"
     if content == "nothing":
-        with pytest.raises(FileNotFoundError, match="no trained head; "):
+        with pytest.raises(UserError, match=r"head\.safetensors: no trained head; python -m heads\.train"):
             load_head(path)
         return
     if content == "text":

@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from heads.closed_form.logistic import fit_logistic, minimise
-from heads.closed_form.ridge_lda import Sums, best_strength, fit
+from heads.closed_form.moments import ClassMoments
+from heads.closed_form.ridge_lda import best_strength, fit_ridge_lda
 
 PERSONS, SECONDS, FEATURES = 5, 60, 12
 STRENGTHS = (1e-3, 0.1, 2.0)
@@ -27,8 +28,10 @@ def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, y, person
 
 
-def sums_of_persons(x: np.ndarray, y: np.ndarray, person: np.ndarray) -> list[Sums]:
-    return [Sums.of(torch.from_numpy(x[person == p]), torch.from_numpy(y[person == p])) for p in range(PERSONS)]
+def moments_of_persons(x: np.ndarray, y: np.ndarray, person: np.ndarray) -> list[ClassMoments]:
+    return [
+        ClassMoments.of(torch.from_numpy(x[person == p]), torch.from_numpy(y[person == p])) for p in range(PERSONS)
+    ]
 
 
 @pytest.mark.parametrize("held_out", [(0,), (4,), (1, 3)])
@@ -37,11 +40,11 @@ def test_closed_form_equals_scikit_learn(
     data: tuple[np.ndarray, np.ndarray, np.ndarray], held_out: tuple[int, ...], method: str
 ) -> None:
     x, y, person = data
-    parts = sums_of_persons(x, y, person)
+    parts = moments_of_persons(x, y, person)
     rest = sum(parts[1:], parts[0])
     for p in held_out:
         rest = rest - parts[p]
-    models = fit(rest, STRENGTHS, method)
+    models = fit_ridge_lda(rest, STRENGTHS, method)
     train = ~np.isin(person, held_out)
     scaler = StandardScaler().fit(x[train])
     scaled, new = scaler.transform(x[train]), scaler.transform(x)
@@ -59,7 +62,7 @@ def test_batched_logistic_regression_equals_scikit_learn(
     data: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     x, y, person = data
-    parts = sums_of_persons(x, y, person)
+    parts = moments_of_persons(x, y, person)
     total = sum(parts[1:], parts[0])
     problems = [(p, strength) for p in range(PERSONS) for strength in STRENGTHS]
     rest = [total - parts[p] for p, _ in problems]
@@ -80,9 +83,9 @@ def test_batched_logistic_regression_equals_scikit_learn(
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_sums_subtract_to_those_of_the_rest(data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_moments_subtract_to_those_of_the_rest(data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     x, y, person = data
-    parts = sums_of_persons(x, y, person)
+    parts = moments_of_persons(x, y, person)
     rest = sum(parts[1:], parts[0]) - parts[2]
     kept = torch.from_numpy(x[person != 2])
     np.testing.assert_allclose(rest.mean, kept.mean(0), rtol=1e-12)

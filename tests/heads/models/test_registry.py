@@ -8,7 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from heads.models.registry import HEADS, Head, HeadSettings, drop, make_head
+from heads.models.head import Head, drop
+from heads.models.registry import HEADS, make_head
+from heads.settings import HeadSettings
 
 SHAPE = (8, 3, 5)  # F, C, D
 SECONDS = 4
@@ -80,9 +82,9 @@ def test_stacked_equals_each_head_alone(name: str, training: bool) -> None:
     heads = [standardised_head(name, seed) for seed in range(4)]
     state = {key: torch.stack([head.state_dict()[key] for head in heads]) for key in heads[0].state_dict()}
     x = features()
-    noise = torch.rand(4, 2, heads[0].noise_size) if training and heads[0].noise_size else None
-    alone = torch.stack([head(x, None if noise is None else noise[k]) for k, head in enumerate(heads)])
-    torch.testing.assert_close(heads[0].forward_stacked(state, heads[0].reduce(x), noise), alone)
+    uniforms = torch.rand(4, 2, heads[0].dropout_units) if training and heads[0].dropout_units else None
+    alone = torch.stack([head(x, None if uniforms is None else uniforms[k]) for k, head in enumerate(heads)])
+    torch.testing.assert_close(heads[0].forward_stacked(state, heads[0].precompute(x), uniforms), alone)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -92,7 +94,7 @@ def test_stacked_equals_vmap(name: str) -> None:
     state = {key: torch.stack([head.state_dict()[key] for head in heads]) for key in heads[0].state_dict()}
     x = features()
     wanted = Head.forward_stacked(heads[0], state, x, None)
-    torch.testing.assert_close(heads[0].forward_stacked(state, heads[0].reduce(x), None), wanted)
+    torch.testing.assert_close(heads[0].forward_stacked(state, heads[0].precompute(x), None), wanted)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -129,8 +131,8 @@ def test_seeded_weights_leave_the_global_state_alone() -> None:
 
 
 def test_dropout_keeps_the_expectation() -> None:
-    noise = torch.arange(1000) / 1000
-    dropped = drop(torch.ones(1000), torch.tensor(0.25), noise)
+    uniforms = torch.arange(1000) / 1000
+    dropped = drop(torch.ones(1000), torch.tensor(0.25), uniforms)
     assert (dropped == 0).sum() == 250
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
 

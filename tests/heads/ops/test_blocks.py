@@ -1,4 +1,4 @@
-"""Windows that count in a slot are cut into pieces."""
+"""Windows that train trials are split into blocks."""
 
 import numpy as np
 from hypothesis import given
@@ -8,34 +8,34 @@ from numpy.typing import NDArray
 
 import heads.ops.blocks
 from heads.folds import LabelCounts, make_folds
-from heads.ops.blocks import cut, whole
+from heads.ops.blocks import full_blocks, partition_windows
 
 
-def covered(counts: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many pieces hold each window of each slot."""
-    times = np.zeros(counts.shape, np.int64)
-    for windows, slots in cut(counts):
+def covered(trains: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many blocks hold each window of each trial."""
+    times = np.zeros(trains.shape, np.int64)
+    for windows, trials in partition_windows(trains):
         assert 1 <= windows.stop - windows.start <= heads.ops.blocks._MOST_WINDOWS
-        times[slots, windows] += 1
+        times[trials, windows] += 1
     return times
 
 
 @given(arrays(np.bool_, st.tuples(st.integers(1, 6), st.integers(1, 90))))
-def test_what_counts_is_in_one_piece(counts: NDArray[np.bool_]) -> None:
-    times = covered(counts)
-    assert (times[counts] == 1).all()
+def test_what_trains_is_in_one_block(trains: NDArray[np.bool_]) -> None:
+    times = covered(trains)
+    assert (times[trains] == 1).all()
     assert (times <= 1).all()
 
 
 @given(st.lists(st.integers(8, 32), min_size=3, max_size=12))
-def test_persons_that_a_fold_holds_out_are_in_no_piece_of_it(sizes: list[int]) -> None:
+def test_persons_that_a_fold_holds_out_are_in_no_block_of_it(sizes: list[int]) -> None:
     labels = {f"{number:02}": LabelCounts(10, 90) for number in range(len(sizes))}
     folds = make_folds(labels, "all")
-    counts = np.repeat([[person in fold.train for person in labels] for fold in folds], sizes, axis=1)
-    np.testing.assert_array_equal(covered(counts), counts)
+    trains = np.repeat([[person in fold.train for person in labels] for fold in folds], sizes, axis=1)
+    np.testing.assert_array_equal(covered(trains), trains)
 
 
 def test_the_whole_is_everything_in_blocks() -> None:
-    pieces = whole(70, 5)
-    assert [slots for _, slots in pieces] == [slice(0, 5)] * 3
-    assert [(windows.start, windows.stop) for windows, _ in pieces] == [(0, 32), (32, 64), (64, 70)]
+    blocks = full_blocks(70, 5)
+    assert [trials for _, trials in blocks] == [slice(0, 5)] * 3
+    assert [(windows.start, windows.stop) for windows, _ in blocks] == [(0, 32), (32, 64), (64, 70)]

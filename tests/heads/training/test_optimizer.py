@@ -2,7 +2,7 @@
 
 import torch
 
-from heads.training.optimizer import update
+from heads.training.optimizer import adamw_step
 
 
 def test_every_row_moves_as_by_torch_with_its_own_rates() -> None:
@@ -10,7 +10,7 @@ def test_every_row_moves_as_by_torch_with_its_own_rates() -> None:
     start = torch.randn(3, 7, generator=generator)
     lr, decay, clip = torch.tensor([0.1, 0.01, 0.3]), torch.tensor([0.0, 0.5, 0.2]), torch.tensor([1.0, 0.1, 9.0])
     rows = start.clone()
-    first, second = torch.zeros_like(rows), torch.zeros_like(rows)
+    exp_avg, exp_avg_sq = torch.zeros_like(rows), torch.zeros_like(rows)
     alone = [[part.clone().requires_grad_() for part in row.split([5, 2])] for row in start]
     optimizers = [
         torch.optim.AdamW(
@@ -25,5 +25,5 @@ def test_every_row_moves_as_by_torch_with_its_own_rates() -> None:
                 part.grad = value.clone()
             torch.nn.utils.clip_grad_norm_(own, norm.item())
             optimizer.step()
-        update(rows, gradient, first, second, step, 5, lr, decay, clip)
+        adamw_step(rows, gradient, exp_avg, exp_avg_sq, step, 5, lr, decay, clip)
     torch.testing.assert_close(rows, torch.stack([torch.cat(own).detach() for own in alone]))

@@ -10,12 +10,13 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import store
-from heads.dataset import Windows
+from heads.dataset import StoreDataset
 from heads.folds import Fold, make_folds
 from heads.models.registry import HEADS, make_head
-from heads.ops.blocks import whole
-from heads.training.stacked import train_group
-from heads.training.trials import Slot, Trained, TrainSettings
+from heads.ops.blocks import full_blocks
+from heads.settings import TrainSettings
+from heads.training.stacked import train_stacked
+from heads.training.trials import Trial, TrialResult
 from tests.helpers.stores import SPEC, write_subject
 
 CPU = torch.device("cpu")
@@ -31,15 +32,15 @@ SETTINGS = TrainSettings(
 )
 
 
-def train(path: Path, settings: TrainSettings, tmp_path: Path, selection: str = "all") -> list[Trained]:
-    windows = Windows(store.open(path))
-    slots = [Slot(fold, settings) for fold in make_folds(windows.counts(), selection)]
+def train(path: Path, settings: TrainSettings, tmp_path: Path, selection: str = "all") -> list[TrialResult]:
+    dataset = StoreDataset(store.open(path))
+    trials = [Trial(fold, settings) for fold in make_folds(dataset.label_counts(), selection)]
     checkpoint = tmp_path / f"{settings.head}-{selection}.pt"
     checkpoint.unlink(missing_ok=True)
-    return train_group(slots, windows, CPU, checkpoint)
+    return train_stacked(trials, dataset, CPU, checkpoint)
 
 
-def assert_same(one: Trained, two: Trained, rtol: float, atol: float) -> None:
+def assert_same(one: TrialResult, two: TrialResult, rtol: float, atol: float) -> None:
     for name, value in one.head.state_dict().items():
         torch.testing.assert_close(value, two.head.state_dict()[name], rtol=rtol, atol=atol, msg=name)
 
@@ -57,33 +58,35 @@ def test_a_slot_among_many_equals_the_slot_alone(
         assert together.threshold == pytest.approx(alone.threshold, abs=1e-4)
 
 
-@pytest.mark.parametrize("pooling", ["max", "max-deviation"])
+@pytest.mark.parametrize("pooling", ["max", "max-std"])
 def test_folds_that_hold_out_anyone_equal_each_alone(
     make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pooling: str
 ) -> None:
-    """Held-out persons at random, also equal ones, and pieces down to a window."""
+    """Held-out persons at random, also equal ones, and blocks down to a window."""
     monkeypatch.setattr("heads.ops.blocks._FEWEST_WINDOWS", 1)
-    windows = Windows(store.open(make_store()))
+    dataset = StoreDataset(store.open(make_store()))
     rng = np.random.default_rng(3)
     settings = replace(SETTINGS, pooling=pooling, epochs=2)
-    slots = []
+    trials = []
     for number in range(7):
-        test, validation, *train = rng.permutation(windows.persons).tolist()
+        test, validation, *train = rng.permutation(dataset.persons).tolist()
         fold = Fold(str(number), (test,), (validation,), tuple(sorted(train[: rng.integers(1, 4)])))
-        slots += [Slot(fold, replace(settings, seed=seed)) for seed in range(1 + number % 2)]
-    together = train_group(slots, windows, CPU, tmp_path / "together.pt")
-    monkeypatch.setattr("heads.training.stacked.cut", lambda counts: whole(*counts.T.shape))
-    for number, slot in enumerate(slots):
-        (alone,) = train_group([slot], windows, CPU, tmp_path / f"{number}.pt")
+        trials += [Trial(fold, replace(settings, seed=seed)) for seed in range(1 + number % 2)]
+    together = train_stacked(trials, dataset, CPU, tmp_path / "together.pt")
+    monkeypatch.setattr(
+        "heads.models.spatial_fusion.partition_windows", lambda trains: full_blocks(*trains.T.shape)
+    )
+    for number, trial in enumerate(trials):
+        (alone,) = train_stacked([trial], dataset, CPU, tmp_path / f"{number}.pt")
         assert_same(together[number], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_slots_of_unlike_rates_equal_each_alone(
     make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heads.training.stacked._CACHED_SLOTS", 4)  # the step goes through them in two parts
-    windows = Windows(store.open(make_store()))
-    (fold,) = make_folds(windows.counts(), "02")
+    monkeypatch.setattr("heads.training.stacked._CACHED_TRIALS", 4)  # the step goes through them in two parts
+    dataset = StoreDataset(store.open(make_store()))
+    (fold,) = make_folds(dataset.label_counts(), "02")
     variants = [
         SETTINGS,
         replace(SETTINGS, lr=1e-2),
@@ -92,9 +95,9 @@ def test_slots_of_unlike_rates_equal_each_alone(
         replace(SETTINGS, seed=7),
         replace(SETTINGS, clip_norm=0.01),
     ]
-    together = train_group([Slot(fold, one) for one in variants], windows, CPU, tmp_path / "together.pt")
+    together = train_stacked([Trial(fold, one) for one in variants], dataset, CPU, tmp_path / "together.pt")
     for number, settings in enumerate(variants):
-        (alone,) = train_group([Slot(fold, settings)], windows, CPU, tmp_path / f"{number}.pt")
+        (alone,) = train_stacked([Trial(fold, settings)], dataset, CPU, tmp_path / f"{number}.pt")
         assert_same(together[number], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -108,11 +111,11 @@ def test_a_slot_equals_a_plain_loop_with_torch_adamw(
     )
     path = make_store(signal=3.0)
     (trained,) = train(path, replace(settings, epochs=2), tmp_path, "02")
-    windows = Windows(store.open(path))
-    (fold,) = make_folds(windows.counts(), "02")
+    dataset = StoreDataset(store.open(path))
+    (fold,) = make_folds(dataset.label_counts(), "02")
     head = make_head(settings, SPEC.shape, 4, settings.seed)
-    rows = np.isin(windows.person, [windows.persons.index(person) for person in fold.train])
-    values = windows.features(np.flatnonzero(rows)).reshape(-1, *SPEC.shape[1:]).astype(np.float64)
+    rows = np.isin(dataset.person, [dataset.persons.index(person) for person in fold.train])
+    values = dataset.features(np.flatnonzero(rows)).reshape(-1, *SPEC.shape[1:]).astype(np.float64)
     head.mean.copy_(torch.from_numpy(values.mean(0)))
     head.scale.copy_(torch.from_numpy(1 / values.std(0)))
     decayed = [value for key, value in head.named_parameters() if not key.endswith("bias")]
@@ -124,12 +127,12 @@ def test_a_slot_equals_a_plain_loop_with_torch_adamw(
     untrained = {key: value.clone() for key, value in head.state_dict().items()}
     states = []
     for epoch in range(1, 3):
-        order = windows.epoch(epoch, settings.background_per_seizure)
+        order = dataset.epoch_windows(epoch, settings.background_per_seizure)
         for start in range(0, len(order), settings.batch_windows):
             batch = order[start : start + settings.batch_windows]
             batch = np.sort(batch[rows[batch]])
-            labels = torch.from_numpy(windows.labels[batch])
-            logits = head(torch.from_numpy(windows.features(batch)))
+            labels = torch.from_numpy(dataset.labels[batch])
+            logits = head(torch.from_numpy(dataset.features(batch)))
             there = labels >= 0
             loss = binary_cross_entropy_with_logits(
                 logits[there], labels[there].float(), pos_weight=torch.tensor(2.0)
@@ -144,7 +147,7 @@ def test_a_slot_equals_a_plain_loop_with_torch_adamw(
         assert (value - wanted).norm() <= 3e-3 * (wanted - initial).norm(), key
 
 
-@pytest.mark.parametrize("pooling", ["max", "max-deviation"])
+@pytest.mark.parametrize("pooling", ["max", "max-std"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_held_out_features_change_nothing(tmp_path: Path, precision: str, pooling: str) -> None:
     """Noise in place of the tested person's features leaves weights, epoch and threshold bit-identical."""
@@ -195,8 +198,8 @@ def test_a_killed_training_resumes_to_the_same_weights(
     monkeypatch.setattr("heads.training.stacked._SAVE_EVERY_S", 0.0)
     path = make_store()
     unbroken = train(path, SETTINGS, tmp_path)
-    windows = Windows(store.open(path))
-    slots = [Slot(fold, SETTINGS) for fold in make_folds(windows.counts(), "all")]
+    dataset = StoreDataset(store.open(path))
+    trials = [Trial(fold, SETTINGS) for fold in make_folds(dataset.label_counts(), "all")]
     count = 0
 
     def kill(done: int) -> None:
@@ -206,9 +209,9 @@ def test_a_killed_training_resumes_to_the_same_weights(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_group(slots, windows, CPU, tmp_path / "killed.pt", kill)
+        train_stacked(trials, dataset, CPU, tmp_path / "killed.pt", kill)
     assert torch.load(tmp_path / "killed.pt", weights_only=True)["epoch"] in (1, 2)
-    for one, two in zip(unbroken, train_group(slots, windows, CPU, tmp_path / "killed.pt"), strict=True):
+    for one, two in zip(unbroken, train_stacked(trials, dataset, CPU, tmp_path / "killed.pt"), strict=True):
         assert_same(one, two, rtol=0, atol=0)
         assert one.history == two.history
 
@@ -223,7 +226,7 @@ def test_short_epochs_are_not_saved_but_the_last_is(
 ) -> None:
     monkeypatch.setattr("heads.training.stacked._SAVE_EVERY_S", every_s)
     written = []
-    monkeypatch.setattr("heads.training.stacked.write_aside", lambda path, write: written.append(path))
+    monkeypatch.setattr("heads.training.stacked.save_checkpoint", lambda path, state: written.append(path))
     train(make_store(persons=3), SETTINGS, tmp_path, "01")
     assert len(written) == writes
 
@@ -237,13 +240,17 @@ def test_same_seed_same_weights_other_seed_others(make_store: Callable[..., Path
 
 
 def test_a_diverging_slot_fails_and_the_others_finish(make_store: Callable[..., Path], tmp_path: Path) -> None:
-    windows = Windows(store.open(make_store(persons=3)))
-    (fold,) = make_folds(windows.counts(), "01")
-    slots = [Slot(fold, SETTINGS), Slot(fold, replace(SETTINGS, lr=1e30)), Slot(fold, replace(SETTINGS, seed=1))]
-    good, failed, other = train_group(slots, windows, CPU, tmp_path / "group.pt")
-    assert failed.failure == "the loss is not finite in epoch 1; lower --lr"
+    dataset = StoreDataset(store.open(make_store(persons=3)))
+    (fold,) = make_folds(dataset.label_counts(), "01")
+    trials = [
+        Trial(fold, SETTINGS),
+        Trial(fold, replace(SETTINGS, lr=1e30)),
+        Trial(fold, replace(SETTINGS, seed=1)),
+    ]
+    good, failed, other = train_stacked(trials, dataset, CPU, tmp_path / "group.pt")
+    assert failed.error == "the loss is not finite in epoch 1; lower lr"
     for number, one in ((0, good), (2, other)):
-        (alone,) = train_group([slots[number]], windows, CPU, tmp_path / f"{number}.pt")
-        assert one.failure == ""
+        (alone,) = train_stacked([trials[number]], dataset, CPU, tmp_path / f"{number}.pt")
+        assert one.error is None
         assert len(one.history) == SETTINGS.epochs
         assert_same(one, alone, rtol=1e-4, atol=1e-5)

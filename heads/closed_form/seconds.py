@@ -1,0 +1,69 @@
+"""Pooled features of seconds, which linear classifiers take."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from heads.closed_form.moments import ClassMoments
+from heads.closed_form.ridge_lda import LinearModels
+from heads.dataset import INVALID, StoreDataset
+from heads.device_features import DeviceFeatures
+from heads.models.linear import LinearHead
+from heads.settings import HeadSettings
+
+_SETTINGS = HeadSettings(head="linear")
+_BLOCK_WINDOWS = 512
+
+
+class PooledSeconds:
+    """Pooled features of seconds, person by person."""
+
+    def __init__(self, dataset: StoreDataset, statistics: str) -> None:
+        self.dataset = dataset
+        self.head = LinearHead(_SETTINGS, dataset.shape, dataset.window_s)
+        self.statistics = self.head.statistics if statistics == "mean-std" else 1
+        self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"), keep=True)
+
+    @property
+    def size(self) -> int:
+        """P, features of a second."""
+        return self.statistics * self.dataset.shape[1] * self.dataset.shape[2]
+
+    def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features ``(N, P)`` and labels ``(N,)`` float64 of a person's valid seconds, in order, in blocks."""
+        rows = np.flatnonzero(self.dataset.person == self.dataset.persons.index(person))
+        for start in range(0, len(rows), _BLOCK_WINDOWS):
+            windows = rows[start : start + _BLOCK_WINDOWS]
+            pooled = self._features.take(windows).view(
+                len(windows), self.head.statistics, self.dataset.window_s, -1
+            )
+            x = pooled[:, : self.statistics].movedim(1, 2).flatten(2).flatten(0, 1)
+            labels = torch.from_numpy(self.dataset.labels[windows]).flatten()
+            yield x[labels != INVALID].double(), labels[labels != INVALID].double()
+
+    def moments(self, person: str) -> ClassMoments:
+        """Moments of a person's seconds."""
+        first, *rest = (ClassMoments.of(x, y) for x, y in self.blocks(person))
+        return sum(rest, first)
+
+    def scores(self, person: str, models: LinearModels) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Labels ``(N,)`` and scores ``(N, R)`` of a person's seconds."""
+        pairs = [(y, x @ models.weight + models.bias) for x, y in self.blocks(person)]
+        labels, scores = (torch.cat(parts).numpy() for parts in zip(*pairs, strict=True))
+        return labels, scores
+
+    def as_head(self, models: LinearModels, row: int) -> LinearHead:
+        """The head that gives each second its own features' score by one of the models."""
+        window_s, head = self.dataset.window_s, LinearHead(_SETTINGS, self.dataset.shape, self.dataset.window_s)
+        weight = torch.zeros(window_s, head.statistics, window_s, self.size // self.statistics)
+        by_statistic = models.weight[:, row].float().view(self.statistics, -1)
+        for second in range(window_s):
+            weight[second, : self.statistics, second] = by_statistic
+        with torch.no_grad():
+            head.out.weight.copy_(weight.flatten(1))
+            head.out.bias.fill_(float(models.bias[row]))
+        return head

@@ -1,0 +1,78 @@
+"""Spatial filters over all electrodes, pooled to seconds, and an MLP."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from heads.models.head import Head, drop
+from heads.ops.blocks import partition_windows
+from heads.ops.spatial_filters import filter_max, filter_max_and_variance
+from heads.settings import HeadSettings
+
+RESPONSE_FLOOR = 0.1  # keeps the logarithm of the deviation of responses to standardised features finite
+
+
+class SpatialFusionHead(Head):
+    """Convolution over all electrodes per frame, pooling over the frames of each second, MLP, S logits.
+
+    A filter's responses in a second are pooled to their maximum, and with ``pooling`` "max-std" to the logarithms
+    of maximum and standard deviation, as log-variance features are of EEG rhythms (Schirrmeister et al., 2017).
+    """
+
+    supports_bfloat16 = True
+
+    def __init__(self, settings: HeadSettings, shape: tuple[int, int, int], seconds: int) -> None:
+        super().__init__(shape, seconds, settings.dropout)
+        frames, channels, dims = shape
+        self.with_std = settings.pooling == "max-std" and frames > seconds
+        self.fuse = nn.Linear(channels * dims, settings.filters)
+        self.hidden = nn.Linear(seconds * settings.filters * (2 if self.with_std else 1), settings.hidden)
+        self.out = nn.Linear(settings.hidden, seconds)
+
+    @property
+    def dropout_units(self) -> int:
+        """One number for each hidden unit."""
+        return self.hidden.out_features
+
+    def forward(self, features: Tensor, dropout_uniforms: Tensor | None = None) -> Tensor:
+        """``(B, F, C, D)`` -> ``(B, S)`` logits."""
+        standard = (features - self.mean) * self.scale
+        responses = self.fuse(standard.flatten(2)).unflatten(1, (self.seconds, -1))
+        pooled = responses.amax(2).relu()
+        if self.with_std:
+            pooled = to_log_scale(pooled, responses.var(2, correction=0))
+        hidden = drop(self.hidden(pooled.flatten(1)).relu(), self.dropout, dropout_uniforms)
+        logits: Tensor = self.out(hidden)
+        return logits
+
+    def forward_stacked(
+        self,
+        state: Mapping[str, Tensor],
+        features: Tensor,
+        dropout_uniforms: Tensor | None,
+        trains: NDArray[np.bool_] | None = None,
+    ) -> Tensor:
+        """K heads on the same windows, ``(B, F, C, D)`` -> ``(K, B, S)``; ``state`` has a leading K everywhere.
+
+        The convolution of all heads is one matrix product in the precision of the features; bias and ReLU commute
+        with the maximum and follow it.
+        """
+        filters = (state["fuse.weight"], state["mean"].flatten(1), state["scale"].flatten(1))
+        bias = state["fuse.bias"][:, None, None]
+        blocks = None if trains is None or features.device.type != "cpu" else partition_windows(trains)
+        if self.with_std:
+            maximum, variance = filter_max_and_variance(features.flatten(2), *filters, self.seconds, blocks)
+            pooled = to_log_scale((maximum + bias).relu_(), variance)
+        else:
+            pooled = filter_max(features.flatten(2), *filters, self.seconds, blocks).add_(bias).relu_()
+        hidden = torch.baddbmm(state["hidden.bias"][:, None], pooled.flatten(2), state["hidden.weight"].mT).relu()
+        hidden = drop(hidden, state["dropout"][:, None, None], dropout_uniforms)
+        return torch.baddbmm(state["out.bias"][:, None], hidden, state["out.weight"].mT)
+
+
+def to_log_scale(maximum: Tensor, variance: Tensor) -> Tensor:
+    """Maximum and variance of a filter's responses, ``(..., N)`` each, to logarithms ``(..., 2N)``."""
+    return torch.cat([maximum.log1p(), 0.5 * (variance + RESPONSE_FLOOR**2).log()], -1)

@@ -1,0 +1,73 @@
+"""What a head is and how it is trained: the settings that commands, sweeps and saved heads share."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from store.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """Which head, and its size; a head uses the settings that it knows."""
+
+    head: str = "spatial-fusion"
+    """Head to train: spatial-fusion, linear, one of an installed package, or your own as package.module:Name."""
+    filters: int = 64
+    """Spatial filters: outputs of the convolution over all electrodes."""
+    pooling: Literal["max", "max-std"] = "max-std"
+    """What the MLP sees of a filter in a second: its maximum, or the logarithms of maximum and deviation."""
+    hidden: int = 128
+    """Hidden units of the MLP."""
+    dropout: float = 0.25
+    """Share of hidden units left out in training."""
+
+
+@dataclass(frozen=True)
+class TrainSettings(HeadSettings):
+    """A head and how it is trained."""
+
+    epochs: int = 30
+    """Passes over the data at most."""
+    patience: int = 8
+    """Epochs without a better validation AUROC after which a fold stops."""
+    batch_windows: int = 256
+    """Windows in a batch."""
+    lr: float = 1e-3
+    """Learning rate of AdamW."""
+    weight_decay: float = 1e-2
+    """Decoupled weight decay of AdamW, on weights, not on biases."""
+    clip_norm: float = 1.0
+    """Largest norm of a head's gradient."""
+    positive_weight: float | None = None
+    """Weight of seizure seconds in the loss; None balances the classes of the training persons."""
+    background_per_seizure: float | None = 10.0
+    """Background windows drawn for each seizure window, anew each epoch; None takes all."""
+    seed: int = 0
+    """Seed of initial weights and dropout. The order of windows is the same for every seed."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the spatial filters in training; "auto" takes bfloat16 where the processor multiplies it."""
+
+    def check(self) -> None:
+        """Refuse values that cannot train.
+
+        Raises
+        ------
+        UserError
+            Naming the setting and what it allows.
+        """
+        for name in ("filters", "hidden", "epochs", "patience", "batch_windows"):
+            self._require(name, getattr(self, name) >= 1, "1 and more")
+        for name in ("lr", "clip_norm"):
+            self._require(name, getattr(self, name) > 0, "more than 0")
+        for name in ("weight_decay", "seed"):
+            self._require(name, getattr(self, name) >= 0, "0 and more")
+        self._require("dropout", 0 <= self.dropout < 1, "from 0 to less than 1")
+        self._require("pooling", self.pooling in ("max", "max-std"), "max, max-std")
+        self._require("precision", self.precision in ("auto", "float32", "bfloat16"), "auto, float32, bfloat16")
+        self._require("positive_weight", self.positive_weight is None or self.positive_weight > 0, "more than 0")
+        ratio = self.background_per_seizure
+        self._require("background_per_seizure", ratio is None or ratio > 0, "more than 0")
+
+    def _require(self, name: str, fine: bool, allowed: str) -> None:
+        if not fine:
+            raise UserError(f"{name} is {getattr(self, name)}; allowed: {allowed}")

@@ -1,0 +1,80 @@
+"""The state of a training in a file, so that a killed one goes on."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from store.runtime.atomic import atomic_write
+from store.runtime.errors import UserError
+from store.runtime.old_spellings import TRAINING_STATE, translate_keys
+
+_DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError)
+
+
+def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
+    """Write a state, complete or not at all."""
+    with atomic_write(path) as file:
+        torch.save(dict(state), file)
+
+
+def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Read a state that `save_checkpoint`, or an earlier version, wrote.
+
+    Parameters
+    ----------
+    fresh
+        The state of a training that begins, which the file has to fit.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged, or is of another training.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        state = translate_keys(content, TRAINING_STATE)
+        state["errors"] = [error or None for error in state["errors"]]
+        _check(state, fresh)
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path}: not the state of this training ({reason}); remove the file, to train from the start"
+        ) from error
+    return state
+
+
+def _check(state: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
+    """Raise what differs from the state of a fresh training in kind or size."""
+    trials = len(fresh["history"])
+    running = state["running"]
+    if sorted(set(running)) != running or not set(running) <= set(range(trials)):
+        raise ValueError("running is no list of its trials")
+    for name, value in fresh.items():
+        rows = len(running) if name in ("parameters", "exp_avg", "exp_avg_sq") else trials
+        if isinstance(value, Tensor):
+            shape = (rows, *value.shape[1:])
+            if state[name].shape != shape or state[name].dtype != value.dtype:
+                raise ValueError(f"{name} is {state[name].dtype} {tuple(state[name].shape)}, expected {shape}")
+        elif isinstance(value, list):
+            if len(state[name]) != rows and name != "running":
+                raise ValueError(f"{name} has {len(state[name])} entries, expected {rows}")
+        elif type(state[name]) is not int or state[name] < 0:
+            raise ValueError(f"{name} is {state[name]!r}, expected a count")
+    for number in range(trials):
+        epochs = [entry["epoch"] for entry in state["history"][number]]
+        if not all(isinstance(score, float | int) for score in (state["best_score"][number], *epochs)):
+            raise ValueError("history holds no numbers")
+        if type(state["best_epoch"][number]) is not int:
+            raise ValueError("best_epoch is no number")

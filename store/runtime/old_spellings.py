@@ -1,0 +1,77 @@
+"""Names that earlier versions wrote and users typed, and what they are called now: the one place that knows them.
+
+Values are translated where a command line, a run's settings or a file is read. What is named by a hash of its
+settings (checkpoints, rows of a sweep) stays named by the old values, so that work of an earlier version goes on.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# setting: {old value: value}
+VALUES: dict[str, dict[str, str]] = {
+    "pooling": {"max-deviation": "max-std"},
+    "statistics": {"mean-deviation": "mean-std"},
+}
+# keys of the state of a training, `training-*.pt`
+TRAINING_STATE = {
+    "first": "exp_avg",
+    "second": "exp_avg_sq",
+    "best": "best_state",
+    "live": "running",
+    "failures": "errors",
+}
+# keys of a row of a sweep's results, `cells/*.json`
+SWEEP_ROW = {"failure": "error"}
+
+
+def translate_arguments(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a command line with today's values.
+
+    >>> translate_arguments(["--pooling", "max", "max-deviation", "--out", "max-deviation"])
+    ['--pooling', 'max', 'max-std', '--out', 'max-deviation']
+    """
+    translated, option = [], ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if argument.startswith("--"):
+            option = name.removeprefix("--")
+            argument = f"{name}={_value(option, value)}" if equals else argument
+        else:
+            argument = _value(option, argument)
+        translated.append(argument)
+    return translated
+
+
+def translate_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with today's values; a value may be a list of values.
+
+    >>> translate_settings({"pooling": ["max", "max-deviation"], "lr": 0.1})
+    {'pooling': ['max', 'max-std'], 'lr': 0.1}
+    """
+    return {
+        name: [_value(name, one) for one in value] if isinstance(value, list) else _value(name, value)
+        for name, value in settings.items()
+    }
+
+
+def restore_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the values of the first version, by whose hash files are named.
+
+    >>> restore_settings({"pooling": "max-std"})
+    {'pooling': 'max-deviation'}
+    """
+    before = {name: {new: old for old, new in values.items()} for name, values in VALUES.items()}
+    return {name: before.get(name, {}).get(value, value) for name, value in settings.items()}
+
+
+def translate_keys(content: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Content with today's keys.
+
+    >>> translate_keys({"best": 1, "step": 2}, TRAINING_STATE)
+    {'best_state': 1, 'step': 2}
+    """
+    return {names.get(key, key): value for key, value in content.items()}
+
+
+def _value(setting: str, value: Any) -> Any:
+    return VALUES.get(setting, {}).get(value, value) if isinstance(value, str) else value
