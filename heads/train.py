@@ -50,9 +50,9 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     dataset = StoreDataset(store)
     folds = dataset.folds(command.fold.removeprefix("sub-"))
     device = torch.device(choose_device(command.device))
-    out = command.out or Path("runs") / f"{command.store.resolve().name}-{command.head}"
+    out = command.out or Path("runs") / f"{command.store.resolve().name}-{command.head.rpartition(':')[2]}"
     settings = TrainSettings(**{name: getattr(command, name) for name in TrainSettings.__dataclass_fields__})
-    settings.check()
+    Trial(folds[0], settings).check(dataset)
     run = Run.create(out, describe_run(dataclasses.asdict(settings), store))
     finished = {result.fold.name for result in run.folds}
     todo = [Trial(fold, settings) for fold in folds if fold.name not in finished]

@@ -22,6 +22,7 @@ def save_head(path: Path, head: Head, settings: HeadSettings, spec: FeatureSpec,
         "settings": json.dumps(dataclasses.asdict(settings), sort_keys=True),
         "spec": spec.to_json(),
         "threshold": repr(threshold),
+        "head": f"{type(head).__module__}:{type(head).__qualname__}",
     }
     tensors = {name: value.contiguous() for name, value in head.state_dict().items()}
     write_bytes(path, safetensors.torch.save(tensors, metadata))  # save_file would hide it from other users
@@ -45,11 +46,20 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
         stored = translate_settings(json.loads(metadata["settings"]))
         settings = HeadSettings(**{field.name: stored[field.name] for field in dataclasses.fields(HeadSettings)})
         channels, dims = state["mean"].shape
-        head = make_head(settings, (spec.frames, channels, dims), spec.window_s, seed=0)
-        head.load_state_dict(state)
-        return head, spec, float(metadata["threshold"])
+        threshold = float(metadata["threshold"])
     except (SafetensorError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{path}: not a head that python -m heads.train wrote ({reason}); train it again"
         ) from error
+    try:
+        head = make_head(settings, (spec.frames, channels, dims), spec.window_s, seed=0)
+        head.load_state_dict(state)
+    except UserError as error:
+        origin = metadata.get("head", "")
+        note = f"; it was {origin} when it was trained" if origin and origin != settings.head else ""
+        raise UserError(f"{path}: its head cannot be made: {error}{note}") from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: its weights do not fit {settings.head} ({reason}); train it again") from error
+    return head, spec, threshold

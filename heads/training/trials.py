@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,11 @@ class Trial:
     def make_head(self, dataset: Dataset) -> Head:
         """The untrained head, not yet standardised."""
         return make_head(self.settings, dataset.shape, dataset.window_s, self.settings.seed)
+
+    def check(self, dataset: Dataset) -> None:
+        """Raise a `UserError` if a setting cannot train, or the head cannot be made."""
+        self.settings.check()
+        self.make_head(dataset)
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,7 @@ def split_groups(
 ) -> list[list[Trial]]:
     """Split trials into groups that train together: of one shape and batch order, few enough for the memory.
 
-    The largest tensors of a step are counted: features seen by the filters of all trials, ``(B, F, K * filters)``
-    with their gradient, and five copies of the weights. Runs of ``together`` trials stay in one group.
+    Runs of ``together`` trials stay in one group.
 
     Raises
     ------
@@ -83,13 +88,26 @@ def split_groups(
         alike.setdefault(tuple(getattr(trial.settings, name) for name in _SHARED), []).append(trial)
     groups = []
     for group in alike.values():
-        settings = group[0].settings
-        weights = sum(value.numel() for value in group[0].make_head(dataset).parameters())
-        filters = settings.filters if settings.head == "spatial-fusion" else dataset.window_s
-        trial_bytes = 4 * (2 * settings.batch_windows * dataset.shape[0] * filters + 5 * weights)
+        trial_bytes = _trial_bytes(group[0], dataset)
         size = max(1, limit_bytes // trial_bytes // together) * together
         groups += [group[start : start + size] for start in range(0, len(group), size)]
     return groups
+
+
+def _trial_bytes(trial: Trial, dataset: Dataset) -> int:
+    """Bytes of a trial's largest tensors in a step.
+
+    Of `SpatialFusionHead` these are the responses of its filters, ``(B, F, filters)``, with their gradient, of a
+    head without a stacked form its standardised features and what it makes of them; and five copies of weights.
+    """
+    settings, head = trial.settings, trial.make_head(dataset)
+    if type(head).forward_stacked is Head.forward_stacked:
+        window = 3 * math.prod(dataset.shape)
+    else:
+        filters = settings.filters if settings.head == "spatial-fusion" else dataset.window_s
+        window = 2 * dataset.shape[0] * filters
+    weights = sum(value.numel() for value in head.parameters())
+    return 4 * (settings.batch_windows * window + 5 * weights)
 
 
 def positive_weights(trials: Sequence[Trial], dataset: Dataset) -> list[float]:

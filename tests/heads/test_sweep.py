@@ -161,6 +161,10 @@ def test_failed_settings_are_counted_and_not_chosen(make_store: Callable[..., Pa
         (["--epochs", "0"], "epochs is 0; allowed: 1 and more"),
         (["--weight-decay", "-1"], "weight_decay is -1.0; allowed: 0 and more"),
         (["--seed", "-1"], "seed is -1; allowed: 0 and more"),
+        (
+            ["--head", "cubic"],
+            "head 'cubic' is unknown; allowed: spatial-fusion, linear, or package.module:Name",
+        ),
     ],
 )
 def test_values_that_cannot_be_tried(
@@ -175,8 +179,8 @@ def test_values_that_cannot_be_tried(
     assert not (tmp_path / "run").exists()
 
 
-def test_unknown_heads_and_settings_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for wrong in (["--head", "cubic"], ["--depth", "3"]):
+def test_unknown_settings_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in (["--pooling", "median"], ["--depth", "3"]):
         with pytest.raises(SystemExit) as ended:
             main(["--store", "s", "--out", "o", *wrong])
         assert ended.value.code == 2
