@@ -1,5 +1,6 @@
 """Small data sets in the exact shape in which their authors ship them: names, channels, files, odd cases."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from itertools import pairwise
@@ -36,6 +37,7 @@ def write_edf(
     start: datetime | None = START,
     patient: edfio.Patient | None = None,
     seed: int = 0,
+    annotated: bool = False,
 ) -> Path:
     """Noise, and in seizures an 8-Hz rhythm that is as much louder in each next channel."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,8 @@ def write_edf(
         )
         for name, row, factor in zip(names, np.clip(signal, -400, 400), loudness, strict=True)
     ]
-    edf = edfio.Edf(signals, patient=patient, starttime=start.time() if start else time(0, 0))
+    notes = [edfio.EdfAnnotation(0, None, "recording")] if annotated else None
+    edf = edfio.Edf(signals, patient=patient, annotations=notes, starttime=start.time() if start else time(0, 0))
     if start:
         edf.startdate = start.date()
     edf.write(path)
@@ -238,41 +241,47 @@ def write_tusz(root: Path, seconds: int = 60) -> Path:
     return root
 
 
-SEIZEIT2_COLUMNS = "onset\tduration\teventType\tlateralization\tlocalization\tvigilance\tconfidence\tchannels"
+SEIZEIT2_COLUMNS = (
+    *("onset", "duration", "eventType", "lateralization", "localization", "vigilance", "confidence", "channels"),
+    *("dateTime", "recordingDuration"),
+)
+SEIZEIT2_CHANNELS = {  # the three pairs that there are
+    "001": ("BTEleft SD", "CROSStop SD"),
+    "002": ("BTEleft SD", "BTEright SD"),
+    "003": ("BTEright SD", "CROSStop SD"),
+}
 
 
 def write_seizeit2(root: Path, seconds: int = 60, impedance: bool = True) -> Path:
-    """Three patients: behind-the-ear EEG at 256 Hz, and ECG, EMG and movement in folders of their own."""
-    for number in (1, 2, 3):
-        subject = f"sub-{number:03}"
-        session = root / subject / "ses-01"
-        for run in (1, 2):
-            stem = f"{subject}_ses-01_task-szMonitoring_run-{run:02}"
-            seizures = [(20, 45)] if run == 1 else []
-            write_edf(
-                session / "eeg" / f"{stem}_eeg.edf",
-                seconds,
-                ("BTEright SD" if number == 3 else "BTEleft SD", "CROSStop SD"),
-                seizures,
-                rate_hz=256,
-                seed=10 * number + run,
-            )
-            others = {"ecg": ("ECG SD",), "emg": ("EMG SD",), "mov": ("EEG SD ACC X", "EEG SD GYR A")}
-            for modality, names in others.items():
-                rate_hz = 25 if modality == "mov" else 256
-                write_edf(session / modality / f"{stem}_{modality}.edf", seconds, names, rate_hz=rate_hz)
-                (session / modality / f"{stem}_{modality}.json").write_text("{}")
-            sidecar = f'{{"SamplingFrequency": 256, "EEGChannelCount": 2, "RecordingDuration": {seconds}.00}}'
-            (session / "eeg" / f"{stem}_eeg.json").write_text(sidecar)
-            tail = f"n/a\tn/a\t2000-01-01 00:00:00\t{seconds:.2f}"
-            rows = [("0.00", "20.00", "bckg", "n/a")]
-            rows += [("20.00", "25.00", "sz_foc_ia_m_tonic", "left")] if run == 1 else []
-            rows += [("50.00", "5.00", "impd", "n/a")] if impedance else []
-            text = "".join(f"{a}\t{b}\t{kind}\t{side}\tn/a\tn/a\t{tail}\n" for a, b, kind, side in rows)
-            header = f"{SEIZEIT2_COLUMNS}\tdateTime\trecordingDuration\n"
-            (session / "eeg" / f"{stem}_events.tsv").write_text(header + text)
+    """Three patients: behind-the-ear EEG at 256 Hz, and ECG, EMG and movement in folders of their own.
+
+    Recordings with seizures list these, others one row of background; impedance checks stand in both.
+    """
+    others = {
+        "ecg": (("ECG SD",), 256),
+        "emg": (("EMG SD",), 256),
+        "mov": (("EEG SD ACC X", "EEG SD GYR A", "ECGEMG SD ACC X", "ECGEMG SD GYR A"), 25),
+    }
+    midnight = datetime(2000, 1, 1)
+    for (subject, names), run in ((item, run) for item in SEIZEIT2_CHANNELS.items() for run in (1, 2)):
+        session = root / f"sub-{subject}" / "ses-01"
+        stem = f"sub-{subject}_ses-01_task-szMonitoring_run-{run:02}"
+        seizures = [(20, 45)] if run == 1 else []
+        eeg = session / "eeg" / f"{stem}_eeg.edf"
+        write_edf(eeg, seconds, names, seizures, 256, midnight, seed=run + int(subject), annotated=True)
+        sidecar = {"SamplingFrequency": 256, "EEGChannelCount": 2, "EEGPlacementScheme": "behind-the-ear"}
+        eeg.with_suffix(".json").write_text(json.dumps({**sidecar, "RecordingDuration": seconds}))
+        for modality, (other_names, rate_hz) in others.items():
+            path = session / modality / f"{stem}_{modality}.edf"
+            write_edf(path, seconds, other_names, (), rate_hz, midnight, annotated=True)
+            path.with_suffix(".json").write_text("{}")
+        ending = ["n/a", "n/a", "n/a", f"{midnight}", f"{seconds:.2f}"]
+        rows = [["20.00", "25.00", "sz_foc_ia_m_tonic", "left", "temp", *ending]] if run == 1 else []
+        rows = rows or [["0.00", f"{seconds:.2f}", "bckg", "n/a", "n/a", *ending]]
+        rows += [["50.00", "5.00", "impd", "n/a", "n/a", *ending]] if impedance else []
+        text = "".join("\t".join(row) + "\n" for row in [SEIZEIT2_COLUMNS, *rows])
+        (session / "eeg" / f"{stem}_events.tsv").write_text(text)
     (root / ".bidsignore").write_text("/sub-*/ses-01/ecg/**\n/sub-*/ses-01/emg/**\n/sub-*/ses-01/mov/**")
-    (root / "dataset_description.json").write_text(
-        '{"Name": "BIDS SeizeIT2", "BIDSVersion": "1.8.0", "DatasetType": "raw"}'
-    )
+    description = {"Name": "BIDS SeizeIT2", "BIDSVersion": "1.8.0", "DatasetType": "raw", "License": "OpenNeuro"}
+    (root / "dataset_description.json").write_text(json.dumps(description))
     return root
