@@ -10,7 +10,7 @@ import pytest
 
 from eval.__main__ import main as evaluate
 from extract.__main__ import main as extract
-from extract.io.bids import find_recordings
+from extract.io.bids import find_recordings, read_events
 from extract.link import main
 from heads.train import main as train
 from tests.extract.io.datasets.trees import (
@@ -60,14 +60,13 @@ def test_from_a_download_to_scores(
     metrics = score(tmp_path / "bids", tmp_path)
     assert {person: fields["ictal_seconds"] for person, fields in metrics["persons"].items()} == persons
     assert metrics["mean"]["auroc"] > 0.9
+    assert {path.name for path in (tmp_path / "run" / "folds").iterdir()} == set(persons)
 
 
-def test_two_cases_of_one_girl_are_tested_together(data: Path, tmp_path: Path) -> None:
+def test_two_cases_are_one_girl(data: Path, tmp_path: Path) -> None:
     assert main(["chbmit", str(data / "chbmit"), str(tmp_path / "bids")]) == 0
     persons = {recording.subject: recording.person for recording in find_recordings(tmp_path / "bids")}
     assert persons == {"01": "01", "02": "02", "21": "01", "24": "24"}
-    score(tmp_path / "bids", tmp_path)
-    assert sorted(path.name for path in (tmp_path / "run" / "folds").iterdir()) == ["01", "02", "24"]
 
 
 def test_real_summaries_with_eeg_of_their_lengths(tmp_path: Path) -> None:
@@ -160,6 +159,55 @@ def test_source_is_only_read(data: Path, tmp_path: Path) -> None:
         assert main([name, str(data / name), str(tmp_path / f"{name}-copy"), "--copy"]) == 0
         times = {path.stat().st_mtime_ns for path in (data / name).rglob("*")}
         assert times == {7}
+
+
+def test_szcore_reads_the_events(data: Path, tmp_path: Path) -> None:
+    annotations = pytest.importorskip("epilepsy2bids.annotations", reason="an oracle of the test extra")
+    assert main(["siena", str(data / "siena"), str(tmp_path / "bids")]) == 0
+    for path in (tmp_path / "bids").rglob("*_events.tsv"):
+        theirs = annotations.Annotations.loadTsv(str(path)).events
+        ours = read_events(path, 60.0)
+        assert [(one["onset"], one["duration"], one["eventType"].value) for one in theirs] == [
+            (one.onset_s, one.duration_s, one.kind) for one in ours
+        ]
+
+
+def test_mne_reads_the_tree(data: Path, tmp_path: Path) -> None:
+    assert main(["chbmit", str(data / "chbmit"), str(tmp_path / "bids")]) == 0
+    path = mne_bids.BIDSPath("02", "01", "szMonitoring", run="01", datatype="eeg", root=tmp_path / "bids")
+    raw = mne_bids.read_raw_bids(path, verbose="ERROR")
+    assert raw.duration == 60
+
+
+def test_odd_cases_of_tusz(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A seizure of no length is left out and named; a session in two montage folders is refused."""
+    shutil.copytree(data / "tusz", tmp_path / "tusz")
+    session = tmp_path / "tusz" / "edf" / "train" / "aaaaaaju" / "s001_2010"
+    with (session / "01_tcp_ar" / "aaaaaaju_s001_t003.csv_bi").open("a") as file:
+        file.write("TERM,0.0000,0.0000,seiz,1.0000\n")
+    command = ["tusz", str(tmp_path / "tusz"), str(tmp_path / "bids")]
+    assert main(command) == 0
+    assert "aaaaaaju_s001_t003.edf: seizure from 0 to 0 s: without length, left out" in capsys.readouterr().out
+    shutil.copytree(session / "01_tcp_ar", session / "03_tcp_ar_a")
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "01_tcp_ar/aaaaaaju_s001_t003.edf and edf/train/aaaaaaju/s001_2010/03_tcp_ar_a" in error
+    assert "would both be sub-aaaaaaju_ses-001_task-szMonitoring_run-03; move one of them out" in error
+
+
+def test_full_disk(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fill(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", fill)
+    assert main(["siena", str(data / "siena"), str(tmp_path / "bids"), "--copy"]) == 2
+    assert capsys.readouterr().err.endswith("disk full; make room and run the same command again\n")
+    monkeypatch.undo()
+    assert main(["siena", str(data / "siena"), str(tmp_path / "bids"), "--copy"]) == 0
+    assert "0 removed" in capsys.readouterr().out
+    assert not list((tmp_path / "bids").rglob("*.tmp"))
 
 
 def test_splits_are_a_column(data: Path, tmp_path: Path) -> None:

@@ -108,6 +108,12 @@ def test_seizures_of_other_ways_to_write_them() -> None:
     assert parse_summary(text + "Seizure End Time:   9 seconds", "") == {"a.edf": (Event(7.0, 2.0, "sz"),)}
 
 
+def test_seizures_are_paired_in_their_order() -> None:
+    """As chb09_08, whose second seizure ends as "Seizure 1"."""
+    text = summary({"a.edf": [(2951, 3030), (9196, 9267)]}).replace("Seizure 2 End", "Seizure 1 End")
+    assert parse_summary(text, "")["a.edf"] == (Event(2951.0, 79.0, "sz"), Event(9196.0, 71.0, "sz"))
+
+
 def test_case_without_summary(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "chbmit")
     (tmp_path / "chbmit" / "chb02" / "chb02-summary.txt").unlink()
