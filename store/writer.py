@@ -227,8 +227,8 @@ def _copy_file(path: Path, old: StoreFile, content: SubjectContent) -> None:
         file.close()
         sink.check()
         with old.open_unchanged() as (handle, old_offset):
-            _copy_range(handle.fileno(), old_offset, sink.fileno(), offset, features_bytes)
-        _require_hashes(sink.fileno(), offset, content, path)
+            _copy_range(handle.fileno(), old_offset, sink.descriptor, offset, features_bytes)
+        _require_hashes(sink.descriptor, offset, content, path)
 
 
 def _require_labels(path: Path, recordings: Sequence[RecordingInfo], labels: Array) -> None:

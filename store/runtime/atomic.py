@@ -1,5 +1,6 @@
 """Files that are complete or absent: written aside, then moved into place."""
 
+import errno
 import fcntl
 import io
 import os
@@ -14,14 +15,26 @@ from typing import Any
 
 from store.runtime.errors import UserError, is_disk_full, os_errors
 
-_OURS = re.compile(r"\.[0-9a-f]{32}\.tmp")
+_OURS = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.tmp")
 _ABANDONED_S = 86_400.0  # age of a file that nobody writes, where the file system has no locks
+_PROBE_BYTES = 1 << 16
 
 
-class AtomicFile(io.FileIO):
-    """A file that keeps its first failed write to itself: HDF5 cannot close a file that fails under it."""
+class AtomicFile(io.RawIOBase):
+    """A file that keeps its first failed write to itself: HDF5 cannot close a file that fails under it.
 
-    failure: OSError | None = None
+    It gives no ``fileno``: numpy's ``tofile`` would write past these checks, and loses what does not fit.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.failure: OSError | None = None
+        self._file = open(path, "x+b", buffering=0)  # noqa: SIM115, closed by `close`
+
+    @property
+    def descriptor(self) -> int:
+        """The open file's number, for reading and for copies within the kernel."""
+        return self._file.fileno()
 
     def write(self, data: Any) -> int:
         """Write all of the data; after a failure do nothing."""
@@ -29,7 +42,7 @@ class AtomicFile(io.FileIO):
         size = len(rest)
         try:
             while rest and not self.failure:
-                rest = rest[super().write(rest) :]
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             self.failure = error
         return size
@@ -37,10 +50,39 @@ class AtomicFile(io.FileIO):
     def truncate(self, size: int | None = None) -> int:
         """Change the size; after a failure do nothing."""
         try:
-            return (size or 0) if self.failure else super().truncate(size)
+            return (size or 0) if self.failure else self._file.truncate(size)
         except OSError as error:
             self.failure = error
             return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer with what was written."""
+        return self._file.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The position."""
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
 
     def check(self) -> None:
         """Raise the failure."""
@@ -72,17 +114,35 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[AtomicFile]:
             with os_errors(path):
                 file.check()
                 if sync:
-                    os.fsync(file.fileno())
-                os.replace(file.name, path)
+                    os.fsync(file.descriptor)
+                os.close(os.dup(file.descriptor))  # network file systems say now what they could not write
+                os.replace(file.path, path)
         except BaseException as error:
+            cause = _write_failure(file, error)
             with suppress(FileNotFoundError):
-                os.unlink(file.name)
-            if cause := file.failure or (error if is_disk_full(error) else None):
+                os.unlink(file.path)
+            if cause:
                 with os_errors(path):
                     raise cause from error  # what the body raises after a failed write follows from it
             raise
     if sync:
         sync_folder(path.parent)
+
+
+def _write_failure(file: AtomicFile, error: BaseException) -> OSError | None:
+    """What stopped the writing, if that was the disk: a library may have made another error of it."""
+    if file.failure:
+        return file.failure
+    if isinstance(error, OSError) and is_disk_full(error):
+        return error
+    if isinstance(error, (OSError, RuntimeError)):
+        rest, end = _PROBE_BYTES, os.fstat(file.descriptor).st_size
+        try:
+            while rest > 0:
+                rest -= os.pwrite(file.descriptor, bytes(rest), end + _PROBE_BYTES - rest)
+        except OSError as probe:
+            return probe if is_disk_full(probe) else None
+    return None
 
 
 def write_bytes(path: Path, content: bytes, *, sync: bool = False) -> None:
@@ -93,17 +153,24 @@ def write_bytes(path: Path, content: bytes, *, sync: bool = False) -> None:
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
     """Write a text file, UTF-8, that appears complete or not at all."""
-    write_bytes(path, text.encode(), sync=sync)
+    write_bytes(path, text.encode("utf-8", "surrogateescape"), sync=sync)
 
 
 def sync_folder(folder: Path, *, files: bool = False) -> None:
     """Wait until a folder's entries, and with ``files`` the content of its files, are on the disk."""
-    for path in (*(path for path in folder.iterdir() if files and path.is_file()), folder):
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+    with os_errors(folder):
+        for path in (*(path for path in folder.iterdir() if files and path.is_file()), folder):
+            number = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            except OSError as error:
+                if path != folder or error.errno not in (
+                    errno.EINVAL,
+                    errno.ENOTSUP,
+                ):  # folders need no sync there
+                    raise
+            finally:
+                os.close(number)
 
 
 def require_writable(folder: Path) -> None:
@@ -130,10 +197,10 @@ def _make_folder(folder: Path) -> None:
 def _open_locked(folder: Path) -> AtomicFile:
     """Make a file in a folder that is locked as long as its writer lives."""
     while True:
-        file = AtomicFile(folder / f".{uuid.uuid4().hex}.tmp", "x+b")
+        file = AtomicFile(folder / f".{uuid.uuid4().hex}.tmp")
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
+            fcntl.flock(file.descriptor, fcntl.LOCK_EX)
+        if os.fstat(file.descriptor).st_nlink:
             return file
         file.close()  # removed by another writer before it was locked
 

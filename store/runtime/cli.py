@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
@@ -14,6 +14,7 @@ import tyro
 from store.runtime.errors import UserError, from_os_error
 
 _BUG = "this is a bug in braincodec-seizure; please report it with the lines above and the command that you gave"
+_OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")  # torch's, which is not loaded
 _BUG_STATUS = 70  # EX_SOFTWARE of sysexits.h
 _program: ContextVar[str | None] = ContextVar("program", default=None)
 
@@ -43,31 +44,35 @@ def run(
     ends in its traceback and status 70. ``--debug`` shows the traceback of a `UserError` too.
     """
     prog = _program.get() or prog
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
-    settings = tyro.cli(
+    with _ForgivingStreams():
+        try:
+            return command(_read_settings(settings_type, argv, prog, description)) or 0
+        except KeyboardInterrupt:
+            print(f"{prog}: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
+            return 130
+        except Exception as error:
+            explanation = _explain(error)
+            if explanation is None or "--debug" in _arguments(argv):
+                traceback.print_exc()
+            if explanation is None:
+                print(f"{prog}: {_BUG}", file=sys.stderr)
+                return _BUG_STATUS
+            print(f"{prog}: error: {to_one_line(explanation)}", file=sys.stderr)
+            return 2
+
+
+def _arguments(argv: Sequence[str] | None) -> list[str]:
+    return list(sys.argv[1:] if argv is None else argv)
+
+
+def _read_settings(settings_type: Any, argv: Sequence[str] | None, prog: str, description: str) -> Any:
+    return tyro.cli(
         settings_type,
-        args=[argument for argument in arguments if argument != "--debug"],
+        args=[argument for argument in _arguments(argv) if argument != "--debug"],
         prog=prog,
         description=f"{description}\n\n--debug shows where in the program an error arose.",
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff),
     )
-    try:
-        with _PipesMayClose():
-            return command(settings) or 0
-    except (UserError, OSError, MemoryError) as error:
-        known = _explain(error)
-        if known is None:
-            return _report_bug(prog)
-        if debug:
-            traceback.print_exc()
-        print(f"{prog}: error: {to_one_line(known)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
-        return 130
-    except Exception:
-        return _report_bug(prog)
 
 
 def to_one_line(text: object) -> str:
@@ -80,35 +85,34 @@ def to_one_line(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
-def _explain(error: UserError | OSError | MemoryError) -> UserError | str | None:
+def _explain(error: Exception) -> UserError | str | None:
+    """What a person can do about it; None if it is a bug."""
+    if isinstance(error, UserError):
+        return error
     if isinstance(error, OSError):
         return from_os_error(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(text in repr(error) for text in _OUT_OF_MEMORY):
         return "the memory does not suffice; close other programs, or take less at once"
-    return error
+    return None
 
 
-def _report_bug(prog: str) -> int:
-    traceback.print_exc()
-    print(f"{prog}: {_BUG}", file=sys.stderr)
-    return _BUG_STATUS
-
-
-class _PipesMayClose:
+class _ForgivingStreams:
     """Let work go on when the reader of its output, such as ``head``, has seen enough and left."""
 
     def __enter__(self) -> None:
-        self._streams = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = (_ForgivingStream(stream) for stream in self._streams)
+        self._before = sys.stdout, sys.stderr
+        nowhere = [open(os.devnull, "w") for stream in self._before if stream is None]  # noqa: SIM115, for good
+        sys.stdout, sys.stderr = (_ForgivingStream(stream or nowhere.pop()) for stream in self._before)
 
     def __exit__(self, *error: object) -> None:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        sys.stdout, sys.stderr = self._streams
+            with suppress(UserError):
+                stream.flush()
+        sys.stdout, sys.stderr = self._before
 
 
 class _ForgivingStream(io.TextIOBase):
-    """A text stream that sends what nobody reads any more to nowhere."""
+    """A text stream that drops what nobody reads, and escapes what its encoding lacks."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -117,16 +121,22 @@ class _ForgivingStream(io.TextIOBase):
         """Write, or drop what nobody reads."""
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
-            self._drop()
+        except UnicodeEncodeError:
+            encoding = self._stream.encoding
+            return self.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        except OSError as error:
+            self._drop(error)
             return len(text)
 
     def flush(self) -> None:
         """Flush, or drop what nobody reads."""
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            self._drop()
+        except OSError as error:
+            self._drop(error)
+
+    def close(self) -> None:
+        """Leave the stream open: it belongs to the process."""
 
     def isatty(self) -> bool:
         """Whether a person looks at it."""
@@ -137,11 +147,21 @@ class _ForgivingStream(io.TextIOBase):
         return self._stream.fileno()
 
     @property
+    def buffer(self) -> Any:
+        """The stream of bytes below it."""
+        return self._stream.buffer
+
+    @property
     def encoding(self) -> str:  # type: ignore[override]
         """How characters are encoded."""
         return self._stream.encoding
 
-    def _drop(self) -> None:
+    def _drop(self, error: OSError) -> None:
+        """Send what follows to nowhere; output that a full disk cut off is an error all the same."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise UserError(
+                f"{self._stream.name}: output is lost ({error.strerror}); send it elsewhere"
+            ) from error

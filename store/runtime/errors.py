@@ -16,6 +16,9 @@ _REASONS = {
     errno.EEXIST: "is there already; give another path",
     errno.ENAMETOOLONG: "the name is too long; give a shorter one",
     errno.ELOOP: "a loop of links; give the file itself",
+    errno.EMFILE: "too many open files; raise the limit (ulimit -n), or use fewer processes",
+    errno.EIO: "the disk or the network cannot read or write it; check the hardware, then run this again",
+    errno.ESTALE: "the network file system lost it; run the same command again",
     **dict.fromkeys(DISK_FULL, "disk full; make room and run the same command again"),
 }
 

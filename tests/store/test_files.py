@@ -172,7 +172,7 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_p
         other.write(b"x")
         write_part(tmp_path / "sub-01.h5", 0, 8)
         assert not left.exists()
-        assert Path(other.name).exists()
+        assert other.path.exists()
     assert [file.name for file in tmp_path.iterdir()] == ["sub-01.h5"]
     assert (tmp_path / "sub-01.h5").read_bytes() == b"x"
 

@@ -9,6 +9,7 @@ import joblib
 import pytest
 
 import store.runtime.parallel
+from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
 from tests.helpers import tasks
 from tests.helpers.paths import ROOT
@@ -33,7 +34,7 @@ def test_a_lost_worker_loses_nothing(two: WorkerSettings, tmp_path: Path) -> Non
 
 
 def test_a_task_that_loses_every_worker_ends(two: WorkerSettings) -> None:
-    with pytest.raises(OSError, match=r"lost its worker 4 times, perhaps for want of memory; run the same"):
+    with pytest.raises(UserError, match=r"lost its worker 4 times, perhaps for want of memory; run the same"):
         list(run_tasks(tasks.die, [1], two))
 
 
@@ -91,7 +92,7 @@ def closed_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def test_a_scheduler_that_does_not_answer(form: str, closed_port: int) -> None:
     pytest.importorskip("distributed", reason="an optional extra")
     address = form.format(closed_port)
-    with pytest.raises(OSError, match=f"--scheduler {address}: no Dask scheduler answers; start one"):
+    with pytest.raises(UserError, match=f"--scheduler {address}: no Dask scheduler answers; start one"):
         list(run_tasks(tasks.square, [1], WorkerSettings(backend="dask", scheduler=address)))
 
 
@@ -100,7 +101,7 @@ def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store.runtime.parallel, "ANSWER_S", 1)
     with distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
         settings = WorkerSettings(backend="dask", scheduler=cluster.scheduler_address)
-        with pytest.raises(OSError, match="no worker has come within 1 s; start some with dask worker tcp://"):
+        with pytest.raises(UserError, match="no worker has come within 1 s; start some with dask worker tcp://"):
             list(run_tasks(tasks.square, [1], settings))
 
 
@@ -113,7 +114,7 @@ def test_a_scheduler_that_is_lost(tmp_path: Path) -> None:
         results = run_tasks(tasks.wait_for, [there, never], settings)
         assert next(results) == (there, None)
         cluster.close()
-        with pytest.raises(OSError, match="--backend dask: the scheduler was lost; run the same command again"):
+        with pytest.raises(UserError, match="--backend dask: the scheduler was lost; run the same command again"):
             next(results)
 
 
@@ -121,5 +122,5 @@ def test_a_scheduler_that_is_lost(tmp_path: Path) -> None:
 def test_a_ray_cluster_that_does_not_answer(form: str, closed_port: int) -> None:
     pytest.importorskip("ray", reason="an optional extra")
     address = form.format(closed_port)
-    with pytest.raises(OSError, match=f"--address {address}: no Ray cluster answers; start one with"):
+    with pytest.raises(UserError, match=f"--address {address}: no Ray cluster answers; start one with"):
         list(run_tasks(tasks.square, [1], WorkerSettings(backend="ray", address=address)))
