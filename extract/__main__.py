@@ -1,31 +1,50 @@
-"""python -m extract: fill a store from a BIDS data set."""
+"""python -m extract: fill a store from a BIDS data set, and keep it up to date."""
 
 import sys
 import time
 from collections.abc import Sequence
 
 from extract.pipeline import ExtractCommand, extract
-from store.runtime.cli import run
+from extract.planning.summary import Summary
+from store.runtime.cli import run, to_one_line
 
 
-def _command(settings: ExtractCommand) -> int:
+def _command(command: ExtractCommand) -> int:
     begin = time.perf_counter()
-    summary = extract(settings)
+    summary = extract(command)
+    if command.check_only:
+        _print_account(summary, done=False)
+        return int(summary.differs)
     elapsed_s = time.perf_counter() - begin
     print(
-        f"{len(summary.subjects)} subjects complete in {settings.store}; {summary.encoded_hours:.2f} h of EEG "
+        f"{len(summary.subjects)} subjects complete in {command.store}; {summary.encoded_hours:.2f} h of EEG "
         f"encoded in {elapsed_s:.0f} s"
     )
+    _print_account(summary, done=True)
     if summary.failures:
-        print(f"{len(summary.failures)} failed, their subjects are left out until mended:", file=sys.stderr)
+        print(
+            f"{len(summary.failures)} failed, their subjects are left as they were until mended "
+            "(--skip-unusable goes on without such recordings):",
+            file=sys.stderr,
+        )
         for failure in summary.failures:
-            print(f"  {failure}", file=sys.stderr)
+            print(f"  {to_one_line(failure)}", file=sys.stderr)
         return 1
     if summary.waiting:
         print(f"{len(summary.waiting)} subjects wait for other shards; the last of them publishes")
         return 0
-    print(f"look at it with: python -m store info {settings.store}")
+    print(f"look at it with: python -m store info {command.store}")
     return 0
+
+
+def _print_account(summary: Summary, *, done: bool) -> None:
+    for note in summary.notes:
+        print(to_one_line(note))
+    print(summary.account.describe(done=done))
+    failed = {failure.partition(":")[0] for failure in summary.failures}
+    for recording in summary.account.left_out:
+        if not done or recording.name not in failed:  # those are named below
+            print(f"  left out: {to_one_line(f'{recording.name}: {recording.reason}')}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ExtractCommand,
         argv,
         prog="python -m extract",
-        description="Encode the EEG of a BIDS data set into a store.",
+        description="Encode the EEG of a BIDS data set into a store; again, it brings the store up to date.",
     )
 
 

@@ -1,8 +1,8 @@
 """One recording to a part of a store: read, encoded and written at the same time, in threads."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, fields
+from contextlib import closing, suppress
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
-from extract.io.bids import Recording, read_events, read_start
+from extract.io.bids import Recording
+from extract.io.events import read_annotations
+from extract.io.fingerprints import read_source, stat_signal
 from extract.io.prefetch import prefetch
 from extract.io.raw import open_signal
 from extract.io.windows import label_seconds
+from extract.planning.paths import part_path, published_path
+from extract.planning.plan import explain_encoding, explain_relabelling
 from store import FeatureSpec, RecordingInfo, StoreError
-from store.reader import open_file
-from store.runtime.errors import DiskFullError, is_disk_full
-from store.schema import count_seconds, count_windows
+from store.reader import StoreFile, open_file
+from store.runtime.errors import DiskFullError, UserError, from_os_error, is_disk_full
+from store.schema import Source, count_seconds, count_windows
 from store.writer import write_file
 
 _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and what fills a GPU
@@ -34,6 +38,8 @@ class EncodeSettings(EncoderSettings):
     """Folder of the store, made if needed."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing or flat: refuse the recording, or store zeros and mark the gap."""
+    unlabelled: bool = False
+    """Take recordings without events file too: their seconds count nowhere in scores."""
 
     @property
     def only_encoder(self) -> EncoderSettings:
@@ -59,7 +65,7 @@ class _Opened:
     info: RecordingInfo
     labels: NDArray[np.uint8]  # (T,)
     windows: Iterator[NDArray[np.float32]]
-    source: dict[str, Any]
+    source: Source
 
 
 def encode_recordings(
@@ -68,12 +74,12 @@ def encode_recordings(
     """Encode each recording into a part of its own, unless a good one is there or its subject is published.
 
     The next recording is opened and checked, and this one read, while it is encoded; writing lags behind.
-    What is wrong with a recording is in its outcome, not raised, so that others go on. ``progress`` is told
+    What is wrong with a recording is in its result, not raised, so that others go on. ``progress`` is told
     of windows as they are encoded.
 
     Raises
     ------
-    OSError
+    DiskFullError
         If the disk is full.
     """
     with closing(prefetch((_open(recording, settings) for recording in recordings), 1)) as opened:
@@ -83,93 +89,110 @@ def encode_recordings(
 
 def encode_recording(recording: Recording, settings: EncodeSettings) -> RecordingResult:
     """Encode one recording, as `encode_recordings`; a task of a worker."""
-    (outcome,) = encode_recordings([recording], settings, lambda windows: None)
-    return outcome
+    (result,) = encode_recordings([recording], settings, lambda windows: None)
+    return result
 
 
 def is_part(recording: Recording, settings: EncodeSettings) -> bool:
     """Whether a complete part of this recording, as it is now, is there. A damaged one is encoded again."""
-    path = part_path(settings.store, recording)
-    if not path.exists():
-        return False
+    path = part_path(settings.store, recording.subject, recording.name)
     try:
+        if not path.exists():
+            return False
         part = open_file(path)
         part.verify()
-    except (StoreError, FileNotFoundError):  # removed by an extraction that published the subject meanwhile
+    except (StoreError, OSError):  # removed by an extraction that published the subject meanwhile
         return False
-    spec = load_encoder(settings.only_encoder).spec
-    source = _fingerprint(recording, settings)
-    return part.spec == spec and part.person == recording.person and part.provenance["source"] == source
+    return part.spec == load_encoder(settings.only_encoder).spec and _holds(part, recording, settings)
 
 
-def published_path(store: Path, subject: str) -> Path:
-    """File of a subject whose recordings are all there."""
-    return store / f"sub-{subject}.h5"
+def is_published(recording: Recording, settings: EncodeSettings) -> bool:
+    """Whether the subject's file holds this recording as it is now."""
+    path = published_path(settings.store, recording.subject)
+    try:
+        return path.exists() and _holds(open_file(path), recording, settings)
+    except StoreError:
+        return False
 
 
-def parts_path(store: Path, subject: str) -> Path:
-    """Folder of a subject's parts."""
-    return store / ".parts" / f"sub-{subject}"
-
-
-def part_path(store: Path, recording: Recording) -> Path:
-    """File of one recording."""
-    return parts_path(store, recording.subject) / f"{recording.name}.h5"
+def _holds(file: StoreFile, recording: Recording, settings: EncodeSettings) -> bool:
+    info = next((info for info in file.recordings if info.name == recording.name), None)
+    before = file.sources.get(recording.name)
+    if info is None or before is None:
+        return False
+    now = read_source(recording, settings.missing, before)
+    changed = explain_encoding(info, before, now, 0, settings.missing) or explain_relabelling(
+        info, before, now, None
+    )
+    return not changed
 
 
 def _open(recording: Recording, settings: EncodeSettings) -> _Opened | RecordingResult:
     try:
-        if published_path(settings.store, recording.subject).exists() or is_part(recording, settings):
+        if is_published(recording, settings) or is_part(recording, settings):
             return RecordingResult(recording)
-        source = _fingerprint(recording, settings)
-        return _Opened(recording, *_read(recording, load_encoder(settings.only_encoder).spec, settings), source)
-    except (ValueError, OSError) as error:
+        source = read_source(recording, settings.missing)
+        spec = load_encoder(settings.only_encoder).spec
+        return _read(recording, source, spec, settings)
+    except (UserError, OSError) as error:
         return _failure(recording, settings, error)
 
 
 def _write(opened: _Opened, settings: EncodeSettings, progress: Callable[[int], object]) -> RecordingResult:
     encoder, recording = load_encoder(settings.only_encoder), opened.recording
-    provenance = {"encoder": encoder.provenance, "versions": _versions(), "source": opened.source}
     try:
         with (
             closing(prefetch(opened.windows)) as windows,
             closing(prefetch(encoder.encode(block) for block in windows)) as features,
         ):
             write_file(
-                part_path(settings.store, recording),
+                part_path(settings.store, recording.subject, recording.name),
                 encoder.spec,
                 [opened.info],
                 opened.labels,
-                _counted(features, progress),
-                provenance,
+                _watched(features, opened, progress),
+                {"encoder": encoder.provenance, "versions": _versions()},
                 encoder.codebooks,
+                sources={recording.name: opened.source},
             )
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         return _failure(recording, settings, error)
     return RecordingResult(recording, opened.info.windows, opened.info.seconds)
 
 
-def _counted(blocks: Iterator[NDArray[Any]], progress: Callable[[int], object]) -> Iterator[NDArray[Any]]:
+def _watched(
+    blocks: Iterator[NDArray[Any]], opened: _Opened, progress: Callable[[int], object]
+) -> Iterator[NDArray[Any]]:
+    """Tell of each block, and refuse a recording that changed while it was read."""
+    left = opened.info.windows
     for block in blocks:
+        left -= len(block)
+        if not left and stat_signal(opened.recording.path) != (
+            opened.source.signal_bytes,
+            opened.source.signal_mtime_ns,
+        ):
+            raise UserError(f"{opened.recording.path}: changed while it was read; run the same command again")
         progress(len(block))
         yield block
 
 
-def _failure(recording: Recording, settings: EncodeSettings, error: Exception) -> RecordingResult:
+def _failure(recording: Recording, settings: EncodeSettings, error: UserError | OSError) -> RecordingResult:
     if isinstance(error, DiskFullError) or is_disk_full(error):
         raise error
-    if published_path(settings.store, recording.subject).exists():  # by another, which then removed the parts
-        return RecordingResult(recording)
-    return RecordingResult(recording, error=f"{recording.name}: {error}")
+    with suppress(UserError):  # a file that cannot be read is not the one that is stored
+        if is_published(recording, settings):  # by another, which then removed the parts
+            return RecordingResult(recording)
+    known = (from_os_error(error) or error) if isinstance(error, OSError) else error
+    return RecordingResult(recording, error=str(known))
 
 
-def _read(
-    recording: Recording, spec: FeatureSpec, settings: EncodeSettings
-) -> tuple[RecordingInfo, NDArray[np.uint8], Iterator[NDArray[np.float32]]]:
-    """Check a recording; give its row, its labels ``(T,)`` and its windows ``(n, C, N)``, still to be read."""
-    events_path = recording.events_path
+def _read(recording: Recording, source: Source, spec: FeatureSpec, settings: EncodeSettings) -> _Opened:
+    """Check a recording; what is given has its windows still to be read."""
     signal = open_signal(recording.path, settings.missing)
-    events = read_events(events_path, signal.duration_s)
+    annotations = None
+    if source.events_sha256 is not None or not settings.unlabelled:
+        annotations = read_annotations(recording.events_path, signal.duration_s)
+        source = replace(source, events_sha256=annotations.sha256)
     seconds = count_seconds(signal.duration_s)
     info = RecordingInfo(
         name=recording.name,
@@ -180,17 +203,13 @@ def _read(
         first_second=0,
         seconds=seconds,
         duration_s=signal.duration_s,
-        start=read_start(events_path) or signal.start,
+        start=(annotations.start if annotations else "") or signal.start,
         channel_mask=signal.channel_mask,
-        events=events,
+        events=annotations.events if annotations else (),
+        labelled=annotations is not None,
     )
-    return info, label_seconds(events, signal.duration_s), signal.windows(spec, _BLOCK_WINDOWS)
-
-
-def _fingerprint(recording: Recording, settings: EncodeSettings) -> dict[str, Any]:
-    """What a part depends on beside the spec: the files as they are, and the missing-channel policy."""
-    files = [path.stat() for path in (recording.path, recording.events_path) if path.exists()]
-    return {"files": [[stat.st_size, stat.st_mtime_ns] for stat in files], "missing": settings.missing}
+    labels = label_seconds(info.events, signal.duration_s)
+    return _Opened(recording, info, labels, signal.windows(spec, _BLOCK_WINDOWS), source)
 
 
 @cache

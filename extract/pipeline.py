@@ -1,13 +1,14 @@
-"""Recordings to a store: each is encoded and kept, a subject is published when all of its own are there."""
+"""A data set to a store: what changed is encoded or labelled again, and all that was found is accounted for."""
 
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Any, cast
 
+import tyro
 from tqdm import tqdm
 
 from extract.encode_recording import (
@@ -16,20 +17,23 @@ from extract.encode_recording import (
     encode_recording,
     encode_recordings,
     is_part,
-    part_path,
-    parts_path,
-    published_path,
 )
 from extract.encoders.registry import load_encoder
-from extract.io.bids import Recording, find_recordings
-from extract.io.raw import read_duration
+from extract.io.bids import DataSet, Recording, find_data_set
 from extract.io.shards import parse_shard, split_by_duration
+from extract.planning.account import describe_gone, describe_plan
+from extract.planning.paths import left_out_path, part_path, published_path
+from extract.planning.plan import Action, Policy
+from extract.planning.publish import join_subject, remove_parts, rewrite_subject
+from extract.planning.spec import compare_settings
+from extract.planning.subject import Subject, look_at_subject, look_at_subjects, shorten
+from extract.planning.summary import Outcomes, Summary, summarise
 from store import FeatureSpec, StoreError
 from store.reader import open_file
-from store.runtime.atomic import require_writable
+from store.runtime.atomic import require_writable, write_text
+from store.runtime.cli import to_one_line
 from store.runtime.parallel import WorkerSettings, run_tasks
-from store.schema import count_seconds, count_windows
-from store.writer import join_files
+from store.schema import LeftOut, count_seconds, count_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,151 +44,248 @@ class ExtractCommand(WorkerSettings, EncodeSettings):
     """Folder of the BIDS data set."""
     subject: tuple[str, ...] = ()
     """Subjects to extract; all if not given."""
+    skip_unusable: bool = False
+    """Publish subjects without their recordings that cannot be used; the store keeps saying which and why."""
+    check_only: Annotated[bool, tyro.conf.arg(name="check")] = False
+    """Say what an extraction would do, and do nothing; the status is 1 if anything differs."""
+    prune: bool = False
+    """Remove from the store what the data set does not have any more."""
+    force: bool = False
+    """Replace subjects of another data set that have the same names."""
     shard: str | None = None
     """Do one share of the recordings, as 1/8, in a job of its own; "slurm" takes it from the Slurm job array."""
 
+    @property
+    def policy(self) -> Policy:
+        """What decides about recordings beside what they are."""
+        return Policy(missing=self.missing, skip_unusable=self.skip_unusable, prune=self.prune)
+
 
 @dataclass(frozen=True)
-class Summary:
-    """What an extraction did."""
+class _Extraction:
+    """One extraction: what it works on, and what has become of it so far."""
 
-    subjects: tuple[str, ...]  # complete in the store
-    waiting: tuple[str, ...]  # for other shards
-    encoded_hours: float
-    failures: tuple[str, ...]
+    command: ExtractCommand
+    data: DataSet
+    subjects: tuple[Subject, ...]
+    tell: Callable[[str], object]
+    outcomes: Outcomes = field(default_factory=Outcomes)
+
+    @property
+    def durations_s(self) -> dict[Recording, float]:
+        """Length of each recording that was found, by its header."""
+        return {item.recording: item.duration_s for subject in self.subjects for item in subject.found}
+
+    def say(self, *lines: str) -> None:
+        """Tell of lines that are not empty."""
+        for line in filter(None, lines):
+            self.tell(line)
+
+    def summarise(self) -> Summary:
+        """Sum it up."""
+        return summarise(
+            self.data,
+            self.subjects,
+            self.command.store,
+            self.outcomes,
+            skip_unusable=self.command.skip_unusable,
+            is_sharded=self.command.shard is not None,
+            done=not self.command.check_only,
+        )
 
 
-def extract(settings: ExtractCommand) -> Summary:
-    """Encode what is not there yet and publish every subject whose recordings are all there.
+def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None) -> Summary:
+    """Bring a store up to date with a data set: encode what changed, relabel what only changed its labels.
+
+    A subject is published when all of its recordings are there, by one replace. ``tell`` is told in a line what
+    was done with a subject; by default it is printed.
 
     Raises
     ------
     UserError
-        If there is no such data set, subject, encoder or shard, or the settings do not go together.
+        If there is no such data set, subject, encoder or shard, the settings do not go together, the disk is
+        full, or a cluster does not answer.
     StoreError
         If the store holds features of another spec.
-    OSError
-        If the disk is full, or a cluster does not answer.
     """
-    settings.check()
-    index, shards = parse_shard(settings.shard, os.environ) if settings.shard is not None else (0, 1)
-    if settings.backend != "loky":  # workers may be in another folder
-        settings = replace(settings, bids=settings.bids.absolute(), store=settings.store.absolute())
-        if Path(settings.encoder).is_file():
-            settings = replace(settings, encoder=str(Path(settings.encoder).absolute()))
-    recordings = find_recordings(settings.bids, settings.subject or None)
-    spec = load_encoder(settings.only_encoder).spec
-    if settings.backend != "loky":  # and of another kind, where the encoder's own choice would be another
-        settings = replace(settings, precision=spec.precision)
-    count_windows(0, spec.window_s, spec.stride_s)
-    _require_spec(settings.store, spec)
-    require_writable(settings.store)
-    by_subject: dict[str, list[Recording]] = {}
-    for recording in recordings:
-        by_subject.setdefault(recording.subject, []).append(recording)
-    failures = []
-    for subject, own in by_subject.items():
-        if published_path(settings.store, subject).exists():
-            _remove_parts(settings.store, subject)
-            if failure := _outdated(settings.store, subject, own):
-                failures.append(failure)
-    lengths_s = {recording: read_duration(recording.path) for recording in recordings}
-    ours = [recordings[number] for number in split_by_duration(list(lengths_s.values()), index, shards)]
-    todo = [r for r in ours if not published_path(settings.store, r.subject).exists()]
-    good: set[Recording] = set()
-    seconds = 0
-    with closing(_encode_with_bar(todo, settings, spec, lengths_s)) as results:
+    command.check()
+    index, shards = parse_shard(command.shard, os.environ) if command.shard is not None else (0, 1)
+    if command.backend != "loky":  # workers may be in another folder
+        command = replace(command, bids=command.bids.absolute(), store=command.store.absolute())
+        if Path(command.encoder).is_file():
+            command = replace(command, encoder=str(Path(command.encoder).absolute()))
+    data = find_data_set(command.bids, command.subject or None)
+    subjects = look_at_subjects(
+        data, command.store, command.policy, command.unlabelled, command.force, is_whole=not command.subject
+    )
+    work = _Extraction(command, data, tuple(subjects), tell or _print)
+    if command.check_only:
+        for subject in work.subjects:
+            work.say(describe_plan(subject.plan, done=False), describe_gone(subject.plan))
+        return work.summarise()
+    durations_s = [work.durations_s[recording] for recording in data.recordings]
+    ours = {data.recordings[number] for number in split_by_duration(durations_s, index, shards)}
+    changed = [recording for subject in work.subjects for recording in subject.select(Action.ENCODE)]
+    to_encode = [recording for recording in changed if recording in ours]
+    spec = _require_spec(command, is_encoded=bool(to_encode))
+    if spec is not None and command.backend != "loky":  # and of another kind, with another choice of its own
+        work = replace(work, command=replace(command, precision=cast(Any, spec.precision)))
+    require_writable(command.store)
+    for number, subject in enumerate(work.subjects):
+        work.say(describe_gone(subject.plan))
+        if number % shards == index and not subject.plan.select(Action.ENCODE):
+            _relabel(work, subject)
+    if spec is not None:
+        _encode(work, to_encode, spec)
+    return work.summarise()
+
+
+def _relabel(work: _Extraction, subject: Subject) -> None:
+    """Write a subject's file anew, features as they are, where its plan says so."""
+    if subject.stored is None or subject.error or subject.plan.is_blocked:
+        return
+    if subject.plan.is_rewritten:
+        if subject.found and open_file(subject.stored.path).checksum != subject.stored.checksum:
+            subject = _look_again(work, subject)  # another extraction was here
+        if subject.plan.select(Action.ENCODE) or not rewrite_subject(subject, subject.plan.left_out):
+            return
+        work.outcomes.rewritten.add(subject.name)
+        work.say(describe_plan(subject.plan, done=True))
+    remove_parts(work.command.store, subject.name)
+
+
+def _encode(work: _Extraction, recordings: Sequence[Recording], spec: FeatureSpec) -> None:
+    """Encode recordings, and publish each subject as soon as all of its own are there."""
+    by_name, outcomes = {subject.name: subject for subject in work.subjects}, work.outcomes
+    with closing(_encode_with_bar(work, recordings, spec)) as results:
         for result in results:
-            seconds += result.seconds
-            if result.error:
-                failures.append(result.error)
-                continue
-            good.add(result.recording)
-            own = by_subject[result.recording.subject]
-            if _all_there(own, good, settings):
-                _publish(settings.store, own, spec)
-    complete = tuple(subject for subject in by_subject if published_path(settings.store, subject).exists())
-    waiting = {r.subject for r in good} - set(complete) if shards > 1 else set()
-    return Summary(complete, tuple(sorted(waiting)), seconds / 3600, tuple(failures))
+            recording = result.recording
+            outcomes.seconds += result.seconds
+            if result.error is None:
+                outcomes.complete.add(recording.name)
+                outcomes.encoded |= {recording.name} if result.windows else set()
+            else:
+                outcomes.errors[recording.name] = reason = shorten(result.error, work.data)
+                if work.command.skip_unusable:  # for other shards
+                    write_text(left_out_path(work.command.store, recording.subject, recording.name), reason)
+            _publish_if_complete(work, by_name[recording.subject], spec)
+
+
+def _publish_if_complete(work: _Extraction, subject: Subject, spec: FeatureSpec) -> None:
+    """Publish a subject if each recording is there: of this extraction, or of others such as the other shards."""
+    command = work.command
+    if subject.plan.is_blocked or subject.error:
+        return
+    others = [r for r in subject.select(Action.ENCODE) if r.name not in work.outcomes.complete]
+    unusable = [LeftOut(r.name, reason) for r in others if (reason := _read_left_out(work, r)) is not None]
+    skipped = {recording.name for recording in unusable}
+    others = [recording for recording in others if recording.name not in skipped]
+    if not all(part_path(command.store, r.subject, r.name).exists() for r in others):
+        return
+    if not all(is_part(recording, command) for recording in others):
+        return
+    subject = _look_again(work, subject)
+    left_out = [*subject.plan.left_out, *unusable]
+    encoded = [recording.name for recording in subject.select(Action.ENCODE) if recording.name not in skipped]
+    is_changed = subject.plan.is_rewritten or subject.plan.former_left_out != {r.name: r.reason for r in left_out}
+    if encoded:
+        _join(command.store, subject, encoded, left_out, spec)
+    elif is_changed and not rewrite_subject(subject, left_out):
+        return
+    work.outcomes.rewritten.add(subject.name)
+    remove_parts(command.store, subject.name)
+    work.say(describe_plan(subject.plan, done=True, encoded=encoded))
+
+
+def _join(
+    store: Path, subject: Subject, encoded: Sequence[str], left_out: Sequence[LeftOut], spec: FeatureSpec
+) -> None:
+    """Join what was encoded with what stays; another extraction may have done it in the meantime."""
+    _require_same_spec(store, spec)
+    try:
+        join_subject(store, subject, encoded, left_out)
+    except (StoreError, FileNotFoundError):
+        path = published_path(store, subject.name)
+        before = subject.stored.checksum if subject.stored else None
+        if not path.exists() or open_file(path).checksum == before:
+            raise
+
+
+def _look_again(work: _Extraction, subject: Subject) -> Subject:
+    """Look at a subject as it is now: another extraction may have published it."""
+    command = work.command
+    return look_at_subject(
+        subject.name, work.data, command.store, command.policy, command.unlabelled, command.force
+    )
+
+
+def _read_left_out(work: _Extraction, recording: Recording) -> str | None:
+    """Say why a recording is to be left out; None if it is not, or this or another shard has not tried it."""
+    if not work.command.skip_unusable:
+        return None
+    if recording.name in work.outcomes.errors:
+        return work.outcomes.errors[recording.name]
+    try:
+        return left_out_path(work.command.store, recording.subject, recording.name).read_text()
+    except FileNotFoundError:
+        return None
 
 
 def _encode_with_bar(
-    recordings: Sequence[Recording], settings: ExtractCommand, spec: FeatureSpec, lengths_s: dict[Recording, float]
+    work: _Extraction, recordings: Sequence[Recording], spec: FeatureSpec
 ) -> Generator[RecordingResult, None, None]:
     """Encode recordings, showing windows a second and hours of EEG."""
     windows = {
-        recording: count_windows(count_seconds(lengths_s[recording]), spec.window_s, spec.stride_s)
-        for recording in recordings
+        recording: count_windows(count_seconds(duration_s), spec.window_s, spec.stride_s)
+        for recording, duration_s in work.durations_s.items()
     }
-    with tqdm(total=sum(windows.values()), unit=" windows", disable=None) as bar:
+    total = sum(windows[recording] for recording in recordings)
+    with tqdm(total=total, unit=" windows", disable=None) as bar:
 
         def show(count: int) -> None:
             hours, total_hours = ((n * spec.stride_s) / 3600 for n in (bar.n + count, bar.total))
             bar.set_postfix_str(f"{hours:.2f} of {total_hours:.2f} h of EEG", refresh=False)
             bar.update(count)
 
-        for result in _encode_all(recordings, settings, show):
+        for result in _encode_all(recordings, work.command, show):
             if result.error:
-                bar.write(f"failed: {result.error}")
+                bar.write(to_one_line(f"failed: {result.recording.name}: {result.error}"))
             bar.total -= windows[result.recording] - result.windows  # what was there already, or failed
             yield result
 
 
 def _encode_all(
-    recordings: Sequence[Recording], settings: ExtractCommand, progress: Callable[[int], object]
+    recordings: Sequence[Recording], command: ExtractCommand, progress: Callable[[int], object]
 ) -> Iterator[RecordingResult]:
-    if settings.alone:
-        yield from encode_recordings(recordings, settings, progress)
+    if command.alone:
+        yield from encode_recordings(recordings, command, progress)
         return
-    for _, result in run_tasks(
-        partial(encode_recording, settings=settings), recordings, settings, settings.device
-    ):
+    for _, result in run_tasks(partial(encode_recording, settings=command), recordings, command, command.device):
         progress(result.windows)
         yield result
 
 
-def _all_there(recordings: Sequence[Recording], good: set[Recording], settings: ExtractCommand) -> bool:
-    """Whether every recording is encoded: by this extraction, or by others such as the other shards."""
-    others = [recording for recording in recordings if recording not in good]
-    if not all(part_path(settings.store, recording).exists() for recording in others):
-        return False
-    return all(is_part(recording, settings) for recording in others)
+def _require_spec(command: ExtractCommand, is_encoded: bool) -> FeatureSpec | None:
+    """Refuse a store of other features; give the encoder's spec, if it is needed or nothing else can tell."""
+    stored = next(iter(sorted(command.store.glob("sub-*.h5"))), None)
+    if not is_encoded and stored is not None:
+        difference = compare_settings(open_file(stored).spec, command.only_encoder)
+        if difference:
+            raise StoreError(f"{stored}: {difference}; use its options, or another --store")
+        if difference is not None:
+            return None
+    spec = load_encoder(command.only_encoder).spec
+    count_windows(0, spec.window_s, spec.stride_s)
+    _require_same_spec(command.store, spec)
+    return spec
 
 
-def _publish(store: Path, recordings: Sequence[Recording], spec: FeatureSpec) -> None:
-    """Join the parts of a subject; another extraction may have done it in the meantime."""
-    subject = recordings[0].subject
-    path = published_path(store, subject)
-    if not path.exists():
-        _require_spec(store, spec)
-        try:
-            join_files(path, [part_path(store, recording) for recording in recordings])
-        except (StoreError, FileNotFoundError):
-            if not path.exists():
-                raise
-    _remove_parts(store, subject)
-
-
-def _remove_parts(store: Path, subject: str) -> None:
-    """Remove the parts of a published subject; another extraction of it notices that it is published."""
-    shutil.rmtree(parts_path(store, subject), ignore_errors=True)
-
-
-def _require_spec(store: Path, spec: FeatureSpec) -> None:
+def _require_same_spec(store: Path, spec: FeatureSpec) -> None:
     """Refuse to add features of another spec to a store."""
     for path in sorted(store.glob("sub-*.h5"))[:1]:
         if difference := open_file(path).spec.difference(spec):
             raise StoreError(f"{path}: {difference}; use its options, or another --store")
 
 
-def _outdated(store: Path, subject: str, recordings: Sequence[Recording]) -> str:
-    """Say how a published subject differs from the data set; empty when it does not."""
-    path = published_path(store, subject)
-    stored = {info.name for info in open_file(path).recordings}
-    wanted = {recording.name for recording in recordings}
-    if stored == wanted:
-        return ""
-    return (
-        f"{path}: holds {len(stored)} recordings, the data set has {len(wanted)} "
-        f"(first difference {min(stored ^ wanted)}); remove the file to extract the subject again"
-    )
+def _print(line: str) -> None:
+    tqdm.write(to_one_line(line))

@@ -47,7 +47,7 @@ SHARED = {  # modules at the top that commands and folders share
     "eval": set[str](),
 }
 FOLDERS = {
-    "extract": {"io", "encoders", "braincodec", "synthetic", "pretrain"},
+    "extract": {"io", "planning", "encoders", "braincodec", "synthetic", "pretrain"},
     "store": {"runtime", "interop"},
     "heads": {"models", "training", "ops", "closed_form"},
     "eval": {"scoring", "report"},

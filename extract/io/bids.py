@@ -1,22 +1,34 @@
-"""The BIDS edge: find recordings and whose they are, read seizure events."""
+"""Find the EEG recordings of a BIDS data set, and account for every file that looks like one."""
 
-import csv
-import math
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-import mne_bids
 import mne_bids.config
 
-from store.runtime.errors import UserError
-from store.schema import Event
+from extract.io.annex import explain_absent_content
+from extract.io.participants import Participants, read_participants
+from store.runtime.errors import UserError, os_errors
 
 EXTENSIONS = tuple(mne_bids.config.allowed_extensions_eeg)
-SAME_PERSON = {"chb21": "chb01"}  # CHB-MIT's own case names: one girl, recorded twice
-EVENT_COLUMNS = ("onset", "duration", "eventType")
-EVENT_TOLERANCE_S = 0.02  # onset and duration are each written with two decimals
+_PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
+_FOREIGN = (
+    ".cnt",
+    ".mff",
+    ".nwb",
+    ".fif",
+    ".mat",
+    ".rec",
+    ".trc",
+    ".e",
+    ".nk",
+    ".h5",
+    ".hdf5",
+)  # EEG all the same
+_NO_EEG = ("ecg", "emg", "eog", "physio", "stim", "beh", "ieeg", "meg", "mov")  # no EEG, beside it
+_DEEPEST = 6  # folders below a subject
 
 
 @dataclass(frozen=True)
@@ -28,10 +40,46 @@ class Recording:
     events_path: Path
     subject: str
     person: str
+    problem: str | None = None  # why it cannot be used, as far as its name and kind tell
+    is_fetched: bool = True  # False where only the file's name is there
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A file that looks like a recording and is none of the data set's own."""
+
+    path: Path
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What was found in the folder of a BIDS data set."""
+
+    path: Path
+    name: str  # by its dataset_description.json, else the folder's
+    is_named: bool  # by its dataset_description.json
+    recordings: tuple[Recording, ...]  # sorted by name
+    ignored: tuple[Ignored, ...]
+    participants: Participants
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects with recordings, sorted."""
+        return tuple(sorted({recording.subject for recording in self.recordings}))
 
 
 def find_recordings(bids: Path, subjects: Sequence[str] | None = None) -> list[Recording]:
-    """EEG recordings of a BIDS data set, sorted by name.
+    """EEG recordings of a BIDS data set, sorted by name; see `find_data_set`."""
+    return list(find_data_set(bids, subjects).recordings)
+
+
+def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
+    """Find all EEG recordings of a BIDS data set, those that cannot be used with the reason.
+
+    The folders are walked here and not by `mne_bids.find_matching_paths`, which stops at the first file name that
+    it cannot parse, passes over ``.EDF`` and files that have not been fetched, and follows loops of links.
 
     Parameters
     ----------
@@ -43,108 +91,180 @@ def find_recordings(bids: Path, subjects: Sequence[str] | None = None) -> list[R
     Raises
     ------
     UserError
-        If there is no such folder.
-    UserError
-        If it holds no EEG, lacks a subject, or has a recording twice.
+        If there is no such folder, it holds no EEG, or lacks a subject, or its tables cannot be read.
     """
     if not bids.is_dir():
         raise UserError(f"{bids}: no such folder; give the folder of a BIDS data set")
-    paths = mne_bids.find_matching_paths(
-        bids, suffixes="eeg", extensions=list(EXTENSIONS), datatypes="eeg", ignore_nosub=True
-    )
-    if not paths:
+    with os_errors(bids):
+        root = frozenset([_identify(bids)])
+        files = [file for folder in sorted(bids.glob("sub-*")) for file in _walk(folder, root)]
+    wanted = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
+    participants = read_participants(bids)
+    recordings, ignored = _sort_out(files, bids, participants, wanted)
+    present = sorted({recording.subject for recording in recordings})
+    if not files or (wanted is None and not recordings and not ignored):
         raise UserError(
             f"{bids}: no EEG in this folder; a BIDS data set has "
             f"sub-*/[ses-*/]eeg/*_eeg with one of {', '.join(EXTENSIONS)}"
         )
-    persons = _read_persons(bids / "participants.tsv")
-    recordings: dict[str, Recording] = {}
-    for path in paths:
-        name, file = path.fpath.stem.removesuffix("_eeg"), path.fpath
-        if name in recordings:
-            raise UserError(f"{file}: the same recording as {recordings[name].path.name}; remove one of them")
-        person = persons.get(path.subject, SAME_PERSON.get(path.subject, path.subject))
-        recordings[name] = Recording(name, file, file.with_name(f"{name}_events.tsv"), path.subject, person)
-    there = sorted({recording.subject for recording in recordings.values()})
-    wanted = there if subjects is None else [subject.removeprefix("sub-") for subject in subjects]
-    if absent := [subject for subject in wanted if subject not in there]:
-        raise UserError(f"{bids}: no EEG of subject {', '.join(absent)}; subjects there: {', '.join(there)}")
-    return [recordings[name] for name in sorted(recordings) if recordings[name].subject in wanted]
+    if absent := sorted((wanted or set()) - set(present)):
+        everyone = sorted({_subject_of(file, bids) for file in files})
+        raise UserError(f"{bids}: no EEG of subject {', '.join(absent)}; subjects there: {', '.join(everyone)}")
+    name, is_named = _read_name(bids)
+    return DataSet(bids, name, is_named, tuple(recordings), tuple(ignored), participants)
 
 
-def read_events(path: Path, duration_s: float) -> tuple[Event, ...]:
-    """Seizures of a SzCORE ``events.tsv``, in order of onset.
-
-    Parameters
-    ----------
-    path : Path
-    duration_s : float
-        Length of the recording.
-
-    Raises
-    ------
-    UserError
-        If there is no such file.
-    UserError
-        If a column or all rows are missing, or a row is of unknown type, has no times, or ends too late.
-    """
-    events = []
-    for number, row in enumerate(_read_event_rows(path), start=2):
-        where, kind = f"{path}: line {number}", row["eventType"]
-        if kind != "bckg" and not kind.startswith("sz"):
-            raise UserError(f"{where}: unknown eventType '{kind}'; allowed: bckg, or beginning with sz")
-        onset_s, duration = (_parse_seconds(row[name], f"{where}: {name}") for name in ("onset", "duration"))
-        stop_s = onset_s + duration
-        if stop_s > duration_s + EVENT_TOLERANCE_S:
-            raise UserError(
-                f"{where}: event ends at {stop_s:.2f} s, past the recording's end at {duration_s:.2f} s "
-                f"(allowed: {EVENT_TOLERANCE_S} s for rounding); correct it, or fetch the whole recording"
+def _sort_out(
+    files: Sequence[Path], bids: Path, participants: Participants, wanted: set[str] | None
+) -> tuple[list[Recording], list[Ignored]]:
+    """Make recordings of files; two files of one recording count once."""
+    by_entities: dict[frozenset[str], list[Path]] = {}
+    ignored = []
+    for file in files:
+        subject = _subject_of(file, bids)
+        if wanted is not None and subject not in wanted:
+            continue
+        if reason := _explain_lost_folder(file) or _explain_odd_name(file, bids):
+            ignored.append(Ignored(file, subject, reason))
+            continue
+        same = frozenset(part for part in _name_of(file).split("_") if not part.startswith("desc-"))
+        by_entities.setdefault(same, []).append(file)
+    recordings = []
+    for same_files in by_entities.values():
+        # the original first, then what can be read, then by name
+        first, *others = sorted(same_files, key=lambda file: ("_desc-" in file.name, _packing(file), str(file)))
+        problem = None
+        for other in others:
+            if "_desc-" in other.name:
+                reason = f"made from {first.name} or from the same EEG, which counts once"
+            elif _packing(other) and not _packing(first):
+                reason = f"a packed copy of {first.name}"
+            else:
+                problem = f"the same recording as {other.name}; remove one of them"
+                reason = f"the same recording as {first.name}; remove one of them"
+            ignored.append(Ignored(other, _subject_of(other, bids), reason))
+        name, subject = _name_of(first), _subject_of(first, bids)
+        events_path = first.with_name(f"{name}_events.tsv")
+        recordings.append(
+            Recording(
+                name,
+                first,
+                events_path,
+                subject,
+                participants.person(subject),
+                problem or _explain_format(first),
+                is_fetched=explain_absent_content(first) is None,
             )
-        if kind != "bckg":
-            events.append(Event(onset_s, duration, kind))
-    return tuple(sorted(events, key=lambda event: event.onset_s))
+        )
+    return sorted(recordings, key=lambda recording: recording.name), ignored
 
 
-def read_start(path: Path) -> str:
-    """ISO date and time of a recording's first sample from its ``events.tsv``; empty if it has no valid one."""
-    try:
-        return datetime.fromisoformat(_read_event_rows(path)[0].get("dateTime", "")).isoformat()
-    except ValueError:
-        return ""
+def _walk(folder: Path, seen: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    """Files below a subject's folder that look like EEG; a link that leads back is not followed."""
+    if not folder.is_dir():
+        yield from [folder] if _explain_lost_folder(folder) else []
+        return
+    here = _identify(folder)
+    if here in seen or len(seen) > _DEEPEST:
+        return
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        path = Path(entry.path)
+        if _looks_like_eeg(path) or _explain_lost_folder(path):
+            yield path
+        elif entry.is_dir() and not entry.name.startswith(".") and folder.name != "eeg":
+            yield from _walk(path, seen | {here})
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, restval=""))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a table of UTF-8 text ({error}); save it as such") from error
+def _identify(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
-def _read_persons(path: Path) -> dict[str, str]:
-    """Person of each subject that participants.tsv gives one."""
-    rows = _read_table(path) if path.exists() else []
-    given = {row.get("participant_id", "").removeprefix("sub-"): row.get("person_id", "n/a") for row in rows}
-    return {subject: person for subject, person in given.items() if person not in ("", "n/a")}
+def _looks_like_eeg(path: Path) -> bool:
+    name = _unpacked(path.name.lower())
+    stem, extension = os.path.splitext(name)
+    if name.startswith(".") or stem.rpartition("_")[2] in _NO_EEG:
+        return False
+    if path.parent.name != "eeg":
+        return extension in EXTENSIONS and stem.endswith("_eeg") and path.parent.name.startswith(("sub-", "ses-"))
+    return extension in EXTENSIONS or (extension in _FOREIGN and stem.endswith("_eeg"))
 
 
-def _read_event_rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such events file; each recording needs one, bckg if without seizure")
-    rows = _read_table(path)
-    if not rows:
-        raise UserError(f"{path}: has no event; a recording without seizure has one row of eventType bckg")
-    if absent := [name for name in EVENT_COLUMNS if name not in rows[0]]:
-        raise UserError(f"{path}: no column {', '.join(absent)}; SzCORE has {', '.join(EVENT_COLUMNS)}, by tabs")
-    return rows
+def _explain_odd_name(path: Path, bids: Path) -> str | None:
+    """Say what makes a file's name none of a BIDS recording; None if it is one."""
+    stem = os.path.splitext(_unpacked(path.name))[0]
+    folders = path.relative_to(bids).parts[:-1]
+    first, *entities = stem.removesuffix("_eeg").split("_")
+    if path.parent.name != "eeg":
+        return "lies in no folder called eeg; move it there"
+    if not stem.endswith("_eeg"):
+        return "its name does not end in _eeg; rename it, or remove it"
+    if not first.startswith("sub-") or not all(_is_entity(part) for part in (first, *entities)):
+        return "its name is none of BIDS (sub-01_ses-01_task-x_run-01_eeg); rename it, or remove it"
+    sessions = [folder for folder in folders if folder.startswith("ses-")]
+    named = [part for part in entities if part.startswith("ses-")]
+    if first != folders[0] or (sessions and named and sessions != named):
+        return f"its name says {'_'.join([first, *named])}, its folder {'/'.join(folders[:-1])}; move or rename it"
+    return None
 
 
-def _parse_seconds(text: str, where: str) -> float:
-    """Non-negative number of seconds."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise UserError(f"{where} is '{text}'; allowed: seconds, 0 or more")
-    return seconds
+def _explain_lost_folder(path: Path) -> str | None:
+    """Say that what ought to be a folder of recordings is a link to nothing."""
+    is_folder = path.name == "eeg" or (path.name.startswith(("sub-", "ses-")) and "_" not in path.name)
+    return explain_absent_content(path) if is_folder and not path.suffix else None
+
+
+def _is_entity(part: str) -> bool:
+    """Whether a part of a name is an entity.
+
+    >>> [_is_entity(part) for part in ("ses-01", "Copy of sub-01", "task-x copy", "run", "task-Z\u00fcrich")]
+    [True, False, False, False, True]
+    """
+    key, _, value = part.partition("-")
+    return key.isalnum() and bool(value) and part.isprintable() and not any(c.isspace() for c in part)
+
+
+def _explain_format(path: Path) -> str | None:
+    """Say why a recording cannot be read, as far as its name and its content's absence tell."""
+    if reason := explain_absent_content(path):
+        return reason
+    if packing := _packing(path):
+        tool = "gunzip" if packing == ".gz" else "unpack"
+        return f"packed as {packing}, which no reader of EEG reads; {tool} it"
+    extension = path.suffix.lower()
+    if extension not in EXTENSIONS:
+        return f"format {extension} is not read here; export it as EDF"
+    return None
+
+
+def _packing(path: Path) -> str:
+    return next((ending for ending in _PACKED if path.name.lower().endswith(ending)), "")
+
+
+def _unpacked(name: str) -> str:
+    return next((name[: -len(ending)] for ending in _PACKED if name.lower().endswith(ending)), name)
+
+
+def _name_of(path: Path) -> str:
+    return os.path.splitext(_unpacked(path.name))[0].removesuffix("_eeg")
+
+
+def _subject_of(path: Path, bids: Path) -> str:
+    return path.relative_to(bids).parts[0].removeprefix("sub-")
+
+
+def _read_name(bids: Path) -> tuple[str, bool]:
+    """Name of a data set, and whether it has one of its own."""
+    path = bids / "dataset_description.json"
+    if reason := explain_absent_content(path):
+        raise UserError(f"{path}: {reason}")
+    if path.is_file():
+        try:
+            with os_errors(path):
+                description = json.loads(path.read_text(encoding="utf-8-sig"))
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"{path}: not a JSON file of UTF-8 text ({error}); correct it") from error
+        name = description.get("Name") if isinstance(description, dict) else None
+        if isinstance(name, str) and name.strip():
+            return " ".join(name.split()), True
+    return bids.resolve().name, False

@@ -79,6 +79,12 @@ def read_duration(path: Path) -> float:
     return seconds if 0 < seconds < math.inf else 0.0
 
 
+def read_start(path: Path) -> str:
+    """ISO date and time of the first sample of an EEG file by its header alone, empty if it is not known."""
+    with _open_raw(path) as raw:
+        return _format_start(raw)
+
+
 def open_signal(path: Path, missing: str = "error") -> EegFile:
     """Open an EEG file and check all of its signal in one streamed pass.
 
@@ -113,9 +119,7 @@ def open_signal(path: Path, missing: str = "error") -> EegFile:
         names = tuple(raw.ch_names)
         montage, rows = _derive(path, names, missing), {index: index for index in range(len(names))}
         _check_units(path, raw, [names[index] for index in montage.needed])
-    measured = raw.info["meas_date"]
-    start = measured.replace(tzinfo=None).isoformat() if measured else ""
-    signal = EegFile(path, float(raw.info["sfreq"]), int(raw.n_times), start, montage, raw, rows)
+    signal = EegFile(path, float(raw.info["sfreq"]), int(raw.n_times), _format_start(raw), montage, raw, rows)
     flat = _check_signal(signal, names)
     if flat and missing == "error":
         raise UserError(
@@ -123,6 +127,11 @@ def open_signal(path: Path, missing: str = "error") -> EegFile:
             "to encode zeros in their place use --missing zero"
         )
     return replace(signal, montage=montage.without(flat))
+
+
+def _format_start(raw: mne.io.BaseRaw) -> str:
+    measured = raw.info["meas_date"]
+    return measured.replace(tzinfo=None).isoformat() if measured else ""
 
 
 def _derive(path: Path, names: Sequence[str], missing: str) -> Montage:

@@ -18,6 +18,7 @@ from extract.io.montage import CHANNELS
 from extract.io.windows import resample
 from store import Event
 from store.reader import StoreFile
+from tests.benchmarks import survival
 from tests.helpers.eeg import HEADER, RATE_HZ, noise_uv, write_recording
 
 
@@ -232,11 +233,18 @@ def test_another_spec_does_not_mix(data: Data, capsys: pytest.CaptureFixture) ->
     assert store.open(data.store).persons == ("01",)
 
 
-def test_a_data_set_that_grew_is_noticed(data: Data, capsys: pytest.CaptureFixture) -> None:
+def test_a_data_set_that_grew_is_followed(data: Data, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """What is new is encoded and joins what is there, as if all had been there from the beginning."""
     data.extract()
     write_recording(data.bids, "01", 2, noise_uv(8, 20))
-    assert data.extract() == 1
-    assert "sub-01.h5: holds 2 recordings, the data set has 3" in capsys.readouterr().err
+    capsys.readouterr()
+    assert data.extract() == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "sub-01: encoded 1 recording (new)"
+    assert out[2] == "5 recordings found: 1 encoded, 4 up to date, 0 left out"
+    fresh = Data(data.bids, tmp_path / "fresh")
+    fresh.extract()
+    assert survival.content(data.store) == survival.content(fresh.store)
 
 
 def test_full_disk_stops_with_one_line(

@@ -1,18 +1,25 @@
-"""Finding recordings and reading annotations of tiny data sets."""
+"""Finding the recordings of tiny data sets: each file that looks like one is found, or named with a reason."""
 
+import json
 import pickle
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from extract.io.bids import find_recordings, read_events, read_start
+from extract.io.bids import DataSet, find_data_set, find_recordings
 from store.runtime.errors import UserError
-from store.schema import Event
 
-HEADER = "onset\tduration\teventType\tconfidence\tchannels\tdateTime\trecordingDuration\n"
+
+def add_file(bids: Path, folder: str, name: str) -> Path:
+    path = bids / folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"0")
+    return path
 
 
 @pytest.fixture
-def bids(tmp_path):
+def bids(tmp_path: Path) -> Path:
     root = tmp_path / "bids"
     for folder, stem in [
         ("sub-02/eeg", "sub-02_task-rest"),
@@ -21,13 +28,22 @@ def bids(tmp_path):
         ("sub-chb21/eeg", "sub-chb21_task-sz"),
         ("derivatives/x/sub-09/eeg", "sub-09_task-sz"),
     ]:
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        (root / folder / f"{stem}_eeg.edf").touch()
-        (root / folder / f"{stem}_events.tsv").write_text(HEADER)
+        add_file(root, folder, f"{stem}_eeg.edf")
+        add_file(root, folder, f"{stem}_events.tsv")
     return root
 
 
-def test_recordings_are_found_and_sorted(bids):
+def names(found: DataSet) -> list[str]:
+    return [recording.name for recording in found.recordings]
+
+
+def reasons(found: DataSet) -> dict[str, str]:
+    """Why files are left out, by their names."""
+    left_out = {ignored.path.name: ignored.reason for ignored in found.ignored}
+    return left_out | {r.path.name: r.problem for r in found.recordings if r.problem}
+
+
+def test_recordings_are_found_and_sorted(bids: Path) -> None:
     found = find_recordings(bids)
     assert [recording.name for recording in found] == [
         "sub-01_ses-01_task-sz_run-01",
@@ -44,103 +60,161 @@ def test_recordings_are_found_and_sorted(bids):
         assert recording.path.is_file()
         assert recording.events_path.is_file()
         assert pickle.loads(pickle.dumps(recording)) == recording
-
-
-def test_person_of_participants_table(bids):
-    (bids / "participants.tsv").write_text(
-        "participant_id\tperson_id\nsub-01\tanna\nsub-02\tn/a\nsub-chb21\tanna\n"
-    )
-    assert [recording.person for recording in find_recordings(bids)] == ["anna", "anna", "02", "anna"]
+    assert not reasons(find_data_set(bids))
 
 
 @pytest.mark.parametrize("subjects", [["02"], ["sub-02"]])
-def test_subjects_are_selected(bids, subjects):
+def test_subjects_are_selected(bids: Path, subjects: Sequence[str]) -> None:
     assert [recording.subject for recording in find_recordings(bids, subjects)] == ["02"]
 
 
-def test_all_formats_are_found(tmp_path):
+def test_all_formats_are_found(tmp_path: Path) -> None:
     for number, suffix in enumerate((".edf", ".bdf", ".vhdr", ".set", ".eeg", ".fdt", ".json")):
-        path = tmp_path / f"sub-{number}" / "eeg" / f"sub-{number}_task-x_eeg{suffix}"
-        path.parent.mkdir(parents=True)
-        path.touch()
+        add_file(tmp_path, f"sub-{number}/eeg", f"sub-{number}_task-x_eeg{suffix}")
     suffixes = [recording.path.suffix for recording in find_recordings(tmp_path)]
     assert suffixes == [".edf", ".bdf", ".vhdr", ".set"]
 
 
-def test_no_folder(tmp_path):
+def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="none: no such folder; give the folder of a BIDS data set"):
         find_recordings(tmp_path / "none")
 
 
-def test_no_eeg(tmp_path):
+def test_no_eeg(tmp_path: Path) -> None:
     (tmp_path / "sub-01_eeg.edf").touch()
-    with pytest.raises(ValueError, match=r"no EEG in this folder; a BIDS data set has sub-\*/.*\.edf"):
+    with pytest.raises(UserError, match=r"no EEG in this folder; a BIDS data set has sub-\*/.*\.edf"):
         find_recordings(tmp_path)
 
 
-def test_no_such_subject(bids):
-    with pytest.raises(ValueError, match="no EEG of subject 07; subjects there: 01, 02, chb21"):
+def test_no_such_subject(bids: Path) -> None:
+    with pytest.raises(UserError, match="no EEG of subject 07; subjects there: 01, 02, chb21"):
         find_recordings(bids, ["02", "sub-07"])
 
 
-def test_recording_there_twice(bids):
-    (bids / "sub-02/eeg/sub-02_task-rest_eeg.bdf").touch()
-    with pytest.raises(ValueError, match=r"sub-02_task-rest_eeg\.\w+: the same recording as .* remove one"):
-        find_recordings(bids)
-
-
-def write_events(tmp_path, rows, header=HEADER):
-    path = tmp_path / "events.tsv"
-    path.write_text(header + "".join(f"{row}\n" for row in rows))
-    return path
-
-
-def test_events_are_seizures_in_order(tmp_path):
-    path = write_events(
-        tmp_path,
-        ["50.25\t9.76\tsz_foc\tn/a\tn/a\tn/a\t60.00", "0.00\t60.00\tbckg\tn/a\tn/a\tn/a\t60.00", "1\t2\tsz"],
-    )
-    assert read_events(path, 60.0) == (Event(1.0, 2.0, "sz"), Event(50.25, 9.76, "sz_foc"))
-
-
-def test_start(tmp_path):
-    row = "0.00\t60.00\tbckg\tn/a\tn/a\t{}\t60.00"
-    assert read_start(write_events(tmp_path, [row.format("2016-11-06 13:43:04")])) == "2016-11-06T13:43:04"
-    assert read_start(write_events(tmp_path, [row.format("n/a")])) == ""
-    assert read_start(write_events(tmp_path, ["0\t60\tbckg"], "onset\tduration\teventType\n")) == ""
+@pytest.mark.parametrize(
+    ("name", "recording"),
+    [
+        ("sub-02_task-late_eeg.EDF", "sub-02_task-late"),
+        ("sub-02_run-01_task-late_eeg.Edf", "sub-02_run-01_task-late"),
+        ("sub-02_task-late_part-02_eeg.bdf", "sub-02_task-late_part-02"),
+        ("sub-02_task-late_desc-filtered_eeg.edf", "sub-02_task-late_desc-filtered"),  # without an original
+        ("sub-02_task-Z\u00fcrich\u9ad8_eeg.edf", "sub-02_task-Z\u00fcrich\u9ad8"),
+        ("sub-02_task-a.b_eeg.edf", "sub-02_task-a.b"),
+    ],
+)
+def test_unusual_names_that_are_found(bids: Path, name: str, recording: str) -> None:
+    path = add_file(bids, "sub-02/eeg", name)
+    found = find_data_set(bids)
+    assert len(found.recordings) == 5
+    (added,) = [r for r in found.recordings if r.name == recording]
+    assert (added.path, added.problem) == (path, None)
+    assert added.events_path == path.with_name(f"{recording}_events.tsv")
+    assert found.ignored == ()
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("folder", "name", "reason"),
     [
-        ([], "has no event; a recording without seizure has one row of eventType bckg"),
-        (["1\t2\tseizure"], "line 2: unknown eventType 'seizure'; allowed: bckg, or beginning with sz"),
-        (["1\t2\tsz", "n/a\t2\tsz"], "line 3: onset is 'n/a'; allowed: seconds, 0 or more"),
-        (["1\tnan\tsz"], "line 2: duration is 'nan'; allowed"),
-        (["1\t-2\tsz"], "line 2: duration is '-2'; allowed"),
-        (["1"], "line 2: unknown eventType ''"),
-        (["50\t10.03\tsz"], r"line 2: event ends at 60.03 s, past the recording's end at 60.00 s .*0.02 s"),
-        (["0\t90\tbckg"], r"line 2: event ends at 90.00 s, .* correct it, or fetch the whole recording"),
+        ("sub-02/eeg", "Copy of sub-02_task-rest_eeg.edf", "its name is none of BIDS"),
+        ("sub-02/eeg", "sub-02_task-rest_eeg (1).edf", "its name does not end in _eeg"),
+        ("sub-02/eeg", "sub-02_task-rest copy_eeg.edf", "its name is none of BIDS"),
+        ("sub-02/eeg", "night.edf", "its name does not end in _eeg"),
+        ("sub-02/eeg", "sub-03_task-x_eeg.edf", "its name says sub-03, its folder sub-02; move or rename it"),
+        (
+            "sub-01/ses-01/eeg",
+            "sub-01_ses-09_task-x_eeg.edf",
+            "its name says sub-01_ses-09, its folder sub-01/ses-01",
+        ),
+        ("sub-01/ses-01", "sub-01_ses-01_task-x_eeg.edf", "lies in no folder called eeg; move it there"),
+        ("sub-02/eeg", "sub-02_task-rest_desc-filtered_eeg.edf", "made from sub-02_task-rest_eeg.edf"),
+        ("sub-02/eeg", "sub-02_task-rest_eeg.edf.gz", "a packed copy of sub-02_task-rest_eeg.edf"),
     ],
 )
-def test_bad_events(tmp_path, rows, message):
-    with pytest.raises(ValueError, match=message):
-        read_events(write_events(tmp_path, rows), 60.0)
+def test_files_beside_the_recordings_are_named_and_stop_nothing(
+    bids: Path, folder: str, name: str, reason: str
+) -> None:
+    add_file(bids, folder, name)
+    found = find_data_set(bids)
+    assert len(found.recordings) == 4
+    assert not any(recording.problem for recording in found.recordings)
+    ((ignored, why),) = reasons(found).items()
+    assert ignored == name
+    assert reason in why
 
 
-def test_events_without_column(tmp_path):
-    path = write_events(tmp_path, ["1\t2\tsz"], "onset\tduration\ttrial_type\n")
-    with pytest.raises(ValueError, match="no column eventType; SzCORE has onset, duration, eventType"):
-        read_events(path, 60.0)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("sub-02_task-x_eeg.edf.gz", "packed as .gz, which no reader of EEG reads; gunzip it"),
+        ("sub-02_task-x_eeg.cnt", "format .cnt is not read here; export it as EDF"),
+    ],
+)
+def test_recordings_that_cannot_be_read(bids: Path, name: str, reason: str) -> None:
+    add_file(bids, "sub-02/eeg", name)
+    found = find_data_set(bids)
+    assert names(found)[3] == "sub-02_task-x"
+    assert found.recordings[3].problem == reason
+    assert [recording.problem for recording in found.recordings].count(None) == 4
 
 
-def test_events_that_are_no_text(tmp_path):
-    path = tmp_path / "events.tsv"
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"events.tsv: not a table of UTF-8 text"):
-        read_events(path, 60.0)
+def test_a_recording_in_two_files(bids: Path) -> None:
+    """Nobody can tell which is meant; the others go on."""
+    add_file(bids, "sub-02/eeg", "sub-02_task-rest_eeg.bdf")
+    found = find_data_set(bids)
+    assert len(found.recordings) == 4
+    assert reasons(found) == {
+        "sub-02_task-rest_eeg.bdf": "the same recording as sub-02_task-rest_eeg.edf; remove one of them",
+        "sub-02_task-rest_eeg.edf": "the same recording as sub-02_task-rest_eeg.bdf; remove one of them",
+    }
 
 
-def test_no_events_file(tmp_path):
-    with pytest.raises(UserError, match=r"gone_events.tsv: no such events file; each recording needs one"):
-        read_events(tmp_path / "gone_events.tsv", 60.0)
+def test_content_that_has_not_been_fetched(bids: Path) -> None:
+    """As git-annex leaves a clone: links to nothing, or pointers in the place of files."""
+    link = bids / "sub-02/eeg/sub-02_task-a_eeg.edf"
+    link.symlink_to("../../.git/annex/objects/aa/bb/SHA256E-s9--cc.edf")
+    pointer = add_file(bids, "sub-02/eeg", "sub-02_task-b_eeg.edf")
+    pointer.write_text("/annex/objects/SHA256E-s9--dd.edf\n")
+    (bids / "sub-01/ses-03").symlink_to("../elsewhere")
+    found = find_data_set(bids)
+    assert [(r.name, r.is_fetched) for r in found.recordings if r.problem] == [
+        ("sub-02_task-a", False),
+        ("sub-02_task-b", False),
+    ]
+    assert all("content has not been fetched" in reason for reason in reasons(found).values())
+    assert "fetch it with: datalad get sub-02_task-a_eeg.edf (or git annex get)" in reasons(found)[link.name]
+    assert "datalad get ses-03" in reasons(found)["ses-03"]
+
+
+def test_loops_of_links_end(bids: Path) -> None:
+    (bids / "sub-01/ses-03").symlink_to(bids / "sub-01")
+    (bids / "sub-02/self").symlink_to(bids)
+    (bids / "sub-02/eeg/loop_eeg.edf").symlink_to("loop_eeg.edf")
+    found = find_data_set(bids)
+    assert len(found.recordings) == 4
+    assert set(reasons(found)) == {"loop_eeg.edf"}
+
+
+def test_links_to_other_folders_are_followed(bids: Path, tmp_path: Path) -> None:
+    (bids / "sub-02").rename(tmp_path / "elsewhere")
+    (bids / "sub-02").symlink_to(tmp_path / "elsewhere")
+    assert len(find_recordings(bids)) == 4
+
+
+def test_other_modalities_are_no_eeg(bids: Path) -> None:
+    for folder, name in [("ecg", "sub-02_task-rest_ecg.edf"), ("ieeg", "sub-02_task-rest_ieeg.edf")]:
+        add_file(bids, f"sub-02/{folder}", name)
+    add_file(bids, "sub-02/eeg", "sub-02_task-rest_physio.edf")
+    found = find_data_set(bids)
+    assert (len(found.recordings), found.ignored) == (4, ())
+
+
+def test_the_name_of_a_data_set(bids: Path) -> None:
+    assert (find_data_set(bids).name, find_data_set(bids).is_named) == ("bids", False)
+    description = bids / "dataset_description.json"
+    description.write_text(json.dumps({"Name": " Siena \u00e9 "}), encoding="utf-8-sig")
+    assert (find_data_set(bids).name, find_data_set(bids).is_named) == ("Siena \u00e9", True)
+    description.write_text('{"Name": ""}')
+    assert (find_data_set(bids).name, find_data_set(bids).is_named) == ("bids", False)
+    description.write_text("{")
+    with pytest.raises(UserError, match=r"dataset_description.json: not a JSON file of UTF-8 text .*; correct it"):
+        find_data_set(bids)

@@ -1,0 +1,134 @@
+"""Seizures as SzCORE's ``events.tsv`` annotates them."""
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.io.annex import explain_absent_content
+from extract.io.tables import Row, parse_table
+from store.runtime.errors import UserError, os_errors
+from store.schema import Event
+
+EVENT_COLUMNS = ("onset", "duration", "eventType")
+EVENT_TOLERANCE_S = 0.02  # onset and duration are each written with two decimals
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What an events file says of a recording."""
+
+    events: tuple[Event, ...]  # seizures only, in order of onset
+    start: str  # ISO date and time of the first sample, empty if it has no valid one
+    sha256: str  # of the file
+
+
+def read_annotations(path: Path, duration_s: float) -> Annotations:
+    """Read a SzCORE ``events.tsv``.
+
+    Parameters
+    ----------
+    path : Path
+    duration_s : float
+        Length of the recording.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, a column or all rows are missing, or a row is of unknown type, has no times,
+        lasts no time, or ends too late.
+    """
+    content = _read_content(path)
+    rows = _parse_rows(content, path)
+    events = (_parse_event(row, f"{path}: line {row.line}", duration_s) for row in rows)
+    seizures = sorted((event for event in events if event.kind != "bckg"), key=lambda event: event.onset_s)
+    return Annotations(tuple(seizures), _parse_start(rows[0]), hashlib.sha256(content).hexdigest())
+
+
+def hash_events(path: Path) -> str | None:
+    """sha256 of an events file; None if there is none.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or its content has not been fetched.
+    """
+    if not path.is_symlink() and not path.exists():
+        return None
+    return hashlib.sha256(_read_content(path)).hexdigest()
+
+
+def find_unlabelled(events: Sequence[Event], labels: NDArray[np.uint8]) -> tuple[Event, ...]:
+    """Events none of whose seconds is labelled, since they cover more than half of no second.
+
+    Parameters
+    ----------
+    events
+        Of one recording.
+    labels : (T,) uint8
+        As `extract.io.windows.label_seconds` gives them.
+
+    >>> find_unlabelled([Event(0.0, 0.4, "sz"), Event(2.0, 1.0, "sz")], np.array([0, 0, 1], np.uint8))
+    (Event(onset_s=0.0, duration_s=0.4, kind='sz'),)
+    """
+    return tuple(
+        event
+        for event in events
+        if not labels[math.floor(event.onset_s) : math.ceil(event.onset_s + event.duration_s)].any()
+    )
+
+
+def _read_content(path: Path) -> bytes:
+    if reason := explain_absent_content(path):
+        raise UserError(f"{path}: {reason}")
+    if not path.is_file():
+        raise UserError(f"{path}: no such events file; each recording needs one, bckg if without seizure")
+    with os_errors(path):
+        return path.read_bytes()
+
+
+def _parse_rows(content: bytes, path: Path) -> tuple[Row, ...]:
+    table = parse_table(content, path)
+    if not table.rows:
+        raise UserError(f"{path}: has no event; a recording without seizure has one row of eventType bckg")
+    if absent := [name for name in EVENT_COLUMNS if name not in table.columns]:
+        raise UserError(f"{path}: no column {', '.join(absent)}; SzCORE has {', '.join(EVENT_COLUMNS)}, by tabs")
+    return table.rows
+
+
+def _parse_event(row: Row, where: str, duration_s: float) -> Event:
+    kind = row.cells["eventType"]
+    if kind != "bckg" and not kind.startswith("sz"):
+        raise UserError(f"{where}: unknown eventType '{kind}'; allowed: bckg, or beginning with sz")
+    onset_s, length_s = (_parse_seconds(row.cells[name], f"{where}: {name}") for name in ("onset", "duration"))
+    stop_s = onset_s + length_s
+    if length_s == 0:
+        raise UserError(f"{where}: event of duration 0 at {onset_s:.2f} s; give its duration, or remove the line")
+    if stop_s > duration_s + EVENT_TOLERANCE_S:
+        raise UserError(
+            f"{where}: event ends at {stop_s:.2f} s, past the recording's end at {duration_s:.2f} s "
+            f"(allowed: {EVENT_TOLERANCE_S} s for rounding); correct it, or fetch the whole recording"
+        )
+    return Event(onset_s, length_s, kind)
+
+
+def _parse_start(row: Row) -> str:
+    try:
+        return datetime.fromisoformat(row.cells.get("dateTime", "")).isoformat()
+    except ValueError:
+        return ""
+
+
+def _parse_seconds(text: str, where: str) -> float:
+    """Non-negative number of seconds."""
+    plain = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII)
+    seconds = float(text) if plain else math.nan
+    if not 0 <= seconds < math.inf:
+        raise UserError(f"{where} is '{text}'; allowed: seconds, 0 or more")
+    return seconds

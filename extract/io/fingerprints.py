@@ -1,0 +1,85 @@
+"""What a recording is made from, told by the files as they are now."""
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from extract.io.bids import Recording
+from extract.io.events import hash_events
+from store.runtime.errors import os_errors
+from store.schema import Source
+
+_READ_BYTES = 1 << 20
+_MOST_HEADER_BYTES = 1 << 20  # of a BrainVision header
+
+
+def read_source(recording: Recording, missing: str, before: Source | None = None) -> Source:
+    """Fingerprints of a recording as it is now.
+
+    Parameters
+    ----------
+    recording : Recording
+    missing
+        Policy for missing channels.
+    before : Source, optional
+        Fingerprints from earlier: where size and time of the signal are still those, its content is not read.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read or has not been fetched.
+    """
+    size, mtime_ns = stat_signal(recording.path)
+    is_same = before is not None and (before.signal_bytes, before.signal_mtime_ns) == (size, mtime_ns)
+    return Source(
+        signal_bytes=size,
+        signal_mtime_ns=mtime_ns,
+        signal_sha256=before.signal_sha256 if before is not None and is_same else hash_signal(recording.path),
+        events_sha256=hash_events(recording.events_path),
+        person=recording.person,
+        missing=missing,
+        witnessed=True,
+    )
+
+
+def is_same_signal(first: Source, second: Source) -> bool:
+    """Whether two fingerprints are of the same signal, whenever it was copied."""
+    return (first.signal_bytes, first.signal_sha256) == (second.signal_bytes, second.signal_sha256)
+
+
+def is_same_source(first: Source, second: Source) -> bool:
+    """Whether two fingerprints are of the same files, person and policy, whenever they were copied or taken."""
+    return replace(first, signal_mtime_ns=0, witnessed=True) == replace(second, signal_mtime_ns=0, witnessed=True)
+
+
+def stat_signal(path: Path) -> tuple[int, int]:
+    """Bytes of a signal, and its time in ns: those of its files, added up."""
+    with os_errors(path):
+        files = [file.stat() for file in find_signal_files(path)]
+    return sum(file.st_size for file in files), sum(file.st_mtime_ns for file in files) % (1 << 63)
+
+
+def hash_signal(path: Path) -> str:
+    """sha256 of the files of a signal, one after the other."""
+    digest = hashlib.sha256()
+    with os_errors(path):
+        for file in find_signal_files(path):
+            with file.open("rb") as stream:
+                while block := stream.read(_READ_BYTES):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def find_signal_files(path: Path) -> list[Path]:
+    """Find the files that make up a signal: of BrainVision those its header names, of EEGLAB the ``.fdt``."""
+    if path.suffix.lower() == ".vhdr":
+        with path.open("rb") as file:
+            header = file.read(_MOST_HEADER_BYTES).decode("utf-8", "replace")
+        names = re.findall(r"^(?:DataFile|MarkerFile)\s*=\s*(.+?)\s*$", header, re.MULTILINE)
+        others = [path.with_name(Path(name.replace("$b", path.stem)).name) for name in names]
+    elif path.suffix.lower() == ".set":
+        others = [path.with_suffix(".fdt")]
+    else:
+        others = []
+    return [path, *(other for other in others if other.is_file())]  # one that is absent, reading the signal names

@@ -1,0 +1,90 @@
+"""Which human each subject of a data set is, and what else ``participants.tsv`` tells."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from extract.io.annex import explain_absent_content
+from extract.io.tables import Row, Table, read_table
+from store.runtime.errors import UserError
+
+SAME_PERSON = {"chb21": "chb01"}  # CHB-MIT's own case names: one girl, recorded twice
+_NONE = ("", "n/a")
+
+
+@dataclass(frozen=True)
+class Participants:
+    """What ``participants.tsv`` says of each subject, by subject without ``sub-``."""
+
+    path: Path
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # all of a subject's cells
+    persons: Mapping[str, str] | None = None  # None without a column for them
+
+    def person(self, subject: str) -> str:
+        """The human behind a subject: as the table says, else the subject itself.
+
+        Raises
+        ------
+        UserError
+            If the table says it of other subjects and not of this one.
+        """
+        if self.persons is None:
+            return SAME_PERSON.get(subject, subject)
+        if subject not in self.persons:
+            raise UserError(
+                f"{self.path}: has persons, but no row for sub-{subject}; add it, since a person must not be split"
+            )
+        return self.persons[subject]
+
+
+def read_participants(bids: Path) -> Participants:
+    """Read ``participants.tsv`` of a data set; without such a file every subject is a person.
+
+    Cells may be padded or quoted, separated by tabs, commas or semicolons; the column of persons is
+    ``person_id`` in any spelling of case, blanks and dashes.
+
+    Raises
+    ------
+    UserError
+        If the table cannot be read, has a subject twice, or has persons and none for one of its subjects.
+    """
+    path = bids / "participants.tsv"
+    if reason := explain_absent_content(path):
+        raise UserError(f"{path}: {reason}")
+    if not path.exists():
+        return Participants(path)
+    table = read_table(path, "\t,;")
+    subject_column = _find_column(table, "participantid", path)
+    if subject_column is None:
+        raise UserError(f"{path}: has no column participant_id; correct its header, or remove the file")
+    rows: dict[str, Row] = {}
+    for row in table.rows:
+        subject = row.cells[subject_column].removeprefix("sub-")
+        if subject in rows:
+            raise UserError(f"{path}: line {row.line}: sub-{subject} is in line {rows[subject].line} already")
+        rows[subject] = row
+    return Participants(
+        path, {subject: row.cells for subject, row in rows.items()}, _read_persons(path, table, rows)
+    )
+
+
+def _read_persons(path: Path, table: Table, rows: Mapping[str, Row]) -> dict[str, str] | None:
+    column = _find_column(table, "personid", path)
+    if column is None:
+        return None
+    for subject, row in rows.items():
+        if row.cells[column].lower() in _NONE:
+            raise UserError(
+                f"{path}: line {row.line}: no {column} for sub-{subject}; give every subject one, or none "
+                "(then each subject is a person)"
+            )
+    return {subject: row.cells[column] for subject, row in rows.items()}
+
+
+def _find_column(table: Table, name: str, path: Path) -> str | None:
+    """The column of that name, whatever its case, blanks and dashes."""
+    columns = [column for column in table.columns if re.sub(r"[\s_-]", "", column).lower() == name]
+    if len(columns) > 1:
+        raise UserError(f"{path}: has {len(columns)} columns {', '.join(columns)}; keep one of them")
+    return columns[0] if columns else None

@@ -1,0 +1,81 @@
+"""Say in lines what is done with a subject, and account for every recording that was found."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from extract.planning.plan import Action, SubjectPlan
+from store.schema import LeftOut
+
+_TO_DO = {Action.ENCODE: "encode", Action.RELABEL: "relabel", Action.PRUNE: "prune"}
+_DONE = {Action.ENCODE: "encoded", Action.RELABEL: "relabelled", Action.PRUNE: "pruned"}
+
+
+@dataclass(frozen=True)
+class Account:
+    """How many recordings were found, and what became of each by its name: the counts add up."""
+
+    encoded: tuple[str, ...] = ()
+    relabelled: tuple[str, ...] = ()
+    up_to_date: tuple[str, ...] = ()
+    for_other_shards: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def found(self) -> int:
+        """Recordings found."""
+        return len(self.encoded + self.relabelled + self.up_to_date + self.for_other_shards) + len(self.left_out)
+
+    def describe(self, *, done: bool = True) -> str:
+        """Say all counts in a line.
+
+        >>> Account(encoded=("a", "b"), left_out=(LeftOut("c", "flat"),)).describe()
+        '3 recordings found: 2 encoded, 0 up to date, 1 left out'
+        """
+        counts = {
+            "encoded" if done else "to encode": len(self.encoded),
+            "relabelled" if done else "to relabel": len(self.relabelled),
+            "up to date": len(self.up_to_date),
+            "for other shards": len(self.for_other_shards),
+            "left out": len(self.left_out),
+        }
+        optional = ("relabelled", "to relabel", "for other shards")
+        parts = [f"{count} {what}" for what, count in counts.items() if count or what not in optional]
+        return f"{_count(self.found)} found: {', '.join(parts)}"
+
+
+def describe_plan(plan: SubjectPlan, *, done: bool, encoded: Iterable[str] | None = None) -> str:
+    """Say in a line what is, or was, done with a subject; empty if nothing is.
+
+    Parameters
+    ----------
+    done
+        Whether it has been done.
+    encoded
+        Recordings that could be encoded; all that the plan has by default.
+    """
+    words = _DONE if done else _TO_DO
+    names = None if encoded is None else set(encoded)
+    counts = Counter(
+        (step.action, step.reason)
+        for step in plan.steps
+        if step.action in words and (names is None or step.action is not Action.ENCODE or step.name in names)
+    )
+    clauses = [f"{words[action]} {_count(count)} ({reason})" for (action, reason), count in counts.items()]
+    if plan.file_reasons:
+        clauses.append(f"{'updated' if done else 'update'} ({', '.join(plan.file_reasons)})")
+    return f"sub-{plan.subject}: {'; '.join(clauses)}" if clauses else ""
+
+
+def describe_gone(plan: SubjectPlan) -> str:
+    """Say which recordings the store keeps that the data set has no more; empty if there are none."""
+    gone = plan.select(Action.KEEP_GONE)
+    if not gone:
+        return ""
+    return (
+        f"sub-{plan.subject}: keeps {_count(len(gone))} gone from the data set ({gone[0].name}); --prune removes"
+    )
+
+
+def _count(number: int) -> str:
+    return f"{number} recording{'' if number == 1 else 's'}"

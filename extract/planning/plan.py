@@ -1,0 +1,230 @@
+"""Decide for each recording of a subject what is to be done, from what was found and what is stored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from extract.io.bids import Recording
+from extract.io.events import Annotations
+from extract.io.fingerprints import is_same_signal
+from store.reader import StoreFile
+from store.schema import LeftOut, RecordingInfo, Source
+
+DURATION_TOLERANCE_S = 1e-3
+
+
+class Action(StrEnum):
+    """What is to be done with a recording."""
+
+    ENCODE = "encode"
+    RELABEL = "relabel"
+    KEEP = "keep"  # it is up to date
+    LEAVE_OUT = "leave out"
+    KEEP_GONE = "keep, gone"  # the data set does not have it any more
+    PRUNE = "prune"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What decides about recordings beside what they are."""
+
+    missing: str = "error"
+    skip_unusable: bool = False
+    prune: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recording of the data set as it is now."""
+
+    recording: Recording
+    source: Source | None = None  # None where it is not known yet: a new recording, or one not fetched
+    annotations: Annotations | None = None  # None where the file is the one that is stored, or there is none
+    duration_s: float = 0.0  # by the header, 0 where it does not tell
+    problem: str | None = None  # why it cannot be used
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether it has an events file."""
+        return self.source is None or self.source.events_sha256 is not None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done with one recording, and why."""
+
+    name: str
+    action: Action
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SubjectPlan:
+    """What is to be done with a subject."""
+
+    subject: str
+    steps: tuple[Step, ...]  # sorted by name
+    file_reasons: tuple[str, ...] = ()  # what changes beside recordings
+    former_left_out: Mapping[str, str] = field(default_factory=dict)  # reasons in the store, by name
+    skip_unusable: bool = False
+
+    def select(self, *actions: Action) -> tuple[Step, ...]:
+        """Steps with one of these actions."""
+        return tuple(step for step in self.steps if step.action in actions)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Recordings that cannot be used, as far as is known before any is opened."""
+        return tuple(LeftOut(step.name, step.reason) for step in self.select(Action.LEAVE_OUT))
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether its file stays as it is, since a recording cannot be used."""
+        return bool(self.left_out) and not self.skip_unusable
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether its file is written anew, whatever becomes of what is encoded."""
+        return bool(
+            self.select(Action.RELABEL, Action.PRUNE)
+            or self.file_reasons
+            or (self.skip_unusable and self.has_new_left_out(self.left_out))
+        )
+
+    @property
+    def differs(self) -> bool:
+        """Whether an extraction would have to do anything, or could not."""
+        tried = [step for step in self.select(Action.ENCODE) if step.name not in self.former_left_out]
+        return bool(tried) or self.is_blocked or self.is_rewritten
+
+    def has_new_left_out(self, left_out: Sequence[LeftOut]) -> bool:
+        """Whether other recordings are left out than the store says, or for other reasons."""
+        retried = {step.name for step in self.select(Action.ENCODE)}
+        before = {name: reason for name, reason in self.former_left_out.items() if name not in retried}
+        return {recording.name: recording.reason for recording in left_out} != before
+
+
+def plan_subject(
+    subject: str,
+    found: Sequence[Found],
+    stored: StoreFile | None,
+    policy: Policy,
+    dataset: str = "",
+    participant: Mapping[str, str] | None = None,
+) -> SubjectPlan:
+    """Plan what is to be done with a subject.
+
+    Parameters
+    ----------
+    found
+        All its recordings that the data set has.
+    stored
+        Its file in the store, if there is one.
+    dataset
+        Name of the data set; empty where what is stored stays.
+    participant
+        The subject's columns of participants.tsv.
+    """
+    infos = {info.name: info for info in stored.recordings} if stored else {}
+    sources = stored.sources if stored else {}
+    former = {recording.name: recording.reason for recording in stored.left_out} if stored else {}
+    steps = [
+        _plan_recording(item, infos.get(item.recording.name), sources.get(item.recording.name), former, policy)
+        for item in found
+    ]
+    for name in infos.keys() - {item.recording.name for item in found}:
+        action = Action.PRUNE if policy.prune else Action.KEEP_GONE
+        steps.append(Step(name, action, "gone from the data set"))
+    reasons = _compare_file(stored, found, dataset, participant or {}) if stored else ()
+    ordered = tuple(sorted(steps, key=lambda step: step.name))
+    return SubjectPlan(subject, ordered, reasons, former, policy.skip_unusable)
+
+
+def explain_encoding(
+    info: RecordingInfo, before: Source | None, now: Source | None, duration_s: float, missing: str
+) -> str:
+    """Say why a stored recording has to be encoded again; empty if it has not.
+
+    Parameters
+    ----------
+    info, before
+        The recording as stored, and its fingerprints if the store has them.
+    now
+        Its fingerprints now; None if its signal has not been fetched, which then counts as the one stored.
+    duration_s
+        Its length now, which tells a store without fingerprints; 0 if not known.
+    """
+    has_gaps = not all(info.channel_mask)
+    stored_missing = before.missing if before else "zero"
+    if has_gaps and missing != stored_missing:
+        return f"missing channels: {stored_missing} when stored, {missing} now"
+    if before is None:
+        changed = abs(duration_s - info.duration_s) > DURATION_TOLERANCE_S
+        return "signal changed" if duration_s and changed else ""
+    return "signal changed" if now is not None and not is_same_signal(before, now) else ""
+
+
+def explain_relabelling(
+    info: RecordingInfo, before: Source | None, now: Source, annotations: Annotations | None
+) -> str:
+    """Say why a stored recording has to be labelled again; empty if it has not.
+
+    Parameters
+    ----------
+    info, before
+        The recording as stored, and its fingerprints if the store has them.
+    now
+        Its fingerprints now.
+    annotations
+        What its events file says now; not needed where the fingerprints agree.
+    """
+    reasons = []
+    if info.labelled != (now.events_sha256 is not None):
+        reasons.append("events file removed" if info.labelled else "events file added")
+    elif before is None:
+        if annotations is not None and annotations.events != info.events:
+            reasons.append("events changed")
+    elif before.events_sha256 != now.events_sha256:
+        reasons.append("events changed")
+    if info.person != now.person:
+        reasons.append(f"person {info.person} is {now.person} now")
+    return ", ".join(reasons)
+
+
+def _plan_recording(
+    found: Found,
+    info: RecordingInfo | None,
+    before: Source | None,
+    former: Mapping[str, str],
+    policy: Policy,
+) -> Step:
+    name = found.recording.name
+    if found.problem:
+        return Step(name, Action.LEAVE_OUT, found.problem)
+    if info is None:
+        return Step(name, Action.ENCODE, "left out before" if name in former else "new")
+    signal = found.source if found.recording.is_fetched else None
+    if reason := explain_encoding(info, before, signal, found.duration_s, policy.missing):
+        return Step(name, Action.ENCODE, reason)
+    if found.source and (reason := explain_relabelling(info, before, found.source, found.annotations)):
+        return Step(name, Action.RELABEL, reason)
+    return Step(name, Action.KEEP)
+
+
+def _compare_file(
+    stored: StoreFile, found: Sequence[Found], dataset: str, participant: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Say what a file lacks beside the changes of its recordings."""
+    reasons = []
+    names = {info.name for info in stored.recordings}
+    if any(
+        item.source and item.recording.is_fetched and not item.problem
+        for item in found
+        if item.recording.name in names - stored.sources.keys()
+    ):
+        reasons.append("fingerprints added, as compared now")
+    if dataset and stored.dataset != dataset:
+        reasons.append(f"data set is called {dataset}")
+    if dict(stored.participant) != dict(participant):
+        reasons.append("participants.tsv changed")
+    return tuple(reasons)

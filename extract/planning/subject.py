@@ -1,0 +1,116 @@
+"""One subject: what the data set has of it, what the store has, and the plan that follows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from extract.io.bids import DataSet, Recording
+from extract.planning.paths import published_path
+from extract.planning.plan import Action, Found, Policy, SubjectPlan, plan_subject
+from extract.planning.survey import survey
+from store.reader import StoreFile, open_file
+from store.runtime.errors import StoreError, UserError
+from store.schema import same_dataset
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is known of a subject, and what is to be done with it."""
+
+    name: str
+    found: tuple[Found, ...]
+    stored: StoreFile | None
+    plan: SubjectPlan
+    dataset: str  # name of the data set that its file gets
+    participant: dict[str, str]
+    error: str | None = None  # what is wrong with its file in the store
+
+    def select(self, action: Action) -> list[Recording]:
+        """Recordings with which this is to be done."""
+        names = {step.name for step in self.plan.select(action)}
+        return [item.recording for item in self.found if item.recording.name in names]
+
+
+def look_at_subjects(
+    data: DataSet, store: Path, policy: Policy, unlabelled: bool, force: bool, is_whole: bool
+) -> Iterator[Subject]:
+    """Look at every subject of a data set, and at those that the store has and the data set has no more.
+
+    Parameters
+    ----------
+    force
+        Replace what the store holds of a subject of another data set.
+    is_whole
+        Whether the data set was searched for all subjects.
+
+    Raises
+    ------
+    UserError
+        If the store holds a subject of that name of another data set.
+    """
+    for name in data.subjects:
+        yield look_at_subject(name, data, store, policy, unlabelled, force)
+    if not is_whole:
+        return
+    for path in sorted(store.glob("sub-*.h5")):
+        name = path.stem.removeprefix("sub-")
+        if name not in data.subjects:
+            try:
+                stored = open_file(path)
+            except StoreError:
+                continue  # of no subject of this data set
+            if stored.dataset and same_dataset(stored.dataset, data.name):
+                plan = plan_subject(name, (), stored, policy, "", stored.participant)
+                yield Subject(name, (), stored, plan, stored.dataset, dict(stored.participant))
+
+
+def look_at_subject(
+    name: str, data: DataSet, store: Path, policy: Policy, unlabelled: bool, force: bool = False
+) -> Subject:
+    """Look at one subject of a data set; see `look_at_subjects`."""
+    recordings = [recording for recording in data.recordings if recording.subject == name]
+    path, stored = published_path(store, name), None
+    participant = dict(data.participants.columns.get(name, {}))
+    try:
+        stored = open_file(path) if path.exists() else None
+    except StoreError as error:
+        found = tuple(Found(recording, problem=str(error)) for recording in recordings)
+        plan = plan_subject(name, found, None, policy)
+        return Subject(name, found, None, plan, data.name, participant, str(error))
+    for _ in range(2):
+        found = tuple(_survey(recording, stored, data, policy, unlabelled) for recording in recordings)
+        is_kept = stored is not None and stored.dataset and not data.is_named
+        dataset = stored.dataset if stored is not None and is_kept else data.name
+        plan = plan_subject(name, found, stored, policy, dataset, participant)
+        if stored is None or not _is_of_another(stored, data, plan):
+            break
+        if not force:
+            raise UserError(
+                f"{path}: holds sub-{name} of {stored.dataset}, {data.path} is {data.name} and its EEG differs; "
+                "give another --store, or replace it with --force"
+            )
+        stored = None
+    return Subject(name, found, stored, plan, dataset, participant)
+
+
+def shorten(text: str, data: DataSet) -> str:
+    """Name files within the data set, as the store keeps them."""
+    return text.replace(f"{data.path}/", "")
+
+
+def _survey(
+    recording: Recording, stored: StoreFile | None, data: DataSet, policy: Policy, unlabelled: bool
+) -> Found:
+    found = survey(recording, stored, policy.missing, unlabelled)
+    return replace(found, problem=shorten(found.problem, data)) if found.problem else found
+
+
+def _is_of_another(stored: StoreFile, data: DataSet, plan: SubjectPlan) -> bool:
+    """Whether a file is of another data set: it says so, and its signals are others."""
+    if not stored.dataset or same_dataset(stored.dataset, data.name):
+        return False
+    names = {info.name for info in stored.recordings}
+    steps = [step for step in plan.steps if step.name in names]
+    return all(step.action is Action.KEEP_GONE for step in steps) or any(
+        step.action is Action.ENCODE for step in steps
+    )

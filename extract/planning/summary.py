@@ -1,0 +1,135 @@
+"""Sum up an extraction: what became of every recording that was found, and what a person has to know of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from extract.io.bids import DataSet
+from extract.io.events import find_unlabelled
+from extract.planning.account import Account
+from extract.planning.paths import published_path
+from extract.planning.plan import Action, Step
+from extract.planning.subject import Subject
+from store.reader import StoreFile, open_file
+from store.runtime.errors import StoreError
+from store.schema import LeftOut
+
+
+@dataclass
+class Outcomes:
+    """What has become of the recordings of one extraction so far, by name."""
+
+    encoded: set[str] = field(default_factory=set)
+    complete: set[str] = field(default_factory=set)  # encoded now or earlier
+    errors: dict[str, str] = field(default_factory=dict)
+    seconds: int = 0
+    rewritten: set[str] = field(default_factory=set)  # subjects
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an extraction did, or with ``check_only`` would do."""
+
+    account: Account
+    subjects: tuple[str, ...]  # in the store, as the data set is now
+    waiting: tuple[str, ...]  # for other shards
+    encoded_hours: float
+    failures: tuple[str, ...]  # a line for each recording that has to be mended
+    notes: tuple[str, ...]  # what labels do not show
+    differs: bool  # whether the store differed from the data set
+
+
+def summarise(
+    data: DataSet,
+    subjects: Sequence[Subject],
+    store: Path,
+    outcomes: Outcomes,
+    *,
+    skip_unusable: bool,
+    is_sharded: bool,
+    done: bool,
+) -> Summary:
+    """Sum up an extraction, or with ``done`` False what is to be done."""
+    states: dict[str, list[str]] = {}
+    left_out = [LeftOut(str(item.path.relative_to(data.path)), item.reason) for item in data.ignored]
+    failures: list[str] = []
+    complete: list[str] = []
+    waiting: list[str] = []
+    notes: list[str] = []
+    for subject in subjects:
+        wrong = dict(_find_wrong(subject, outcomes, is_sharded=is_sharded, done=done))
+        left_out += [LeftOut(name, reason) for name, reason in wrong.items()]
+        if subject.error or not skip_unusable:
+            failures += [f"{name}: {reason}" for name, reason in wrong.items()]
+        for step in subject.plan.steps:
+            if step.name not in wrong:
+                states.setdefault(_classify(step, subject, outcomes, done=done), []).append(step.name)
+        file = _open(store, subject.name)
+        is_there = file is not None and {item.recording.name for item in subject.found} <= (
+            {info.name for info in file.recordings} | wrong.keys()
+        )
+        if file is not None and is_there and (skip_unusable or not wrong):
+            complete.append(subject.name)
+            notes += _note_labels(file)
+        elif is_sharded and not wrong and outcomes.complete & {step.name for step in subject.plan.steps}:
+            waiting.append(subject.name)
+    named: Mapping[str, tuple[str, ...]] = {state: tuple(names) for state, names in states.items() if state}
+    return Summary(
+        Account(left_out=tuple(left_out), **named),
+        tuple(complete),
+        tuple(waiting),
+        outcomes.seconds / 3600,
+        tuple(failures),
+        tuple(notes),
+        any(subject.plan.differs for subject in subjects),
+    )
+
+
+def _find_wrong(
+    subject: Subject, outcomes: Outcomes, *, is_sharded: bool, done: bool
+) -> Iterator[tuple[str, str]]:
+    """Names of recordings that were found and are not in the store as they are now, with the reason."""
+    is_blocked = subject.plan.is_blocked or any(step.name in outcomes.errors for step in subject.plan.steps)
+    for step in subject.plan.steps:
+        if step.action is Action.LEAVE_OUT:
+            yield step.name, step.reason
+        elif step.name in outcomes.errors:
+            yield step.name, outcomes.errors[step.name]
+        elif step.action is Action.ENCODE and not done and step.name in subject.plan.former_left_out:
+            yield step.name, subject.plan.former_left_out[step.name]
+        elif step.action is Action.RELABEL and done and is_blocked and subject.name not in outcomes.rewritten:
+            yield step.name, f"{step.reason}, but its subject waits for a recording that cannot be used"
+
+
+def _classify(step: Step, subject: Subject, outcomes: Outcomes, *, done: bool) -> str:
+    """Name the count of an account that a recording belongs to; empty for one that the data set does not have."""
+    if step.action is Action.KEEP:
+        return "up_to_date"
+    if step.action is Action.RELABEL:
+        return "relabelled" if not done or subject.name in outcomes.rewritten else "for_other_shards"
+    if step.action is Action.ENCODE:
+        if not done or step.name in outcomes.encoded:
+            return "encoded"
+        return "up_to_date" if step.name in outcomes.complete else "for_other_shards"
+    return ""
+
+
+def _open(store: Path, subject: str) -> StoreFile | None:
+    path = published_path(store, subject)
+    with suppress(StoreError):
+        return open_file(path) if path.exists() else None
+    return None
+
+
+def _note_labels(file: StoreFile) -> Iterator[str]:
+    """Say which events label no second, and which recordings have no labels."""
+    for info in file.recordings:
+        labels = file.labels[info.first_second : info.first_second + info.seconds]
+        for event in find_unlabelled(info.events, labels):
+            yield (
+                f"{info.name}: the seizure at {event.onset_s:.2f} s ({event.duration_s:.2f} s) covers more than "
+                "half of no second: it labels none, and counts in event scores alone"
+            )
+        if not info.labelled:
+            yield f"{info.name}: without events file; its seconds count nowhere in scores"
