@@ -1,12 +1,15 @@
-"""The encoder of a BrainCodec, frozen, as `_encoder.c` runs it on processors with AVX-512.
+"""The encoder of a BrainCodec, frozen, as ``csrc/encoder.c`` runs it on processors with AVX-512.
 
 Three or four outputs of a convolution are computed from five products (minimal filtering; Winograd, 1980), a third
 less arithmetic than the plain sums, and all that is elementwise is done on what is in the cache.
 """
 
+import importlib
 import math
 import threading
+from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +24,27 @@ _BLOCK_BYTES = 400_000  # of inputs: less than half of the second cache
 _GROUP_TILES = 256  # enough for full blocks
 _POINTS = (0.5, -0.5, 1.5, -1.5)  # and infinity
 _OUTPUTS = {2: 4, 3: 3}  # of a tile, by the taps of the kernel
+
+
+_LAYER = (  # members of Layer in encoder.c
+    *("bias", "panels", "length", "width", "out_length", "out_width", "stride", "taps", "left", "outputs"),
+    *("reflected", "block", "group"),
+)
+
+
+@cache
+def load_extension() -> Any:
+    """Import the compiled module, once.
+
+    Raises
+    ------
+    ImportError
+        If it was compiled from a source whose `Layer` has other members than these.
+    """
+    extension = importlib.import_module("extract.braincodec._encoder")
+    if len(_LAYER) * np.dtype(np.int64).itemsize != extension.LAYER_BYTES:
+        raise ImportError(f"{extension.__name__} was compiled from another source; install the package again")
+    return extension
 
 
 def can_run(precision: str) -> bool:
@@ -66,8 +90,6 @@ class Avx512Encoder:
         ValueError
             If the windows have another length.
         """
-        from extract.braincodec import _encoder
-
         if signal_uv.shape[1:] != (1, self.samples):
             raise ValueError(f"windows of shape {tuple(signal_uv.shape)}, expected (N, 1, {self.samples})")
         signal_uv = signal_uv.float().contiguous()
@@ -78,18 +100,17 @@ class Avx512Encoder:
         if scratch is None or len(scratch) < values:
             scratch = self._per_thread.scratch = torch.empty(values)
         addresses = (tensor.data_ptr() for tensor in (signal_uv, latents, scratch))
-        _encoder.encode(
+        load_extension().encode(
             self._layers.ctypes.data, self._stages, rows, *addresses, rows * self._buffer, self.bfloat16
         )
         return latents.transpose(1, 2)
 
     def _pack(self, conv: Conv, length: int) -> list[int]:
-        """The members of a Layer of `_encoder.c`."""
-        from extract.braincodec import _encoder
-
+        """The members of a Layer of ``csrc/encoder.c``."""
+        extension = load_extension()
         width_out, width, kernel = conv.weight.shape
         taps, wide = kernel // conv.stride, conv.stride * width
-        outputs = _OUTPUTS.get(taps, 1) if wide % _encoder.LANES == 0 else 1
+        outputs = _OUTPUTS.get(taps, 1) if wide % extension.LANES == 0 else 1
         weight = conv.weight.double().permute(2, 1, 0).reshape(taps, wide, width_out)
         if outputs == 1:
             weight = weight.reshape(1, taps * wide, width_out)
@@ -98,13 +119,13 @@ class Avx512Encoder:
         left, right = paddings(length, kernel, conv.stride)
         out_length = math.ceil(length / conv.stride)
         points, inner, _ = weight.shape
-        row_bytes = points * math.ceil(inner / _encoder.DEPTH) * _encoder.PITCH
-        block = min(max(_BLOCK_BYTES // row_bytes // _encoder.SUMS, 1), 64) * _encoder.SUMS
+        row_bytes = points * math.ceil(inner / extension.DEPTH) * extension.PITCH
+        block = min(max(_BLOCK_BYTES // row_bytes // extension.SUMS, 1), 64) * extension.SUMS
         tiles = math.ceil(out_length / outputs)
         arrays = [conv.bias.float().clone(), _panels(weight, self.bfloat16)]
         self._arrays += arrays
         self.products += tiles * weight.numel()
-        frames = _encoder.STRETCH + (2 * outputs + taps) * wide
+        frames = extension.STRETCH + (2 * outputs + taps) * wide
         self._scratch_bytes = max(self._scratch_bytes, block * row_bytes + 4 * frames)
         self._buffer = max(self._buffer, length * width, out_length * width_out)
         sizes = [length, width, out_length, width_out, conv.stride, taps, left, outputs]
@@ -123,15 +144,14 @@ def weights_at_points(taps: int) -> Tensor:
 
 
 def _panels(weight: Tensor, bfloat16: bool) -> Tensor:
-    """Weights ``(points, inner, outputs)`` in the order in which `multiply` of `_encoder.c` reads them."""
-    from extract.braincodec import _encoder
-
-    columns = _encoder.LANES if weight.shape[2] <= _encoder.LANES else 2 * _encoder.LANES
+    """Weights ``(points, inner, outputs)`` in the order in which `multiply` of ``csrc/encoder.c`` reads them."""
+    extension = load_extension()
+    columns = extension.LANES if weight.shape[2] <= extension.LANES else 2 * extension.LANES
     padding = (0, -weight.shape[2] % columns, 0, weight.shape[1] % 2 if bfloat16 else 0)
     panels = []
     for panel in pad(weight, padding).split(columns, 2):
         for point in panel:
-            for chunk in point.split(_encoder.DEPTH):
+            for chunk in point.split(extension.DEPTH):
                 pairs = chunk.unflatten(0, (-1, 2)).transpose(1, 2) if bfloat16 else chunk
                 panels.append(pairs.flatten())
     return torch.cat(panels).to(torch.bfloat16 if bfloat16 else torch.float32)

@@ -287,7 +287,8 @@ PyMODINIT_FUNC PyInit__encoder(void)
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL || PyModule_AddIntMacro(module, LANES) < 0 || PyModule_AddIntMacro(module, SUMS) < 0 ||
         PyModule_AddIntMacro(module, DEPTH) < 0 || PyModule_AddIntMacro(module, PITCH) < 0 ||
-        PyModule_AddIntMacro(module, STRETCH) < 0) {
+        PyModule_AddIntMacro(module, STRETCH) < 0 ||
+        PyModule_AddIntConstant(module, "LAYER_BYTES", sizeof(Layer)) < 0) {
         Py_XDECREF(module);
         return NULL;
     }

@@ -114,3 +114,14 @@ def test_where_nothing_was_compiled_it_does_not_run(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(avx512, "COMPILED", False)
     assert not avx512.can_run("float32")
     assert not avx512.can_run("bfloat16")
+
+
+def test_a_stale_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    extension = pytest.importorskip("extract.braincodec._encoder", reason="needs a C compiler")
+    avx512.load_extension.cache_clear()
+    assert avx512.load_extension() is extension
+    avx512.load_extension.cache_clear()
+    monkeypatch.setattr(extension, "LAYER_BYTES", 96)
+    with pytest.raises(ImportError, match="compiled from another source; install the package again"):
+        avx512.load_extension()
+    avx512.load_extension.cache_clear()
