@@ -42,7 +42,7 @@ def load_extension() -> Any:
         If it was compiled from a source whose `Layer` has other members than these.
     """
     extension = importlib.import_module("extract.braincodec._encoder")
-    if len(_LAYER) * np.dtype(np.int64).itemsize != extension.LAYER_BYTES:
+    if len(_LAYER) * np.dtype(np.int64).itemsize != getattr(extension, "LAYER_BYTES", 0):
         raise ImportError(f"{extension.__name__} was compiled from another source; install the package again")
     return extension
 
