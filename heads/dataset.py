@@ -11,7 +11,7 @@ from heads.folds import Fold, LabelCounts, make_folds
 from store import RecordingInfo, Store
 from store.layout import FeatureMoments
 
-INVALID = -1  # label of a second past the recording's end
+INVALID = -1  # label of a second past the recording's end, or of a recording without labels
 
 
 class Batch(NamedTuple):
@@ -34,7 +34,7 @@ class Dataset(ABC):
     first_window : dict
         Name of a recording -> index of its first window.
     labels : (W, S) int8
-        1 seizure, 0 background, -1 not known, or past the end of the recording.
+        1 seizure, 0 background, -1 not labelled, or past the end of the recording.
     person : (W,) int64
         Index into ``persons``.
     shape : tuple of int
@@ -63,7 +63,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
-        """1-Hz labels of a recording, ``(T,)``."""
+        """1-Hz labels of a recording, ``(T,)``; -1 if it has none."""
 
     def __len__(self) -> int:
         return len(self.person)
@@ -83,11 +83,11 @@ class Dataset(ABC):
             Background windows drawn for each seizure window of the same person; None takes all.
         """
         rng = np.random.default_rng([epoch])
-        ictal = (self.labels == 1).any(1)
+        ictal, valid = (self.labels == 1).any(1), (self.labels != INVALID).any(1)
         drawn = []
         for person in range(len(self.persons)):
             seizure = np.flatnonzero((self.person == person) & ictal)
-            background = np.flatnonzero((self.person == person) & ~ictal)
+            background = np.flatnonzero((self.person == person) & valid & ~ictal)
             if background_per_seizure is not None:
                 quota = min(len(background), int(np.ceil(background_per_seizure * max(1, len(seizure)))))
                 background = np.random.default_rng([epoch, person]).choice(background, quota, replace=False)
@@ -134,12 +134,12 @@ class StoreDataset(Dataset):
         self.person = np.empty(store.windows, np.int64)
         for info in self.recordings:
             rows = slice(self.first_window[info.name], self.first_window[info.name] + info.windows)
-            self.labels[rows] = window_labels(store.labels(info), info.windows, self.window_s, self.stride_s)
+            self.labels[rows] = window_labels(self.labels_of(info), info.windows, self.window_s, self.stride_s)
             self.person[rows] = self.persons.index(info.person)
 
     def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
-        """1-Hz labels of a recording, ``(T,)``."""
-        return self.store.labels(info)
+        """1-Hz labels of a recording, ``(T,)``; -1 if it has none."""
+        return self.store.labels(info) if info.labelled else np.full(info.seconds, INVALID, np.int8)
 
     def label_counts(self) -> dict[str, LabelCounts]:
         """Seconds of each person by label."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from store.runtime.errors import UserError
+from store.runtime.names import to_path_name
 
 VALIDATION_SHARE = 0.2  # of the persons that are not tested
 
@@ -12,7 +13,7 @@ VALIDATION_SHARE = 0.2  # of the persons that are not tested
 class Fold:
     """Persons of one fold. ``final`` has no test persons and trains on everyone."""
 
-    name: str
+    name: str  # of the tested person, as a path takes it: a person called final is %66inal
     test: tuple[str, ...]
     validation: tuple[str, ...]
     train: tuple[str, ...]
@@ -50,16 +51,17 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str) -> tuple[Fold,
             "validation and test need 3 or more; extract more subjects"
         )
     if selection == "all":
-        return tuple(_fold(counts, persons, person, (person,)) for person in persons)
+        return tuple(_fold(counts, persons, to_path_name(person), (person,)) for person in persons)
     if selection == "final":
         return (_fold(counts, persons, "final", ()),)
-    if selection not in counts:
+    person = selection if selection in counts else {to_path_name(p): p for p in persons}.get(selection)
+    if person is None:
         raise UserError(f"no person {selection!r} in the store; allowed: {', '.join(persons)}, all, final")
-    return (_fold(counts, persons, selection, (selection,)),)
+    return (_fold(counts, persons, to_path_name(person), (person,)),)
 
 
 def _fold(counts: Mapping[str, LabelCounts], persons: Sequence[str], name: str, test: tuple[str, ...]) -> Fold:
-    start = persons.index(name) + 1 if name in persons else 0
+    start = persons.index(test[0]) + 1 if test else 0
     rest = [person for person in (*persons[start:], *persons[:start]) if person not in test]
     size = max(1, round(VALIDATION_SHARE * len(rest)))
     usable = [person for person in rest if counts[person].ictal and counts[person].background]

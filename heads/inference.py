@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 from torch import Tensor
 
-from heads.dataset import Dataset, merge_windows
+from heads.dataset import INVALID, Dataset, merge_windows
 from heads.device_features import DeviceFeatures
 from heads.models.head import Head
 
@@ -44,11 +44,13 @@ def predict_recordings(
 def predict_person(
     head: Head, state: Mapping[str, Tensor], dataset: Dataset, features: DeviceFeatures, person: str
 ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """Labels ``(T,)`` and probabilities ``(K, T)`` of all seconds of a person."""
+    """Labels ``(T,)`` and probabilities ``(K, T)`` of all labelled seconds of a person."""
     predicted = predict_recordings(head, state, dataset, features, person)
     infos = [info for info, _ in dataset.recordings_of(person)]
     labels = np.concatenate([dataset.labels_of(info) for info in infos])
-    return labels, np.concatenate([predicted[info.name] for info in infos], axis=1)
+    probabilities = np.concatenate([predicted[info.name] for info in infos], axis=1)
+    labelled = labels != INVALID
+    return labels[labelled], probabilities[:, labelled]
 
 
 def predict_persons(

@@ -13,7 +13,7 @@ from heads.closed_form.ridge_lda import best_strength
 from heads.closed_form.seconds import PooledSeconds
 from heads.dataset import StoreDataset
 from heads.run_folder import Run, describe_run
-from heads.settings import TrainSettings
+from heads.settings import RunOptions, TrainSettings
 from heads.training.finish import write_fold
 from heads.training.trials import Trial, TrialResult
 from store import open as open_store
@@ -22,7 +22,7 @@ from store.runtime.old_spellings import translate_arguments
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeCommand:
+class ProbeCommand(RunOptions):
     """The command line of ``python -m heads.probe``."""
 
     store: Path
@@ -49,7 +49,8 @@ def probe(command: ProbeCommand) -> Run:
     folds = dataset.folds("all")
     recorded = {"head": "linear", "method": command.method, "statistics": command.statistics}
     out = command.out or Path("runs") / f"{command.store.resolve().name}-{command.method}"
-    run = Run.create(out, describe_run(recorded, dataset.store))
+    run = Run.create(out, describe_run(recorded, dataset.store), force=command.force)
+    run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     seconds = PooledSeconds(dataset, command.statistics)
     logistic = command.method == "logistic"
     for fitted in fit_folds(seconds, folds) if logistic else fit_closed_form(seconds, folds, command.method):

@@ -22,6 +22,16 @@ class HeadSettings:
     """Share of hidden units left out in training."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a command may treat the run folder that is there."""
+
+    retrain: bool = False
+    """Move folds that were trained on other labels, persons or features aside, and train them again."""
+    force: bool = False
+    """Make the run in a folder that holds other files."""
+
+
 @dataclass(frozen=True)
 class TrainSettings(HeadSettings):
     """A head and how it is trained."""

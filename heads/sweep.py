@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.run_folder import Run, describe_run
-from heads.settings import TrainSettings
+from heads.settings import RunOptions, TrainSettings
 from heads.sweep_results import choose_setting, read_rows, tabulate, unseeded, write_rows
 from heads.training.finish import write_fold
 from heads.training.stacked import train_stacked
@@ -34,7 +34,7 @@ _ROWS_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings(WorkerSettings):
+class SweepSettings(RunOptions, WorkerSettings):
     """What a sweep needs beside the values to try."""
 
     store: Path
@@ -100,7 +100,9 @@ def sweep(command: SweepSettings) -> tuple[Run, pd.DataFrame]:
         for seed in seeds
     ]
     groups = split_groups(trials, dataset, together=len(seeds))
-    run = Run.create(command.out, describe_run({**recorded, "random": command.random}, dataset.store))
+    config = describe_run({**recorded, "random": command.random}, dataset.store)
+    run = Run.create(command.out, config, force=command.force)
+    run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     _train_groups(groups, dataset, command)
     rows = [row for group in groups for row in read_rows(_rows_path(command.out, group), group)]
     best = {fold.name: choose_setting(rows, fold) for fold in folds}

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.run_folder import FoldResult, Run, describe_run
-from heads.settings import TrainSettings
+from heads.settings import RunOptions, TrainSettings
 from heads.training.finish import write_fold
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial, TrialResult, hash_trials, split_groups, trial_on_everyone
@@ -23,7 +23,7 @@ from store.runtime.old_spellings import translate_arguments
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(TrainSettings):
+class TrainCommand(RunOptions, TrainSettings):
     """The command line of ``python -m heads.train``."""
 
     store: Path
@@ -53,7 +53,8 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     out = command.out or Path("runs") / f"{command.store.resolve().name}-{command.head.rpartition(':')[2]}"
     settings = TrainSettings(**{name: getattr(command, name) for name in TrainSettings.__dataclass_fields__})
     Trial(folds[0], settings).check(dataset)
-    run = Run.create(out, describe_run(dataclasses.asdict(settings), store))
+    run = Run.create(out, describe_run(dataclasses.asdict(settings), store), force=command.force)
+    run = run.follow_store(store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}
     todo = [Trial(fold, settings) for fold in folds if fold.name not in finished]
     errors = []
@@ -66,8 +67,7 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
                 errors.append(f"fold {trial.fold.name}: {kept.error}")
             else:
                 write_fold(run, trial, kept, dataset, device, validation_head=result.head)
-    for path in run.path.glob("training-*.pt"):
-        path.unlink()
+    run.remove_checkpoints()
     if errors:
         raise UserError(f"{run.path}: the other folds are finished, but {'; '.join(errors)}")
     return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
@@ -85,6 +85,7 @@ def _train_group(
     group: Sequence[Trial], dataset: StoreDataset, run: Run, device: torch.device
 ) -> list[TrialResult]:
     checkpoint = run.path / f"training-{hash_trials(group)}.pt"
+    run.list_checkpoint(checkpoint, [trial.fold.name for trial in group])
     title = group[0].fold.name if len(group) == 1 else f"{len(group)} folds"
     with tqdm(desc=title, unit=" windows x heads", unit_scale=True, disable=None) as bar:
         return train_stacked(group, dataset, device, checkpoint, bar.update)

@@ -290,7 +290,7 @@ def _with_former_checksums(content: SubjectContent, path: Path, old: StoreFile |
         with suppress(StoreError):  # a damaged file is replaced
             old = open_file(path)
     if old is None or old.identity != content.identity:
-        return content
+        return dataclasses.replace(content, former_checksums=())  # those were of another identity
     same = dataclasses.replace(content, former_checksums=old.former_checksums)
     if old.checksum == _checksum(same):  # written twice, as by two extractions at once
         return same

@@ -119,7 +119,7 @@ def _score_by_others(
 
 def _aurocs(labels: NDArray[Any], scores: NDArray[Any]) -> Tensor:
     """AUROC of each column of ``scores (N, R)``; nan if the labels are all alike."""
-    if labels.min() == labels.max():
+    if not len(labels) or labels.min() == labels.max():
         return torch.full((scores.shape[1],), torch.nan)
     return torch.tensor([roc_auc_score(labels, column) for column in scores.T])
 

@@ -1,6 +1,7 @@
 """Comparing scored runs: figures worked out by hand, and what is refused."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from eval.scoring.scores import HEADLINE
 from heads.folds import Fold
 from heads.run_folder import FoldResult, Run
 from store.runtime.atomic import write_text
+from tests.helpers.stores import SPEC
 
 PERSONS = ("01", "02", "03", "04", "05", "06")
 FIRST = (0.5, 0.6, 0.7, 0.8, 0.9, math.nan)
@@ -27,9 +29,8 @@ def table(aurocs: tuple[float, ...] = FIRST, seconds: int = 100) -> pd.DataFrame
 
 def scored(path: Path, scores: pd.DataFrame, validation: str = "06") -> Path:
     """A run that was trained and scored."""
-    run = Run.create(
-        path, {"settings": {"head": "linear"}, "store": {"spec": {"encoder": "x", "features": "codes"}}}
-    )
+    described = {"path": "store", "spec": asdict(SPEC), "checksums": {}, "provenance": {"encoder": {}}}
+    run = Run.create(path, {"settings": {"head": "linear"}, "store": described})
     for person in scores.index:
         other = validation if person != validation else "01"
         train = tuple(sorted({*PERSONS} - {person, other}))
@@ -72,7 +73,7 @@ def test_a_comparison_is_a_table_and_a_picture(tmp_path: Path, capsys: pytest.Ca
     assert main(["compare", *map(str, runs)]) == 0
     out = capsys.readouterr().out
     assert "6 persons; differences are from a" in out
-    assert "b: linear head on x codes" in out
+    assert "b: linear head on random latents" in out
     assert "one of 12 comparisons" in out
     (row,) = [line.split() for line in out.splitlines() if "+0.044" in line]
     assert row[:3] == ["b", "0.770", "+0.044"]

@@ -11,7 +11,8 @@ import pytest
 import store
 from eval.__main__ import main
 from eval.scoring.events import Detections
-from heads.run_folder import Fold, FoldResult, Run
+from heads.folds import Fold
+from heads.run_folder import FoldResult, Run, describe_run
 from store import Event, FeatureSpec, RecordingInfo
 from store.writer import write_file
 
@@ -32,13 +33,7 @@ def run(tmp_path: Path) -> Run:
     for person, timelines in PERSONS.items():
         _write_subject(tmp_path / "store", person, timelines)
     features = store.open(tmp_path / "store")
-    identity = {
-        "path": str(features.path),
-        "checksums": features.checksums,
-        "provenance": features.provenance,
-    }
-    settings = {"head": "linear", "seed": 0}
-    run = Run.create(tmp_path / "run", {"store": identity, "settings": settings, "versions": {"torch": "2"}})
+    run = Run.create(tmp_path / "run", describe_run({"head": "linear", "seed": 0}, features))
     for person in PERSONS:
         validation = "02" if person == "01" else "01"
         train = tuple(sorted(PERSONS.keys() - {person, validation}))

@@ -42,10 +42,13 @@ def test_finished_folds_are_kept_and_other_settings_refused(
     assert [result.fold.name for result in Run.open(tmp_path / "run").folds] == ["01", "02", "03"]
     assert (tmp_path / "run" / "folds" / "02" / "fold.json").stat().st_mtime_ns == before
     capsys.readouterr()
-    stopped_before_it_was_removed = tmp_path / "run" / "training-0.pt"
+    stopped_before_it_was_removed, of_a_stranger = (tmp_path / "run" / f"training-{n}.pt" for n in (0, 1))
+    Run.open(tmp_path / "run").list_checkpoint(stopped_before_it_was_removed, ["02"])
     stopped_before_it_was_removed.touch()
+    of_a_stranger.touch()
     assert main([*arguments, "--fold", "02"]) == 0
     assert not stopped_before_it_was_removed.exists()
+    assert of_a_stranger.exists()
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[:-1]] == ["fold 02"]
     assert main([*arguments, "--fold", "all", "--lr", "0.5"]) == 2
     assert "holds a run with other settings (settings.lr is 0.001, wanted 0.5)" in capsys.readouterr().err

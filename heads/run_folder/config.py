@@ -1,0 +1,80 @@
+"""``config.json`` of a run, held against its form."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from store import FeatureSpec
+from store.gate import read_json
+from store.runtime.errors import UserError
+from store.runtime.old_spellings import translate_settings
+
+_MOST_BYTES = 1 << 28  # a store may hold many recordings
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a run's configuration, with today's values of settings.
+
+    Raises
+    ------
+    UserError
+        If it is not what a run writes.
+    """
+    config = read_json(path, _MOST_BYTES)
+    if problem := _problem(config):
+        raise UserError(f"{path}: damaged ({problem}); restore it from a copy, or train the run again")
+    return {**config, "settings": translate_settings(config["settings"])}
+
+
+def _problem(config: Mapping[str, Any]) -> str:
+    """Say what no configuration can be; empty if nothing."""
+    for name in ("settings", "store"):
+        if not isinstance(config.get(name), dict):
+            return f"{name} is no object"
+    return _settings_problem(config["settings"]) or _store_problem(config["store"])
+
+
+def _settings_problem(settings: Mapping[str, Any]) -> str:
+    for name, value in settings.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and not isinstance(one, str | int | float):
+                return f"settings.{name} is a {type(one).__name__}"
+    heads = settings.get("head")
+    if not all(isinstance(head, str) for head in (heads if isinstance(heads, list) else [heads])):
+        return f"settings.head is {heads!r}"
+    return ""
+
+
+def _store_problem(store: Mapping[str, Any]) -> str:
+    if not isinstance(store.get("path"), str) or "\0" in store["path"]:
+        return "store.path is no path"
+    for name in ("checksums", "identities"):
+        texts = store.get(name, {} if name == "identities" else None)
+        if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+            return f"store.{name} is no object of hashes"
+    recordings = store.get("recordings", {})
+    if not isinstance(recordings, dict) or not all(map(_is_identity, recordings.values())):
+        return "store.recordings is no object of identities"
+    provenance = store.get("provenance")
+    if not isinstance(provenance, dict) or not isinstance(provenance.get("encoder"), dict):
+        return "store.provenance names no encoder"
+    seen = provenance["encoder"].get("persons_seen", [])
+    if not isinstance(seen, list):
+        return "store.provenance.encoder.persons_seen is no list"
+    return _spec_problem(store.get("spec"))
+
+
+def _is_identity(row: Any) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("person", "labels", "features"))
+
+
+def _spec_problem(spec: Any) -> str:
+    kinds = {str: str, int: int, tuple[str, ...]: list}
+    if not isinstance(spec, dict) or spec.keys() != FeatureSpec.__dataclass_fields__.keys():
+        return "store.spec has missing or unknown fields"
+    for name, field in FeatureSpec.__dataclass_fields__.items():
+        if type(spec[name]) is not kinds[field.type]:  # type: ignore[index]
+            return f"store.spec.{name} is {spec[name]!r}"
+    return (
+        "" if all(isinstance(channel, str) for channel in spec["channels"]) else "store.spec.channels are no names"
+    )

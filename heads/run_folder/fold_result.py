@@ -1,0 +1,162 @@
+"""A finished fold in a run: its result, and its files held against their form."""
+
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.folds import Fold
+from store.gate import read_json
+from store.runtime.atomic import atomic_write, sync_folder, write_text
+from store.runtime.errors import UserError, os_errors
+
+_MOST_EPOCHS = 1_000_000
+_MOST_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """A finished fold: what was chosen on its validation persons, and how training went."""
+
+    fold: Fold
+    path: Path
+    best_epoch: int
+    threshold: float
+    history: tuple[dict[str, float], ...]  # an entry an epoch: epoch, loss, validation_auroc
+
+    @property
+    def head_path(self) -> Path:
+        """The trained head."""
+        return self.path / "head.safetensors"
+
+    @property
+    def validation_path(self) -> Path:
+        """What the head says of its validation persons."""
+        return self.path / "validation.npz"
+
+    def validation_probabilities(self) -> dict[str, NDArray[np.float32]]:
+        """Probability of each second of the validation persons: name of the recording -> ``(T,)`` float32.
+
+        Raises
+        ------
+        UserError
+            If they are not there, or damaged.
+        """
+        if not self.validation_path.is_file():
+            raise UserError(f"{self.validation_path}: no validation predictions; train the run again")
+        try:
+            with os_errors(self.validation_path), np.load(self.validation_path, allow_pickle=False) as file:
+                return {name: require_probabilities(self.validation_path, file[name]) for name in file.files}
+        except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+            if isinstance(error, UserError):
+                raise
+            raise _damaged(self.validation_path, str(error) or type(error).__name__) from error
+
+    def write_validation(self, values: Mapping[str, NDArray[np.float32]]) -> None:
+        """Write the probabilities of the validation persons."""
+        with atomic_write(self.validation_path) as file:
+            np.savez_compressed(file, allow_pickle=False, **values)
+
+    def write(self) -> None:
+        """Write ``fold.json``, which marks the fold as finished: everything else of it is there before."""
+        content = {
+            **asdict(self.fold),
+            "best_epoch": self.best_epoch,
+            "threshold": self.threshold,
+            "history": self.history,
+        }
+        sync_folder(self.path, files=True)
+        write_text(self.path / "fold.json", json.dumps(content, indent=2) + "\n", sync=True)
+
+
+def read_fold(path: Path) -> FoldResult:
+    """Read a ``fold.json``.
+
+    Raises
+    ------
+    UserError
+        If it is not what `FoldResult.write` writes.
+    """
+    content = read_json(path, _MOST_BYTES)
+    if problem := _problem(content, path.parent.name):
+        raise _damaged(path, problem)
+    persons = {side: tuple(content[side]) for side in ("test", "validation", "train")}
+    fold = Fold(content["name"], **persons)
+    return FoldResult(
+        fold, path.parent, content["best_epoch"], float(content["threshold"]), tuple(content["history"])
+    )
+
+
+def read_array(path: Path) -> NDArray[np.float32]:
+    """Read probabilities of seconds, ``(T,)`` float32.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged, or holds something else.
+    """
+    try:
+        with os_errors(path):
+            values = np.load(path, mmap_mode="r", allow_pickle=False)  # reserves no memory that the file has not
+            return require_probabilities(path, values)
+    except (ValueError, EOFError, TypeError, OverflowError, SyntaxError, MemoryError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise _damaged(path, str(error) or type(error).__name__) from error
+
+
+def require_probabilities(path: Path, values: Any) -> NDArray[np.float32]:
+    """The values, if they are one float32 probability a second.
+
+    Raises
+    ------
+    UserError
+        Saying what they are.
+    """
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype != np.float32:
+        described = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise _damaged(path, f"holds {described}, expected float32 (seconds,)")
+    return np.array(values)
+
+
+def _problem(content: Mapping[str, Any], folder: str) -> str:
+    """Say what no fold can be; empty if nothing."""
+    expected = {"name", "test", "validation", "train", "best_epoch", "threshold", "history"}
+    if missing := sorted(expected - content.keys()):
+        return f"{missing[0]} is missing"
+    if content["name"] != folder:
+        return f"name is {content['name']!r} in the folder {folder}"
+    for side in ("test", "validation", "train"):
+        if not isinstance(content[side], list) or not all(isinstance(person, str) for person in content[side]):
+            return f"{side} is no list of persons"
+    persons = [*content["test"], *content["validation"], *content["train"]]
+    if len(set(persons)) < len(persons) and content["test"]:
+        return "a person is on two sides"
+    if type(content["best_epoch"]) is not int or not 0 <= content["best_epoch"] <= _MOST_EPOCHS:
+        return f"best_epoch is {content['best_epoch']!r}, expected a count"
+    if not _is_number(content["threshold"]) or not math.isfinite(content["threshold"]):
+        return f"threshold is {content['threshold']!r}, expected a probability"
+    history = content["history"]
+    if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
+        return "history is no list of epochs"
+    if not all(_is_number(value) for entry in history for value in entry.values()):
+        return "history holds a value that is no number"
+    if not all("epoch" in entry for entry in history):
+        return "history holds an entry without epoch"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(
+        f"{path}: damaged ({' '.join(what.split())[:200]}); remove this fold's folder and train it again"
+    )

@@ -1,0 +1,273 @@
+"""One run in a folder: made, gone on with, read."""
+
+import io
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.folds import Fold
+from heads.run_folder.config import read_config
+from heads.run_folder.fold_result import FoldResult, read_array, read_fold
+from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds
+from store import RecordingInfo, Store, StoreError
+from store import open as open_store
+from store.gate import read_json
+from store.runtime.atomic import write_bytes, write_text
+from store.runtime.errors import UserError, os_errors
+from store.runtime.names import to_path_name
+
+_CHECKPOINTS = "checkpoints.json"  # names of files of unfinished trainings, each with its folds
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, opened."""
+
+    path: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any], *, force: bool = False) -> "Run":
+        """Make the folder, or go on with one of the same settings. Of two at once with unlike settings one wins.
+
+        Parameters
+        ----------
+        force
+            Whether the run may be made in a folder that holds something else.
+
+        Raises
+        ------
+        UserError
+            If the folder holds a run with other settings, or something else.
+        """
+        content = json.loads(json.dumps(config))
+        config_path = path / "config.json"
+        if not os.path.lexists(config_path):
+            _guard_folder(path, content, force)
+            _write_once(config_path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+        run = cls.open(path)
+        if differing := _differing(run.config["settings"], content["settings"], "settings."):
+            raise UserError(
+                f"{path}: holds a run with other settings ({differing}); repeat those, or choose another --out"
+            )
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Open a run.
+
+        Raises
+        ------
+        UserError
+            If there is no run, or its configuration is damaged.
+        """
+        config_path = path / "config.json"
+        if not config_path.is_file():
+            raise UserError(f"{path}: no run here (config.json is missing); python -m heads.train makes one")
+        return cls(path, read_config(config_path))
+
+    @property
+    def folds(self) -> tuple[FoldResult, ...]:
+        """Finished folds, sorted by name."""
+        paths = sorted((self.path / "folds").glob("*/fold.json"))
+        return tuple(read_fold(path) for path in paths)
+
+    def fold_path(self, name: str) -> Path:
+        """Folder of a fold."""
+        return self.path / "folds" / name
+
+    def finish_fold(self, result: FoldResult) -> None:
+        """Mark a fold as finished: everything else of it is there before."""
+        result.write()
+
+    def prediction_path(self, info: RecordingInfo, suffix: str) -> Path:
+        """Where a prediction of a recording lies: beside its BIDS path, within ``predictions``."""
+        *folders, stem = info.relative_stem.split("/")
+        return Path(self.path, "predictions", *map(to_path_name, folders), f"{to_path_name(stem)}_{suffix}")
+
+    def probabilities_path(self, info: RecordingInfo) -> Path:
+        """Where a recording's probabilities lie."""
+        return self.prediction_path(info, "probabilities.npy")
+
+    def probabilities(self, info: RecordingInfo) -> NDArray[np.float32]:
+        """Predicted seizure probability of each second, ``(T,)`` float32.
+
+        Raises
+        ------
+        UserError
+            If the recording was not predicted, or the prediction has not one value a second.
+        """
+        path = self.probabilities_path(info)
+        if not path.is_file():
+            raise UserError(f"{path}: no prediction; train the fold of person {info.person}")
+        values = read_array(path)
+        if values.shape != (info.seconds,):
+            raise UserError(f"{path}: shape is {values.shape}, wanted ({info.seconds},); train the fold again")
+        return values
+
+    def write_probabilities(self, info: RecordingInfo, values: NDArray[np.float32]) -> None:
+        """Write a recording's probabilities, ``(T,)``."""
+        content = io.BytesIO()  # numpy would write around the checks of an `AtomicFile`
+        np.save(content, values.astype(np.float32), allow_pickle=False)
+        write_bytes(self.probabilities_path(info), content.getvalue())
+
+    def open_store(self, path: Path | None = None) -> Store:
+        """Open the store that the run was trained on, by its recorded path or where it is now.
+
+        Raises
+        ------
+        StoreError
+            If it is not there, or a fold was trained on other content.
+        """
+        store = open_store(path or Path(self.config["store"]["path"]))
+        change = find_change(self.config["store"], store)
+        if concerned := [result.fold for result in self.folds if change.concerns(result.fold)]:
+            raise StoreError(
+                f"{store.path}: not the store that {self.path} was trained on ({change}), which concerns "
+                f"{name_folds(concerned)}; name that one by --store, or train again with --retrain"
+            )
+        return store
+
+    def follow_store(self, store: Store, planned: Sequence[Fold], *, retrain: bool = False) -> "Run":
+        """Go on with a store: what was trained on other content stops, or is moved aside.
+
+        Parameters
+        ----------
+        planned
+            Folds as the store makes them now.
+        retrain
+            Whether folds trained on other content move to a folder ``folds-before-...``.
+
+        Raises
+        ------
+        UserError
+            If there are such folds, or heads half trained, and they are not to be moved.
+        """
+        change = find_change(self.config["store"], store)
+        folds = {fold.name: fold for fold in planned}
+        old = [fold for fold in (result.fold for result in self.folds) if _is_old(fold, folds, change)]
+        unfinished = list(self._unfinished()) if change else []
+        if (old or unfinished) and not retrain:
+            what = " and ".join([name_folds(old)] * bool(old) + ["heads half trained"] * bool(unfinished))
+            raise UserError(
+                f"{self.path}: {what} were trained on a store or persons that differ from {store.path} "
+                f"({change or 'folds are made differently'}); choose another --out, or --retrain, which moves "
+                "them aside"
+            )
+        if old or unfinished:
+            self._move_aside(old, unfinished)
+        if not change and "identities" in self.config["store"]:
+            return self
+        config = {**read_json(self.path / "config.json"), "store": describe_store(store)}
+        write_text(self.path / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+        return Run.open(self.path)
+
+    def list_checkpoint(self, path: Path, folds: Sequence[str]) -> None:
+        """Note a file of an unfinished training as the run's own."""
+        listed = self._checkpoints()
+        if listed.get(path.name) != list(folds):
+            write_text(self.path / _CHECKPOINTS, json.dumps({**listed, path.name: list(folds)}) + "\n")
+
+    def remove_checkpoints(self) -> None:
+        """Remove the listed files whose folds are finished."""
+        finished = {result.fold.name for result in self.folds}
+        listed = self._checkpoints()
+        waiting = {name: folds for name, folds in listed.items() if not finished >= set(folds)}
+        for name in listed.keys() - waiting.keys():
+            (self.path / name).unlink(missing_ok=True)
+        if waiting:
+            write_text(self.path / _CHECKPOINTS, json.dumps(waiting) + "\n")
+        else:
+            (self.path / _CHECKPOINTS).unlink(missing_ok=True)
+
+    def _checkpoints(self) -> dict[str, list[str]]:
+        path = self.path / _CHECKPOINTS
+        if not path.is_file():
+            return {}
+        listed = read_json(path)
+        for name, folds in listed.items():
+            if Path(name).name != name or not name.startswith("training-") or not isinstance(folds, list):
+                raise UserError(f"{path}: lists {name!r}, which no training writes; remove the file")
+        return listed
+
+    def _unfinished(self) -> Iterator[Path]:
+        """Files of heads that were trained in part, and rows of a sweep."""
+        if "identities" in self.config["store"]:
+            yield from (self.path / name for name in self._checkpoints() if (self.path / name).is_file())
+        else:  # the first version listed none
+            yield from sorted(self.path.glob("training-*.pt"))
+        yield from sorted(self.path.glob("cells/*.*"))
+
+    def _move_aside(self, folds: Sequence[Fold], unfinished: Sequence[Path]) -> None:
+        """Move folds, their predictions and unfinished files to a folder of their own."""
+        aside = self.path / f"folds-before-{time.strftime('%Y%m%d-%H%M%S')}"
+        tested = {person for fold in folds for person in fold.test}
+        recordings = self.config["store"].get("recordings", {})
+        stems = [to_path_name(name) for name, row in recordings.items() if row["person"] in tested]
+        predictions = [path for stem in stems for path in self.path.glob(f"predictions/**/{stem}_*")]
+        with os_errors(aside):
+            for path in (*unfinished, *predictions, *(self.fold_path(fold.name) for fold in folds)):
+                target = aside / path.relative_to(self.path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(target)
+
+
+def describe_run(settings: Mapping[str, Any], store: Store) -> dict[str, Any]:
+    """Make the content of ``config.json``: settings, the store's identity and versions."""
+    return {
+        "settings": dict(settings),
+        "store": describe_store(store),
+        "versions": {name: version(name) for name in ("braincodec-seizure", "torch", "numpy", "scikit-learn")},
+    }
+
+
+def _is_old(fold: Fold, planned: Mapping[str, Fold], change: StoreChange) -> bool:
+    """Whether a finished fold would be trained otherwise now."""
+    if fold.name in planned:
+        return planned[fold.name] != fold or change.concerns(fold)
+    return bool(change)
+
+
+def _guard_folder(path: Path, config: Mapping[str, Any], force: bool) -> None:
+    """Refuse a folder that holds something else than a run."""
+    with os_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        source = config.get("store", {}).get("path")
+        if source and Path(source).exists() and path.samefile(source):
+            raise UserError(f"{path}: is the store itself; choose another --out")
+        others = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+    if others and not force and "config.json" not in others:
+        raise UserError(f"{path}: holds {others[0]} and no run; choose another --out, or --force to use it")
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file, complete, unless another writer was first."""
+    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
+    try:
+        write_text(temporary, text)
+        with os_errors(path), suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _differing(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+    """Say which entries differ, by their dotted names."""
+    parts = []
+    for key in sorted(stored.keys() | wanted.keys()):
+        old, new = stored.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            parts.append(_differing(old, new, f"{prefix}{key}."))
+        elif old != new:
+            parts.append(f"{prefix}{key} is {old!r}, wanted {new!r}")
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,98 @@
+"""What of a store is not as it was when a run was trained on it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from heads.folds import Fold
+from store import FeatureSpec, Store
+
+_SHOWN = 3  # recordings named in a message
+
+
+@dataclass(frozen=True)
+class StoreChange:
+    """How a store differs from what a run recorded of it. False if it does not."""
+
+    differences: tuple[str, ...] = ()  # "sub-01_..._run-00: labels"
+    persons: frozenset[str] = field(default_factory=frozenset)  # whose recordings differ, before or now
+    everyone: bool = False  # whether it may concern every person
+
+    def __bool__(self) -> bool:
+        return bool(self.differences)
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.differences[:_SHOWN])
+        more = len(self.differences) - _SHOWN
+        return f"{shown} and {more} more" if more > 0 else shown
+
+    def concerns(self, fold: Fold) -> bool:
+        """Whether a fold was trained, chosen or tested on what differs."""
+        persons = {*fold.test, *fold.validation, *fold.train}
+        return bool(self) and (self.everyone or bool(self.persons & persons))
+
+
+def describe_store(store: Store) -> dict[str, Any]:
+    """What a run records of its store: where it is, what it is, what is known of its encoder."""
+    return {
+        "path": str(store.path.resolve()),
+        "spec": asdict(store.spec),
+        "checksums": store.checksums,
+        "identities": store.identities,
+        "recordings": store.recording_identities(),
+        "provenance": store.provenance,
+    }
+
+
+def find_change(recorded: Mapping[str, Any], store: Store) -> StoreChange:
+    """Compare a store with what `describe_store`, of this or an earlier version, recorded of one."""
+    if "spec" in recorded:
+        spec = recorded["spec"]
+        before = FeatureSpec(**{**spec, "channels": tuple(spec["channels"])})
+        if difference := store.spec.difference(before):
+            return StoreChange((difference,), everyone=True)
+    if "identities" in recorded and recorded["identities"] == store.identities:
+        return StoreChange()
+    if "recordings" in recorded:
+        return _compare_recordings(recorded["recordings"], store.recording_identities())
+    return _compare_checksums(recorded["checksums"], store)
+
+
+def _compare_recordings(before: Mapping[str, Any], now: Mapping[str, Any]) -> StoreChange:
+    differences, persons = [], set()
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) == now.get(name):
+            continue
+        persons |= {row[name]["person"] for row in (before, now) if name in row}
+        if name not in now:
+            differences.append(f"{name}: gone")
+        elif name not in before:
+            differences.append(f"{name}: new")
+        else:
+            fields = [field for field in now[name] if before[name].get(field) != now[name][field]]
+            differences.append(f"{name}: {' and '.join(fields)}")
+    return StoreChange(tuple(differences), frozenset(persons))
+
+
+def _compare_checksums(before: Mapping[str, str], store: Store) -> StoreChange:
+    """Compare subjects as a whole, which is all that a run of the first version recorded."""
+    differences, persons, everyone = [], set(), False
+    files = {file.subject: file for file in store.files}
+    for subject in sorted(before.keys() | files.keys()):
+        file = files.get(subject)
+        if file is None:
+            differences.append(f"sub-{subject}: gone")
+            everyone = True  # its person is not known
+        elif subject not in before:
+            differences.append(f"sub-{subject}: new")
+            persons.add(file.person)
+        elif before[subject] not in (file.checksum, *file.former_checksums):
+            differences.append(f"sub-{subject}: content")
+            everyone = True  # its person may have been another
+    return StoreChange(tuple(differences), frozenset(persons), everyone)
+
+
+def name_folds(folds: Iterable[Fold]) -> str:
+    """Names of folds for a message."""
+    names = [fold.name for fold in folds]
+    return f"fold{'s' * (len(names) != 1)} {', '.join(names)}"
