@@ -17,7 +17,7 @@ from eval.report.timeline import clock
 from eval.scoring.events import Detections
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.results import POSTPROCESSING
-from extract.encoders.protocol import EncoderSettings, FeatureExtractor
+from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
 from extract.encoders.registry import load_encoder
 from extract.io.raw import EegFile, open_signal
 from heads.dataset import merge_windows
@@ -121,6 +121,7 @@ def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) ->
         stride=spec.stride_s,
         precision="bfloat16" if spec.precision == "bfloat16" else "float32",
         device=device,
+        low_passed=is_low_passed(spec),
     )
     encoder = load_encoder(settings)
     if difference := replace(encoder.spec, encoder=spec.encoder).difference(spec):

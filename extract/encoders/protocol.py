@@ -47,6 +47,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from tyro.conf import Suppress
 
 from store import FeatureSpec
 
@@ -66,6 +67,8 @@ class EncoderSettings:
     """Arithmetic of the network; "auto" takes bfloat16 where the processor or GPU multiplies it."""
     device: str = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    low_passed: Suppress[bool] = False
+    """Whether the spec says that recordings above its rate were low-passed; see `registry.needs_low_pass`."""
 
 
 class FeatureExtractor(Protocol):
@@ -80,6 +83,14 @@ class FeatureExtractor(Protocol):
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
         """``(B, C, N)`` microvolts at the spec's rate -> ``(B, F, C, D)`` floats, or codes ``(B, F, C, Q)``."""
+
+
+LOW_PASSED = ", low-passed first where the rate is higher"
+
+
+def is_low_passed(spec: FeatureSpec) -> bool:
+    """Whether features of a spec may be of recordings above its rate, which were low-passed."""
+    return spec.resampling.endswith(LOW_PASSED)
 
 
 EncoderFactory = Callable[[EncoderSettings], FeatureExtractor]

@@ -4,12 +4,16 @@ A package adds encoders by the entry points ``braincodec_seizure.encoders``, a n
 each; on the command line ``--encoder package.module:factory`` does without. `protocol` says what a factory is.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
 from extract.encoders.checked import CheckedEncoder
-from extract.encoders.protocol import EncoderFactory, EncoderSettings, FeatureExtractor
+from extract.encoders.protocol import LOW_PASSED, EncoderFactory, EncoderSettings, FeatureExtractor, is_low_passed
+from extract.io.raw import read_outline
+from store import FeatureSpec
 from store.runtime.errors import UserError
 from store.runtime.plugins import import_object, load_plugin, plugin_names
 
@@ -19,6 +23,7 @@ BUILT_IN = {  # imported only when asked for, since they load torch
     "random": "extract.encoders.braincodec:untrained",
     "bandpower": "extract.encoders.bandpower:BandpowerEncoder",
 }
+BUILT_IN_RATE_HZ = 512
 _CHECKPOINT = "extract.encoders.braincodec:from_file"
 
 
@@ -32,6 +37,32 @@ def load_encoder(settings: EncoderSettings) -> FeatureExtractor:
         If there is no such encoder, its checkpoint or the device cannot be used, or another person's encoder
         cannot be imported or is not what `protocol` asks for.
     """
+    encoder = _load(settings)
+    if settings.low_passed:
+        encoder.spec = replace(encoder.spec, resampling=encoder.spec.resampling + LOW_PASSED)
+    return encoder
+
+
+def needs_low_pass(settings: EncoderSettings, signals: Iterable[Path], stored: FeatureSpec | None = None) -> bool:
+    """Whether the spec of a data set's features says that recordings above the encoder's rate are low-passed.
+
+    They always are, and only they; a data set without such a recording keeps the spec that it has always had.
+
+    Parameters
+    ----------
+    signals
+        EEG files of the whole data set, so that every part of it has the same spec.
+    stored
+        Spec of the store that is added to.
+    """
+    if stored is not None and is_low_passed(stored):
+        return True
+    highest_hz = max((read_outline(path).sample_rate_hz for path in signals), default=0.0)
+    is_built_in = settings.encoder in BUILT_IN  # then nothing is loaded
+    return highest_hz > (BUILT_IN_RATE_HZ if is_built_in else load_encoder(settings).spec.sample_rate_hz)
+
+
+def _load(settings: EncoderSettings) -> FeatureExtractor:
     name = settings.encoder
     if name in BUILT_IN:
         return _make(BUILT_IN[name], settings)

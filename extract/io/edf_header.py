@@ -1,17 +1,23 @@
-"""What an EDF or BDF header says, and what of it mne corrects in silence: such files are refused here."""
+"""Header of an EDF or BDF file, and what in it no reading can mend: such files are refused here.
 
+edfio reads headers too, in twice the time; it accepts data records of 99,999,999 s, physical ranges of nan, units
+that are no voltage, and (with a warning) files that were cut off. So this is ours.
+"""
+
+import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
-from store.runtime.errors import UserError
+from store.runtime.errors import UserError, os_errors
 
 FIXED_BYTES = 256  # of the header, and again for each channel
 SAMPLE_BYTES = {".edf": 2, ".bdf": 3}
 ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
-VOLTAGES = ("uV", "µV", "\x83\xcaV", "mV", "V")  # exactly what mne scales; it takes any other unit for volts
+VOLTS = {"uV": 1e-6, "µV": 1e-6, "\x83\xcaV": 1e-6, "mV": 1e-3, "V": 1.0}  # the third is in Shift JIS
+SAMPLE_RATES_HZ = (10.0, 100_000.0)  # of any EEG
 
 
 @dataclass(frozen=True)
@@ -20,12 +26,24 @@ class EdfHeader:
 
     names: tuple[str, ...]
     units: tuple[str, ...]
-    ranges: tuple[tuple[float, float], ...]  # physical, digital: maximum - minimum
+    physical: tuple[tuple[float, float], ...]  # minimum, maximum, in the unit
+    digital: tuple[tuple[float, float], ...]  # minimum, maximum
     record_samples: tuple[int, ...]
     records: int
     record_s: float
     header_bytes: int
-    discontinuous: bool
+    sample_bytes: int
+    kind: str  # "EDF+C" | "EDF+D" | "BDF+C" | "BDF+D", or what else is there
+    start: str  # ISO date and time of the first sample, empty if not known
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of one data record."""
+        return self.sample_bytes * sum(self.record_samples)
+
+    def rate_hz(self, channel: int) -> float:
+        """Sampling rate of a channel."""
+        return self.record_samples[channel] / self.record_s
 
 
 def read_header(path: Path) -> EdfHeader:
@@ -36,46 +54,81 @@ def read_header(path: Path) -> EdfHeader:
     UserError
         If it is not such a header. Source: EDF+ specification, https://www.edfplus.info/specs/edfplus.html
     """
-    with path.open("rb") as file:
+    with os_errors(path), path.open("rb") as file:
         fixed = file.read(FIXED_BYTES)
         try:
             channels, header_bytes = int(fixed[252:256]), int(fixed[184:192])
+            if channels < 1:
+                raise ValueError(f"{channels} channels")
             table = file.read(FIXED_BYTES * channels)
             if header_bytes != FIXED_BYTES + len(table) or len(table) != FIXED_BYTES * channels:
-                raise UserError("its length is not what it says")
-
-            def column(start: int, width: int) -> list[bytes]:
-                cells = range(start * channels, (start + width) * channels, width)
-                return [table[cell : cell + width].strip() for cell in cells]
-
-            low, high, lowest, highest = (
-                [float(cell.replace(b",", b".")) for cell in column(start, 8)] for start in (104, 112, 120, 128)
-            )
-            return EdfHeader(
-                names=tuple(cell.decode("latin-1") for cell in column(0, 16)),
-                units=tuple(cell.decode("latin-1") for cell in column(96, 8)),
-                ranges=tuple(zip(np.subtract(high, low), np.subtract(highest, lowest), strict=True)),
-                record_samples=tuple(int(cell) for cell in column(216, 8)),
-                records=int(fixed[236:244]),
-                record_s=float(fixed[244:252]),
-                header_bytes=header_bytes,
-                discontinuous=fixed[192:197] in (b"EDF+D", b"BDF+D"),
-            )
+                raise ValueError("its length is not what it says")
+            return _parse(fixed, table, channels, SAMPLE_BYTES[path.suffix.lower()])
         except ValueError as error:
             raise UserError(f"{path}: no valid EDF or BDF header ({error}); export the file again") from error
 
 
-def check_file(path: Path, header: EdfHeader, channels: Iterable[int]) -> None:
-    """Refuse a file that is not one whole, evenly sampled piece in volts; only the given channels are judged.
+def _parse(fixed: bytes, table: bytes, channels: int, sample_bytes: int) -> EdfHeader:
+    def column(start: int, width: int) -> list[bytes]:
+        cells = range(start * channels, (start + width) * channels, width)
+        return [table[cell : cell + width].strip() for cell in cells]
+
+    low, high, lowest, highest = ([_number(cell) for cell in column(start, 8)] for start in (104, 112, 120, 128))
+    record_samples = tuple(int(cell) for cell in column(216, 8))
+    if min(record_samples) < 0:
+        raise ValueError(f"{min(record_samples)} samples in a data record")
+    return EdfHeader(
+        names=tuple(cell.decode("latin-1") for cell in column(0, 16)),
+        units=tuple(cell.decode("latin-1") for cell in column(96, 8)),
+        physical=tuple(zip(low, high, strict=True)),
+        digital=tuple(zip(lowest, highest, strict=True)),
+        record_samples=record_samples,
+        records=int(fixed[236:244]),
+        record_s=_number(fixed[244:252]),
+        header_bytes=FIXED_BYTES * (channels + 1),
+        sample_bytes=sample_bytes,
+        kind=fixed[192:197].decode("latin-1"),
+        start=_start(fixed),
+    )
+
+
+def _number(cell: bytes) -> float:
+    value = float(cell.replace(b",", b"."))
+    if not math.isfinite(value):
+        raise ValueError(f"{value} where a number belongs")
+    return value
+
+
+def _start(fixed: bytes) -> str:
+    """ISO date and time; the date of EDF+, with four digits of the year, if there is one."""
+    recording, date, time = (fixed[a:b].decode("latin-1") for a, b in ((88, 168), (168, 176), (176, 184)))
+    words = recording.split()
+    try:
+        day, month, year = (int(part) for part in date.split("."))
+        begin = datetime(year + (2000 if year < 85 else 1900), month, day)
+    except ValueError:
+        begin = None
+    if words[:1] == ["Startdate"] and len(words) > 1:
+        with suppress(ValueError):
+            begin = datetime.strptime(words[1], "%d-%b-%Y")
+    if begin is None:
+        return ""
+    try:
+        hour, minute, second = (int(part) for part in time.split("."))
+        return begin.replace(hour=hour, minute=minute, second=second).isoformat()
+    except ValueError:
+        return begin.isoformat()
+
+
+def check_size(path: Path, header: EdfHeader) -> None:
+    """Refuse a file that does not hold the data records that its header claims.
 
     Raises
     ------
     UserError
-        If the file is truncated or empty, the channels differ in rate, or one has no voltage unit or scale,
-        or there is time missing between data records.
+        If it is truncated or empty.
     """
-    record_bytes = SAMPLE_BYTES[path.suffix.lower()] * sum(header.record_samples)
-    expected, size = header.header_bytes + header.records * record_bytes, path.stat().st_size
+    expected, size = header.header_bytes + header.records * header.record_bytes, path.stat().st_size
     if size != expected:
         raise UserError(
             f"{path}: truncated or still being written: {size} bytes, {expected} by its header "
@@ -83,39 +136,32 @@ def check_file(path: Path, header: EdfHeader, channels: Iterable[int]) -> None:
         )
     if header.records == 0 or header.record_s <= 0:
         raise UserError(f"{path}: holds no signal ({header.records} data records of {header.record_s:g} s)")
-    rates = {index: header.record_samples[index] / header.record_s for index in channels}
+
+
+def check_channels(path: Path, header: EdfHeader, channels: Iterable[int]) -> None:
+    """Refuse channels that are not evenly sampled at one rate, or not in volts.
+
+    Raises
+    ------
+    UserError
+        If the channels differ in rate, the rate is none of EEG, or a channel has no voltage unit or no scale.
+    """
+    rates = {index: header.rate_hz(index) for index in channels}
     if len(set(rates.values())) > 1:
         listed = ", ".join(f"{header.names[index]} {rate:g} Hz" for index, rate in rates.items())
         raise UserError(f"{path}: EEG channels differ in sampling rate: {listed}; resample them to one rate")
-    for index in rates:
-        if header.units[index] not in VOLTAGES:
+    lowest, highest = SAMPLE_RATES_HZ
+    for index, rate in rates.items():
+        if not lowest <= rate <= highest:
+            raise UserError(
+                f"{path}: sampling rate of {header.names[index]} is {rate:g} Hz ({header.record_samples[index]} "
+                f"samples in {header.record_s:g} s); allowed: {lowest:g} to {highest:g} Hz; correct the header"
+            )
+        if header.units[index] not in VOLTS:
             raise UserError(
                 f"{path}: unit of {header.names[index]} is '{header.units[index]}'; "
                 "allowed: uV, mV, V; correct the header"
             )
-        if 0 in header.ranges[index]:
-            raise UserError(f"{path}: header gives {header.names[index]} no scale; export the file again")
-    if header.discontinuous:
-        _check_gaps(path, header, record_bytes)
-
-
-def _check_gaps(path: Path, header: EdfHeader, record_bytes: int) -> None:
-    """Compare the start times that a discontinuous file gives its data records with their length."""
-    sample_bytes = SAMPLE_BYTES[path.suffix.lower()]
-    tracks = [index for index, name in enumerate(header.names) if name in ANNOTATIONS]
-    if not tracks:
-        raise UserError(f"{path}: discontinuous, and without times of its data records; export it as EDF+C")
-    offset = sample_bytes * sum(header.record_samples[: tracks[0]])
-    length = sample_bytes * header.record_samples[tracks[0]]
-    shape = (header.records, record_bytes)
-    records = np.memmap(path, np.uint8, mode="r", offset=header.header_bytes, shape=shape)
-    first_s = None
-    for number, record in enumerate(records[:, offset : offset + length]):
-        try:
-            start_s = float(record.tobytes().split(b"\x14", 1)[0])
-        except ValueError as error:
-            raise UserError(f"{path}: data record {number} has no start time; export it as EDF+C") from error
-        first_s = start_s if first_s is None else first_s
-        elapsed_s = number * header.record_s
-        if abs(start_s - first_s - elapsed_s) > header.record_s / max(header.record_samples):
-            raise UserError(f"{path}: discontinuous, with a gap at {elapsed_s:g} s; split it at its gaps")
+        for low, high in (header.physical[index], header.digital[index]):
+            if low == high:
+                raise UserError(f"{path}: header gives {header.names[index]} no scale; export the file again")

@@ -1,10 +1,11 @@
-"""Recordings cut to windows, seizure events to 1-Hz labels. No I/O."""
+"""Recordings cut to windows, seizure events to 1-Hz labels."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from extract.io.antialias import low_passed
 from extract.io.montage import CHANNELS
 from store.schema import Event, count_seconds, count_windows
 
@@ -68,7 +69,7 @@ def window_blocks(
     target_rate_hz: float,
     block: int,
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Cut a recording to windows, at most `block` of them in memory.
+    """Cut a recording to windows, at most `block` of them in memory; a higher rate than theirs is low-passed.
 
     Window k begins at second ``k * stride_s``. The last one may reach past the end: it is filled by mirroring
     the signal that it has. Overlapping windows share what was read.
@@ -86,6 +87,7 @@ def window_blocks(
     ------
     (B, 18, N) float32, microvolts, with ``N = window_s * target_rate_hz``
     """
+    read = low_passed(read, samples, sample_rate_hz, target_rate_hz)
     windows = count_windows(count_seconds(samples / sample_rate_hz), window_s, stride_s)
     length = round(window_s * sample_rate_hz)
     # at a broken rate the last second may hold less than half a sample: its window begins with the last one

@@ -10,6 +10,7 @@ import torch
 
 from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.network import BrainCodecConfig
+from extract.io.antialias import low_passed
 from extract.io.bids import find_recordings
 from extract.io.raw import open_signal
 from extract.pretrain.data import TrainingSignal, split
@@ -32,19 +33,20 @@ class PretrainCommand(TrainingSettings):
     """Strides of the encoder."""
 
 
-def read_signals(folders: Sequence[Path]) -> list[TrainingSignal]:
-    """All recordings of BIDS data sets, in memory.
+def read_signals(folders: Sequence[Path], config: BrainCodecConfig) -> list[TrainingSignal]:
+    """All recordings of BIDS data sets, in memory, low-passed where their rate is above the config's.
 
     Raises
     ------
-    FileNotFoundError, OSError, ValueError
+    UserError
         If a folder or recording cannot be used; see `find_recordings` and `open_signal`.
     """
     signals = []
     for folder in folders:
         for recording in find_recordings(folder):
             with open_signal(recording.path) as signal:
-                values = torch.from_numpy(signal.read(0, signal.samples))
+                read = low_passed(signal.read, signal.samples, signal.sample_rate_hz, config.sample_rate_hz)
+                values = torch.from_numpy(read(0, signal.samples))
             signals.append(TrainingSignal(recording.person, signal.sample_rate_hz, values))
     return signals
 
@@ -53,7 +55,7 @@ def _command(settings: PretrainCommand) -> None:
     if not settings.out.parent.is_dir():
         raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
     config = BrainCodecConfig(ratios=settings.ratios)
-    signals, held_out = split(read_signals(settings.bids), settings.hold_out, config, settings.batch)
+    signals, held_out = split(read_signals(settings.bids, config), settings.hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)
     training = Training(config, TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields}))
     state_path = settings.out.with_name(f"{settings.out.name}.state")

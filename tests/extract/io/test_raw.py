@@ -2,20 +2,25 @@
 
 import csv
 import re
+import subprocess
+import sys
+import time
 import tracemalloc
 from pathlib import Path
 
 import edfio
+import mne
 import numpy as np
 import pytest
 
-from extract.io import raw as signals
+from extract.io import signal_checks
 from extract.io.bids import find_recordings
-from extract.io.montage import CHANNELS
+from extract.io.edf_header import read_header
+from extract.io.montage import CHANNELS, derive
 from extract.io.raw import open_signal, read_duration
 from store.runtime.errors import UserError
 from tests.helpers.eeg import RATE_HZ, noise_uv, write_recording
-from tests.helpers.paths import REAL
+from tests.helpers.paths import REAL, ROOT
 
 RAW_CLIPS = REAL / "chbmit-raw-clips"
 
@@ -52,6 +57,24 @@ def rewrite(path, at, text, width=8):
 @pytest.fixture
 def edf(tmp_path):
     return tmp_path / "one.edf"
+
+
+def test_values_are_those_of_mne_to_the_last_bit(tmp_path):
+    """EDF with other rates and odd record sizes beside, and BDF with its three bytes."""
+    uneven = [channel(name, noise(number), bounds=(-700 - number, 900)) for number, name in enumerate(CHANNELS)]
+    write_edf(
+        tmp_path / "one.edf", [channel("ECG", noise(rate_hz=256), rate_hz=256), *uneven], data_record_duration=2
+    )
+    ends = {"physical_dimension": "uV", "physical_range": (-9e3, 8e3)}
+    edfio.Bdf([edfio.BdfSignal(noise(i), RATE_HZ, label=name, **ends) for i, name in enumerate(CHANNELS)]).write(
+        tmp_path / "one.bdf"
+    )
+    for name in ("one.edf", "one.bdf"):
+        with open_signal(tmp_path / name) as signal:
+            raw = mne.io.read_raw(tmp_path / name, verbose="ERROR", include=list(CHANNELS), stim_channel=None)
+            for start, stop in ((0, 256), (1, 2), (127, 129), (77, 200), (255, 256)):
+                expected_uv = raw.get_data(start=start, stop=stop) * 1e6
+                np.testing.assert_array_equal(signal.read(start, stop), expected_uv.astype(np.float32))
 
 
 def test_values_are_those_of_the_file(edf):
@@ -124,7 +147,7 @@ def test_brainvision(tmp_path):
 
 
 def test_nan_names_channel_and_second(tmp_path, monkeypatch):
-    monkeypatch.setattr(signals, "SCAN_S", 1)
+    monkeypatch.setattr(signal_checks, "SCAN_S", 1)
     data_uv = np.stack([noise(i) for i in range(18)])
     data_uv[3, 160] = np.nan
     with pytest.raises(ValueError, match=r"one.vhdr: P3-O1 is not a finite number at 2.50 s; export"):
@@ -163,11 +186,34 @@ def test_flat_electrode_takes_its_derivations_along(edf):
 
 
 def test_channel_flat_for_a_while_is_kept(edf, monkeypatch):
-    monkeypatch.setattr(signals, "SCAN_S", 1)
+    monkeypatch.setattr(signal_checks, "SCAN_S", 1)
     data_uv = noise()
     data_uv[:100] = data_uv[-100:] = 0
     with open_signal(write_edf(edf, with_channel(channel("F8-T8", data_uv)))) as signal:
         assert all(signal.channel_mask)
+
+
+@pytest.mark.parametrize(
+    ("factor", "shown"), [(1000, r"2.73e\+04 uV \(allowed 0.5 to 4557, the"), (1e-3, r"0.0273 uV \(allowed")]
+)
+def test_an_amplitude_that_no_electrode_gives_counts_as_missing(edf, factor, shown):
+    write_edf(edf, with_channel(channel("F8-T8", factor * noise(1), bounds=(-200 * factor, 200 * factor))))
+    message = rf"one.edf: a standard deviation that no electrode gives: F8-T8 {shown} .* --missing zero"
+    with pytest.raises(UserError, match=message):
+        open_signal(edf)
+    with open_signal(edf, missing="zero") as signal:
+        assert [CHANNELS[row] for row, present in enumerate(signal.channel_mask) if not present] == ["F8-T8"]
+        assert not signal.read(0, 256)[15].any()
+
+
+def test_an_electrode_a_thousand_times_too_large_takes_its_derivations_along(edf):
+    electrodes = sorted({name for pair in CHANNELS for name in pair.split("-")})
+    rows = [
+        channel(name, noise(i, sd_uv=2 + 2998 * (name == "CZ")), bounds=None) for i, name in enumerate(electrodes)
+    ]
+    write_edf(edf, rows)
+    with pytest.raises(UserError, match=r"no electrode gives: FZ-CZ 3\S+ uV, CZ-PZ 3\S+ uV \(allowed 0.5 to 4"):
+        open_signal(edf)
 
 
 def test_all_flat(edf):
@@ -223,6 +269,80 @@ def test_truncated(edf, change):
         open_signal(edf)
 
 
+def claims(edf, at, text, width=8):
+    return rewrite(write_edf(edf, with_channel()), at, text, width)
+
+
+@pytest.mark.parametrize(
+    ("at", "text", "width", "message"),
+    [
+        (244, "99999999", 8, r"sampling rate of FP1-F3 is 6.4e-07 Hz \(64 samples in 1e\+08 s\); allowed: 10 to"),
+        (244, "1e-9", 8, r"sampling rate of FP1-F3 is 6.4e\+10 Hz .*; allowed: 10 to 100000 Hz"),
+        (244, "nan", 8, "no valid EDF or BDF header .*nan where a number belongs"),
+        (244, "inf", 8, "no valid EDF or BDF header .*inf where a number belongs"),
+        (236, "99999999", 8, r"truncated or still being written: \d+ bytes, \d+ by its header"),
+        (236, "-1", 8, "truncated or still being written"),
+        (252, "9999", 4, "no valid EDF or BDF header .its length is not what it says"),
+        (252, "-1", 4, "no valid EDF or BDF header .-1 channels"),
+        (252, "0", 4, "no valid EDF or BDF header .0 channels"),
+        (256 + 18 * 216, "99999999", 8, "truncated or still being written"),
+        (256 + 18 * 216, "-64", 8, "-64 samples in a data record"),
+        (256 + 18 * 104, "nan", 8, "nan where a number belongs"),
+        (256 + 18 * 112, "inf", 8, "inf where a number belongs"),
+    ],
+)
+def test_claims_that_no_eeg_file_makes(edf, at, text, width, message):
+    claims(edf, at, text, width)
+    with pytest.raises(UserError, match=rf"^\S+one.edf: .*{message}"):
+        open_signal(edf)
+    assert read_duration(edf) == 0
+
+
+def test_time_stamps_that_do_not_end_take_no_time(edf):
+    """256 kB of them; twice as many take twice as long, where a pattern would take four times."""
+    annotations = edfio.EdfSignal(np.zeros(256_000), 64_000, label="EDF annot", physical_range=(-1, 1))
+    write_edf(edf, [*with_channel(), annotations])
+    rewrite(edf, 256 + 18 * 16, "EDF Annotations", 16)
+    rewrite(edf, 192, "EDF+C", 5)
+    header = read_header(edf)
+    data = bytearray(edf.read_bytes())
+    for record in range(header.records):
+        end = header.header_bytes + (record + 1) * header.record_bytes
+        data[end - 128_000 : end] = b"+%d\x14" % record * 42_666 + b"+0"
+    edf.write_bytes(data)
+    begin = time.perf_counter()
+    with open_signal(edf) as signal:
+        assert signal.samples == 256
+    assert time.perf_counter() - begin < 2
+
+
+def test_hours_in_short_records_need_little_memory(edf):
+    """In data records of 0.1 s, each with its time stamp; an hour here, and a day needs as little."""
+    script = (
+        "import re, sys; from pathlib import Path; from extract.io.raw import open_signal\n"
+        "signal = open_signal(Path(sys.argv[1])); assert signal.duration_s == 3600 * int(sys.argv[2])\n"
+        "for start in range(0, signal.samples, 250 * 600): signal.read(start, start + 250 * 4)\n"
+        "print(re.search(r'VmHWM:\\s*(\\d+) kB', Path('/proc/self/status').read_text())[1])"
+    )
+    rows = [channel(name, noise(i, 4, 250), 250) for i, name in enumerate(CHANNELS)]
+    write_edf(edf, rows, data_record_duration=0.1, annotations=[edfio.EdfAnnotation(0, None, "x")])
+    header = read_header(edf)
+    first = edf.read_bytes()[: header.header_bytes + header.record_bytes]
+    track = 2 * sum(header.record_samples[:-1])
+    hours = 1
+    with edf.open("wb") as file:
+        file.write(first[: header.header_bytes])
+        record = bytearray(first[header.header_bytes :])
+        for number in range(hours * 36_000):
+            stamp = b"+%.1f\x14\x14\0" % (number / 10)
+            record[track : track + len(stamp)] = stamp
+            file.write(record)
+    rewrite(edf, 236, str(hours * 36_000))
+    command = [sys.executable, "-c", script, str(edf), str(hours)]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(finished.stdout) < 120_000
+
+
 def test_no_records(edf):
     header_bytes = 256 * 19
     edf.write_bytes(write_edf(edf, with_channel()).read_bytes()[:header_bytes])
@@ -276,8 +396,49 @@ def discontinuous(edf, gap_s):
 
 @pytest.mark.parametrize("gap_s", [0.05, 3])
 def test_gap(edf, gap_s):
-    with pytest.raises(ValueError, match=r"one.edf: discontinuous, with a gap at 2 s; split it at its gaps"):
+    with pytest.raises(
+        ValueError, match=r"one.edf: discontinuous, with a gap at 2 s \(it says EDF\+D, .*\); split it at"
+    ):
         open_signal(discontinuous(edf, gap_s))
+
+
+def with_times(edf, kind, times_s):
+    """The channels in data records of 0.5 s that begin at given times."""
+    options = {"annotations": [edfio.EdfAnnotation(0, None, "x")], "data_record_duration": 0.5}
+    write_edf(edf, with_channel(), **options)
+    rewrite(edf, 192, kind, 5)
+    header = read_header(edf)
+    data, end = bytearray(edf.read_bytes()), header.header_bytes
+    track = 2 * header.record_samples[-1]
+    for time_s in times_s:
+        end += header.record_bytes
+        data[end - track : end] = (b"+%g\x14\x14\0" % time_s).ljust(track, b"\0")
+    edf.write_bytes(data)
+    return edf
+
+
+@pytest.mark.parametrize("kind", ["EDF+C", "EDF+D"])
+def test_a_missing_hour_is_refused_whatever_the_file_says_it_is(edf, kind):
+    times_s = [0, 0.5, 1, 1.5, 3602, 3602.5, 3603, 3603.5]
+    with pytest.raises(
+        UserError, match=rf"gap at 2 s \(it says {re.escape(kind)}, and data record 4 begins at 3602 s"
+    ):
+        open_signal(with_times(edf, kind, times_s))
+
+
+@pytest.mark.parametrize(
+    "times_s", [[0.25 + 0.5 * i for i in range(8)], [0.5 * i + 0.01 * (i % 2) for i in range(8)]]
+)
+def test_a_continuous_file_may_begin_late_and_jitter(edf, times_s):
+    with open_signal(with_times(edf, "EDF+C", times_s)) as signal:
+        assert signal.duration_s == 4
+
+
+def test_a_continuous_file_without_readable_times_is_taken_at_its_word(edf):
+    with_times(edf, "EDF+C", [0.5 * i for i in range(8)])
+    edf.write_bytes(edf.read_bytes().replace(b"\x14\x14", b"??"))
+    with open_signal(edf) as signal:
+        assert signal.duration_s == 4
 
 
 def test_discontinuous_without_gap(edf):
@@ -322,7 +483,7 @@ def test_original_files_equal_their_bids_version(path, real_clips):
     """Duplicates, dummies, other orders, references: within one step of the header's quantisation."""
     with open_signal(path) as signal:
         original_uv = signal.read(0, signal.samples)
-        used = {signal.raw.ch_names[signal.rows[index]] for index in signal.montage.used}
+        used = {signal.names[index] for index in signal.montage.used}
     assert all(signal.channel_mask)
     assert not [name for name in used if name.startswith(("EKG", "-", "."))]
     steps = []
@@ -335,6 +496,22 @@ def test_original_files_equal_their_bids_version(path, real_clips):
             step_uv = np.ptp(header.physical_range) / np.ptp(header.digital_range)
             steps.append(np.abs(bids_uv - original_uv).max() / step_uv)
     assert min(steps) <= 1
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data, real EEG that does not travel along")
+def test_all_real_eeg_opens():
+    paths = sorted(REAL.rglob("*.edf"))
+    for path in paths:
+        with open_signal(path, missing="zero") as signal:
+            assert signal.duration_s == read_duration(path)
+            present = derive(signal.names, "zero").mask
+        if all(present) and signal.channel_mask == present:
+            open_signal(path).raw.close()
+        else:
+            message = "missing channel|flat from beginning to end: [A-Z0-9, -]+; to encode"
+            with pytest.raises(UserError, match=message):
+                open_signal(path)
+    assert len(paths) > 300
 
 
 def same_record(path, real_clips):

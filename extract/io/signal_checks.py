@@ -1,0 +1,136 @@
+"""All of a recording looked at once, in minutes: what no EEG has, and channels that no electrode can give."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from extract.io.montage import CHANNELS, Montage
+from store.runtime.errors import UserError
+
+AMPLITUDES_UV = (
+    0.5,
+    5000.0,
+)  # standard deviation of scalp EEG: noise alone has more, artefacts throughout have less
+# beside the median channel; of 360 recordings at hand the largest is 82 times as large, of intensive care, then 13
+LARGEST_RATIO = 150.0
+DUPLICATE_TOLERANCE_UV = 1.0  # two gains may round a signal differently
+SCAN_S = 60
+
+
+class Samples(Protocol):
+    """Raw channels of a file, by index."""
+
+    def read_uv(self, channels: Sequence[int], start: int, stop: int) -> npt.NDArray[np.float64]:
+        """Samples ``[start, stop)`` of channels, ``(len(channels), stop - start)``, microvolts."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+@dataclass(frozen=True)
+class ChannelFaults:
+    """Rows of the 18 channels that count as missing."""
+
+    flat: tuple[int, ...]
+    implausible: tuple[int, ...]  # an amplitude that no electrode gives
+    text: str  # what is wrong, for an error; empty when nothing is
+
+
+def scan(
+    path: Path, samples: Samples, names: Sequence[str], montage: Montage, length: int, sample_rate_hz: float
+) -> ChannelFaults:
+    """Read all of a signal, a minute at a time.
+
+    A channel is implausible when its standard deviation is outside `AMPLITUDES_UV`, or above `LARGEST_RATIO` times
+    that of the median channel: a unit or a gain in the header is wrong, or nothing was plugged in.
+
+    Parameters
+    ----------
+    names
+        Of all channels of the file, to which the montage's indices refer.
+    length
+        Samples of the recording.
+
+    Raises
+    ------
+    UserError
+        If a sample is not finite, duplicates disagree, all channels are flat, or the median channel's amplitude
+        is none of scalp EEG.
+    """
+    needed = montage.needed
+    used = [needed.index(index) for index in montage.used]
+    first_uv = samples.read_uv(needed, 0, 1)
+    origin_uv = montage.apply(first_uv[used])
+    moving = np.zeros(len(needed), bool)
+    total, squares = np.zeros(len(CHANNELS)), np.zeros(len(CHANNELS))
+    step = math.ceil(SCAN_S * sample_rate_hz)
+    for start in range(0, length, step):
+        raw_uv = samples.read_uv(needed, start, min(start + step, length))
+        _check_samples(path, names, montage, raw_uv, start / sample_rate_hz, sample_rate_hz)
+        moving |= (raw_uv != first_uv).any(axis=1)
+        away_uv = (montage.apply(raw_uv[used]) - origin_uv).astype(np.float64)
+        total += away_uv.sum(axis=1)
+        squares += (away_uv**2).sum(axis=1)
+    dead = {index for index, moves in zip(needed, moving, strict=True) if not moves}
+    sources = list(zip(montage.plus, montage.minus, strict=True))
+    alive = [int(row) for row in np.flatnonzero(squares) if not dead.intersection(sources[row])]
+    if not alive:
+        raise UserError(f"{path}: all channels are flat from beginning to end; export the file again")
+    deviation_uv = np.sqrt(np.maximum(squares / length - (total / length) ** 2, 0))
+    flat = tuple(row for row, present in enumerate(montage.mask) if present and row not in alive)
+    return _judge(path, alive, flat, deviation_uv)
+
+
+def _judge(
+    path: Path, alive: list[int], flat: tuple[int, ...], deviation_uv: npt.NDArray[np.float64]
+) -> ChannelFaults:
+    """Hold the standard deviation of each channel, ``(18,)``, against what scalp EEG has."""
+    median_uv = float(np.median(deviation_uv[alive]))
+    lowest, highest = AMPLITUDES_UV
+    if not lowest <= median_uv <= highest:
+        raise UserError(
+            f"{path}: standard deviation is {median_uv:.3g} uV (median of channels), scalp EEG has "
+            f"{lowest:g} to {highest:g}: the unit in the header is probably wrong (V, mV, uV); correct it"
+        )
+    highest = min(highest, LARGEST_RATIO * median_uv)
+    implausible = tuple(row for row in alive if not lowest <= deviation_uv[row] <= highest)
+    parts = []
+    if flat:
+        parts.append(f"flat from beginning to end: {', '.join(CHANNELS[row] for row in flat)}")
+    if implausible:
+        listed = ", ".join(f"{CHANNELS[row]} {deviation_uv[row]:.3g} uV" for row in implausible)
+        parts.append(
+            f"a standard deviation that no electrode gives: {listed} (allowed {lowest:g} to {highest:.4g}, the "
+            f"median channel has {median_uv:.3g}; look at unit and gain)"
+        )
+    return ChannelFaults(flat, implausible, "; ".join(parts))
+
+
+def _check_samples(
+    path: Path,
+    names: Sequence[str],
+    montage: Montage,
+    raw_uv: npt.NDArray[np.float64],
+    start_s: float,
+    sample_rate_hz: float,
+) -> None:
+    """Refuse samples that are not finite, and duplicates that disagree, in what was read from a time on."""
+    needed = montage.needed
+    if not np.isfinite(raw_uv).all():
+        row, sample = np.argwhere(~np.isfinite(raw_uv))[0]
+        raise UserError(
+            f"{path}: {names[needed[row]]} is not a finite number at {start_s + sample / sample_rate_hz:.2f} s; "
+            "export the file again without such samples"
+        )
+    for index, other in montage.duplicates:
+        apart_uv = np.abs(raw_uv[needed.index(index)] - raw_uv[needed.index(other)]).max()
+        if apart_uv > DUPLICATE_TOLERANCE_UV:
+            raise UserError(
+                f"{path}: {names[index]} is there twice and differs by up to {apart_uv:.1f} uV "
+                f"(allowed: {DUPLICATE_TOLERANCE_UV} uV); rename or remove one of them"
+            )
