@@ -5,7 +5,6 @@ from store.reader import Store
 from store.reader import open_store as open
 from store.runtime.errors import StoreError
 from store.schema import Event, FeatureSpec, LeftOut, RecordingInfo, Source
-from store.stream import Stream
 
 __all__ = [
     "Event",
@@ -15,7 +14,6 @@ __all__ = [
     "Source",
     "Store",
     "StoreError",
-    "Stream",
     "dequantize",
     "open",
 ]

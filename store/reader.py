@@ -10,20 +10,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from store.gate import damaged, read_checked
+from store.gate import read_checked
+from store.hdf5.structure import damaged
 from store.layout import Array, FeatureMoments, SubjectContent, dequantize
 from store.runtime.errors import StoreError
 from store.schema import FeatureSpec, RecordingInfo
 
 _BLOCK_WINDOWS = 64
 _READ_BYTES = 1 << 26
-_IOV_MAX = 1024  # buffers that one preadv of Linux fills
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,47 +41,31 @@ class StoreFile(SubjectContent):
 
     def features(self) -> Array:
         """Map the features of all windows as stored, ``(windows, F, C, D)`` or ``(..., Q)``, read-only."""
-        return self.map(0, self.windows)
-
-    def map(self, start: int, stop: int, soon: bool = False) -> Array:
-        """Map the features of windows ``[start, stop)``, read-only; the disk begins to read those wanted soon."""
         with self.open_unchanged() as (handle, offset):
-            begin, end = (offset + window * self.spec.window_bytes for window in (start, stop))
-            first = begin - begin % mmap.ALLOCATIONGRANULARITY
+            end = offset + self.windows * self.spec.window_bytes
+            first = offset - offset % mmap.ALLOCATIONGRANULARITY
             memory = mmap.mmap(handle.fileno(), end - first, access=mmap.ACCESS_READ, offset=first)
-        if soon:
-            memory.madvise(mmap.MADV_WILLNEED)
-        shape = (stop - start, *self.spec.shape)
-        return np.frombuffer(memory, self.spec.dtype, math.prod(shape), begin - first).reshape(shape)
+        shape = (self.windows, *self.spec.shape)
+        return np.frombuffer(memory, self.spec.dtype, math.prod(shape), offset - first).reshape(shape)
 
     def read(self, start: int, stop: int) -> Array:
-        """Read the features of windows ``[start, stop)`` as stored, ``(B, F, C, D)`` or ``(B, F, C, Q)``."""
-        out = np.empty((stop - start, *self.spec.shape), self.spec.dtype)
-        self.read_into(start, [out.reshape(-1).view(np.uint8).data] if out.size else [])
-        return out
-
-    def read_into(self, start: int, buffers: Sequence[memoryview]) -> None:
-        """Fill buffers of bytes, one after the other, with the features from window ``start`` on.
+        """Read the features of windows ``[start, stop)`` as stored, ``(B, F, C, D)`` or ``(B, F, C, Q)``.
 
         Raises
         ------
         StoreError
             If the file was cut off, or now holds other content than when it was opened.
         """
-        waiting = list(reversed(buffers))
+        out = np.empty((stop - start, *self.spec.shape), self.spec.dtype)
+        rest = out.reshape(-1).view(np.uint8).data if out.size else memoryview(b"")
         with self.open_unchanged() as (handle, offset):
             position = offset + start * self.spec.window_bytes
-            while waiting:
-                given = [view[:_READ_BYTES] for view in islice(reversed(waiting), _IOV_MAX)]
-                got = os.preadv(handle.fileno(), given, position)
-                if not got:
+            while rest:
+                count = os.preadv(handle.fileno(), [rest[:_READ_BYTES]], position)
+                if not count:
                     raise damaged(self.path, "features are cut off")
-                position += got
-                while got:
-                    view = waiting.pop()
-                    if len(view) > got:
-                        waiting.append(view[got:])
-                    got -= min(got, len(view))
+                rest, position = rest[count:], position + count
+        return out
 
     def blocks(self, number: int) -> Iterator[Array]:
         """One recording's features in blocks of at most 64 windows.

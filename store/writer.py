@@ -1,8 +1,6 @@
 """Atomic writing: a file of a store is complete or it is not there."""
 
 import dataclasses
-import hashlib
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,17 +10,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5p, h5s, h5t
 
-from store.layout import (
-    Array,
-    FeatureMoments,
-    SubjectContent,
-    content_checksum,
-    dequantize,
-    to_arrays,
-    to_attributes,
-)
+from store.features.transfer import allocate, copy_bytes, require_hashes, write_features
+from store.layout import Array, SubjectContent, content_checksum, to_arrays, to_attributes
 from store.reader import StoreFile, open_file
 from store.runtime.atomic import AtomicFile, atomic_write, require_writable
 from store.runtime.errors import DiskFullError, StoreError
@@ -30,7 +20,6 @@ from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, LeftOut, Recording
 
 _RESERVE_BYTES = 1 << 20  # tables and HDF5's own metadata
 _PAGE_BYTES = 4096
-_COPY_BYTES = 1 << 24
 
 
 def write_file(
@@ -84,7 +73,7 @@ def write_file(
     windows = sum(info.windows for info in recordings)
     with _new_file(path, windows * spec.window_bytes) as (sink, file):
         features = file.create_dataset("features", (windows, *spec.shape), spec.dtype)
-        hashes, moments = _write_features(features, recordings, _checked(blocks, sink), path, codebooks)
+        hashes, moments = write_features(features, recordings, _checked(blocks, sink), path, codebooks)
         content = SubjectContent(
             spec=spec,
             subject=recordings[0].subject,
@@ -222,13 +211,13 @@ def _copy_file(path: Path, old: StoreFile, content: SubjectContent) -> None:
     """Write a file of that content, whose features are copied as they lie, and compared with their checksums."""
     features_bytes = old.windows * old.spec.window_bytes
     with _new_file(path, features_bytes) as (sink, file):
-        offset = _allocate(file, "features", (old.windows, *old.spec.shape), old.spec.dtype)
+        offset = allocate(file, "features", (old.windows, *old.spec.shape), old.spec.dtype)
         _write_content(file, content)
         file.close()
         sink.check()
         with old.open_unchanged() as (handle, old_offset):
-            _copy_range(handle.fileno(), old_offset, sink.descriptor, offset, features_bytes)
-        _require_hashes(sink.descriptor, offset, content, path)
+            copy_bytes(handle.fileno(), old_offset, sink.descriptor, offset, features_bytes)
+        require_hashes(sink.descriptor, offset, content, path)
 
 
 def _require_labels(path: Path, recordings: Sequence[RecordingInfo], labels: Array) -> None:
@@ -263,12 +252,8 @@ def _write_content(file: h5py.File, content: SubjectContent) -> None:
     arrays, attributes = to_arrays(content), to_attributes(content)
     for name, array in arrays.items():
         file.create_dataset(name, data=array)
-    attributes |= {
-        "format": FORMAT.encode(),
-        "spec": content.spec.to_json().encode(),
-        "checksum": _checksum(content).encode(),
-    }
-    for name, text in attributes.items():
+    more = {"format": FORMAT, "spec": content.spec.to_json(), "checksum": _checksum(content)}
+    for name, text in (attributes | {name: text.encode() for name, text in more.items()}).items():
         file.attrs[name] = np.bytes_(text)
     file.attrs["version"] = FORMAT_VERSION
 
@@ -297,92 +282,6 @@ def _with_former_checksums(content: SubjectContent, path: Path, old: StoreFile |
     return dataclasses.replace(
         content, former_checksums=tuple(dict.fromkeys((*old.former_checksums, old.checksum)))
     )
-
-
-def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> int:
-    """Make a dataset whose bytes are written without HDF5; give their offset in the file."""
-    creation = h5p.create(h5p.DATASET_CREATE)
-    creation.set_alloc_time(h5d.ALLOC_TIME_EARLY)
-    creation.set_fill_time(h5d.FILL_TIME_NEVER)
-    kind = h5t.py_create(np.dtype(dtype), logical=True)
-    dataset = h5d.create(file.id, name.encode(), kind, h5s.create_simple(shape), creation)
-    return int(dataset.get_offset())
-
-
-def _copy_range(source: int, source_offset: int, sink: int, sink_offset: int, size: int) -> None:
-    """Copy bytes between two open files, by the file system itself where it can: it may share the blocks."""
-    done = 0
-    while done < size:
-        position, target, rest = source_offset + done, sink_offset + done, size - done
-        copied = 0
-        with suppress(OSError, AttributeError):  # not between these file systems, or not on this system
-            copied = os.copy_file_range(source, sink, rest, position, target)
-        done += copied or os.pwrite(sink, os.pread(source, min(rest, _COPY_BYTES), position), target)
-
-
-def _require_hashes(number: int, offset: int, content: SubjectContent, path: Path) -> None:
-    for info, wanted in zip(content.recordings, content.hashes, strict=True):
-        digest = hashlib.sha256()
-        position, rest = (
-            offset + info.first_window * content.spec.window_bytes,
-            info.windows * content.spec.window_bytes,
-        )
-        while rest and (block := os.pread(number, min(rest, _COPY_BYTES), position)):
-            digest.update(block)
-            position, rest = position + len(block), rest - len(block)
-        if digest.hexdigest() != wanted:
-            raise StoreError(
-                f"{path}: features of {info.name} differ from their checksum; remove the file and extract the "
-                "subject again"
-            )
-
-
-def _write_features(
-    dataset: Any,
-    recordings: Sequence[RecordingInfo],
-    blocks: Iterable[Array],
-    path: Path,
-    codebooks: Array | None,
-) -> tuple[list[str], FeatureMoments]:
-    """Write the blocks one after the other; return each recording's sha256 and the moments of all."""
-    stream = iter(blocks)
-    hashes = []
-    channels, dims = dataset.shape[2:]
-    moments = FeatureMoments.zeros(channels, dims if codebooks is None else codebooks.shape[2])
-    for info in recordings:
-        digest = hashlib.sha256()
-        written = 0
-        while written < info.windows:
-            block = next(stream, None)
-            if block is None or written + len(block) > info.windows:
-                raise StoreError(f"{path}: {info.name} has not the {info.windows} windows that were announced")
-            values = _cast(block, dataset.dtype, info.name, codebooks)
-            start = info.first_window + written
-            dataset[start : start + len(values)] = values
-            digest.update(values.tobytes())
-            latents = values if codebooks is None else dequantize(values, codebooks)
-            moments += FeatureMoments.of(latents, info.channel_mask)
-            written += len(values)
-        hashes.append(digest.hexdigest())
-    return hashes, moments
-
-
-def _cast(block: Array, dtype: np.dtype[Any], name: str, codebooks: Array | None) -> Array:
-    """Cast to the stored type; h5py itself would turn an overflow into inf, or wrap a code, without a word."""
-    if codebooks is not None:
-        size = codebooks.shape[1]
-        if block.min() < 0 or block.max() >= size:
-            raise StoreError(f"{name}: code {block.max()} in codebooks of {size}; check the encoder's quantizer")
-        return np.ascontiguousarray(block, dtype)
-    with np.errstate(over="ignore"):
-        values = np.ascontiguousarray(block, dtype)
-    if not np.isfinite(values).all():
-        largest = np.abs(block[np.isfinite(block)]).max(initial=0.0)
-        raise StoreError(
-            f"{name}: a feature is not finite as {dtype} (largest finite value {largest:.3g}, "
-            f"{dtype} ends at {np.finfo(dtype).max:.3g}); check its units and the encoder's weights"
-        )
-    return values
 
 
 def _require_space(path: Path, features_bytes: int) -> None:

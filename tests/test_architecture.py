@@ -33,7 +33,7 @@ COMMANDS = {
 }
 SHARED = {  # modules at the top that commands and folders share
     "extract": {"pipeline", "encode_recording"},
-    "store": {"schema", "layout", "reader", "writer", "gate", "stream"},
+    "store": {"schema", "layout", "reader", "writer", "gate"},
     "heads": {
         "settings",
         "folds",
@@ -48,7 +48,7 @@ SHARED = {  # modules at the top that commands and folders share
 }
 FOLDERS = {
     "extract": {"io", "planning", "encoders", "braincodec", "synthetic", "pretrain"},
-    "store": {"runtime", "interop"},
+    "store": {"runtime", "hdf5", "features", "interop"},
     "heads": {"models", "training", "ops", "closed_form"},
     "eval": {"scoring", "report"},
 }

@@ -108,8 +108,8 @@ def test_full_disk_leaves_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) 
     def fail(*numbers: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("store.writer.os.copy_file_range", fail)
-    monkeypatch.setattr("store.writer.os.pwrite", fail)
+    monkeypatch.setattr("store.features.transfer.os.copy_file_range", fail)
+    monkeypatch.setattr("store.features.transfer.os.pwrite", fail)
     with pytest.raises(DiskFullError, match=r"sub-01\.h5: disk full; make room and run the same command again"):
         relabel_file(path, recordings=file.recordings, labels=file.labels)
     assert path.read_bytes() == before
@@ -120,7 +120,7 @@ def test_copies_where_the_file_system_cannot(path: Path, monkeypatch: pytest.Mon
     def refuse(*numbers: int) -> int:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
-    monkeypatch.setattr("store.writer.os.copy_file_range", refuse)
+    monkeypatch.setattr("store.features.transfer.os.copy_file_range", refuse)
     file = open_file(path)
     relabel_file(path, recordings=file.recordings, labels=file.labels, dataset="Clips")
     open_file(path).verify()

@@ -1,0 +1,1 @@
+"""Features on their way into a file."""

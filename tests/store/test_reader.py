@@ -1,0 +1,74 @@
+"""Reading features: the right windows, in any process, and never those of another file."""
+
+import pickle
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import store
+from store import Store, StoreError
+from tests.helpers.stores import SPEC, write_subject
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Store:
+    """3 files of 100, 131 and 75 windows."""
+    for person, seconds in (("01", 400), ("02", 521), ("03", 300)):
+        write_subject(tmp_path / "s", person, (seconds,), int(person))
+    return store.open(tmp_path / "s")
+
+
+def plain(opened: Store) -> np.ndarray:
+    return np.concatenate([np.array(file.features()) for file in opened.files])
+
+
+def test_windows_by_slice_run_over_files(opened: Store) -> None:
+    np.testing.assert_array_equal(opened.read(95, 240), plain(opened)[95:240])
+    np.testing.assert_array_equal(opened.files[1].read(3, 3), np.empty((0, *SPEC.shape)))
+
+
+def test_a_recording_is_mapped_where_it_lies(tmp_path: Path) -> None:
+    opened = store.open(write_subject(tmp_path, "01", (40, 18, 7), 0).parent)
+    for info in opened.recordings:
+        wanted = plain(opened)[info.first_window : info.first_window + info.windows]
+        np.testing.assert_array_equal(opened.features(info), wanted)
+        np.testing.assert_array_equal(opened.latents(info, 1, 2), wanted[1:2].astype(np.float32))
+
+
+def test_large_reads_are_put_together(opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.reader._READ_BYTES", 1000)
+    np.testing.assert_array_equal(opened.read(3, 290), plain(opened)[3:290])
+
+
+def total(opened: Store) -> float:
+    return float(opened.read(0, opened.windows).astype(np.float64).sum())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_other_processes_read_what_this_one_opened(opened: Store, method: str) -> None:
+    with get_context(method).Pool(1) as pool:
+        assert pool.apply(total, (pickle.loads(pickle.dumps(opened)),)) == pytest.approx(total(opened))
+
+
+def test_a_file_written_anew_with_the_same_content_is_read_on(opened: Store) -> None:
+    before = np.array(opened.files[0].features())
+    write_subject(opened.path, "01", (400,), 1)
+    np.testing.assert_array_equal(opened.files[0].features(), before)
+    np.testing.assert_array_equal(opened.files[0].read(0, 100), before)
+
+
+@pytest.mark.parametrize("read", [lambda file: file.features(), lambda file: file.read(0, 2)])
+def test_a_file_of_other_content_is_noticed(opened: Store, read: Callable[[object], object]) -> None:
+    write_subject(opened.path, "01", (400,), 9)
+    with pytest.raises(StoreError, match=r"sub-01\.h5: changed since it was opened; open the store again"):
+        read(opened.files[0])
+
+
+def test_a_file_cut_off_after_opening_is_noticed(opened: Store) -> None:
+    path = opened.files[0].path
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(StoreError, match="truncated"):
+        opened.files[0].read(0, 100)
