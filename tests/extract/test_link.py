@@ -10,7 +10,8 @@ import pytest
 
 from eval.__main__ import main as evaluate
 from extract.__main__ import main as extract
-from extract.io.bids import find_recordings, read_events
+from extract.io.bids import find_recordings
+from extract.io.events import read_annotations
 from extract.link import main
 from heads.train import main as train
 from tests.extract.io.datasets.trees import (
@@ -166,7 +167,7 @@ def test_szcore_reads_the_events(data: Path, tmp_path: Path) -> None:
     assert main(["siena", str(data / "siena"), str(tmp_path / "bids")]) == 0
     for path in (tmp_path / "bids").rglob("*_events.tsv"):
         theirs = annotations.Annotations.loadTsv(str(path)).events
-        ours = read_events(path, 60.0)
+        ours = read_annotations(path, 60.0).events
         assert [(one["onset"], one["duration"], one["eventType"].value) for one in theirs] == [
             (one.onset_s, one.duration_s, one.kind) for one in ours
         ]
