@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 
 COMMANDS = {  # name: module with a main, what it does
     "extract": ("extract.__main__", "encode the EEG of a BIDS data set into a feature store"),
+    "link": ("extract.link", "make a BIDS tree of links to CHB-MIT, Siena or TUSZ as they were downloaded"),
     "train": ("heads.train", "train seizure detection heads on a store, all folds in one pass"),
     "eval": ("eval.__main__", "score a run as SzCORE does and write its report"),
     "sweep": ("heads.sweep", "train many settings at once, choose on validation persons"),

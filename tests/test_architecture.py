@@ -1,6 +1,7 @@
 """Who may import what, what stands where, and which names are gone."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.helpers.imports import (
     import_graph,
     imported_names,
     longest_path,
+    module_name,
     source_files,
     top_level_graph,
 )
@@ -73,6 +75,13 @@ def test_packages_import_one_way(package: str) -> None:
 def test_only_what_the_design_lists_stands_at_the_top(package: str) -> None:
     listed = {"__init__"} | COMMANDS[package] | SHARED[package] | FOLDERS[package]
     assert set(top_level_graph(package)) <= listed
+
+
+def test_every_folder_is_installed() -> None:
+    """Packages are listed by name, since setuptools would not find these, or find too much."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {module_name(path) for name in PACKAGES for path in source_files(name) if path.stem == "__init__"}
+    assert set(listed) == folders
 
 
 @pytest.mark.parametrize("package", PACKAGES)

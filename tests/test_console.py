@@ -114,7 +114,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("braincodec-seizure: error: no command 'trian'; allowed: extract, train, eval,")
+    assert err.startswith("braincodec-seizure: error: no command 'trian'; allowed: extract, link, train,")
     assert err.count("\n") == 1
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.scoring.events import DetectedEvent, events_from_mask
-from eval.scoring.old_spellings import OLD_FIELDS
 from store.runtime.errors import UserError
+from store.runtime.old_spellings import POSTPROCESSING, translate_keys
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PostProcessing:
         """
         if not isinstance(content, dict):
             raise UserError(f"holds {type(content).__name__}, wanted an object with a threshold")
-        record = {OLD_FIELDS.get(name, name): value for name, value in content.items()}
+        record = translate_keys(content, POSTPROCESSING)
         return cls(
             _read_number(record, "threshold"),
             _read_number(record, "hysteresis_ratio"),

@@ -22,6 +22,8 @@ TRAINING_STATE = {
 }
 # keys of a row of a sweep's results, `cells/*.json`
 SWEEP_ROW = {"failure": "error"}
+# keys of `postprocessing.json`
+POSTPROCESSING = {"release": "hysteresis_ratio"}
 
 
 def translate_arguments(arguments: Sequence[str]) -> list[str]:

@@ -1,0 +1,93 @@
+"""Names that are gone stay gone: in syntax trees, in the help of commands and in the documentation."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from braincodec_seizure import COMMANDS, main
+from tests.helpers.imports import PACKAGES, source_files
+from tests.helpers.paths import ROOT
+
+# Modules, classes, functions and methods. Some are plain English as a local word, so only definitions count.
+DEFINITIONS = {
+    *("ArrayWindows", "Cell", "Encoder", "Fitted", "Models", "NetworkEncoder", "Outcome", "PartSettings", "Piece"),
+    *("Seconds", "Settings", "Signal", "Slot", "Stream", "Sums", "Trained", "Windows", "_Group"),
+    *("ahead", "cautions", "cells", "counting", "cut", "fused", "fusion", "gather", "half", "interrupts", "judge"),
+    *("machine", "noise_size", "on_log_scale", "packed", "pair", "parts", "pieces", "pool_and_vary", "read_cells"),
+    *("read_post", "reduce", "respond", "responses", "run_config", "share", "slots", "sums", "sums_of", "takes"),
+    *("train_group", "weigh", "whole", "work_ahead", "write_cells"),
+}
+# Nowhere at all, not as a variable either.
+IDENTIFIERS = {
+    *("PackedEncoder", "Slot", "_train_slots", "fuse_and_pool", "fuse_and_vary", "interrupts_wait"),
+    *("suits_avx512", "write_aside"),
+}
+# Values that people typed and files hold; one table translates them.
+SPELLINGS = {"max-deviation", "mean-deviation", "release"}
+TABLE = ROOT / "store" / "runtime" / "old_spellings.py"
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").rglob("*.md"))
+
+
+def definitions(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+
+
+def identifiers(tree: ast.AST) -> Iterator[str]:
+    yield from definitions(tree)
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name():
+                yield node.id
+            case ast.Attribute():
+                yield node.attr
+            case ast.arg():
+                yield node.arg
+            case ast.keyword(arg=str(name)):
+                yield name
+            case ast.alias():
+                yield node.asname or node.name
+
+
+def strings(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def documented_names(text: str) -> set[str]:
+    """Words of code spans and code blocks, comments left out.
+
+    >>> sorted(documented_names("Take `--pooling max-deviation` for a release"))
+    ['--pooling', 'max-deviation']
+    """
+    blocks = re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL)
+    words = (re.sub(r"#.*", "", line) for block in blocks for line in block.splitlines())
+    return {word for line in words for word in re.findall(r"[\w-]+", line)}
+
+
+@pytest.mark.parametrize("path", [path for name in PACKAGES for path in source_files(name)], ids=str)
+def test_no_module_holds_an_old_name(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert path.stem not in DEFINITIONS | IDENTIFIERS
+    assert not set(definitions(tree)) & DEFINITIONS
+    assert not set(identifiers(tree)) & IDENTIFIERS
+    if path != TABLE:
+        assert not set(strings(tree)) & SPELLINGS
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_no_document_holds_an_old_name(path: Path) -> None:
+    classes = {name for name in DEFINITIONS if name[0].isupper()}
+    assert not documented_names(path.read_text()) & (classes | IDENTIFIERS | SPELLINGS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_help_holds_an_old_name(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert not set(re.findall(r"[\w-]+", capsys.readouterr().out)) & (IDENTIFIERS | SPELLINGS)
