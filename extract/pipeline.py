@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from extract.planning.spec import compare_settings
 from extract.planning.subject import Subject, look_at_subject, look_at_subjects, shorten
 from extract.planning.summary import Outcomes, Summary, summarise
 from store import FeatureSpec, StoreError
-from store.reader import open_file
+from store.reader import StoreFile, open_file
 from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import to_one_line
 from store.runtime.parallel import WorkerSettings, run_tasks
@@ -278,11 +278,10 @@ def _is_low_passed(command: ExtractCommand, data: DataSet) -> bool:
 
 def _require_spec(command: ExtractCommand, is_encoded: bool) -> FeatureSpec | None:
     """Refuse a store of other features; give the encoder's spec, if it is needed or nothing else can tell."""
-    stored = next(iter(sorted(command.store.glob("sub-*.h5"))), None)
-    if not is_encoded and stored is not None:
-        difference = compare_settings(open_file(stored).spec, command.only_encoder)
+    if not is_encoded and (stored := _find_readable(command.store)) is not None:
+        difference = compare_settings(stored.spec, command.only_encoder)
         if difference:
-            raise StoreError(f"{stored}: {difference}; use its options, or another --store")
+            raise StoreError(f"{stored.path}: {difference}; use its options, or another --store")
         if difference is not None:
             return None
     spec = load_encoder(command.only_encoder).spec
@@ -293,9 +292,17 @@ def _require_spec(command: ExtractCommand, is_encoded: bool) -> FeatureSpec | No
 
 def _require_same_spec(store: Path, spec: FeatureSpec) -> None:
     """Refuse to add features of another spec to a store."""
-    for path in sorted(store.glob("sub-*.h5"))[:1]:
-        if difference := open_file(path).spec.difference(spec):
-            raise StoreError(f"{path}: {difference}; use its options, or another --store")
+    stored = _find_readable(store)
+    if stored is not None and (difference := stored.spec.difference(spec)):
+        raise StoreError(f"{stored.path}: {difference}; use its options, or another --store")
+
+
+def _find_readable(store: Path) -> StoreFile | None:
+    """The first file of a store that is not damaged; None if there is none."""
+    for path in sorted(store.glob("sub-*.h5")):
+        with suppress(StoreError):
+            return open_file(path)
+    return None
 
 
 def _print(line: str) -> None:

@@ -73,7 +73,8 @@ def describe_gone(plan: SubjectPlan) -> str:
     if not gone:
         return ""
     return (
-        f"sub-{plan.subject}: keeps {_count(len(gone))} gone from the data set ({gone[0].name}); --prune removes"
+        f"sub-{plan.subject}: keeps {_count(len(gone))} gone from the data set ({gone[0].name}); "
+        "--prune removes what is gone"
     )
 
 

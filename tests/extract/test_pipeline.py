@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import store
-from extract.__main__ import main
 from extract.encode_recording import EncodeSettings, encode_recordings
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
@@ -20,17 +18,7 @@ from store import Event
 from store.reader import StoreFile
 from tests.benchmarks import survival
 from tests.helpers.eeg import HEADER, RATE_HZ, noise_uv, write_recording
-
-
-@dataclass
-class Data:
-    """A data set and where its store goes."""
-
-    bids: Path
-    store: Path
-
-    def extract(self, *more: str, encoder: str = "bandpower") -> int:
-        return main(["--bids", str(self.bids), "--store", str(self.store), "--encoder", encoder, *more])
+from tests.helpers.extraction import Data
 
 
 @pytest.fixture
