@@ -18,6 +18,7 @@ from extract.encode_recording import (
     encode_recordings,
     is_part,
 )
+from extract.encoders.protocol import is_low_passed
 from extract.encoders.registry import load_encoder, needs_low_pass
 from extract.io.bids import DataSet, Recording, find_data_set
 from extract.io.shards import parse_shard, split_by_duration
@@ -127,9 +128,8 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     ours = {data.recordings[number] for number in split_by_duration(durations_s, index, shards)}
     changed = [recording for subject in work.subjects for recording in subject.select(Action.ENCODE)]
     to_encode = [recording for recording in changed if recording in ours]
-    if changed:
-        command = replace(command, low_passed=_is_low_passed(command, data))
-        work = replace(work, command=command)
+    command = replace(command, low_passed=_is_low_passed(command, data, is_changed=bool(changed)))
+    work = replace(work, command=command)
     spec = _require_spec(command, is_encoded=bool(to_encode))
     if spec is not None and command.backend != "loky":  # and of another kind, with another choice of its own
         work = replace(work, command=replace(command, precision=cast(Any, spec.precision)))
@@ -268,12 +268,14 @@ def _encode_all(
         yield result
 
 
-def _is_low_passed(command: ExtractCommand, data: DataSet) -> bool:
+def _is_low_passed(command: ExtractCommand, data: DataSet, is_changed: bool) -> bool:
     """Whether the store's spec says that recordings of high rates are low-passed: by all of the data set."""
+    stored = _find_readable(command.store)
+    if not is_changed:
+        return stored is not None and is_low_passed(stored.spec)
     everything = find_data_set(command.bids) if command.subject else data
-    stored = next(iter(sorted(command.store.glob("sub-*.h5"))), None)
     paths = [recording.path for recording in everything.recordings if recording.is_fetched]
-    return needs_low_pass(command.only_encoder, paths, open_file(stored).spec if stored else None)
+    return needs_low_pass(command.only_encoder, paths, stored.spec if stored else None)
 
 
 def _require_spec(command: ExtractCommand, is_encoded: bool) -> FeatureSpec | None:

@@ -17,6 +17,7 @@ from store.runtime.errors import UserError, os_errors
 from store.schema import Event
 
 EVENT_COLUMNS = ("onset", "duration", "eventType")
+BACKGROUND = ("bckg", "impd")  # SeizeIT2 marks its checks of impedance so
 EVENT_TOLERANCE_S = 0.02  # onset and duration are each written with two decimals
 
 
@@ -47,7 +48,7 @@ def read_annotations(path: Path, duration_s: float) -> Annotations:
     content = _read_content(path)
     rows = _parse_rows(content, path)
     events = (_parse_event(row, f"{path}: line {row.line}", duration_s) for row in rows)
-    seizures = sorted((event for event in events if event.kind != "bckg"), key=lambda event: event.onset_s)
+    seizures = sorted((event for event in events if event.kind not in BACKGROUND), key=lambda event: event.onset_s)
     return Annotations(tuple(seizures), _parse_start(rows[0]), hashlib.sha256(content).hexdigest())
 
 
@@ -104,8 +105,10 @@ def _parse_rows(content: bytes, path: Path) -> tuple[Row, ...]:
 
 def _parse_event(row: Row, where: str, duration_s: float) -> Event:
     kind = row.cells["eventType"]
-    if kind != "bckg" and not kind.startswith("sz"):
-        raise UserError(f"{where}: unknown eventType '{kind}'; allowed: bckg, or beginning with sz")
+    if kind not in BACKGROUND and not kind.startswith("sz"):
+        raise UserError(
+            f"{where}: unknown eventType '{kind}'; allowed: {', '.join(BACKGROUND)}, or beginning with sz"
+        )
     onset_s, length_s = (_parse_seconds(row.cells[name], f"{where}: {name}") for name in ("onset", "duration"))
     stop_s = onset_s + length_s
     if length_s == 0:

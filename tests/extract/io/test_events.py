@@ -23,7 +23,12 @@ def write_events(folder: Path, rows: Sequence[str], header: str = HEADER) -> Pat
 def test_events_are_seizures_in_order(tmp_path: Path) -> None:
     path = write_events(
         tmp_path,
-        ["50.25\t9.76\tsz_foc\tn/a\tn/a\tn/a\t60.00", "0.00\t60.00\tbckg\tn/a\tn/a\tn/a\t60.00", " 1\t2 \tsz"],
+        [
+            "50.25\t9.76\tsz_foc\tn/a\tn/a\tn/a\t60.00",
+            "0.00\t60.00\tbckg\tn/a\tn/a\tn/a\t60.00",
+            "0\t5\timpd",
+            " 1\t2 \tsz",
+        ],
     )
     found = read_annotations(path, 60.0)
     assert found.events == (Event(1.0, 2.0, "sz"), Event(50.25, 9.76, "sz_foc"))
@@ -43,7 +48,7 @@ def test_start(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         ([], "has no event; a recording without seizure has one row of eventType bckg"),
-        (["1\t2\tseizure"], "line 2: unknown eventType 'seizure'; allowed: bckg, or beginning with sz"),
+        (["1\t2\tseizure"], "line 2: unknown eventType 'seizure'; allowed: bckg, impd, or beginning with sz"),
         (["1\t2\tsz", "n/a\t2\tsz"], "line 3: onset is 'n/a'; allowed: seconds, 0 or more"),
         (["1\t2\tsz", "", "1_0\t2\tsz"], "line 4: onset is '1_0'; allowed: seconds, 0 or more"),
         (["1\tnan\tsz"], "line 2: duration is 'nan'; allowed"),
