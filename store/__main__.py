@@ -1,6 +1,5 @@
-"""python -m store info | verify | export."""
+"""``python -m store``: look at a feature store, verify it, export a person."""
 
-import dataclasses
 import json
 import math
 import random
@@ -8,150 +7,126 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
+from store.interop.overview import describe, format_overview
 from store.interop.table import export
-from store.reader import Store, open_store
-from store.runtime.cli import run
+from store.reader import list_files, open_file, open_store
+from store.runtime.cli import run, to_one_line
 from store.runtime.errors import StoreError, UserError
+from store.runtime.names import to_path_name
+
+StorePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
 
 
 @dataclass(frozen=True)
-class Info:
-    """Say what a store holds."""
+class InfoCommand:
+    """Say what a store holds: persons, hours, seizures, and what was left out or is missing, and why.
 
-    store: tyro.conf.Positional[Path]
+    Example: python -m store info STORE
+    """
+
+    store: StorePath
     """Folder of the store."""
     json: bool = False
     """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True)
-class Verify:
-    """Read everything and compare it with the checksums."""
+class VerifyCommand:
+    """Read everything and compare it with its checksums; status 2 if a file is damaged.
 
-    store: tyro.conf.Positional[Path]
+    Example: python -m store verify STORE --sample 0.1
+    """
+
+    store: StorePath
     """Folder of the store."""
-    sample: float = 1.0
+    sample: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 1.0
     """Share of each subject's recordings whose features are read, at least one, drawn anew each time."""
 
 
 @dataclass(frozen=True)
-class Export:
-    """Write a person's features as a flat table: a row a second, the mean over its frames."""
+class ExportCommand:
+    """Write a person's features as a flat table: a row a second, the mean over its frames.
 
-    store: tyro.conf.Positional[Path]
+    Example: python -m store export STORE --person 01 --to parquet
+    """
+
+    store: StorePath
     """Folder of the store."""
-    person: str
-    """Person to export."""
+    person: Annotated[str, tyro.conf.arg(metavar="NAME")]
+    """Person to export, as `info` names them."""
     to: Literal["npz", "parquet"] = "npz"
-    """Kind of file."""
-    out: Path | None = None
-    """File to write, replaced if there; person-NAME.npz or .parquet here if not given."""
+    """Format of the file."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """File to write, replaced if it is an export; person-NAME.npz or .parquet in the working folder by default."""
+    force: bool = False
+    """Overwrite a file there that is no export."""
 
 
 Command = (
-    Annotated[Info, tyro.conf.subcommand("info")]
-    | Annotated[Verify, tyro.conf.subcommand("verify")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
+    Annotated[InfoCommand, tyro.conf.subcommand("info")]
+    | Annotated[VerifyCommand, tyro.conf.subcommand("verify")]
+    | Annotated[ExportCommand, tyro.conf.subcommand("export")]
 )
 
 
-def describe(store: Store) -> dict[str, Any]:
-    """What a store holds, as JSON-ready values."""
-    subjects = {
-        file.subject: {
-            "person": file.person,
-            "recordings": len(file.recordings),
-            "hours": sum(info.duration_s for info in file.recordings) / 3600,
-            "ictal_seconds": int(file.labels.sum()),
-            "seizures": sum(len(info.events) for info in file.recordings),
-            "bytes": file.path.stat().st_size,
-        }
-        for file in store.files
-    }
-    seen = set(store.provenance["encoder"].get("persons_seen", ()))
-    return {
-        "path": str(store.path),
-        "spec": dataclasses.asdict(store.spec),
-        "persons": list(store.persons),
-        "persons_seen_in_pretraining": sorted(seen & set(store.persons)),
-        "subjects": subjects,
-        "provenance": store.provenance,
-    }
-
-
-def _print_table(content: dict[str, Any]) -> None:
-    spec, subjects = content["spec"], content["subjects"]
-    print(f"store     {content['path']}")
-    print(f"encoder   {spec['encoder']}, {spec['features']} as {spec['dtype']}, {spec['precision']}")
-    print(
-        f"windows   {spec['window_s']} s every {spec['stride_s']} s, {spec['frames']} frames x "
-        f"{len(spec['channels'])} channels x {spec['dims']} {'codes' if spec['features'] == 'codes' else 'dims'} "
-        f"at {spec['sample_rate_hz']} Hz"
-    )
-    if overlap := content["persons_seen_in_pretraining"]:
-        print(f"overlap   the encoder saw these persons in pretraining: {', '.join(overlap)}")
-    columns = ("recordings", "hours", "seizures", "ictal_seconds", "bytes")
-    total: dict[str, Any] = {column: sum(row[column] for row in subjects.values()) for column in columns}
-    total["person"] = str(len(content["persons"]))
-    print(f"{'subject':<10}{'person':<10}{'recordings':>10}{'hours':>9}{'seizures':>10}{'ictal s':>9}{'MB':>9}")
-    for subject, row in (*subjects.items(), ("all", total)):
-        print(
-            f"{subject:<10}{row['person']:<10}{row['recordings']:>10}{row['hours']:>9.2f}"
-            f"{row['seizures']:>10}{row['ictal_seconds']:>9}{row['bytes'] / 1e6:>9.1f}"
-        )
-
-
-def _info(settings: Info) -> int:
-    content = describe(open_store(settings.store))
-    if settings.json:
-        print(json.dumps(content, indent=2))
+def _info(command: InfoCommand) -> int:
+    overview = describe(open_store(command.store))
+    if command.json:
+        print(json.dumps(overview, indent=2))
     else:
-        _print_table(content)
+        for line in format_overview(overview):
+            print("".join(c if c.isprintable() else to_one_line(c) or " " for c in line))
     return 0
 
 
-def _verify(settings: Verify) -> int:
-    if not 0 < settings.sample <= 1:
-        raise UserError(f"--sample {settings.sample}: allowed is a share above 0, up to 1")
+def _verify(command: VerifyCommand) -> int:
+    if not 0 < command.sample <= 1:
+        raise UserError(f"--sample {command.sample}: allowed is a share above 0, up to 1")
     damaged = 0
-    for file in open_store(settings.store).files:
-        there = len(file.recordings)
-        numbers = sorted(random.sample(range(there), math.ceil(settings.sample * there)))
+    for path in list_files(command.store):
         try:
+            file = open_file(path)
+            count = len(file.recordings)
+            numbers = sorted(random.sample(range(count), math.ceil(command.sample * count)))
             file.verify(numbers)
-            print(f"{file.path.name}: intact, {len(numbers)} of {there} recordings read, {file.windows} windows")
         except StoreError as error:
             damaged += 1
-            print(f"error: {error}", file=sys.stderr)
-    return 2 if damaged else 0
-
-
-def _export(settings: Export) -> int:
-    out = settings.out or Path(f"person-{settings.person}.{settings.to}")
-    if out.suffix != f".{settings.to}":
-        raise UserError(f"--out {out}: --to {settings.to} writes a file that ends in .{settings.to}")
-    seconds = export(open_store(settings.store), settings.person, out)
-    print(f"{out}: {seconds} seconds of person {settings.person}")
+            print(f"error: {to_one_line(error)}", file=sys.stderr)
+        else:
+            print(f"{path.name}: intact, {len(numbers)} of {count} recordings read, {file.windows} windows")
+    if damaged:
+        return 2
+    open_store(command.store)  # whether the files belong together
     return 0
 
 
-def _command(settings: Info | Verify | Export) -> int:
-    match settings:
-        case Info():
-            return _info(settings)
-        case Verify():
-            return _verify(settings)
-        case Export():
-            return _export(settings)
+def _export(command: ExportCommand) -> int:
+    out = command.out or Path(f"person-{to_path_name(command.person)}.{command.to}")
+    if out.suffix != f".{command.to}":
+        raise UserError(f"--out {out}: --to {command.to} writes a file that ends in .{command.to}")
+    seconds = export(open_store(command.store), command.person, out, force=command.force)
+    print(to_one_line(f"{out}: {seconds} seconds of person {command.person}"))
+    return 0
+
+
+def _command(command: InfoCommand | VerifyCommand | ExportCommand) -> int:
+    match command:
+        case InfoCommand():
+            return _info(command)
+        case VerifyCommand():
+            return _verify(command)
+        case ExportCommand():
+            return _export(command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m store``."""
-    return run(_command, Command, argv, prog="python -m store", description="Look at a feature store.")
+    description = "Look at a feature store. Example: python -m store info STORE"
+    return run(_command, Command, argv, prog="python -m store", description=description)
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ def _labels_problem(content: SubjectContent) -> str:
     if content.labels.max(initial=0) > 1:
         return f"labels: one is {content.labels.max()}, allowed are 0 and 1"
     for info in content.recordings:
-        if not info.labelled and content.labels[info.first_second : info.first_second + info.seconds].any():
+        if not info.labelled and content.labels_of(info).any():
             return f"labels: {info.name} has no annotation and yet a seizure"
     return ""
 

@@ -81,12 +81,15 @@ class SubjectContent:
             digest.update(json.dumps([info.name, info.person, self.label_hash(info), features]).encode())
         return digest.hexdigest()
 
+    def labels_of(self, info: RecordingInfo) -> Array:
+        """1-Hz labels of one of the recordings, ``(T,)`` uint8."""
+        return self.labels[info.first_second : info.first_second + info.seconds]
+
     def label_hash(self, info: RecordingInfo) -> str:
         """Hash of a recording's labels and events."""
-        labels = self.labels[info.first_second : info.first_second + info.seconds]
         events = [dataclasses.astuple(event) for event in info.events]
         text = json.dumps([info.labelled, events])
-        return hashlib.sha256(text.encode() + np.ascontiguousarray(labels).tobytes()).hexdigest()
+        return hashlib.sha256(text.encode() + self.labels_of(info).tobytes()).hexdigest()
 
 
 def dequantize(codes: Array, codebooks: Array) -> Array:

@@ -184,7 +184,7 @@ class Store:
 
     def labels(self, info: RecordingInfo) -> Array:
         """1-Hz labels of a recording, ``(T,)`` uint8: 1 where a second is seizure."""
-        return self.file_of(info.subject).labels[info.first_second : info.first_second + info.seconds]
+        return self.file_of(info.subject).labels_of(info)
 
     def features(self, info: RecordingInfo) -> Array:
         """Features of a recording as stored, ``(B, F, C, D)`` or codes ``(B, F, C, Q)``, mapped from the file."""
@@ -219,12 +219,7 @@ def open_store(path: Path | str) -> Store:
         If the folder is not there or holds no subject, if a file is no complete file of this format, is
         damaged or misnamed, or if the files do not share one spec.
     """
-    path = Path(path)
-    if not path.is_dir():
-        raise StoreError(f"{path}: no such store; python -m extract makes one")
-    files = tuple(open_file(file) for file in sorted(path.glob("sub-*.h5")))
-    if not files:
-        raise StoreError(f"{path}: no subject in this folder (sub-*.h5); python -m extract puts them there")
+    files = tuple(open_file(file) for file in list_files(Path(path)))
     for file in files:
         if file.path.stem != f"sub-{file.subject}":
             raise StoreError(f"{file.path}: holds subject {file.subject}; name it sub-{file.subject}.h5")
@@ -233,7 +228,23 @@ def open_store(path: Path | str) -> Store:
                 f"{file.path}: {difference} as in {files[0].path.name}; one store holds one spec, "
                 "move one of them to another folder"
             )
-    return Store(path, files)
+    return Store(Path(path), files)
+
+
+def list_files(path: Path) -> list[Path]:
+    """Paths of a store's files, sorted.
+
+    Raises
+    ------
+    StoreError
+        If the folder is not there or holds no subject.
+    """
+    if not path.is_dir():
+        raise StoreError(f"{path}: no such store; python -m extract makes one")
+    files = sorted(path.glob("sub-*.h5"))
+    if not files:
+        raise StoreError(f"{path}: no subject in this folder (sub-*.h5); python -m extract puts them there")
+    return files
 
 
 def open_file(path: Path) -> StoreFile:

@@ -5,10 +5,12 @@ import json
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from store.runtime.errors import StoreError, UserError
 
@@ -141,6 +143,26 @@ class LeftOut:
 
     name: str
     reason: str
+
+
+def events_without_label(events: Sequence[Event], labels: NDArray[np.uint8]) -> tuple[Event, ...]:
+    """Events none of whose seconds is labelled, since they cover more than half of no second.
+
+    Parameters
+    ----------
+    events
+        Of one recording.
+    labels : (T,) uint8
+        Of its seconds.
+
+    >>> events_without_label([Event(0.0, 0.4, "sz"), Event(2.0, 1.0, "sz")], np.array([0, 0, 1], np.uint8))
+    (Event(onset_s=0.0, duration_s=0.4, kind='sz'),)
+    """
+    return tuple(
+        event
+        for event in events
+        if not labels[max(0, math.floor(event.onset_s)) : math.ceil(event.onset_s + event.duration_s)].any()
+    )
 
 
 def same_dataset(first: str, second: str) -> bool:

@@ -3,13 +3,9 @@
 import hashlib
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from extract.io.annex import explain_absent_content
 from extract.io.tables import Row, parse_table
@@ -63,26 +59,6 @@ def hash_events(path: Path) -> str | None:
     if not path.is_symlink() and not path.exists():
         return None
     return hashlib.sha256(_read_content(path)).hexdigest()
-
-
-def find_unlabelled(events: Sequence[Event], labels: NDArray[np.uint8]) -> tuple[Event, ...]:
-    """Events none of whose seconds is labelled, since they cover more than half of no second.
-
-    Parameters
-    ----------
-    events
-        Of one recording.
-    labels : (T,) uint8
-        As `extract.io.windows.label_seconds` gives them.
-
-    >>> find_unlabelled([Event(0.0, 0.4, "sz"), Event(2.0, 1.0, "sz")], np.array([0, 0, 1], np.uint8))
-    (Event(onset_s=0.0, duration_s=0.4, kind='sz'),)
-    """
-    return tuple(
-        event
-        for event in events
-        if not labels[math.floor(event.onset_s) : math.ceil(event.onset_s + event.duration_s)].any()
-    )
 
 
 def _read_content(path: Path) -> bytes:

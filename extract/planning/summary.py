@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from extract.io.bids import DataSet
-from extract.io.events import find_unlabelled
 from extract.planning.account import Account
 from extract.planning.paths import published_path
 from extract.planning.plan import Action, Step
 from extract.planning.subject import Subject
 from store.reader import StoreFile, open_file
 from store.runtime.errors import StoreError
-from store.schema import LeftOut
+from store.schema import LeftOut, events_without_label
 
 
 @dataclass
@@ -126,7 +125,7 @@ def _note_labels(file: StoreFile) -> Iterator[str]:
     """Say which events label no second, and which recordings have no labels."""
     for info in file.recordings:
         labels = file.labels[info.first_second : info.first_second + info.seconds]
-        for event in find_unlabelled(info.events, labels):
+        for event in events_without_label(info.events, labels):
             yield (
                 f"{info.name}: the seizure at {event.onset_s:.2f} s ({event.duration_s:.2f} s) covers more than "
                 "half of no second: it labels none, and counts in event scores alone"

@@ -11,27 +11,35 @@ from store.layout import Array
 from store.reader import Store
 from store.runtime.atomic import atomic_write, require_writable
 from store.runtime.errors import UserError
+from store.runtime.outputs import guard_output
 from store.schema import RecordingInfo
 
 _BLOCK_WINDOWS = 256
+_NPZ_FILES = {"features.npy", "columns.npy", "second.npy", "recordings.npy"}
+_PARQUET_FOOTER_BYTES = 1 << 20
 
 
-def export(store: Store, person: str, out: Path) -> int:
-    """Write a person's table as ``.npz`` or ``.parquet``, whole or not at all; give the seconds written.
+def export(store: Store, person: str, out: Path, *, force: bool = False) -> int:
+    """Write a person's table as ``.npz`` or ``.parquet``, whole or not at all; return the seconds written.
+
+    Parameters
+    ----------
+    force
+        Whether a file there that is no such table is overwritten.
 
     Raises
     ------
     UserError
-        If there is no such person, or if frames do not divide into seconds.
-    OSError
-        If the file cannot be written, or if pyarrow is not there for parquet.
+        If there is no such person, if frames do not divide into seconds, if the file cannot be written or is
+        another's, or if pyarrow is not installed for parquet.
     """
     if person not in store.persons:
-        raise UserError(f"--person {person}: not in {store.path}; there are {', '.join(store.persons)}")
+        raise UserError(f"person {person!r}: not in {store.path}; persons there: {', '.join(store.persons)}")
     if store.spec.frames % store.spec.window_s:
         raise UserError(f"{store.spec.frames} frames in {store.spec.window_s} s give no whole number a second")
     recordings = [info for info in store.recordings if info.person == person]
     write: Callable[..., None] = {".npz": _write_npz, ".parquet": _write_parquet}[out.suffix]
+    guard_output(out, inputs=[store.path], is_ours=_is_table, force=force)
     require_writable(out.parent)
     with atomic_write(out) as sink:
         write(sink, store, recordings)
@@ -63,7 +71,10 @@ def column_names(store: Store) -> list[str]:
 
 
 def _write_npz(sink: Any, store: Store, recordings: list[RecordingInfo]) -> None:
-    """Arrays ``features (T, C * D)``, ``columns``, ``labels``, ``second``, ``recording`` and ``recordings``."""
+    """Arrays ``features (T, C * D)``, ``columns``, ``labels``, ``second``, ``recording`` and, of each, its name.
+
+    ``labelled`` says of each recording whether its labels count.
+    """
     seconds = sum(info.seconds for info in recordings)
     columns = column_names(store)
     arrays = {
@@ -72,6 +83,7 @@ def _write_npz(sink: Any, store: Store, recordings: list[RecordingInfo]) -> None
         "second": np.concatenate([np.arange(info.seconds) for info in recordings]),
         "recording": np.repeat(np.arange(len(recordings)), [info.seconds for info in recordings]),
         "recordings": np.array([info.name for info in recordings]),
+        "labelled": np.array([info.labelled for info in recordings]),
     }
     with zipfile.ZipFile(sink, "w") as archive:
         for name, array in arrays.items():
@@ -86,12 +98,15 @@ def _write_npz(sink: Any, store: Store, recordings: list[RecordingInfo]) -> None
 
 
 def _write_parquet(sink: Any, store: Store, recordings: list[RecordingInfo]) -> None:
-    """Columns ``recording``, ``second``, ``label`` and the features; a row group for each block."""
+    """Columns ``recording``, ``second``, ``label`` (null where none is known) and the features.
+
+    There is a row group for each block.
+    """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UserError("--to parquet needs pyarrow: pip install pyarrow; or take --to npz") from error
+        raise UserError("parquet needs pyarrow: pip install pyarrow; or export npz") from error
     names = column_names(store)
     keys = [("recording", pa.string()), ("second", pa.int32()), ("label", pa.uint8())]
     schema = pa.schema([*keys, *((name, pa.float32()) for name in names)])
@@ -99,7 +114,7 @@ def _write_parquet(sink: Any, store: Store, recordings: list[RecordingInfo]) -> 
         for info in recordings:
             first = 0
             for block in seconds_of(store, info):
-                labels = store.labels(info)[first : first + len(block)]
+                labels = store.labels(info)[first : first + len(block)] if info.labelled else [None] * len(block)
                 index = [[info.name] * len(block), range(first, first + len(block)), labels]
                 features = np.ascontiguousarray(block.reshape(len(block), -1).T)
                 arrays = [
@@ -107,3 +122,14 @@ def _write_parquet(sink: Any, store: Store, recordings: list[RecordingInfo]) -> 
                 ]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
                 first += len(block)
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file is a table that `export` wrote."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist()) >= _NPZ_FILES
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _PARQUET_FOOTER_BYTES))
+        footer = file.read()
+    return footer.endswith(b"PAR1") and all(name in footer for name in (b"recording", b"second", b"label"))

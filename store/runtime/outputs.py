@@ -36,7 +36,7 @@ def guard_output(
         if path.is_dir():
             raise UserError(f"{path}: is a folder; give a file")
         there = os.path.lexists(path)
-        target = path.resolve()
+        target = _resolve(path)
         ours = there and path.exists() and is_ours is not None and is_ours(path)
         for source in inputs:
             if _is_same(target, source):
@@ -58,10 +58,15 @@ def _is_same(first: Path, second: Path) -> bool:
     """Whether two paths are one file or folder, by device and inode; what does not exist yet, by its folder."""
     if first.exists() and second.exists():
         return first.samefile(second)
-    first, second = first.resolve(), second.resolve()
+    first, second = _resolve(first), _resolve(second)
     if first.name != second.name or not (first.parent.exists() and second.parent.exists()):
         return first == second
     return first.parent.samefile(second.parent)
+
+
+def _resolve(path: Path) -> Path:
+    """Follow links, also those that lead nowhere or in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _kind(path: Path) -> str:

@@ -4,13 +4,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from store import Event, LeftOut
 from store.__main__ import main
 from store.reader import open_file
+from store.writer import write_file
 from tests.helpers.paths import DATA, ROOT
+from tests.helpers.stores import SPEC, recording
 
 
 def test_info_counts_persons_hours_and_seizures(
@@ -63,6 +68,71 @@ def test_info_names_persons_that_the_encoder_saw(capsys: pytest.CaptureFixture) 
     assert "overlap   the encoder saw these persons in pretraining: 07\n" in capsys.readouterr().out
     assert main(["info", path, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["persons_seen_in_pretraining"] == ["07"]
+
+
+def test_info_says_what_is_missing_and_why(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    short, mask = Event(3.2, 0.3, "sz"), (True, False, False)
+    infos = [
+        recording(0, 8, events=[short]),
+        replace(recording(1, 8, mask=mask), labelled=False, first_window=2, first_second=8),
+    ]
+    infos = [replace(info, person="7\x1b[31m") for info in infos]
+    left_out = [LeftOut("sub-01_run-09", "no samples\nat all")]
+    blocks = (np.zeros((2, *SPEC.shape), np.float32) for _ in infos)
+    path = tmp_path / "sub-01.h5"
+    write_file(path, SPEC, infos, np.zeros(16, np.uint8), blocks, {}, dataset="Clips", left_out=left_out)
+    assert main(["info", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "data set  Clips: 1 subjects, format version 2"
+    assert lines[5].split()[:3] == ["01", "7\\x1b[31m", "2"]
+    stem = "sub-01_ses-01_task-szMonitoring_run"
+    assert lines[7:] == [
+        "left out  sub-01_run-09: no samples at all",
+        f"no labels {stem}-01: without events file; its seconds count nowhere in scores",
+        f"missing   {stem}-01: F3-C3, C3-P3",
+        f"no second {stem}-00: the seizure at 3.20 s (0.30 s) covers more than half of no second: it labels none, "
+        "and counts in event scores alone",
+    ]
+    assert main(["info", str(tmp_path), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["subjects"]["01"]
+    assert (row["dataset"], row["version"], row["unlabelled"]) == ("Clips", 2, [f"{stem}-01"])
+    assert row["left_out"] == [{"name": "sub-01_run-09", "reason": "no samples\nat all"}]
+    assert row["missing_channels"] == {f"{stem}-01": ["F3-C3", "C3-P3"]}
+    assert row["events_without_label"] == [
+        {"recording": f"{stem}-00", "onset_s": 3.2, "duration_s": 0.3, "kind": "sz"}
+    ]
+
+
+@pytest.mark.parametrize(("dataset", "seen"), [("CHB-MIT clips", ["01"]), ("", ["01"]), ("Siena", [])])
+def test_persons_seen_are_those_of_the_same_data_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture, dataset: str, seen: list[str]
+) -> None:
+    provenance = {"encoder": {"data": "CHB-MIT Scalp EEG Database, ODC-By 1.0", "persons_seen": ["01"]}}
+    blocks, labels = iter([np.zeros((2, *SPEC.shape), np.float32)]), np.zeros(8, np.uint8)
+    write_file(tmp_path / "sub-01.h5", SPEC, [recording(0, 8)], labels, blocks, provenance, dataset=dataset)
+    assert main(["info", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["persons_seen_in_pretraining"] == seen
+
+
+def test_verify_names_every_damaged_file(make_store: Callable[..., Path], capsys: pytest.CaptureFixture) -> None:
+    path = make_store(persons=3)
+    (path / "sub-01.h5").write_bytes(b"")
+    (path / "sub-03.h5").write_bytes((path / "sub-02.h5").read_bytes()[:3000])
+    assert main(["verify", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("sub-02.h5: intact")
+    assert [line.partition(": unreadable")[0] for line in err.splitlines()] == [
+        f"error: {path / name}" for name in ("sub-01.h5", "sub-03.h5")
+    ]
+
+
+@pytest.mark.parametrize("command", [["--help"], ["info", "--help"], ["verify", "--help"], ["export", "--help"]])
+def test_help_has_an_example_and_names(command: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(command)
+    out = capsys.readouterr().out
+    assert "Example: python -m store" in out
+    assert "PATH" not in out
 
 
 def test_a_missing_store_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from extract.io.events import find_unlabelled, hash_events, read_annotations
+from extract.io.events import hash_events, read_annotations
 from extract.io.windows import label_seconds
 from store.runtime.errors import UserError
-from store.schema import Event
+from store.schema import Event, events_without_label
 
 HEADER = "onset\tduration\teventType\tconfidence\tchannels\tdateTime\trecordingDuration\n"
 
@@ -91,5 +91,10 @@ def test_no_events_file(tmp_path: Path) -> None:
 
 def test_events_that_label_no_second() -> None:
     events = [Event(0.0, 0.4, "sz"), Event(3.4, 0.5, "sz"), Event(5.6, 0.8, "sz"), Event(9.9, 0.1, "sz")]
-    assert find_unlabelled(events, label_seconds(events, 10.0)) == (events[0], events[1], events[2], events[3])
-    assert find_unlabelled([Event(3.4, 0.6, "sz")], label_seconds([Event(3.4, 0.6, "sz")], 10.0)) == ()
+    assert events_without_label(events, label_seconds(events, 10.0)) == (
+        events[0],
+        events[1],
+        events[2],
+        events[3],
+    )
+    assert events_without_label([Event(3.4, 0.6, "sz")], label_seconds([Event(3.4, 0.6, "sz")], 10.0)) == ()

@@ -10,7 +10,8 @@ import pytest
 
 import store
 from store.__main__ import main
-from tests.helpers.stores import SPEC
+from store.writer import write_file
+from tests.helpers.stores import SPEC, recording
 
 
 def by_hand(opened: store.Store, info: store.RecordingInfo) -> np.ndarray:
@@ -66,11 +67,43 @@ def test_mistakes_are_one_line(
     path = str(make_store(persons=2))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for options, message in (
-        (["--person", "9"], "--person 9: not in"),
+        (["--person", "9"], "person '9': not in"),
         (["--person", "01", "--out", "x.csv"], "--out x.csv: --to npz writes a file that ends in .npz"),
-        (["--person", "01", "--to", "parquet"], "--to parquet needs pyarrow: pip install pyarrow"),
+        (["--person", "01", "--to", "parquet"], "parquet needs pyarrow: pip install pyarrow; or export npz"),
     ):
         assert main(["export", path, *options]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert message in line
     assert [file.name for file in tmp_path.iterdir()] == ["store"]
+
+
+def test_a_person_of_any_name_stays_in_the_working_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    info = replace(recording(0, 8), person="../../x", labelled=False)
+    blocks = iter([np.zeros((2, *SPEC.shape), np.float32)])
+    write_file(tmp_path / "s" / "sub-01.h5", SPEC, [info], np.zeros(8, np.uint8), blocks, {})
+    assert main(["export", str(tmp_path / "s"), "--person", "../../x"]) == 0
+    assert capsys.readouterr().out == "person-%2E.%2F..%2Fx.npz: 8 seconds of person ../../x\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "s"]
+    with np.load("person-%2E.%2F..%2Fx.npz") as table:
+        assert table["labelled"].tolist() == [False]
+
+
+@pytest.mark.parametrize("to", ["npz", "parquet"])
+def test_only_an_export_is_replaced(make_store: Callable[..., Path], tmp_path: Path, to: str) -> None:
+    pytest.importorskip("pyarrow", reason="needs pyarrow, an extra")
+    path, out = make_store(persons=1), tmp_path / f"out.{to}"
+    command = ["export", str(path), "--person", "01", "--to", to, "--out", str(out)]
+    out.write_text("somebody's")
+    assert main(command) == 2
+    assert out.read_text() == "somebody's"
+    assert main([*command, "--force"]) == 0
+    assert main(command) == 0
+    before = (path / "sub-01.h5").read_bytes()
+    out.unlink()
+    out.symlink_to(path / "sub-01.h5")
+    assert main([*command, "--force"]) == 2
+    assert (path / "sub-01.h5").read_bytes() == before
