@@ -18,8 +18,10 @@ from heads.models.head import Head
 from heads.settings import TrainSettings
 from heads.training.trials import Trial, TrialResult
 from store.runtime.atomic import write_bytes, write_text
-from store.runtime.errors import UserError
+from store.runtime.errors import UserError, os_errors
 from store.runtime.old_spellings import SWEEP_ROW, translate_keys
+
+_MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,26 @@ class SweepRow:
 
     def load(self, head: Head) -> TrialResult:
         """Read the weights that were kept into an untrained head."""
-        with safetensors.safe_open(self.head_path, "pt") as file:
-            state = {name: file.get_tensor(f"{self.head_prefix}.{name}") for name in head.state_dict()}
-        head.load_state_dict(state)
+        try:
+            with safetensors.safe_open(self.head_path, "pt") as file:
+                state = {name: file.get_tensor(f"{self.head_prefix}.{name}") for name in head.state_dict()}
+            head.load_state_dict(state)
+        except (safetensors.SafetensorError, RuntimeError, KeyError, OSError) as error:
+            raise _damaged(self.head_path, error) from error
         return TrialResult(head, self.best_epoch, self.threshold, self.history)
+
+    def checked(self) -> "SweepRow":
+        """The row itself, if its values can be; else raise what cannot."""
+        numbers = [self.score, self.threshold, *(value for entry in self.history for value in entry.values())]
+        if not all(type(number) in (int, float) for number in numbers):
+            raise ValueError("holds a value that is no number")
+        if type(self.best_epoch) is not int or not 0 <= self.best_epoch <= self.trial.settings.epochs:
+            raise ValueError(f"best_epoch is {self.best_epoch!r}")
+        if not isinstance(self.head_prefix, str) or not isinstance(self.error, str | None):
+            raise ValueError("head_prefix or error is no text")
+        if not self.error and not (np.isfinite(self.score) and np.isfinite(self.threshold)):
+            raise ValueError(f"score is {self.score}, threshold {self.threshold}")
+        return self
 
 
 def write_rows(path: Path, group: Sequence[Trial], results: Sequence[TrialResult]) -> None:
@@ -75,15 +93,18 @@ def write_rows(path: Path, group: Sequence[Trial], results: Sequence[TrialResult
 def read_rows(path: Path, group: Sequence[Trial]) -> list[SweepRow]:
     """Read what `write_rows`, or an earlier version, wrote of that group."""
     heads = path.with_suffix(".safetensors")
-    content = [translate_keys(row, SWEEP_ROW) for row in json.loads(path.read_text())]
-    return [
-        SweepRow(
-            trial=trial,
-            head_path=heads,
-            **{**row, "history": tuple(row["history"]), "error": row["error"] or None},
-        )
-        for trial, row in zip(group, content, strict=True)
-    ]
+    try:
+        content = [translate_keys(row, SWEEP_ROW) for row in json.loads(_read_bytes(path))]
+        return [
+            SweepRow(
+                trial=trial,
+                head_path=heads,
+                **{**row, "history": tuple(row["history"]), "error": row["error"] or None},
+            ).checked()
+            for trial, row in zip(group, content, strict=True)
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from error
 
 
 def best_setting(rows: Sequence[SweepRow], fold: Fold) -> TrainSettings | None:
@@ -133,3 +154,17 @@ def tabulate(rows: Sequence[SweepRow], best: Sequence[TrainSettings], names: Seq
             }
         )
     return pd.DataFrame(table).sort_values("validation_auroc", ascending=False, ignore_index=True)
+
+
+def _read_bytes(path: Path) -> bytes:
+    """A file's content, if it is no larger than a sweep writes."""
+    with os_errors(path):
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES} bytes")
+        return path.read_bytes()
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    stem = path.with_suffix("")
+    return UserError(f"{path}: damaged ({reason}); remove {stem}.json and {stem}.safetensors, and sweep again")

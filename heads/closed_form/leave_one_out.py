@@ -4,13 +4,12 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import sub
+from operator import add, sub
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from heads.closed_form.logistic import fit_logistic
@@ -18,7 +17,7 @@ from heads.closed_form.ridge_lda import LinearModels, best_strength, fit_ridge_l
 from heads.closed_form.seconds import PooledSeconds
 from heads.dataset import INVALID
 from heads.folds import Fold
-from heads.inference import best_threshold
+from heads.inference import aurocs, best_threshold
 from heads.models.linear import LinearHead
 from store.runtime.errors import UserError
 
@@ -41,8 +40,7 @@ def fit_closed_form(seconds: PooledSeconds, folds: Sequence[Fold], method: str) 
     """Fit every fold on all persons but the tested one; pairs of persons choose its strength and threshold."""
     persons = seconds.dataset.persons
     moments = {person: seconds.moments(person) for person in persons}
-    first, *rest = moments.values()
-    total = sum(rest, first)
+    total = functools.reduce(add, moments.values())
     without = {
         frozenset(pair): fit_ridge_lda(total - moments[pair[0]] - moments[pair[1]], STRENGTHS, method)
         for pair in itertools.combinations(persons, 2)
@@ -78,30 +76,19 @@ def fit_folds(seconds: PooledSeconds, folds: Sequence[Fold]) -> Iterator[FittedF
             f"logistic regression keeps all seconds in memory, {needed / 1e9:.0f} GB here, "
             f"{_LOGISTIC_BYTES / 1e9:.0f} are allowed; use --method lda or python -m heads.train --head linear"
         )
-    persons = seconds.dataset.persons
-    parts = [(person, *block) for person in persons for block in seconds.blocks(person)]
-    x, y = torch.cat([part[1] for part in parts]), torch.cat([part[2] for part in parts])
-    number = torch.cat([torch.full((len(part[2]),), persons.index(part[0])) for part in parts])
-    moments = {person: seconds.moments(person) for person in persons}
-    rest = [sum((moments[p] for p in fold.train[1:]), moments[fold.train[0]]) for fold in folds]
-    count = len(STRENGTHS)
-    inside = [torch.tensor([float(p in fold.train) for p in persons]).double()[number] for fold in folds]
-    models = fit_logistic(
-        x,
-        y,
-        torch.stack(inside).repeat_interleave(count, 0),
-        torch.stack([one.mean for one in rest]).repeat_interleave(count, 0),
-        torch.stack([one.scale for one in rest]).repeat_interleave(count, 0),
-        torch.tensor(STRENGTHS, dtype=torch.float64).repeat(len(folds)),
-    )
-    for row, fold in enumerate(folds):
-        own = slice(row * count, (row + 1) * count)
-        model = LinearModels(models.weight[:, own], models.bias[own])
-        scored = [seconds.scores(person, model) for person in fold.validation]
+    blocks = {person: list(seconds.blocks(person)) for person in seconds.dataset.persons}
+    moments = {person: seconds.moments(person) for person in seconds.dataset.persons}
+    for fold in folds:
+        x, y = (
+            torch.cat(parts) for parts in zip(*(block for p in fold.train for block in blocks[p]), strict=True)
+        )
+        known = functools.reduce(add, (moments[person] for person in fold.train))
+        models = fit_logistic(x, y, known.mean, known.scale, STRENGTHS)
+        scored = [seconds.scores(person, models) for person in fold.validation]
         scores = torch.stack([_aurocs(*pair) for pair in scored])
         best = best_strength(scores)
         labels, values = (np.concatenate(both) for both in zip(*scored, strict=True))
-        head = seconds.as_head(model, best)
+        head = seconds.as_head(models, best)
         yield FittedFold(fold, head, head, _threshold(labels, values[:, best]), scores.nanmean(0))
 
 
@@ -121,7 +108,7 @@ def _aurocs(labels: NDArray[Any], scores: NDArray[Any]) -> Tensor:
     """AUROC of each column of ``scores (N, R)``; nan if the labels are all alike."""
     if not len(labels) or labels.min() == labels.max():
         return torch.full((scores.shape[1],), torch.nan)
-    return torch.tensor([roc_auc_score(labels, column) for column in scores.T])
+    return torch.from_numpy(aurocs(labels, scores.T))
 
 
 def _threshold(labels: NDArray[Any], scores: NDArray[Any]) -> float:

@@ -2,18 +2,24 @@
 
 import dataclasses
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from heads.models.head import Head
-from heads.models.registry import make_head
+from heads.models.registry import HEADS, make_head
 from heads.settings import HeadSettings
 from store import FeatureSpec
 from store.runtime.atomic import write_bytes
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_settings
+
+_DAMAGE = (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError, OSError)
 
 
 def save_head(path: Path, head: Head, settings: HeadSettings, spec: FeatureSpec, threshold: float) -> None:
@@ -34,7 +40,7 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
     Raises
     ------
     UserError
-        If there is no such file, or if it holds no head of this project.
+        If there is no such file, it holds no head of this project, or its head is of a package that is not here.
     """
     if not path.is_file():
         raise UserError(f"{path}: no trained head; python -m heads.train --fold final makes one")
@@ -42,24 +48,62 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-        spec = FeatureSpec.from_json(metadata["spec"])
-        stored = translate_settings(json.loads(metadata["settings"]))
-        settings = HeadSettings(**{field.name: stored[field.name] for field in dataclasses.fields(HeadSettings)})
-        channels, dims = state["mean"].shape
-        threshold = float(metadata["threshold"])
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        spec, settings, threshold = _parse(metadata, state)
+        shape = (spec.frames, *state["mean"].shape)
+        if settings.head in HEADS:
+            _require_shapes(settings, shape, spec.window_s, state)
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"{path}: not a head that python -m heads.train wrote ({reason}); train it again"
         ) from error
     try:
-        head = make_head(settings, (spec.frames, channels, dims), spec.window_s, seed=0)
+        head = make_head(settings, shape, spec.window_s, seed=0)
         head.load_state_dict(state)
     except UserError as error:
         origin = metadata.get("head", "")
         note = f"; it was {origin} when it was trained" if origin and origin != settings.head else ""
         raise UserError(f"{path}: its head cannot be made: {error}{note}") from error
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: its weights do not fit {settings.head} ({reason}); train it again") from error
     return head, spec, threshold
+
+
+def _parse(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> tuple[FeatureSpec, HeadSettings, float]:
+    """What the metadata say, held against what they can say; raise what is wrong."""
+    spec = FeatureSpec.from_json(metadata["spec"])
+    counts = (spec.frames, spec.dims, spec.window_s, spec.stride_s, spec.hop, spec.sample_rate_hz)
+    if not all(type(count) is int and 1 <= count < 1 << 31 for count in counts):
+        raise ValueError("spec holds no counts")
+    if state["mean"].ndim != 2 or state["mean"].shape[0] != len(spec.channels):
+        raise ValueError(f"mean is {tuple(state['mean'].shape)} for {len(spec.channels)} channels")
+    stored = translate_settings(json.loads(metadata["settings"]))
+    settings = HeadSettings(**{field.name: stored[field.name] for field in dataclasses.fields(HeadSettings)})
+    if not isinstance(settings.head, str) or settings.pooling not in ("max", "max-std"):
+        raise ValueError(f"head {settings.head!r} with pooling {settings.pooling!r}")
+    stored_values = sum(value.numel() for value in state.values())
+    for name in ("filters", "hidden"):
+        value = getattr(settings, name)
+        if type(value) is not int or not 1 <= value <= max(stored_values, getattr(HeadSettings, name)):
+            raise ValueError(f"{name} is {value!r} of {stored_values} stored values")
+    if not isinstance(settings.dropout, int | float) or not 0 <= settings.dropout < 1:
+        raise ValueError(f"dropout is {settings.dropout!r}")
+    threshold = float(metadata["threshold"])
+    if not math.isfinite(threshold):
+        raise ValueError(f"threshold is {threshold}")
+    if unusable := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise ValueError(f"{unusable[0]} is not finite")
+    return spec, settings, threshold
+
+
+def _require_shapes(
+    settings: HeadSettings, shape: tuple[int, int, int], seconds: int, state: Mapping[str, Tensor]
+) -> None:
+    """Raise what does not fit, before memory is taken for it."""
+    with torch.device("meta"):
+        head = HEADS[settings.head](settings, shape, seconds)
+    for name, value in head.state_dict().items():
+        if name not in state or state[name].shape != value.shape:
+            given = tuple(state[name].shape) if name in state else "missing"
+            raise ValueError(f"{name} is {given}, expected {tuple(value.shape)}")

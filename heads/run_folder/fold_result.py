@@ -2,7 +2,9 @@
 
 import json
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +20,10 @@ from store.runtime.errors import UserError, os_errors
 
 _MOST_EPOCHS = 1_000_000
 _MOST_BYTES = 1 << 26
+_DAMAGE = (  # what numpy and zipfile make of damage
+    *(ValueError, KeyError, EOFError, AttributeError, TypeError, OverflowError, SyntaxError, MemoryError),
+    *(RuntimeError, IndexError, OSError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,15 @@ class FoldResult:
         if not self.validation_path.is_file():
             raise UserError(f"{self.validation_path}: no validation predictions; train the run again")
         try:
-            with os_errors(self.validation_path), np.load(self.validation_path, allow_pickle=False) as file:
+            with (
+                os_errors(self.validation_path),
+                open(self.validation_path, "rb") as stream,  # numpy would leave it open at damage
+                np.load(stream, allow_pickle=False) as file,
+            ):
                 return {name: require_probabilities(self.validation_path, file[name]) for name in file.files}
-        except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-            if isinstance(error, UserError):
-                raise
+        except UserError:
+            raise
+        except _DAMAGE as error:
             raise _damaged(self.validation_path, str(error) or type(error).__name__) from error
 
     def write_validation(self, values: Mapping[str, NDArray[np.float32]]) -> None:
@@ -105,9 +115,9 @@ def read_array(path: Path) -> NDArray[np.float32]:
         with os_errors(path):
             values = np.load(path, mmap_mode="r", allow_pickle=False)  # reserves no memory that the file has not
             return require_probabilities(path, values)
-    except (ValueError, EOFError, TypeError, OverflowError, SyntaxError, MemoryError) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except _DAMAGE as error:
         raise _damaged(path, str(error) or type(error).__name__) from error
 
 
@@ -149,6 +159,8 @@ def _problem(content: Mapping[str, Any], folder: str) -> str:
         return "history holds a value that is no number"
     if not all("epoch" in entry for entry in history):
         return "history holds an entry without epoch"
+    if content["validation"] and not all("validation_auroc" in entry for entry in history):
+        return "history holds an entry without validation_auroc"
     return ""
 
 

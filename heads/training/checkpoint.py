@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ _DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, 
 def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
     """Write a state, complete or not at all."""
     with atomic_write(path) as file:
-        torch.save(dict(state), file)
+        torch.save(dict(state), cast(IO[bytes], file))
 
 
 def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

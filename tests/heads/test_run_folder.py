@@ -309,7 +309,7 @@ def test_each_field_may_be_wrong(
         run = folder / pattern.split("/")[0]
         with contextlib.suppress(UserError):
             Run.open(run).open_store(folder / "store")
-        command = run.name
+        command = {"run": "train", "sweep": "sweep"}[run.name]
         assert MAINS[command](commands(folder / "store", run)[command]) in (0, 2), (path, wrong)
         assert "Traceback" not in capsys.readouterr().err, (path, wrong)
         shutil.rmtree(folder)
