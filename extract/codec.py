@@ -1,10 +1,13 @@
 """python -m extract.codec: an EDF to codes and back, to see what the codes keep."""
 
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
+from typing import Annotated, Literal
 
 import edfio
 import numpy as np
@@ -18,25 +21,42 @@ from extract.encoders.braincodec import WEIGHTS
 from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, open_signal
 from extract.io.windows import resample, window_blocks
+from store.runtime.atomic import write_bytes
 from store.runtime.cli import run
 from store.runtime.errors import UserError
+from store.runtime.outputs import guard_output
 
+HELP = """Code an EDF with BrainCodec and decode it again: prints bit rate and error (PRD) of each channel.
+
+Example: python -m extract.codec INPUT.edf OUTPUT.edf --picture PICTURE.png
+
+What matters first: --picture draws what was lost, --missing zero takes files that lack channels, --weights tries
+another checkpoint."""
 WINDOWS_AT_ONCE = 4
 PICTURE_S = 10
+PICTURES = (".png", ".pdf", ".svg")
+EQUIPMENT = "braincodec-seizure-codec"  # by which our files are known
+EDF_YEARS = range(1985, 2085)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodecCommand:
     """What to code, and where to."""
 
-    input: tyro.conf.Positional[Path]
+    input: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="INPUT.edf")]
     """EDF with the 18 channels, or with electrodes that give them."""
-    output: tyro.conf.Positional[Path]
+    output: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUTPUT.edf")]
     """EDF to write: the 18 channels as decoded from the codes."""
-    picture: Path | None = None
+    picture: Annotated[Path | None, tyro.conf.arg(metavar="PICTURE.png")] = None
     """Picture to write (png, pdf, svg): original against decoded, ten seconds from the middle."""
-    weights: Path = WEIGHTS
-    """Checkpoint; the one that ships by default."""
+    missing: Literal["error", "zero"] = "error"
+    """A channel that is missing, flat or of an impossible amplitude: refuse the file, or code zeros."""
+    weights: Annotated[
+        Path, tyro.conf.arg(metavar="FILE", help_behavior_hint=f"(default: {WEIGHTS.name}, ships)")
+    ] = WEIGHTS
+    """Checkpoint with a trained quantizer."""
+    force: bool = False
+    """Overwrite files that this command did not write."""
 
 
 @torch.inference_mode()
@@ -89,8 +109,30 @@ def channel_prd(
     return 100 * np.sqrt(share)
 
 
-def write_edf(path: Path, signal_uv: npt.NDArray[np.float32], sample_rate_hz: float, start: str) -> None:
-    """Write the 18 channels as EDF."""
+def write_edf(
+    path: Path,
+    signal_uv: npt.NDArray[np.float32],
+    sample_rate_hz: float,
+    start: str,
+    record_s: float | None = None,
+) -> None:
+    """Write the 18 channels as EDF, whole or not at all.
+
+    Parameters
+    ----------
+    signal_uv : (18, samples) float32
+    start
+        ISO date and time; a year that an EDF cannot hold (before 1985, after 2084) leaves the date out.
+    record_s
+        Length of a data record, of which the signal has a whole number; by default one is looked for, and the
+        last value is repeated up to a whole second where there is none.
+    """
+    samples = signal_uv.shape[1]
+    record_s = record_s or _record_length(samples, sample_rate_hz)
+    if record_s is None:
+        record_s = _whole_record(sample_rate_hz)
+        missing = -samples % round(record_s * sample_rate_hz)
+        signal_uv = np.pad(signal_uv, ((0, 0), (0, missing)), mode="edge")
     rows = [
         edfio.EdfSignal(
             row.astype(np.float64),
@@ -102,8 +144,34 @@ def write_edf(path: Path, signal_uv: npt.NDArray[np.float32], sample_rate_hz: fl
         for row, name in zip(signal_uv, CHANNELS, strict=True)
     ]
     begin = datetime.fromisoformat(start) if start else None
-    recording = edfio.Recording(startdate=begin.date()) if begin else None
-    edfio.Edf(rows, recording=recording, starttime=begin.time() if begin else None).write(path)
+    date = begin.date() if begin and begin.year in EDF_YEARS else None
+    recording = edfio.Recording(startdate=date, equipment_code=EQUIPMENT)
+    edf = edfio.Edf(
+        rows, recording=recording, starttime=begin.time() if begin else None, data_record_duration=record_s
+    )
+    write_bytes(path, edf.to_bytes())
+
+
+def _record_length(samples: int, sample_rate_hz: float) -> float | None:
+    """The longest data record, of a second at most, of which so many samples are a whole number.
+
+    >>> _record_length(2688, 256), _record_length(999, 199.8), _record_length(2689, 256)
+    (0.5, None, None)
+    """
+    for record_s in (1.0, 0.5, 0.25, 0.2, 0.125, 0.1, 0.0625, 0.05, 0.04, 0.025, 0.02, 0.01):
+        length = record_s * sample_rate_hz
+        if length >= 1 and length == round(length) and samples % round(length) == 0:
+            return record_s
+    return None
+
+
+def _whole_record(sample_rate_hz: float) -> float:
+    """The fewest whole seconds that hold a whole number of samples.
+
+    >>> _whole_record(256), _whole_record(199.8)
+    (1.0, 5.0)
+    """
+    return float(Fraction(sample_rate_hz).limit_denominator(10_000).denominator)
 
 
 def draw(
@@ -128,7 +196,9 @@ def draw(
     axes.set_title(f"PRD {np.nanmean(channel_prd(original_uv, decoded_uv)):.1f} %, rows {step_uv:.0f} uV apart")
     axes.legend(loc="upper right")
     axes.margins(x=0, y=0.02)
-    figure.savefig(path, dpi=120)
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower(), dpi=120, metadata={"Title": EQUIPMENT})
+    write_bytes(path, content.getvalue())
 
 
 def _range_of(row: npt.NDArray[np.float32]) -> tuple[float, float]:
@@ -137,23 +207,51 @@ def _range_of(row: npt.NDArray[np.float32]) -> tuple[float, float]:
     return (low, high) if low < high else (low - 1, high + 1)
 
 
-def _command(settings: CodecCommand) -> None:
-    if settings.output.resolve() == settings.input.resolve():
-        raise UserError(f"{settings.output}: is the input; give another name for the output")
-    model = load_checkpoint(settings.weights).model
-    with open_signal(settings.input) as signal:
+def is_ours(path: Path) -> bool:
+    """Whether an EDF or a picture was written by this command."""
+    return EQUIPMENT.encode() in path.read_bytes()
+
+
+def _guard(command: CodecCommand) -> None:
+    """Refuse outputs that would destroy an input or a stranger's file."""
+    beside = (command.input.with_suffix(suffix) for suffix in (".eeg", ".vmrk", ".fdt"))
+    inputs = [command.input, command.weights, *(path for path in beside if path.exists())]
+    guard_output(command.output, inputs=inputs, is_ours=is_ours, force=command.force)
+    if command.picture is None:
+        return
+    if command.picture.suffix.lower() not in PICTURES:
+        raise UserError(f"{command.picture}: no kind of picture; allowed: {', '.join(PICTURES)}")
+    if command.picture.resolve() == command.output.resolve():
+        raise UserError(f"{command.picture}: is the output; give the picture another name")
+    guard_output(command.picture, inputs=inputs, is_ours=is_ours, force=command.force)
+
+
+def _command(command: CodecCommand) -> None:
+    _guard(command)
+    model = load_checkpoint(command.weights).model
+    with open_signal(command.input, command.missing) as signal:
         decoded_uv, codes = through_codes(model, signal)
         original_uv = signal.read(0, signal.samples)
-    write_edf(settings.output, decoded_uv, signal.sample_rate_hz, signal.start)
-    if settings.picture:
-        draw(settings.picture, original_uv, decoded_uv, signal.sample_rate_hz)
+        header = getattr(signal.raw, "header", None)
+    record_s = header.record_s if header else None
+    write_edf(command.output, decoded_uv, signal.sample_rate_hz, signal.start, record_s)
+    if command.picture:
+        draw(command.picture, original_uv, decoded_uv, signal.sample_rate_hz)
     config = model.config
     bits = codes.size / len(CHANNELS) * np.log2(config.codebook_size)
     rate = bits / (len(codes) * config.window_s)
-    for name, value in zip(CHANNELS, channel_prd(original_uv, decoded_uv), strict=True):
+    prds = channel_prd(original_uv, decoded_uv)
+    for name, value in zip(CHANNELS, prds, strict=True):
         print(f"{name:8} {rate:.0f} bit/s  PRD {value:5.1f} %")
+    overall = channel_prd(original_uv.reshape(1, -1), decoded_uv.reshape(1, -1))[0]
+    print(
+        f"all      {rate * len(CHANNELS):.0f} bit/s  PRD {overall:5.1f} %  (mean of the channels "
+        f"{np.nanmean(prds):.1f} %)"
+    )
+    if signal.start and int(signal.start[:4]) not in EDF_YEARS:
+        print(f"{command.output}: an EDF holds the years 1985 to 2084; the date, {signal.start[:10]}, is left out")
     stored = 16 * signal.sample_rate_hz
-    print(f"{settings.output}: {stored / rate:.0f} times fewer bits than the input's 16 a sample")
+    print(f"{command.output}: {stored / rate:.0f} times fewer bits than the input's 16 a sample")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -163,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         CodecCommand,
         argv,
         prog="python -m extract.codec",
-        description="Code an EDF with BrainCodec and decode it again.",
+        description=HELP,
     )
 
 

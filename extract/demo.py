@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -26,9 +26,14 @@ from extract.synthetic.signal_model import (
     simulate,
 )
 from store.runtime.cli import run
-from store.runtime.errors import UserError
+from store.runtime.errors import UserError, os_errors
 from store.schema import Event
 
+HELP = """Write a synthetic BIDS EEG data set with seizures, to try things on; no person was recorded.
+
+Example: python -m extract.demo demo/bids --persons 5 --recordings 2 --minutes 4
+
+What matters first: --persons, --recordings of each, and their --minutes."""
 START = datetime(2000, 1, 1)
 PHYSICAL_RANGE_UV = (-3276.8, 3276.7)  # 0.1 uV a digital step
 README = """SYNTHETIC EEG: no person was recorded. A signal model made every sample of this data set, seizures
@@ -47,7 +52,7 @@ PARTICIPANTS = {"participant_id": {"Description": "A synthetic person: parameter
 class DemoCommand:
     """What to simulate and where to write it."""
 
-    directory: tyro.conf.Positional[Path]
+    directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
     """Folder of the new data set; absent or empty."""
     persons: int = 5
     """Persons, each with its own rhythm, background and seizure focus."""
@@ -156,21 +161,20 @@ def generate(settings: DemoCommand) -> None:
     Raises
     ------
     UserError
-        If a setting is out of range.
-    UserError
-        If the folder is there and not empty, or is a file.
+        If a setting is out of range, the folder is there and not empty or is a file, or the disk is full.
     """
     limits = {"persons": (1, 99), "recordings": (1, 99), "minutes": (1, 60), "seed": (0, 2**32 - 1)}
     for field, (least, most) in limits.items():
         if not least <= getattr(settings, field) <= most:
             raise UserError(f"{field} is {getattr(settings, field)}; allowed: {least} to {most}")
-    directory = settings.directory.resolve()
-    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
-        raise UserError(f"{settings.directory} is there and not an empty folder; name a new folder")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as aside:
-        seizures = write_data_set(Path(aside) / directory.name, settings)
-        os.replace(Path(aside) / directory.name, directory)
+    with os_errors(settings.directory):
+        directory = settings.directory.resolve()
+        if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+            raise UserError(f"{settings.directory} is there and not an empty folder; name a new folder")
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as aside:
+            seizures = write_data_set(Path(aside) / directory.name, settings)
+            os.replace(Path(aside) / directory.name, directory)
     count = settings.persons * settings.recordings
     hours = count * round(60 * settings.minutes) / 3600
     print(
@@ -181,7 +185,7 @@ def generate(settings: DemoCommand) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    return run(generate, DemoCommand, argv, prog="python -m extract.demo", description=__doc__ or "")
+    return run(generate, DemoCommand, argv, prog="python -m extract.demo", description=HELP)
 
 
 if __name__ == "__main__":

@@ -149,9 +149,9 @@ def _panels(weight: Tensor, bfloat16: bool) -> Tensor:
     columns = extension.LANES if weight.shape[2] <= extension.LANES else 2 * extension.LANES
     padding = (0, -weight.shape[2] % columns, 0, weight.shape[1] % 2 if bfloat16 else 0)
     panels = []
-    for panel in pad(weight, padding).split(columns, 2):
+    for panel in torch.split(pad(weight, padding), columns, 2):
         for point in panel:
             for chunk in point.split(extension.DEPTH):
-                pairs = chunk.unflatten(0, (-1, 2)).transpose(1, 2) if bfloat16 else chunk
+                pairs = chunk.reshape(-1, 2, chunk.shape[1]).transpose(1, 2) if bfloat16 else chunk
                 panels.append(pairs.flatten())
     return torch.cat(panels).to(torch.bfloat16 if bfloat16 else torch.float32)

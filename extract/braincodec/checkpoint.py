@@ -5,6 +5,7 @@ import hashlib
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +84,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
         weights, metadata, stored_sha256 = _rename(path, published, config), {}, None
     else:
         raise UserError(f"{path}: neither a safetensors nor a PyTorch file; give one of these")
+    _require_fit(path, weights, _shapes(config))
     model = BrainCodec(config)
-    _require_fit(path, weights, {name: tuple(t.shape) for name, t in model.state_dict().items()})
     model.load_state_dict(weights)
     sha256 = weights_sha256(model)
     if stored_sha256 not in (None, sha256):
         raise UserError(f"{path}: the weights do not have the checksum written with them; copy the file again")
     return Checkpoint(model.eval(), metadata, sha256)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is one that `save_checkpoint` wrote, by its header."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (OSError, safetensors.SafetensorError):
+        return False
 
 
 def published_names(config: BrainCodecConfig) -> Iterator[tuple[str, str]]:
@@ -124,8 +134,8 @@ def _read_safetensors(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], 
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-    except safetensors.SafetensorError as error:
-        raise UserError(f"{path}: damaged or cut off safetensors file ({error}); copy it again") from None
+    except Exception as error:  # of the format, of its JSON, or of a type that torch does not have
+        raise UserError(f"{path}: damaged or cut off safetensors file ({_reason(error)}); copy it again") from None
     kind = header.get("format"), header.get("version")
     if kind != (FORMAT, FORMAT_VERSION):
         raise UserError(
@@ -135,14 +145,18 @@ def _read_safetensors(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], 
     try:
         values = json.loads(header["config"])
         config = BrainCodecConfig(**{**values, "ratios": tuple(values["ratios"])})
-        return config, weights, json.loads(header["metadata"]), header["sha256"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged header ({error!r}); copy the file again") from None
+        metadata = json.loads(header["metadata"])
+        if not isinstance(metadata, dict):
+            raise ValueError(f"metadata is a {type(metadata).__name__}")
+        return config, weights, metadata, header["sha256"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged header ({_reason(error)}); copy the file again") from None
 
 
 def _read_published(path: Path) -> dict[str, Tensor]:
     """State dict of a PyTorch file without the discriminator, unwrapped from a Lightning file if need be."""
     try:
+        _check_zip(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         forbidden = re.search(r"(?:GLOBAL|global|class|type) ([\w.]+\.[\w.]+)", str(error))
@@ -150,14 +164,24 @@ def _read_published(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path}: holds {what}, which could run code when read; save the state dict alone"
         ) from None
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: damaged or cut off PyTorch file ({reason}); copy it again") from None
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for
+        raise UserError(f"{path}: damaged or cut off PyTorch file ({_reason(error)}); copy it again") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise UserError(f"{path}: no state dict; allowed: names with tensors, plain or under 'state_dict'")
     return {name: tensor for name, tensor in content.items() if not name.startswith("discriminator.")}
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse an archive that unpacks to more than it holds; torch would unpack it into memory."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked, size = sum(entry.file_size for entry in archive.infolist()), path.stat().st_size
+        if unpacked > size:
+            raise ValueError(f"unpacks to {unpacked} bytes, the file has {size}")
 
 
 def _infer_config(path: Path, published: Mapping[str, Tensor]) -> BrainCodecConfig:
@@ -181,7 +205,7 @@ def _infer_config(path: Path, published: Mapping[str, Tensor]) -> BrainCodecConf
     narrow, _, residual_kernel_size = shape(f"{prefix}.1.block.1.conv.conv.weight")
     dimension, _, last_kernel_size = shape(f"{prefix}.{3 * stages + 2}.conv.conv.weight")
     _, codebook_size, _ = shape("quantizer.layers.0._codebook.embed")
-    return BrainCodecConfig(
+    values: dict[str, Any] = dict(
         ratios=tuple(max(1, down[2] // 2) for down in downs),
         n_filters=n_filters,
         max_filters=max(n_filters, *(down[0] for down in downs)),
@@ -193,6 +217,17 @@ def _infer_config(path: Path, published: Mapping[str, Tensor]) -> BrainCodecConf
         quantizers=len(books),
         codebook_size=codebook_size,
     )
+    try:
+        return BrainCodecConfig(**values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; its tensors have shapes of no BrainCodec") from None
+
+
+def _shapes(config: BrainCodecConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor of a model, without the memory for it."""
+    with torch.device("meta"):
+        model = BrainCodec(config, seed=None)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def _rename(path: Path, published: dict[str, Tensor], config: BrainCodecConfig) -> dict[str, Tensor]:
@@ -223,8 +258,15 @@ def _require_fit(path: Path, weights: Mapping[str, Tensor], shapes: Mapping[str,
     ]
     if wrong:
         raise UserError(f"{path}: {_count_and_names('tensors of another shape', wrong)}")
+    if bad := [name for name, tensor in weights.items() if tensor.layout != torch.strided or tensor.is_complex()]:
+        raise UserError(f"{path}: {_count_and_names('tensors that are no plain real numbers', bad)}")
     if bad := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
         raise UserError(f"{path}: {_count_and_names('tensors with values that are not finite', bad)}")
+
+
+def _reason(error: BaseException) -> str:
+    """First line of an error, or its class."""
+    return str(error).splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _count_and_names(what: str, names: list[str]) -> str:

@@ -5,6 +5,7 @@ for decoders, and for encoders where `avx512` cannot run. Where it was not compi
 operations of torch run.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
 
 import torch
@@ -34,8 +35,7 @@ def padded_elu(x: Tensor, added: Tensor | None = None, left: int = 0, right: int
     tensors = [x] if added is None else [x, added]
     if not all(_compiled_can_run(tensor, max(left, right)) for tensor in tensors):
         return reflect(F.elu(x if added is None else x + added), left, right)
-    from extract.braincodec import _activation
-
+    _activation = import_module("extract.braincodec._activation")
     rows, width, _, length = x.shape
     frames = [tensor.permute(0, 2, 3, 1).contiguous() for tensor in tensors]
     out = frames[0].new_empty(rows, 1, left + length + right, width)

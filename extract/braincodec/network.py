@@ -15,6 +15,12 @@ from torch import Tensor, nn
 from extract.braincodec.elu import padded_elu, reflect
 from store.runtime.errors import UserError
 
+_MOST = {
+    **{"n_filters": 1024, "max_filters": 4096, "dimension": 4096, "compress": 1024},
+    **{"kernel_size": 255, "last_kernel_size": 255, "residual_kernel_size": 255},
+    **{"quantizers": 64, "codebook_size": 65_536, "sample_rate_hz": 100_000, "window_s": 600},
+}
+
 
 @dataclass(frozen=True)
 class BrainCodecConfig:
@@ -32,6 +38,27 @@ class BrainCodecConfig:
     codebook_size: int = 256
     sample_rate_hz: int = 512
     window_s: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse a shape that no network should have, before memory is taken for it.
+
+        Raises
+        ------
+        UserError
+            Naming the field and what is allowed.
+        """
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= most:
+                raise UserError(f"{name} is {value!r}; allowed: whole numbers from 1 to {most}")
+        if not 1 <= len(self.ratios) <= 16 or not all(type(r) is int and 1 <= r <= 64 for r in self.ratios):
+            raise UserError(f"ratios are {self.ratios!r}; allowed: 1 to 16 whole numbers from 1 to 64")
+        if self.hop > self.samples:
+            raise UserError(
+                f"ratios {self.ratios} make a frame of {self.hop} samples; a window has {self.samples}"
+            )
+        if self.compress > self.n_filters:
+            raise UserError(f"compress is {self.compress}; allowed: at most n_filters, {self.n_filters}")
 
     @property
     def hop(self) -> int:
@@ -153,11 +180,13 @@ class SEANetEncoder(nn.Module):
         super().__init__()
         widths = config.widths
         self.first = Conv(1, widths[0], config.kernel_size)
-        self.residuals = nn.ModuleList(Residual(width, config) for width in widths[:-1])
-        self.downs = nn.ModuleList(
+        residuals = nn.ModuleList(Residual(width, config) for width in widths[:-1])
+        downs = nn.ModuleList(
             Conv(a, b, 2 * ratio, ratio)
             for a, b, ratio in zip(widths[:-1], widths[1:], config.ratios, strict=True)
         )
+        self.residuals = cast(Sequence[Residual], residuals)
+        self.downs = cast(Sequence[Conv], downs)
         self.last = Conv(widths[-1], config.dimension, config.last_kernel_size)
 
     def forward(self, signal_uv: Tensor) -> Tensor:
@@ -175,10 +204,12 @@ class SEANetDecoder(nn.Module):
         super().__init__()
         widths, ratios = config.widths[::-1], config.ratios[::-1]
         self.first = Conv(config.dimension, widths[0], config.kernel_size)
-        self.ups = nn.ModuleList(
+        ups = nn.ModuleList(
             TransposedConv(a, b, ratio) for a, b, ratio in zip(widths[:-1], widths[1:], ratios, strict=True)
         )
-        self.residuals = nn.ModuleList(Residual(width, config) for width in widths[1:])
+        residuals = nn.ModuleList(Residual(width, config) for width in widths[1:])
+        self.ups = cast(Sequence[TransposedConv], ups)
+        self.residuals = cast(Sequence[Residual], residuals)
         self.last = Conv(widths[-1], 1, config.last_kernel_size)
 
     def forward(self, latents: Tensor) -> Tensor:
@@ -262,17 +293,19 @@ class BrainCodec(nn.Module):
     Parameters
     ----------
     config : BrainCodecConfig
-    seed : int
+    seed : int, optional
         Of the uniform initial weights, bounded by one over the root of the fan-in; torch's own random
-        state is not touched. The quantizer starts untrained.
+        state is not touched. None leaves them as they are. The quantizer starts untrained.
     """
 
-    def __init__(self, config: BrainCodecConfig, seed: int = 0) -> None:
+    def __init__(self, config: BrainCodecConfig, seed: int | None = 0) -> None:
         super().__init__()
         self.config = config
         self.encoder = SEANetEncoder(config)
         self.decoder = SEANetDecoder(config)
         self.quantizer = ResidualQuantizer(config)
+        if seed is None:
+            return
         generator = torch.Generator().manual_seed(seed)
         for layer in self.modules():
             if isinstance(layer, Conv | TransposedConv):

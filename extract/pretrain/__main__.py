@@ -5,32 +5,51 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import tyro
 
-from extract.braincodec.checkpoint import save_checkpoint
+from extract.braincodec.checkpoint import is_checkpoint, save_checkpoint
 from extract.braincodec.network import BrainCodecConfig
+from extract.encoders.braincodec import WEIGHTS
 from extract.io.antialias import low_passed
 from extract.io.bids import find_recordings
 from extract.io.raw import open_signal
 from extract.pretrain.data import TrainingSignal, split
 from extract.pretrain.training import Training, TrainingSettings, in_microvolts, train, validate
+from store.runtime.atomic import require_writable
 from store.runtime.cli import run
 from store.runtime.errors import UserError
+from store.runtime.outputs import guard_output
+
+HELP = """Train a BrainCodec; a killed run goes on when the same command is given again.
+
+Example: python -m extract.pretrain --bids DIR --out mine.safetensors --hold-out 03 18
+
+What matters first: --bids and --out, --hold-out for persons to validate on, --steps for how long."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainCommand(TrainingSettings):
-    """What to train on, where to and how."""
+class TrainingFiles:
+    """What to train on, and where to."""
 
-    bids: tuple[Path, ...]
+    bids: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]
     """Folders of BIDS data sets; any EEG with the 18 channels, events are not read."""
-    out: Path
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.safetensors")]
     """Checkpoint to write (safetensors); the state to resume from stands beside it, with .state added."""
-    hold_out: tuple[str, ...] = ()
+    hold_out: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PERSON [PERSON ...]")] = ()
     """Persons to validate on and not to train on."""
-    ratios: tuple[int, ...] = BrainCodecConfig().ratios
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainCommand(TrainingSettings, TrainingFiles):
+    """The command line of ``python -m extract.pretrain``."""
+
+    ratios: Annotated[tuple[int, ...], tyro.conf.arg(metavar="STRIDE [STRIDE ...]")] = BrainCodecConfig().ratios
     """Strides of the encoder."""
+    force: bool = False
+    """Overwrite a file at --out that is none of this training."""
 
 
 def read_signals(folders: Sequence[Path], config: BrainCodecConfig) -> list[TrainingSignal]:
@@ -54,11 +73,18 @@ def read_signals(folders: Sequence[Path], config: BrainCodecConfig) -> list[Trai
 def _command(settings: PretrainCommand) -> None:
     if not settings.out.parent.is_dir():
         raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
+    state_path = settings.out.with_name(f"{settings.out.name}.state")
+    guard_output(
+        settings.out,
+        inputs=[WEIGHTS, *settings.bids],
+        is_ours=lambda path: state_path.exists() and is_checkpoint(path),
+        force=settings.force,
+    )
+    require_writable(settings.out.parent)
     config = BrainCodecConfig(ratios=settings.ratios)
     signals, held_out = split(read_signals(settings.bids, config), settings.hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)
     training = Training(config, TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields}))
-    state_path = settings.out.with_name(f"{settings.out.name}.state")
     if state_path.exists():
         training.load(state_path)
         print(f"going on from step {training.step} of {state_path}")
@@ -83,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         PretrainCommand,
         argv,
         prog="python -m extract.pretrain",
-        description="Train a BrainCodec; a killed run goes on when the same command is given again.",
+        description=HELP,
     )
 
 

@@ -1,9 +1,8 @@
 """The training loop: every step is a function of the seed and its number, so a resumed run is the same run."""
 
 import dataclasses
+import io
 import math
-import os
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from extract.pretrain.data import TrainingSignal, augment, by_person, cut_window
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.losses import LOSSES, Balancer, prd, reconstruction_losses
 from extract.pretrain.quantizer import perplexity, quantize_in_training, start_codebooks
+from store.runtime.atomic import write_bytes
 from store.runtime.errors import UserError
 
 UNIT_UV = 50.0  # the network trains on signals in this unit; `in_microvolts` folds it into the weights
@@ -136,7 +136,13 @@ class Training:
         return float(prd(x, y.detach()).nanmean())
 
     def save(self, path: Path) -> None:
-        """Write all that a step changes, whole or not at all."""
+        """Write all that a step changes, whole or not at all.
+
+        Raises
+        ------
+        UserError
+            If the disk is full or the file cannot be written.
+        """
         state = {
             "settings": _comparable(self.settings),
             "config": dataclasses.asdict(self.model.config),
@@ -148,9 +154,9 @@ class Training:
             "batch_prd": self.batch_prd,
             "history": self.history,
         }
-        aside = path.with_name(f".{path.name}.part")
-        torch.save(state, aside)
-        os.replace(aside, path)
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_bytes(path, content.getvalue(), sync=True)
 
     def load(self, path: Path) -> None:
         """Go on from a saved state.
@@ -163,18 +169,21 @@ class Training:
         try:
             state: dict[str, Any] = torch.load(path, weights_only=True)
             stored = {**state["config"], **state["settings"]}
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
+        except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for
             raise UserError(f"{path}: no state of a training ({type(error).__name__}); remove it") from None
         current = {**dataclasses.asdict(self.model.config), **_comparable(self.settings)}
         if odd := [name for name in current if stored.get(name) != current[name]]:
             text = ", ".join(f"{name} {stored.get(name)}, now {current[name]}" for name in odd)
             raise UserError(f"{path}: begun with {text}; use the same settings, or another --out")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.adversary:
-            self.adversary.load_state_dict(state["adversary"])
-        self.balancer.norms = state["norms"]
-        self.step, self.batch_prd, self.history = (state[name] for name in ("step", "batch_prd", "history"))
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.adversary:
+                self.adversary.load_state_dict(state["adversary"])
+            self.balancer.norms = dict(state["norms"])
+            self.step, self.batch_prd, self.history = (state[name] for name in ("step", "batch_prd", "history"))
+        except Exception as error:  # parts that are missing or of another shape
+            raise UserError(f"{path}: damaged state of a training ({type(error).__name__}); remove it") from None
 
 
 def train(

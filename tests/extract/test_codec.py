@@ -41,13 +41,86 @@ def test_decodes_every_sample_and_says_what_was_lost(eeg, weights, tmp_path, cap
     assert decoded.starttime == original.starttime
     assert all(len(s.data) == RATE_HZ * SECONDS and s.sampling_frequency == RATE_HZ for s in decoded.signals)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 19
-    for line, first, second in zip(lines, original.signals, decoded.signals, strict=False):
+    assert len(lines) == 20
+    rows = [np.concatenate([s.data for s in edf.signals]) for edf in (original, decoded)]
+    overall = channel_prd(rows[0][None], rows[1][None])[0]
+    assert lines[18].split()[:2] == ["all", "1152"]
+    assert float(lines[18].split()[4]) == pytest.approx(overall, abs=0.2)
+    for line, first, second in zip(lines[:18], original.signals, decoded.signals, strict=False):
         prd = channel_prd(first.data[None], second.data[None])[0]
         assert line.split() == [first.label, "64", "bit/s", "PRD", f"{float(line.split()[-2]):.1f}", "%"]
         assert float(line.split()[-2]) == pytest.approx(prd, abs=0.2)
     assert "32 times fewer bits" in lines[-1]
     assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("rate_hz", "samples"), [(128, 1279), (256, 2689), (199.8, 1998), (100, 730)])
+def test_any_length(weights, tmp_path, rate_hz, samples):
+    """Of records that an input may have, and of those that have to be found; never shorter than the input."""
+    rows = 50 * np.random.default_rng(0).normal(size=(18, samples)).astype(np.float32)
+    write_edf(tmp_path / "in.edf", rows, rate_hz, "2020-02-03T04:05:06")
+    written = edfio.read_edf(tmp_path / "in.edf").signals[3]
+    assert written.sampling_frequency == pytest.approx(rate_hz)
+    assert samples <= len(written.data) < samples + 6 * rate_hz
+    np.testing.assert_allclose(written.data[:samples], rows[3], atol=0.01)
+    assert main([str(tmp_path / "in.edf"), str(tmp_path / "out.edf"), "--weights", str(weights)]) == 0
+    assert len(edfio.read_edf(tmp_path / "out.edf").signals[3].data) == len(written.data)
+
+
+def test_odd_records_of_the_input_are_kept(weights, tmp_path):
+    noise = np.random.default_rng(0).normal(0, 30, (18, 3 * 331))
+    signals = [
+        edfio.EdfSignal(row, 331 / 2.5, label=n, physical_dimension="uV")
+        for row, n in zip(noise, CHANNELS, strict=True)
+    ]
+    edfio.Edf(signals, data_record_duration=2.5).write(tmp_path / "in.edf")
+    assert main([str(tmp_path / "in.edf"), str(tmp_path / "out.edf"), "--weights", str(weights)]) == 0
+    decoded = edfio.read_edf(tmp_path / "out.edf")
+    assert (decoded.data_record_duration, len(decoded.signals[0].data)) == (2.5, 993)
+
+
+def test_a_year_that_no_edf_holds_is_left_out_and_said(eeg, weights, tmp_path, capsys):
+    content = bytearray(eeg.read_bytes())
+    content[88:168] = b"Startdate 02-MAR-1970 X X X".ljust(80)
+    eeg.write_bytes(content)
+    assert main([str(eeg), str(tmp_path / "out.edf"), "--weights", str(weights)]) == 0
+    assert "the years 1985 to 2084; the date, 1970-03-02, is left out" in capsys.readouterr().out
+    decoded = edfio.read_edf(tmp_path / "out.edf")
+    assert decoded.starttime.hour == 4
+    with pytest.raises(edfio.AnonymizedDateError):
+        _ = decoded.recording.startdate
+
+
+def test_inputs_and_strangers_files_are_not_overwritten(eeg, weights, tmp_path, capsys):
+    before = {path: path.read_bytes() for path in (eeg, weights)}
+    hard, soft, notes = tmp_path / "hard.edf", tmp_path / "soft.edf", tmp_path / "notes.png"
+    hard.hardlink_to(eeg)
+    soft.symlink_to(eeg)
+    notes.write_text("mine")
+    copy = tmp_path / "w2.safetensors"
+    copy.hardlink_to(weights)
+    out = tmp_path / "out.edf"
+    for output, more, message in (
+        (hard, [], "is the input"),
+        (soft, [], "is the input"),
+        (weights, [], "is the input"),
+        (copy, [], "is the input"),
+        (notes, [], "this command did not write it"),
+        (out, ["--picture", str(hard)], "no kind of picture"),
+        (out, ["--picture", str(notes)], "this command did not write it"),
+        (tmp_path / "x.png", ["--picture", str(tmp_path / "x.png")], "is the output"),
+    ):
+        assert main([str(eeg), str(output), "--weights", str(weights), *more]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert {path: path.read_bytes() for path in before} == before
+    assert notes.read_text() == "mine"
+    assert not out.exists()
+    command = [str(eeg), str(out), "--weights", str(weights), "--picture", str(notes)]
+    assert main([*command, "--force"]) == 0
+    assert main(command) == 0  # both are ours now
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_prd_of_a_silent_channel_is_undefined():

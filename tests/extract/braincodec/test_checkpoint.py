@@ -1,13 +1,18 @@
 """Weights out and in: own and published files, and each refusal."""
 
 import dataclasses
+import json
 import pathlib
+import resource
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from extract.braincodec.checkpoint import load_checkpoint, published_names, save_checkpoint, weights_sha256
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
@@ -180,6 +185,93 @@ def test_safetensors_of_another_kind_are_refused(tmp_path):
     )
     with pytest.raises(ValueError, match=r"other.safetensors: damaged header"):
         load_checkpoint(path)
+
+
+def own_file(path, header=None, **config):
+    """A checkpoint of ours whose configuration or header says something else than its tensors."""
+    model = trained_model()
+    written = {**dataclasses.asdict(model.config), **config}
+    fields = {"format": "braincodec-weights", "version": "1", "sha256": "", "metadata": "{}"}
+    fields |= {"config": json.dumps(written), **(header or {})}
+    safetensors.torch.save_file({name: t.contiguous() for name, t in model.state_dict().items()}, path, fields)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"quantizers": 1_000_000}, "quantizers is 1000000; allowed: whole numbers from 1 to 64"),
+        ({"codebook_size": 2**40}, "codebook_size is 1099511627776; allowed"),
+        ({"n_filters": -4}, "n_filters is -4; allowed"),
+        ({"dimension": "5"}, "dimension is '5'; allowed"),
+        ({"window_s": 4.5}, "window_s is 4.5; allowed"),
+        ({"ratios": [2, 0]}, r"ratios are \(2, 0\); allowed: 1 to 16 whole numbers"),
+        ({"ratios": [2] * 99}, r"ratios are \(2, 2.*; allowed: 1 to 16"),
+        ({"ratios": [64, 64]}, r"make a frame of 4096 samples; a window has 2048"),
+        ({"compress": 9}, "compress is 9; allowed: at most n_filters"),
+        ({"n_filters": 1024, "max_filters": 4096, "ratios": [2] * 8}, "tensors missing"),
+        ({"odd": 1}, "damaged header"),
+    ],
+)
+def test_a_shape_that_no_network_has_is_refused_before_memory_is_taken(tmp_path, config, message):
+    path = own_file(tmp_path / "own.safetensors", **config)
+    resource_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=message):
+        load_checkpoint(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resource_before < 50_000
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{"metadata": "[1]"}, {"metadata": "{"}, {"metadata": "[" * 100_000}, {"config": "[]"}, {"config": "nan"}],
+)
+def test_a_header_that_is_no_json_of_ours_is_refused(tmp_path, header):
+    with pytest.raises(UserError, match=r"own.safetensors: damaged header \("):
+        load_checkpoint(own_file(tmp_path / "own.safetensors", header))
+
+
+def test_published_shapes_that_no_network_has_are_refused(tmp_path):
+    state = published_state(trained_model())
+    state[FIRST] = torch.zeros(1).expand(2_000_000, 1, 3)
+    with pytest.raises(UserError, match=r"published.ckpt: n_filters is 2000000; allowed: .* of no BrainCodec"):
+        load_checkpoint(save_torch(tmp_path, state))
+    state[FIRST] = torch.zeros(4, 1, 3).to_sparse()
+    with pytest.raises(UserError, match=r"no plain real numbers: encoder.first.weight"):
+        load_checkpoint(save_torch(tmp_path, state))
+
+
+def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused(tmp_path):
+    path = save_torch(tmp_path, published_state(trained_model()))
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content + bytes(10_000_000 * name.endswith("/data/0")))
+    with pytest.raises(UserError, match=r"published.ckpt: damaged or cut off .*unpacks to \d+ bytes"):
+        load_checkpoint(path)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kind=st.sampled_from(["own", "zip", "legacy"]), at=st.floats(0, 1), new=st.binary(min_size=1, max_size=6))
+def test_bytes_written_over_give_one_line_or_a_whole_model(tmp_path, kind, at, new):
+    """Wherever they fall; our files have a checksum, so there any model is the one that was saved."""
+    path, model = tmp_path / "damaged", trained_model()
+    if kind == "own":
+        save_checkpoint(path, model, {"a": 1})
+    else:
+        torch.save(published_state(model), path, _use_new_zipfile_serialization=kind == "zip")
+    content = bytearray(path.read_bytes())
+    place = int(at * (len(content) - len(new)))
+    content[place : place + len(new)] = new
+    path.write_bytes(content)
+    message = ""
+    try:
+        checkpoint = load_checkpoint(path)
+    except UserError as error:
+        message = str(error)
+    else:
+        assert kind != "own" or checkpoint.sha256 == weights_sha256(model)
+    assert "\n" not in message
 
 
 def test_flipped_bit_in_an_own_file_is_refused(tmp_path):

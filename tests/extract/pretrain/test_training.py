@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from extract.braincodec.checkpoint import load_checkpoint
-from extract.braincodec.network import BrainCodecConfig
+from extract.braincodec.checkpoint import load_checkpoint, save_checkpoint
+from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.encoders.braincodec import WEIGHTS
 from extract.io.montage import CHANNELS
 from extract.pretrain.__main__ import main
 from extract.pretrain.data import TrainingSignal, cut_windows
@@ -25,6 +26,7 @@ from extract.pretrain.training import (
     train,
     validate,
 )
+from store.runtime.errors import DiskFullError, UserError
 from tests.helpers.paths import ROOT
 
 CONFIG = BrainCodecConfig(
@@ -140,6 +142,37 @@ def test_damaged_state_is_refused(signals, tmp_path, share):
         Training(CONFIG, SETTINGS).load(path)
 
 
+def test_a_full_disk_is_said_and_leaves_the_last_state_alone(signals, tmp_path, monkeypatch):
+    path = tmp_path / "state"
+    training = Training(CONFIG, SETTINGS)
+    training.save(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DiskFullError, match="state: disk full"):
+        training.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"model": {}}, {"optimizer": 3}, {"step": None, "norms": 1}, {"history": "missing"}]
+)
+def test_a_state_with_damaged_parts_is_refused(tmp_path, changes):
+    path = tmp_path / "state"
+    training = Training(CONFIG, SETTINGS)
+    training.save(path)
+    state = torch.load(path, weights_only=True) | changes
+    if changes.get("history"):
+        del state["history"]
+    torch.save(state, path)
+    with pytest.raises(UserError, match=r"state: damaged state of a training \(\w+\); remove it"):
+        training.load(path)
+
+
 def test_unit_is_folded_into_the_weights(signals, tmp_path):
     training = Training(CONFIG, SETTINGS)
     list(train(training, signals, [], tmp_path / "state"))
@@ -211,6 +244,16 @@ def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
     (tmp_path / "o.safetensors.state").write_bytes(b"no")
     assert re.search("o.safetensors.state: no state", error_of("--bids", str(bids)))
     assert not (tmp_path / "o.safetensors").exists()
+
+
+def test_weights_that_others_made_are_not_overwritten(bids, tmp_path, capsys):
+    save_checkpoint(tmp_path / "theirs.safetensors", BrainCodec(CONFIG), {})
+    (tmp_path / "link.safetensors").symlink_to(WEIGHTS)
+    before = (tmp_path / "theirs.safetensors").read_bytes()
+    for name, message in (("theirs", "is not overwritten"), ("link", "is the input")):
+        assert main(["--bids", str(bids), "--out", str(tmp_path / f"{name}.safetensors"), *SHORT]) == 2
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "theirs.safetensors").read_bytes() == before
 
 
 def test_training_loads_without_mne():
