@@ -1,49 +1,56 @@
 """``python -m eval RUN``: score a run, write events, metrics and report; ``compare`` sets runs side by side."""
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-import numpy as np
 import pandas as pd
 import tyro
 
 from eval import compare
-from eval.scoring.events import Detections
-from eval.scoring.results import POSTPROCESSING, Results, score_run
-from eval.scoring.scores import metrics
+from eval.report.files import write_choices, write_metrics, write_scores, write_table
+from eval.report.headline import describe_scores, describe_tested, describe_time_in_alarm
+from eval.report.tables import format_heads, format_scores
+from eval.scoring.background import measure_background
+from eval.scoring.results import Results, score_run
+from eval.scoring.scores import to_metrics_rows
 from eval.scoring.validity_checks import find_warnings
-from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
+from store.runtime.cli import to_one_line
+from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings
 
-_COLUMNS = {  # heading: metric, decimals
-    "hours": ("hours", 2),
-    "ictal s": ("ictal_seconds", 0),
-    "AUROC": ("auroc", 3),
-    "AUPRC": ("auprc", 3),
-    "Brier": ("brier", 3),
-    "event sens": ("event.sensitivity", 3),
-    "event prec": ("event.precision", 3),
-    "event F1": ("event.f1", 3),
-    "event FP/day": ("event.fp_per_day", 1),
-    "sample F1": ("sample.f1", 3),
-}
-_SUMMARY_ROWS = {"mean": "mean", "sd": "sd", "ci95_low": "95 % from", "ci95_high": "95 % to"}
+_DESCRIPTION = """Score the test predictions of a run as SzCORE does; write metrics, events and a report into it.
+
+example: python -m eval runs/chb-mit
+on other data: python -m eval runs/chb-mit --on stores/siena --out runs/chb-mit-on-siena
+compare scored runs: python -m eval compare runs/bandpower runs/braincodec
+
+The options that matter first: --store if the store has moved, --on with --out to test on other data, --no-report
+to save time."""
 
 
-@dataclass(frozen=True)
-class EvalCommand(WorkerSettings):
-    """Score the test predictions of a run as SzCORE does; "compare RUN RUN ..." compares scored runs."""
+@dataclass(frozen=True, kw_only=True)
+class EvalCommand:
+    """The command line of ``python -m eval``."""
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Folder of the run, as python -m heads.train made it."""
-    store: Path | None = None
+    store: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """The run's feature store, if it is no longer where the run was trained."""
-    report: bool = True
+    on: Annotated[Path | None, tyro.conf.arg(metavar="STORE")] = None
+    """Test on another store of the same features instead, every person of it."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """With --on: folder of the scores."""
+    fold: Literal["final", "all"] = "final"
+    """With --on: the final head, or the head of every fold, each scored, then their mean and spread."""
+    allow_training_persons: bool = False
+    """With --on: score persons of the training data too; that is no test of new persons."""
+    no_report: bool = False
     """Leave out report.html and its figures."""
+    workers: tyro.conf.OmitArgPrefixes[WorkerSettings] = field(default_factory=WorkerSettings)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,9 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["compare"]:
         return compare.main(arguments[1:])
-    return run_command(
-        evaluate, EvalCommand, arguments, prog="python -m eval", description=EvalCommand.__doc__ or ""
-    )
+    return run_command(evaluate, EvalCommand, arguments, prog="python -m eval", description=_DESCRIPTION)
 
 
 def evaluate(command: EvalCommand) -> None:
@@ -62,63 +67,83 @@ def evaluate(command: EvalCommand) -> None:
     Raises
     ------
     UserError
-        As `eval.scoring.results.score_run`.
+        As `eval.scoring.results.score_run` and `eval.scoring.standard_test.prepare_test`, or if options do not go
+        together.
     """
-    results = score_run(command.run, command.store, command)
-    run, persons, summary = results.run, results.persons, results.summary
-    _write_choices(results)
-    if not results.recordings:
-        print(f"{run.path}: post-processing is chosen; no finished fold has a test person to score")
+    if command.on is not None:
+        _test_on_store(command)
         return
-    _write_events(results)
-    table = pd.concat([persons.astype(object), summary.loc[["mean", "sd"]]])
-    write_text(run.path / "metrics.json", json.dumps(metrics(persons, summary), indent=2, allow_nan=False) + "\n")
-    write_text(run.path / "metrics.csv", table.to_csv(index_label="person"))
-    seen = run.config["store"]["provenance"]["encoder"].get("persons_seen", [])
-    warnings = find_warnings(persons, seen, [result.fold for result in run.folds], results.choices)
+    if command.out is not None or command.allow_training_persons or command.fold != "final":
+        raise UserError(
+            "--out, --fold and --allow-training-persons go with --on STORE; give it, or leave them out"
+        )
+    results = score_run(command.run, command.store, command.workers)
+    write_choices(results, results.path / "folds")
+    if not results.posts:
+        print(f"{results.path}: post-processing is chosen; no finished fold has a test person to score")
+        return
+    _publish(results, report=not command.no_report)
 
-    print(f"{run.path}: {len(persons)} of {len(results.store.persons)} persons tested\n")
-    print(format_table(persons, summary).to_string(col_space=[len(heading) + 1 for heading in _COLUMNS]))
-    print("\n-: undefined. Mean, sd and bootstrap interval are over the persons for whom a score is defined.")
+
+def _test_on_store(command: EvalCommand) -> None:
+    from eval.scoring.standard_test import average_heads, prepare_test  # here, since it loads torch
+
+    if command.on is None or command.out is None:
+        raise UserError("--on needs --out DIR, a folder for the scores; the run keeps those of its own test")
+    test = prepare_test(command.run, command.on, command.out, command.fold)
+    if test.training_persons and not command.allow_training_persons:
+        by_name = ", by name alone, as a data set is not known" if test.compares_names_alone else ""
+        raise UserError(
+            f"{command.on}: persons {', '.join(test.training_persons)} are training persons of {command.run}"
+            f"{by_name}; leave them out of the store, or add --allow-training-persons"
+        )
+    test.claim_folder()
+    scored = []
+    for results in test.score():
+        write_choices(results, results.path / "folds")
+        _publish(results, report=not command.no_report)
+        scored.append(results)
+    if len(scored) == 1 or scored[0].persons.empty:
+        return
+    persons, summary, heads = average_heads(scored)
+    spread = pd.DataFrame({"mean": heads.mean(), "sd": heads.std(ddof=0)}).T
+    write_metrics(command.out, persons, summary, {"heads": to_metrics_rows(pd.concat([heads, spread]))})
+    background = measure_background(persons)
+    write_table(command.out / "tables", "scores", format_scores(persons, summary, background))
+    write_table(command.out / "tables", "heads", format_heads(heads, background))
+    print(f"\n{command.out}: mean over {len(heads)} heads; {describe_scores(persons, summary)}\n")
+    _print_table(format_heads(heads, background))
+    print("\nA row a head: its mean over persons. sd: the spread over heads.")
+    print(f"Scores: {command.out / 'metrics.json'}, {command.out / 'metrics.csv'}, {command.out / 'tables'}")
+
+
+def _publish(results: Results, report: bool) -> None:
+    """Write all files of the results, and print what they say."""
+    write_scores(results)
+    path, persons, store = results.path, results.persons, results.store
+    print(f"{path}: {to_one_line(describe_tested(persons, len(store.persons)))}")
+    table = format_scores(persons, results.summary, results.background)
+    if len(persons):
+        print(f"{describe_scores(persons, results.summary)}\n")
+        _print_table(table)
+        print("\n-: undefined. Mean, sd and bootstrap interval are over the persons for whom a score is defined.")
+    if results.unlabelled:
+        print(describe_time_in_alarm(results.time_in_alarm()))
+    warnings = find_warnings(results)
     for warning in warnings:
-        print(f"warning: {warning}")
-    print(f"\nScores: {run.path / 'metrics.json'}, {run.path / 'metrics.csv'}")
-    print(f"Events: {run.path / 'predictions'} (SzCORE events.tsv)")
-    if command.report:
+        print(f"warning: {to_one_line(warning)}")
+    print(f"\nScores: {path / 'metrics.json'}, {path / 'metrics.csv'}, {path / 'tables'}")
+    print(f"Seizures: {path / 'seizures.csv'}, {path / 'false_alarms.csv'}")
+    print(f"Events: {path / 'predictions'} (SzCORE events.tsv)")
+    if report:
         from eval.report.page import write_report  # here, since it loads matplotlib
 
-        print(f"Report: {write_report(results, format_table(persons, summary), warnings)}")
+        print(f"Report: {write_report(results, table, warnings)}")
 
 
-def format_table(persons: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """Lay out a row a person, then what is known over persons; cells are text."""
-    rows = pd.concat([persons, summary.loc[list(_SUMMARY_ROWS)].rename(_SUMMARY_ROWS)])
-    rows["hours"] = rows["seconds"] / 3600
-    cells = {
-        heading: rows[metric].map(lambda value, decimals=decimals: _cell(value, decimals))
-        for heading, (metric, decimals) in _COLUMNS.items()
-    }
-    table = pd.DataFrame(cells)
-    defined = summary.loc["defined"].rename({"seconds": "hours"})
-    table.loc["persons"] = [f"{defined[metric]:.0f}" for metric, _ in _COLUMNS.values()]
-    return table.rename_axis(columns="person")
-
-
-def _write_choices(results: Results) -> None:
-    for result in results.run.folds:
-        content = results.choices[result.fold.name].to_json()
-        write_text(result.path / POSTPROCESSING, json.dumps(content, indent=2) + "\n")
-
-
-def _write_events(results: Results) -> None:
-    for info in results.store.recordings:
-        if recording := results.recordings.get(info.person, {}).get(info.name):
-            text = Detections(recording.detected, info.duration_s, info.start).to_tsv()
-            write_text(results.run.path / "predictions" / f"{info.relative_stem}_events.tsv", text)
-
-
-def _cell(value: float, decimals: int) -> str:
-    return "-" if np.isnan(value) else f"{value:.{decimals}f}"
+def _print_table(table: pd.DataFrame) -> None:
+    shown = table.rename(index=to_one_line)
+    print(shown.to_string(col_space=[len(heading) + 1 for heading in shown.columns]))
 
 
 if __name__ == "__main__":

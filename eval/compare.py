@@ -1,108 +1,106 @@
 """``python -m eval compare A B ...``: scored runs beside each other, person by person."""
 
+import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import tyro
 from scipy.stats import wilcoxon
 
+from eval.report.files import write_csv, write_table
+from eval.scoring.background import measure_background
+from eval.scoring.scored_runs import (
+    ScoredRun,
+    describe_differences,
+    describe_moved_store,
+    read_scored_run,
+    require_same_test,
+)
 from eval.scoring.scores import HEADLINE, bootstrap_interval
-from heads.run_folder import Run
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
+from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
+from store.runtime.names import to_path_name
+
+_DESCRIPTION = """Compare scored runs with the first of them, over the same persons.
+
+example: python -m eval compare runs/bandpower runs/random runs/braincodec
+
+Earlier comparisons are kept: each set of runs gets a folder of its own."""
 
 
 @dataclass(frozen=True)
 class CompareCommand:
-    """Compare scored runs with the first of them, over the same persons and folds."""
+    """The command line of ``python -m eval compare``."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
     """Folders of two or more scored runs, the baseline first."""
-    out: Path | None = None
-    """Folder of the table and the picture; "comparison" in the first run if not given."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of table and picture; a new one in "comparison" of the first run if not given."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run ``python -m eval compare``."""
-    description = CompareCommand.__doc__ or ""
-    return run_command(
-        write_comparison, CompareCommand, argv, prog="python -m eval compare", description=description
-    )
+    prog = "python -m eval compare"
+    return run_command(write_comparison, CompareCommand, argv, prog=prog, description=_DESCRIPTION)
 
 
 def write_comparison(command: CompareCommand) -> None:
-    """Print the table; write it as ``comparison.csv`` and the picture as ``.svg`` and ``.png``.
+    """Print the table; write it as CSV, Markdown and LaTeX, and a picture as ``.svg`` and ``.png``.
 
     Raises
     ------
     UserError
-        If a run is not there or not scored, or if folds or persons differ.
+        If a run is not there or not scored, if other persons were tested, or if ``out`` holds another comparison.
     """
     if len(command.runs) < 2:
         raise UserError(f"{len(command.runs)} run given; name two or more, the baseline first")
-    runs = [Run.open(path) for path in command.runs]
-    names = [run.path.resolve().name for run in runs]
+    runs = [read_scored_run(path) for path in command.runs]
+    names = [run.name for run in runs]
     if len(set(names)) < len(names):
         raise UserError(f"runs of the same name ({', '.join(names)}); each needs a folder name of its own")
-    scores = dict(zip(names, map(read_scores, runs), strict=True))
-    for run in runs[1:]:
-        _require_same_test(runs[0], run, scores[names[0]], scores[run.path.resolve().name])
-    table = compare(scores, np.random.default_rng(0))
-    out = command.out or runs[0].path / "comparison"
-    write_text(out / "comparison.csv", table.to_csv(index=False))
+    baseline, *others = runs
+    for other in others:
+        require_same_test(baseline, other)
+    scores = {run.name: run.scores for run in runs}
+    metrics = choose_metrics(baseline.scores)
+    table = compare(scores, metrics, np.random.default_rng(0))
+    out = _claim_folder(command.out, runs, table)
+    write_csv(out / "comparison.csv", table)
+    write_table(out, "table", format_table(table))
     from eval.report.figures import draw_comparison, save_figure  # here, since it loads matplotlib
 
-    save_figure(draw_comparison(scores), out, "comparison")
-
-    print(f"{len(scores[names[0]])} persons; differences are from {names[0]}\n")
-    for name, run in zip(names, runs, strict=True):
-        settings_of, spec = run.config["settings"], run.config["store"]["spec"]
-        print(f"  {name}: {settings_of['head']} head on {spec['encoder']} {spec['features']}")
-    print(f"\n{format_table(table)}\n")
-    print(
-        "Differences are paired by person, over those for whom both runs have a score; 95 % bootstrap intervals."
-    )
-    comparisons = len(HEADLINE) * (len(runs) - 1)
-    print(f"p: Wilcoxon signed-rank test, two-sided, one of {comparisons} comparisons, not corrected for that.")
+    save_figure(draw_comparison(scores, metrics), out, "comparison")
+    _print_comparison(runs, table)
     print(f"\nTable: {out / 'comparison.csv'}\nPicture: {out / 'comparison.svg'}, {out / 'comparison.png'}")
 
 
-def read_scores(run: Run) -> pd.DataFrame:
-    """Scores that ``python -m eval`` wrote, a row a person.
-
-    Raises
-    ------
-    UserError
-        If the run was not scored.
-    UserError
-        If other persons are scored than the run's folds test.
-    """
-    path = run.path / "metrics.csv"
-    if not path.is_file():
-        raise UserError(f"{path}: not scored yet; run: python -m eval {run.path}")
-    table = pd.read_csv(path, dtype={"person": str}).set_index("person")
-    persons = table.drop(index=["mean", "sd"])
-    tested = sorted(person for result in run.folds for person in result.fold.test)
-    if sorted(persons.index) != tested:
-        raise UserError(
-            f"{path}: scores of persons {', '.join(persons.index)}, the folds test {', '.join(tested)}; "
-            f"run: python -m eval {run.path}"
-        )
-    return persons
+def choose_metrics(scores: pd.DataFrame) -> dict[str, str]:
+    """Scores that runs are compared by, heading and column; false alarms are counts where background is little."""
+    if measure_background(scores).suffices:
+        return dict(HEADLINE)
+    counts = {"event FP/day": ("false alarms", "event.fp")}
+    return dict(counts.get(heading, (heading, column)) for heading, column in HEADLINE.items())
 
 
-def compare(scores: Mapping[str, pd.DataFrame], rng: np.random.Generator) -> pd.DataFrame:
+def compare(
+    scores: Mapping[str, pd.DataFrame], metrics: Mapping[str, str], rng: np.random.Generator
+) -> pd.DataFrame:
     """Paired differences of each run from the first, a row a metric and run.
 
     Parameters
     ----------
     scores
         Name of the run -> scores, a row a person; the same persons in each.
+    metrics
+        Heading -> column of the scores.
 
     Returns
     -------
@@ -110,7 +108,7 @@ def compare(scores: Mapping[str, pd.DataFrame], rng: np.random.Generator) -> pd.
     """
     baseline, *others = scores
     rows = []
-    for heading, column in HEADLINE.items():
+    for heading, column in metrics.items():
         rows.append({"metric": heading, "run": baseline, "mean": scores[baseline][column].mean()})
         for name in others:
             difference = (scores[name][column] - scores[baseline][column]).dropna()
@@ -132,29 +130,72 @@ def compare(scores: Mapping[str, pd.DataFrame], rng: np.random.Generator) -> pd.
     return pd.DataFrame(rows)
 
 
-def format_table(table: pd.DataFrame) -> str:
-    """Align the comparison; undefined is a dash."""
-    cells = table.copy().astype({"metric": object, "run": object})
+def format_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The comparison as text, a row a metric and run; undefined is a dash."""
+    cells = pd.DataFrame({"run": table["run"]})
     for column, form in {"mean": "{:.3f}", "difference": "{:+.3f}", "low": "{:+.3f}", "high": "{:+.3f}"}.items():
         cells[column] = table[column].map(lambda value, form=form: "-" if np.isnan(value) else form.format(value))
     cells["p"] = table["p"].map(lambda value: "-" if np.isnan(value) else f"{value:.4f}")
     cells["persons"] = table["persons"].map(lambda value: "" if np.isnan(value) else f"{value:.0f}")
-    cells = cells.rename(columns={"low": "95 % from", "high": "95 % to"})
-    cells["metric"] = cells["metric"].where(~cells["metric"].duplicated(), "")
-    return cells.to_string(index=False)
+    cells.index = pd.Index(table["metric"].where(~table["metric"].duplicated(), ""))
+    return cells.rename(columns={"low": "95 % from", "high": "95 % to"}).rename_axis(index=None, columns="metric")
 
 
-def _require_same_test(baseline: Run, other: Run, scores: pd.DataFrame, other_scores: pd.DataFrame) -> None:
-    """Refuse to compare what was not measured on the same persons, trained and chosen alike."""
-    folds, others = ({r.fold.name: r.fold for r in run.folds if r.fold.test} for run in (baseline, other))
-    if differing := sorted(name for name in folds.keys() | others.keys() if folds.get(name) != others.get(name)):
-        raise UserError(
-            f"{other.path}: folds {', '.join(differing)} differ from those of {baseline.path} (persons tested, "
-            "validated or trained on); only runs with the same folds compare"
-        )
-    columns = ["seconds", "ictal_seconds"]
-    if not scores[columns].sort_index().equals(other_scores[columns].sort_index()):
-        raise UserError(
-            f"{other.path}: its persons have other seconds or seizures than in {baseline.path}; "
-            "only runs on the same recordings compare"
-        )
+def _print_comparison(runs: Sequence[ScoredRun], table: pd.DataFrame) -> None:
+    baseline, *others = runs
+    background = measure_background(baseline.scores)
+    print(f"{len(baseline.scores)} persons; differences are from {to_one_line(baseline.name)}\n")
+    for run in runs:
+        print(f"  {to_one_line(run.name)}: {to_one_line(run.description)}")
+        if moved := describe_moved_store(run):
+            print(f"  {to_one_line(run.name)}: {to_one_line(moved)}")
+    for other in others:
+        for difference in describe_differences(baseline, other):
+            print(f"  {to_one_line(other.name)} differs: {to_one_line(difference)}")
+    print(f"\n{format_table(table).rename(index=to_one_line).to_string()}\n")
+    print(
+        "Differences are paired by person, over those for whom both runs have a score; 95 % bootstrap intervals."
+    )
+    comparisons = table["metric"].nunique() * len(others)
+    print(f"p: Wilcoxon signed-rank test, two-sided, one of {comparisons} comparisons, not corrected for that.")
+    if not background.suffices:
+        print(f"False alarms are counts: {background.shortage}.")
+
+
+def _claim_folder(out: Path | None, runs: Sequence[ScoredRun], table: pd.DataFrame) -> Path:
+    """Folder of the comparison, marked as holding it; what another comparison wrote stays.
+
+    Raises
+    ------
+    UserError
+        If the folder that was asked for holds a comparison of other runs.
+    """
+    content = {"runs": [str(run.path.resolve()) for run in runs], "table": _to_records(table)}
+    if out is not None:
+        stored = _read_comparison(out)
+        if stored is not None and stored.get("runs") != content["runs"]:
+            raise UserError(f"{out}: holds a comparison of {stored.get('runs')}; choose another folder")
+    else:
+        folder = runs[0].path / "comparison"
+        name = to_path_name("-".join(run.name for run in runs))
+        candidates = (folder / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+        out = next(path for path in candidates if _read_comparison(path) in (None, content))
+    write_text(out / "comparison.json", json.dumps(content, indent=2) + "\n")
+    return out
+
+
+def _read_comparison(folder: Path) -> dict[str, Any] | None:
+    """What a folder holds a comparison of; None if it holds none."""
+    path = folder / "comparison.json"
+    if not path.is_file():
+        return {} if (folder / "comparison.csv").exists() else None
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _to_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    cells = table.astype(object).where(table.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in cells.to_dict(orient="records")]

@@ -1,11 +1,11 @@
 """``python -m eval.detect``: one EEG file in, its seizures out. The whole way, streamed, without a store."""
 
-import json
+import glob
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval.report.timeline import clock
-from eval.scoring.events import Detections
-from eval.scoring.postprocess import PostProcessing
-from eval.scoring.results import POSTPROCESSING
+from eval.scoring.events import COLUMNS, Detections
+from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
-from extract.encoders.registry import load_encoder
+from extract.encoders.registry import BUILT_IN, GROUP, load_encoder
 from extract.io.raw import EegFile, open_signal
 from heads.dataset import merge_windows
 from heads.models.head import Head
@@ -28,36 +27,50 @@ from store import FeatureSpec
 from store.layout import dequantize
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
+from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
+from store.runtime.outputs import guard_output
+from store.runtime.plugins import plugin_names
 from store.schema import count_seconds, count_windows
 
 _BLOCK_WINDOWS = 32  # read and encoded at once: 15 MB of signal at 512 Hz
 
 
+_DESCRIPTION = """Find seizures in an EEG file with the final head of a run.
+
+example: python -m eval.detect night.edf night_seizures.tsv --run runs/chb-mit
+
+The options that matter first: --run, --missing zero for a file that lacks channels, --probabilities for what the
+head says of every second."""
+_PROBABILITIES_HEADER = "onset\tprobability\n"
+_SIGNAL_SUFFIXES = (".edf", ".bdf", ".vhdr", ".vmrk", ".eeg", ".set", ".fdt")
+
+
 @dataclass(frozen=True)
 class DetectCommand:
-    """Find seizures in an EEG file with the final head of a run."""
+    """The command line of ``python -m eval.detect``."""
 
-    input: tyro.conf.Positional[Path]
+    input: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="INPUT.edf")]
     """EDF or BDF file (BrainVision and EEGLAB are read too) with the electrodes of the 18 bipolar channels."""
-    output: tyro.conf.Positional[Path]
+    output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.tsv")]
     """Events file to write, in the form of SzCORE."""
-    run: Path
+    run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run folder with a final fold, scored: python -m heads.train --fold final, then python -m eval."""
-    probabilities: Path | None = None
-    """Also write the seizure probability of each second, as a table."""
-    encoder: Path | None = None
-    """Checkpoint of the run's encoder, if it was trained with one that does not ship."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing: refuse the file, or take zeros."""
+    probabilities: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the seizure probability of each second, as a table."""
+    encoder: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """The run's encoder, if it does not ship: its checkpoint, or package.module:factory."""
+    force: bool = False
+    """Overwrite an output that is there and was not written by this command."""
     device: str = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m eval.detect``."""
-    description = DetectCommand.__doc__ or ""
-    return run_command(detect, DetectCommand, argv, prog="python -m eval.detect", description=description)
+    return run_command(detect, DetectCommand, argv, prog="python -m eval.detect", description=_DESCRIPTION)
 
 
 def detect(command: DetectCommand) -> None:
@@ -66,14 +79,13 @@ def detect(command: DetectCommand) -> None:
     Raises
     ------
     UserError
-        If the run has no scored final fold, its encoder is not at hand, or the EEG file cannot be used.
+        If the run has no scored final fold, its encoder is not at hand, the EEG file cannot be used, or an output
+        would overwrite what this command did not write.
     """
-    for output in (command.output, command.probabilities):
-        if output is not None and output.is_dir():
-            raise UserError(f"{output}: is a folder; name the file to write")
+    _guard_outputs(command)
     fold = Run.open(command.run).fold_path("final")
     head, spec, _ = load_head(fold / "head.safetensors")
-    post = read_postprocessing(fold / POSTPROCESSING)
+    post = read_choice(fold / POSTPROCESSING).post
     encoder = matching_encoder(spec, command.encoder, command.device)
     with open_signal(command.input, command.missing) as signal:
         probabilities = predict(signal, encoder, head)
@@ -81,42 +93,27 @@ def detect(command: DetectCommand) -> None:
     write_text(command.output, detections.to_tsv())
     if command.probabilities is not None:
         rows = (f"{second}\t{value:.4f}\n" for second, value in enumerate(probabilities.tolist()))
-        write_text(command.probabilities, "onset\tprobability\n" + "".join(rows))
+        write_text(command.probabilities, _PROBABILITIES_HEADER + "".join(rows))
     number = len(detections.events)
-    print(f"{command.input}: {number} seizure{'s' * (number != 1)} in {clock(signal.duration_s)}")
-    print(f"Events: {command.output}")
+    print(f"{to_one_line(command.input)}: {number} seizure{'s' * (number != 1)} in {clock(signal.duration_s)}")
+    print(f"Events: {to_one_line(command.output)}")
 
 
-def read_postprocessing(path: Path) -> PostProcessing:
-    """Post-processing of a fold.
-
-    Raises
-    ------
-    UserError
-        If it was not chosen yet.
-    UserError
-        If the file is damaged.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: post-processing is not chosen yet; python -m eval {path.parents[2]} does it")
-    try:
-        return PostProcessing.from_json(json.loads(path.read_bytes()))
-    except ValueError as error:
-        raise UserError(f"{path}: not readable ({error}); run python -m eval {path.parents[2]} again") from error
-
-
-def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) -> FeatureExtractor:
-    """Load the encoder whose features a head was trained on.
+def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> FeatureExtractor:
+    """Load the encoder whose features a head was trained on; ``reference`` names one that is not known by name.
 
     Raises
     ------
     UserError
         If it is not at hand, or is another one.
     """
-    if checkpoint is None and spec.encoder not in ("braincodec", "random", "bandpower"):
-        raise UserError(f"the run's encoder is the checkpoint {spec.encoder}; give that file by --encoder")
+    if reference is None and spec.encoder not in (*BUILT_IN, *plugin_names(GROUP)):
+        raise UserError(
+            f"the run's encoder is {spec.encoder}, which does not ship; give its checkpoint file, or "
+            "package.module:factory, by --encoder"
+        )
     settings = EncoderSettings(
-        encoder=str(checkpoint or spec.encoder),
+        encoder=reference or spec.encoder,
         features="codes" if spec.features == "codes" else "latents",
         stride=spec.stride_s,
         precision="bfloat16" if spec.precision == "bfloat16" else "float32",
@@ -127,9 +124,49 @@ def matching_encoder(spec: FeatureSpec, checkpoint: Path | None, device: str) ->
     if difference := replace(encoder.spec, encoder=spec.encoder).difference(spec):
         raise UserError(
             f"encoder {settings.encoder} is not the one that the head was trained on: {difference}; "
-            "give the right checkpoint by --encoder, or train the run again"
+            "give the right one by --encoder, or train the run again"
         )
     return encoder
+
+
+def _guard_outputs(command: DetectCommand) -> None:
+    """Refuse outputs that are inputs, links to them, or files that this command did not write.
+
+    Raises
+    ------
+    UserError
+        Saying what is there.
+    """
+    beside = command.input.parent.glob(f"{glob.escape(command.input.stem)}.*")
+    signal = [path for path in beside if path.suffix in _SIGNAL_SUFFIXES]
+    inputs = [command.input, *signal, command.run, *command.run.glob("folds/final/*")]
+    inputs += [Path(command.encoder)] if command.encoder is not None else []
+    guard_output(command.output, inputs=inputs, is_ours=_is_detections, force=command.force)
+    if command.probabilities is not None:
+        inputs.append(command.output)
+        guard_output(command.probabilities, inputs=inputs, is_ours=_is_probabilities, force=command.force)
+
+
+def _is_detections(path: Path) -> bool:
+    """Whether a file holds detections of this command: not annotations, which have the same columns."""
+    try:
+        text = path.read_text()
+        detections = Detections.from_tsv(text, path.name)
+    except (OSError, ValueError):
+        return False
+    if not text.startswith("\t".join(COLUMNS)) or any(np.isnan(event.confidence) for event in detections.events):
+        return False
+    beside = f"{glob.escape(path.name.removesuffix('_events.tsv'))}_eeg.*"
+    is_annotation = path.name.endswith("_events.tsv") and any(path.parent.glob(beside))
+    return len(detections.events) > 0 or not is_annotation
+
+
+def _is_probabilities(path: Path) -> bool:
+    try:
+        with path.open() as file:
+            return file.readline() == _PROBABILITIES_HEADER
+    except (OSError, ValueError):
+        return False
 
 
 @torch.inference_mode()

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from eval.report.palette import LIGHT
-from eval.scoring.scores import HEADLINE
+from eval.scoring.background import Background
+from eval.scoring.scores import HEADLINE, bootstrap_interval
 from heads.run_folder import FoldResult
-from store.runtime.atomic import atomic_write, write_text
+from store.runtime.atomic import write_bytes, write_text
 
 P = ParamSpec("P")
 PERSON_PANELS = ("AUROC", "AUPRC", "event F1", "event sens", "event FP/day")
 _CURVE_POINTS = 400
-_BINS = 10
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # travels with matplotlib: no glyph is missing anywhere
     "font.size": 9,
@@ -53,21 +53,25 @@ def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 @_styled
-def draw_operating_curve(sweep: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """Sensitivity against false alarms a day, and F1 against the threshold, mean over persons.
+def draw_operating_curve(sweep: pd.DataFrame, summary: pd.DataFrame, background: Background) -> Figure:
+    """Sensitivity against false alarms, and F1 against the threshold.
 
     Parameters
     ----------
     sweep
-        As `eval.scoring.choice.sweep_thresholds`.
+        As `eval.scoring.operating_curve.sweep_thresholds`.
     summary
         Its ``mean`` is where the thresholds chosen on validation persons lie.
+    background
+        Where it is too little for a rate, false alarms are counts.
     """
+    alarms = "fp_per_day" if background.suffices else "false_alarms"
+    chosen = summary["event.fp_per_day"]["mean"] if background.suffices else _total(summary, "event.fp")
     figure, (curve, by_threshold) = _panels(2)
     mean = summary.T["mean"]
-    curve.plot(sweep["fp_per_day"], sweep["sensitivity"], ".-", color=LIGHT["blue"], label="one threshold for all")
+    curve.plot(sweep[alarms], sweep["sensitivity"], ".-", color=LIGHT["blue"], label="one threshold for all")
     curve.plot(
-        mean["event.fp_per_day"],
+        chosen,
         mean["event.sensitivity"],
         "D",
         color=LIGHT["orange"],
@@ -75,7 +79,9 @@ def draw_operating_curve(sweep: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         clip_on=False,
     )
     curve.set_xscale("symlog", linthresh=1)
-    curve.set(xlim=(0, None), ylim=(-0.02, 1.02), xlabel="false alarms per day", ylabel="event sensitivity")
+    curve.set(xlim=(0, None), ylim=(-0.02, 1.02), ylabel="event sensitivity")
+    unit = "a day" if background.suffices else f"in {background.hours:.1f} h of background"
+    curve.set_xlabel(f"false alarms {unit}")
     curve.set_title("Seizures found, and at what cost")
     curve.legend(loc="best")
     by_threshold.plot(sweep.index, sweep["f1"], ".-", color=LIGHT["blue"])
@@ -125,21 +131,26 @@ def draw_ranking(persons: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> Fi
 
 
 @_styled
-def draw_persons(persons: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """A dot a person and score; line and band are the mean and its 95 % interval."""
+def draw_persons(persons: pd.DataFrame, summary: pd.DataFrame, background: Background) -> Figure:
+    """A dot a person and score; line and band are the mean and its 95 % interval.
+
+    Where ``background`` is too little for a rate, false alarms are counts.
+    """
     height = max(2.2, 0.9 + 0.2 * len(persons))
     figure, panels = _panels(len(PERSON_PANELS), height)
     rows = np.arange(len(persons))
     for axes, heading in zip(panels, PERSON_PANELS, strict=True):
         column = HEADLINE[heading]
+        counts = column.endswith("per_day") and not background.suffices
+        column, title = ("event.fp", "false alarms") if counts else (column, heading)
         mean, low, high = summary.loc[["mean", "ci95_low", "ci95_high"], column].to_numpy(float)
         axes.axvspan(low, high, color=LIGHT["blue"], alpha=0.15, linewidth=0)
         axes.axvline(mean, color=LIGHT["blue"], linewidth=1)
         axes.plot(persons[column], rows, "o", color=LIGHT["ink"], markersize=4, clip_on=False)
         axes.set(yticks=rows, ylim=(len(persons) - 0.5, -0.5))
-        axes.set_title(heading)
+        axes.set_title(title)
         axes.set_yticklabels(persons.index if axes is panels[0] else [])
-        if column.endswith("per_day"):
+        if column.startswith("event.fp"):
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(left=0)
         else:
@@ -150,24 +161,26 @@ def draw_persons(persons: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 
 
 @_styled
-def draw_reliability(labels: NDArray[Any], probabilities: NDArray[Any]) -> Figure:
-    """Share of seizure seconds among those of about equal probability, and how many seconds these are."""
+def draw_reliability(bins: pd.DataFrame) -> Figure:
+    """Share of seizure seconds among those of about equal probability, and how many seconds these are.
+
+    Parameters
+    ----------
+    bins
+        As `eval.scoring.calibration.bin_reliability`.
+    """
     figure, (reliability, histogram) = _panels(2)
-    bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
-    seconds = np.bincount(bins, minlength=_BINS)
-    filled = seconds > 0
-    predicted, observed = (
-        np.bincount(bins, weights=values, minlength=_BINS)[filled] / seconds[filled]
-        for values in (probabilities, labels)
-    )
+    filled = bins[bins["seconds"] > 0]
+    predicted, observed = filled["mean_probability"], filled["seizure_share"]
     reliability.plot([0, 1], [0, 1], ":", color=LIGHT["muted"], linewidth=1, label="perfectly calibrated")
     reliability.plot(predicted, observed, "o-", color=LIGHT["blue"], label="seconds of all persons")
     reliability.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     reliability.set(xlabel="mean predicted probability", ylabel="share in seizure")
     reliability.set_title("Reliability")
     reliability.legend(loc="upper left")
-    edges = np.linspace(0, 1, _BINS + 1)
-    histogram.bar(edges[:-1], seconds, 1 / _BINS, align="edge", color=LIGHT["blue"], edgecolor=LIGHT["paper"])
+    width = 1 / len(bins)
+    left = bins["from_probability"]
+    histogram.bar(left, bins["seconds"], width, align="edge", color=LIGHT["blue"], edgecolor=LIGHT["paper"])
     histogram.set_yscale("symlog", linthresh=10)
     histogram.set(xlim=(0, 1), xlabel="predicted probability", ylabel="seconds")
     histogram.set_title("How often each probability is given")
@@ -195,20 +208,30 @@ def draw_training(folds: Sequence[FoldResult]) -> Figure:
 
 
 @_styled
-def draw_comparison(scores: Mapping[str, pd.DataFrame]) -> Figure:
-    """A panel a metric, a column a run: dots of one person are joined, bars are means."""
+def draw_comparison(scores: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) -> Figure:
+    """A panel a metric, a column a run: dots of one person are joined, bars are means with 95 % intervals.
+
+    Parameters
+    ----------
+    metrics
+        Heading -> column of the scores.
+    """
     height = 2.6 + 0.06 * max(map(len, scores))
-    figure, panels = _panels(len(HEADLINE), height, rows=2)
-    for axes, (heading, column) in zip(panels, HEADLINE.items(), strict=True):
+    figure, panels = _panels(len(metrics), height, rows=2)
+    for axes, (heading, column) in zip(panels, metrics.items(), strict=True):
         values = pd.DataFrame({name: persons[column] for name, persons in scores.items()})
         columns = np.arange(len(scores))
         axes.plot(columns, values.T, "o-", color=LIGHT["muted"], linewidth=0.6, markersize=3, alpha=0.7)
         axes.hlines(values.mean(), columns - 0.2, columns + 0.2, color=LIGHT["orange"], linewidth=2.5, zorder=3)
+        bounds = [
+            bootstrap_interval(values[name].dropna().to_numpy(), np.random.default_rng(0)) for name in values
+        ]
+        axes.vlines(columns, *zip(*bounds, strict=True), color=LIGHT["orange"], linewidth=1.2, zorder=3)
         axes.set(xlim=(-0.5, len(scores) - 0.5))
         axes.set_xticks(columns, scores, rotation=25, ha="right", rotation_mode="anchor")
         axes.set_title(heading)
         axes.grid(axis="x", visible=False)
-        if column.endswith("per_day"):
+        if column.startswith("event.fp"):
             axes.set_yscale("symlog", linthresh=1)
             axes.set_ylim(bottom=0)
     return figure
@@ -216,13 +239,18 @@ def draw_comparison(scores: Mapping[str, pd.DataFrame]) -> Figure:
 
 def save_figure(figure: Figure, folder: Path, name: str) -> str:
     """Write a figure as SVG and PNG; return the SVG, which is the same for the same figure."""
-    text = io.StringIO()
+    text, image = io.StringIO(), io.BytesIO()
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
         figure.savefig(text, format="svg", metadata={"Date": None})
-        with atomic_write(folder / f"{name}.png") as file:
-            figure.savefig(file, format="png", dpi=150)
+        figure.savefig(image, format="png", dpi=150)
+    write_bytes(folder / f"{name}.png", image.getvalue())
     write_text(folder / f"{name}.svg", text.getvalue())
     return text.getvalue()
+
+
+def _total(summary: pd.DataFrame, column: str) -> float:
+    """Sum over persons."""
+    return float(summary[column]["mean"] * summary[column]["defined"])
 
 
 def _panels(number: int, height: float = 3.2, rows: int = 1) -> tuple[Figure, list[Axes]]:

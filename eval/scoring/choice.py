@@ -1,12 +1,12 @@
-"""Choose the post-processing on validation persons; sweep thresholds."""
+"""Choose the post-processing on validation persons."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from eval.scoring.counts import match_events
@@ -31,6 +31,25 @@ class PostProcessingChoice:
     def at_edge(self) -> bool:
         """Whether the threshold is the lowest or the highest that was tried."""
         return self.post.threshold in (THRESHOLDS[0], THRESHOLDS[-1])
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "PostProcessingChoice":
+        """Inverse of `to_json`; spellings of earlier versions are read, scores that are not there are nan.
+
+        Raises
+        ------
+        UserError
+            Naming the field that is missing or no such number.
+        """
+        scores: Any = content
+        for name in ("validation", "event"):
+            scores = scores.get(name) if isinstance(scores, Mapping) else None
+        scores = scores if isinstance(scores, Mapping) else {}
+        f1, fp_per_day = (
+            float(value) if isinstance(value, int | float) else math.nan
+            for value in (scores.get("f1"), scores.get("fp_per_day"))
+        )
+        return cls(PostProcessing.from_json(content), f1, fp_per_day)
 
     def to_json(self) -> dict[str, Any]:
         """Settings, their validation scores and what was tried."""
@@ -58,27 +77,17 @@ def choose_postprocessing(
     return PostProcessingChoice(post, -negative_f1, fp_per_day)
 
 
-def sweep_thresholds(
-    persons: Mapping[str, Sequence[ScoredRecording]], posts: Mapping[str, PostProcessing]
-) -> pd.DataFrame:
-    """Event rates over thresholds, mean over persons; each person keeps the rest of its post-processing.
-
-    Returns
-    -------
-    A row a threshold: sensitivity, precision, f1, fp_per_day.
-    """
-    smoothed = {
-        person: [smooth(recording.probabilities, posts[person].smoothing_s) for recording in recordings]
-        for person, recordings in persons.items()
-    }
-    rows = {}
-    for threshold in THRESHOLDS:
-        rates = [
-            _count(recordings, smoothed[person], replace(posts[person], threshold=threshold)).rates()
-            for person, recordings in persons.items()
-        ]
-        rows[threshold] = pd.DataFrame(rates).mean()
-    return pd.DataFrame(rows).T.rename_axis("threshold")
+def count_events(
+    recordings: Sequence[ScoredRecording], smoothed: Sequence[NDArray[Any]], post: PostProcessing
+) -> Counts:
+    """Event counts of one person, from smoothed probabilities ``(T,)`` of each of its recordings."""
+    total = Counts(0, 0, 0, 0)
+    for recording, probabilities in zip(recordings, smoothed, strict=True):
+        detected = [(float(start), float(stop)) for start, stop in post.runs(probabilities).tolist()]
+        matched = match_events(recording.reference_intervals, detected, recording.duration_s)
+        references = len(matched.hits) + len(matched.misses)
+        total += Counts(references, len(matched.hits), len(matched.false_alarms), recording.duration_s)
+    return total
 
 
 def _rank_settings(
@@ -92,24 +101,12 @@ def _rank_settings(
         }
         for threshold, ratio, min_duration_s in itertools.product(THRESHOLDS, HYSTERESIS_RATIOS, MIN_DURATIONS_S):
             post = PostProcessing(threshold, ratio, smoothing_s, min_duration_s)
-            rates = [_count(recordings, smoothed[name], post).rates() for name, recordings in persons.items()]
+            counts = (count_events(recordings, smoothed[name], post) for name, recordings in persons.items())
+            rates = [count.rates() for count in counts]
             f1, fp_per_day = (float(np.mean([rate[key] for rate in rates])) for key in ("f1", "fp_per_day"))
             distance = abs(_log_odds(threshold) - _log_odds(best_threshold))
             processing = smoothing_s + min_duration_s + 1 - ratio
             yield (round(-f1, 9), round(fp_per_day, 9), round(distance, 9), processing), post
-
-
-def _count(
-    recordings: Sequence[ScoredRecording], smoothed: Sequence[NDArray[Any]], post: PostProcessing
-) -> Counts:
-    """Event counts of one person."""
-    total = Counts(0, 0, 0, 0)
-    for recording, probabilities in zip(recordings, smoothed, strict=True):
-        detected = [(float(start), float(stop)) for start, stop in post.runs(probabilities).tolist()]
-        matched = match_events(recording.reference_intervals, detected, recording.duration_s)
-        references = len(matched.hits) + len(matched.misses)
-        total += Counts(references, len(matched.hits), len(matched.false_alarms), recording.duration_s)
-    return total
 
 
 def _log_odds(probability: float) -> float:

@@ -1,6 +1,7 @@
 """From probabilities to seconds in seizure: smoothing, threshold, hysteresis, minimum length."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ class PostProcessing:
     min_duration_s: int = 1  # shorter events are dropped
 
     @classmethod
-    def from_json(cls, content: object) -> "PostProcessing":
+    def from_json(cls, content: Mapping[str, Any]) -> "PostProcessing":
         """Take the fields out of a larger record; spellings of earlier versions are read.
 
         Raises
@@ -37,8 +38,6 @@ class PostProcessing:
         UserError
             Naming the field that is missing or no such number.
         """
-        if not isinstance(content, dict):
-            raise UserError(f"holds {type(content).__name__}, wanted an object with a threshold")
         record = translate_keys(content, POSTPROCESSING)
         return cls(
             _read_number(record, "threshold"),
@@ -71,9 +70,7 @@ class PostProcessing:
         UserError
             If a value is no probability.
         """
-        invalid = probabilities[~((probabilities >= 0) & (probabilities <= 1))]
-        if len(invalid):
-            raise UserError(f"{len(invalid)} values are no probabilities (0 to 1), the first is {invalid[0]}")
+        require_probabilities(probabilities)
         return events_from_mask(self.mask(probabilities), probabilities, duration_s)
 
 
@@ -89,6 +86,19 @@ def _read_seconds(record: dict[Any, Any], name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UserError(f"{name} is {value!r}, wanted whole seconds, 1 or more")
     return value
+
+
+def require_probabilities(values: NDArray[Any]) -> None:
+    """Refuse values that are not within 0 to 1.
+
+    Raises
+    ------
+    UserError
+        With the number of those values and the first of them.
+    """
+    invalid = values[~((values >= 0) & (values <= 1))]
+    if len(invalid):
+        raise UserError(f"{len(invalid)} values are no probabilities (0 to 1), the first is {invalid[0]}")
 
 
 def smooth(probabilities: NDArray[Any], window_s: int) -> NDArray[np.float64]:

@@ -1,39 +1,115 @@
 """Score a run: the table, the report and the files are made from its results. Writes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from eval.scoring.background import Background, measure_background
 from eval.scoring.choice import PostProcessingChoice, choose_postprocessing
-from eval.scoring.postprocess import PostProcessing
-from eval.scoring.scores import ScoredRecording, score_person, summarise
-from heads.run_folder import Run
-from store import Store
+from eval.scoring.operating_curve import sweep_thresholds
+from eval.scoring.postprocess import PostProcessing, require_probabilities
+from eval.scoring.scores import SCORES, ScoredRecording, score_person, summarise
+from heads.run_folder import FoldResult, Run
+from store import RecordingInfo, Store
+from store.gate import read_json
 from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
 
 POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
+TESTED = "tested"  # entry of config.json by which scores on other data are known from a run
+
+Recordings = dict[str, dict[str, ScoredRecording]]  # person -> name -> recording
 
 
 @dataclass(frozen=True)
 class Results:
-    """A scored run."""
+    """Scores of tested persons, and what they rest on."""
 
-    run: Run
-    store: Store
-    choices: dict[str, PostProcessingChoice]  # of each finished fold
-    recordings: dict[str, dict[str, ScoredRecording]]  # of each tested person, by name
+    path: Path  # folder that they are written to
+    config: dict[str, Any]  # of the run
+    store: Store  # of the tested persons
+    folds: tuple[FoldResult, ...]  # whose heads predicted
+    choices: dict[str, PostProcessingChoice]  # by folder of the fold
+    posts: dict[str, PostProcessing]  # by tested person
+    recordings: Recordings  # that have labels
+    unlabelled: Recordings  # of which only the time in alarm is known
     persons: pd.DataFrame  # a row a person, a column a score
     summary: pd.DataFrame  # as `eval.scoring.scores.summarise`
 
-    def post(self, person: str) -> PostProcessing:
-        """Post-processing of the fold that tested a person."""
-        return next(self.choices[r.fold.name].post for r in self.run.folds if person in r.fold.test)
+    @cached_property
+    def background(self) -> Background:
+        """Hours without seizure."""
+        return measure_background(self.persons)
+
+    @cached_property
+    def curve(self) -> pd.DataFrame:
+        """As `eval.scoring.operating_curve.sweep_thresholds`."""
+        recordings = {person: list(by_name.values()) for person, by_name in self.recordings.items()}
+        return sweep_thresholds(recordings, self.posts)
+
+    @property
+    def head(self) -> str:
+        """Name of the head."""
+        return str(self.config["settings"].get("head", "unknown"))
+
+    @property
+    def training_persons(self) -> tuple[str, ...]:
+        """Tested persons of the training data, if such were asked for."""
+        return tuple((read_tested(self.config) or {}).get("training_persons", ()))
+
+    @property
+    def persons_seen(self) -> tuple[str, ...]:
+        """Persons that the encoder saw in pretraining."""
+        return tuple(map(str, self.config["store"]["provenance"]["encoder"].get("persons_seen", ())))
+
+    def seconds(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+        """Labels and probabilities of all seconds of each person, ``(T,)`` each."""
+        return {
+            person: (
+                np.concatenate([recording.labels for recording in by_name.values()]),
+                np.concatenate([recording.probabilities for recording in by_name.values()]),
+            )
+            for person, by_name in self.recordings.items()
+        }
+
+    def time_in_alarm(self) -> pd.DataFrame:
+        """Unlabelled recordings of each person: recordings, hours, and the share of their time in alarm."""
+        rows = {}
+        for person, by_name in self.unlabelled.items():
+            hours = sum(recording.duration_s for recording in by_name.values()) / 3600
+            alarmed_s = sum(e.stop_s - e.onset_s for recording in by_name.values() for e in recording.detected)
+            rows[person] = {"recordings": len(by_name), "hours": hours, "alarmed": alarmed_s / 3600 / hours}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["recordings", "hours", "alarmed"])
+
+
+def read_tested(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What ``config.json`` says of scores on other data; None if it is that of a run.
+
+    Raises
+    ------
+    UserError
+        If it says so in another form.
+    """
+    tested = config.get(TESTED)
+    if tested is None:
+        return None
+    heads = tested.get("heads") if isinstance(tested, dict) else None
+    if not isinstance(heads, dict) or not all(map(_is_tested_head, heads.values())):
+        raise UserError(f"config.json: {TESTED} is not as python -m eval --on writes it; give another folder")
+    return dict(tested)
+
+
+def _is_tested_head(head: object) -> bool:
+    """Whether an entry holds persons that a head was tested and trained on."""
+    sides = [head.get("test"), head.get("train")] if isinstance(head, dict) else [None]
+    return all(isinstance(side, list) and all(isinstance(person, str) for person in side) for side in sides)
 
 
 def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> Results:
@@ -45,46 +121,105 @@ def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> R
         If there is no run, no finished fold or not its store, or if a prediction is missing or no probability.
     """
     run = Run.open(path)
+    if tested := read_tested(run.config):
+        raise UserError(
+            f"{path}: holds scores on other data; repeat python -m eval {tested.get('run')} --on ... --out {path}"
+        )
     store = run.open_store(store_path)
-    if not run.folds:
+    folds = run.folds
+    if not folds:
         raise UserError(f"{run.path}: no finished fold; python -m heads.train --fold all makes them")
-    names = [result.fold.name for result in run.folds]
+    names = [result.path.name for result in folds]
     # workers may be in another folder
     choose_fold = partial(_choose, run.path.absolute(), store.path.absolute())
     with tqdm(run_tasks(choose_fold, names, workers), total=len(names), unit=" folds", disable=None) as bar:
         choices = dict(bar)
     choices = {name: choices[name] for name in names}
-    recordings = {
-        person: dict(_detect(run, store, person, choices[result.fold.name].post))
-        for result in run.folds
-        for person in result.fold.test
-    }
+    posts = {person: choices[result.path.name].post for result in folds for person in result.fold.test}
+    probabilities = {info.name: _read(run, info) for info in store.recordings if info.person in posts}
+    return score_recordings(run.path, run.config, store, folds, choices, posts, probabilities)
+
+
+def score_recordings(
+    path: Path,
+    config: dict[str, Any],
+    store: Store,
+    folds: Sequence[FoldResult],
+    choices: Mapping[str, PostProcessingChoice],
+    posts: Mapping[str, PostProcessing],
+    probabilities: Mapping[str, NDArray[np.float32]],
+) -> Results:
+    """Score the recordings of the persons in ``posts``; ``probabilities`` ``(T,)`` are by name of the recording.
+
+    Raises
+    ------
+    UserError
+        If a value is no probability.
+    """
+    recordings: Recordings = {}
+    unlabelled: Recordings = {}
+    for info in store.recordings:
+        if info.person in posts:
+            group = recordings if info.labelled else unlabelled
+            recording = _detect(store, info, posts[info.person], probabilities[info.name])
+            group.setdefault(info.person, {})[info.name] = recording
     scores = {person: score_person(list(by_name.values())) for person, by_name in sorted(recordings.items())}
-    persons = pd.DataFrame.from_dict(scores, orient="index")
-    return Results(run, store, choices, recordings, persons, summarise(persons, np.random.default_rng(0)))
+    persons = pd.DataFrame.from_dict(scores, orient="index", columns=list(SCORES))
+    summary = summarise(persons, np.random.default_rng(0))
+    recordings, unlabelled = (dict(sorted(group.items())) for group in (recordings, unlabelled))
+    known = path, config, store, tuple(folds), dict(choices), dict(posts)
+    return Results(*known, recordings, unlabelled, persons, summary)
+
+
+def read_choice(path: Path) -> PostProcessingChoice:
+    """Post-processing of a fold, from the file in its folder.
+
+    Raises
+    ------
+    UserError
+        If it was not chosen yet, or if the file is damaged.
+    """
+    run = path.parents[2]
+    if not path.is_file():
+        raise UserError(f"{path}: post-processing is not chosen yet; python -m eval {run} does it")
+    content = read_json(path)
+    try:
+        return PostProcessingChoice.from_json(content)
+    except UserError as error:
+        raise UserError(f"{path}: damaged ({error}); run python -m eval {run} again") from error
 
 
 def _choose(path: Path, store_path: Path, name: str) -> PostProcessingChoice:
     run = Run.open(path)
-    store, result = run.open_store(store_path), next(fold for fold in run.folds if fold.fold.name == name)
+    store, result = run.open_store(store_path), next(fold for fold in run.folds if fold.path.name == name)
     predicted = result.validation_probabilities()
-    persons: dict[str, list[ScoredRecording]] = {person: [] for person in result.fold.validation}
+    persons: dict[str, list[ScoredRecording]] = {}
     for info in store.recordings:
-        if info.person in persons:
-            probabilities = predicted[info.name]
-            persons[info.person].append(
-                ScoredRecording(info.events, (), info.duration_s, store.labels(info), probabilities)
+        if info.person not in result.fold.validation or not info.labelled:
+            continue
+        if len(predicted.get(info.name, ())) != info.seconds:
+            raise UserError(
+                f"{result.validation_path}: {len(predicted.get(info.name, ()))} seconds of {info.name}, "
+                f"wanted {info.seconds}; train the fold again"
             )
+        persons.setdefault(info.person, []).append(
+            ScoredRecording(info.events, (), info.duration_s, store.labels(info), predicted[info.name])
+        )
     return choose_postprocessing(persons, result.threshold)
 
 
-def _detect(run: Run, store: Store, person: str, post: PostProcessing) -> Iterator[tuple[str, ScoredRecording]]:
-    for info in store.recordings:
-        if info.person == person:
-            probabilities = run.probabilities(info)
-            try:
-                detected = post.detect(probabilities, info.duration_s)
-            except UserError as error:
-                raise UserError(f"{run.probabilities_path(info)}: {error}; train the fold again") from error
-            labels = store.labels(info)
-            yield info.name, ScoredRecording(info.events, detected, info.duration_s, labels, probabilities)
+def _read(run: Run, info: RecordingInfo) -> NDArray[np.float32]:
+    """Predicted probabilities of a recording, ``(T,)``."""
+    values = run.probabilities(info)
+    try:
+        require_probabilities(values)
+    except UserError as error:
+        raise UserError(f"{run.probabilities_path(info)}: {error}; train the fold again") from error
+    return values
+
+
+def _detect(
+    store: Store, info: RecordingInfo, post: PostProcessing, probabilities: NDArray[np.float32]
+) -> ScoredRecording:
+    detected = post.detect(probabilities, info.duration_s)
+    return ScoredRecording(info.events, detected, info.duration_s, store.labels(info), probabilities)

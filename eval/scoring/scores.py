@@ -18,6 +18,13 @@ from eval.scoring.counts import Interval
 from eval.scoring.events import DetectedEvent
 from store import Event
 
+_RATES = ("sensitivity", "precision", "f1", "fp_per_day")
+COUNTS = ("event.tp", "event.fn", "event.fp")
+SCORES = (  # of a person, in this order
+    *("auroc", "auprc", "seconds", "ictal_seconds", "brier"),
+    *(f"{group}.{rate}" for group in ("event", "sample") for rate in _RATES),
+    *COUNTS,
+)
 _MASK_RATE_HZ = 10
 _RESAMPLES = 10_000
 HEADLINE = {  # scores that runs are compared by: heading, column of metrics.csv
@@ -117,6 +124,9 @@ def score_person(recordings: Sequence[ScoredRecording]) -> dict[str, float]:
         "brier": float(np.mean((probabilities - labels) ** 2)),
         **{f"event.{name}": value for name, value in events.rates().items()},
         **{f"sample.{name}": value for name, value in samples.rates().items()},
+        "event.tp": events.hits,
+        "event.fn": events.reference - events.hits,
+        "event.fp": events.false_alarms,
     }
 
 
@@ -149,17 +159,28 @@ def bootstrap_interval(values: NDArray[Any], rng: np.random.Generator) -> tuple[
 
 
 def metrics(persons: pd.DataFrame, summary: pd.DataFrame) -> dict[str, Any]:
-    """Content of ``metrics.json``: undefined is None, dotted names become nested."""
-    rows = {str(name): row.to_dict() for name, row in summary.iterrows()}
+    """Content of ``metrics.json``: undefined is None, dotted names become nested; counts stand apart."""
+    counts = persons[list(COUNTS)]
+    rows = {str(name): row.to_dict() for name, row in summary.drop(columns=list(COUNTS)).iterrows()}
     low, high = rows["ci95_low"], rows["ci95_high"]
     return {
-        "persons": {str(name): _nest(row) for name, row in persons.to_dict(orient="index").items()},
+        "persons": to_metrics_rows(persons),
         "mean": _nest(rows["mean"]),
         "sd": _nest(rows["sd"]),
         "ci95": _nest({name: [_none(low[name]), _none(high[name])] for name in low}),
         "defined": _nest({name: int(value) for name, value in rows["defined"].items()}),
+        "counts": {
+            "persons": {str(name): _nest(row)["event"] for name, row in counts.to_dict(orient="index").items()},
+            "all": _nest(counts.sum().to_dict())["event"],
+        },
         "timescoring": version("timescoring"),
     }
+
+
+def to_metrics_rows(scores: pd.DataFrame) -> dict[str, Any]:
+    """Rows of scores as ``metrics.json`` holds them, by the name of the row."""
+    rows = scores.drop(columns=list(COUNTS)).to_dict(orient="index")
+    return {str(name): _nest(row) for name, row in rows.items()}
 
 
 def _annotation(intervals: Sequence[Interval], duration_s: float) -> Annotation:

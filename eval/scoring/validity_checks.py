@@ -1,75 +1,100 @@
 """Reasons to trust scores less than their figures suggest."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from eval.scoring.choice import PostProcessingChoice
-from heads.folds import Fold
+from eval.scoring.background import find_always_alarmed
+from eval.scoring.results import Results
+from eval.scoring.seizures import find_unlabelled_events
+from store.schema import LeftOut
 
 _BACKGROUND_S = 3600
 _FEWEST_PERSONS = 5
-_MOST_ALARMED = 0.5  # share of the background
+_NAMED = 3  # recordings; the report names all
 
 
-def find_warnings(
-    persons: pd.DataFrame,
-    persons_seen: Sequence[str],
-    folds: Sequence[Fold],
-    choices: Mapping[str, PostProcessingChoice],
-) -> list[str]:
-    """Sentences on what weakens the scores, the most serious first.
+def find_warnings(results: Results) -> list[str]:
+    """Sentences on what weakens the scores, the most serious first."""
+    checks = [_check_split(results), _check_data(results)]
+    if len(results.persons):
+        checks += [_check_persons(results.persons), _check_choices(results)]
+    return list(itertools.chain.from_iterable(checks))
 
-    Parameters
-    ----------
-    persons
-        Scores, a row a tested person.
-    persons_seen
-        Persons that the encoder saw in pretraining.
-    """
-    tested = set(persons.index)
-    leaks = sorted(fold.name for fold in folds if set(fold.test) & {*fold.train, *fold.validation})
-    overlap = sorted(set(persons_seen) & tested)
-    background_s = persons["seconds"] - persons["ictal_seconds"]
-    little = int((background_s < _BACKGROUND_S).sum())
-    without = sorted(persons.index[persons["ictal_seconds"] == 0])
-    alarmed_s = persons["sample.fp_per_day"] * persons["seconds"] / 86400
-    everywhere = sorted(persons.index[alarmed_s > _MOST_ALARMED * background_s])
-    edges = sorted(name for name, choice in choices.items() if choice.at_edge)
-    checks = [
-        (
-            leaks,
-            f"folds that chose or trained on the persons they test: {', '.join(leaks)}; do not use their scores",
-        ),
-        (
-            overlap,
+
+def list_left_out(results: Results) -> list[LeftOut]:
+    """Recordings of the data set that the store was made without."""
+    return [left_out for file in results.store.files for left_out in file.left_out]
+
+
+def _check_split(results: Results) -> Iterator[str]:
+    """Persons that were tested and known before."""
+    folds = [result.fold for result in results.folds]
+    if leaks := sorted(fold.name for fold in folds if set(fold.test) & {*fold.train, *fold.validation}):
+        yield (
+            f"folds that chose or trained on the persons they test: {', '.join(leaks)}; do not use their scores"
+        )
+    if results.training_persons:
+        yield (
+            f"persons of the training data are scored: {', '.join(results.training_persons)}; their scores are no "
+            "test of new persons"
+        )
+    if overlap := sorted(set(results.persons_seen) & set(results.persons.index)):
+        yield (
             f"the encoder saw persons of these names in pretraining: {', '.join(overlap)}; if they are the tested "
-            "ones (the same data set), their scores are no test of new persons",
-        ),
-        (
-            little,
+            "ones (the same data set), their scores are no test of new persons"
+        )
+
+
+def _check_data(results: Results) -> Iterator[str]:
+    """Recordings and events that count less than one thinks."""
+    if left_out := list_left_out(results):
+        names = _name_some([f"{recording.name} ({recording.reason})" for recording in left_out])
+        yield f"{_count(len(left_out), 'recording')} of the data set not in the store: {names}"
+    events = find_unlabelled_events(results.recordings).to_dict(orient="records")
+    if events:
+        names = _name_some([f"{event['recording']} at {event['onset_s']:g} s" for event in events])
+        yield (
+            f"{_count(len(events), 'seizure')} covering more than half of no second, so that none is labelled; "
+            f"event scores count them: {names}"
+        )
+
+
+def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
+    """Too little background, seizures or persons; detectors that are always on."""
+    background_s = persons["seconds"] - persons["ictal_seconds"]
+    if little := int((background_s < _BACKGROUND_S).sum()):
+        yield (
             f"{little} of {len(persons)} persons have less than 1 h of background "
-            f"({background_s.sum() / 3600:.1f} h in all): false-alarm rates, precision and event F1 mean little",
-        ),
-        (
-            without,
+            f"({background_s.sum() / 3600:.1f} h in all): false-alarm rates, precision and event F1 mean little"
+        )
+    if without := sorted(map(str, persons.index[persons["ictal_seconds"] == 0])):
+        yield (
             f"persons without seizures: {', '.join(without)}; their AUROC, AUPRC and sensitivity are undefined "
-            "and left out of the means",
-        ),
-        (
-            len(persons) < _FEWEST_PERSONS,
-            f"only {len(persons)} tested person{'s' * (len(persons) != 1)}: means and intervals say little "
-            "about new persons",
-        ),
-        (
-            everywhere,
-            f"detections cover more than half of the background of persons {', '.join(everywhere)}; their event "
-            "scores look better than that, since neighbouring events are merged",
-        ),
-        (
-            edges,
+            "and left out of the means"
+        )
+    if len(persons) < _FEWEST_PERSONS:
+        yield (f"only {_count(len(persons), 'tested person')}: means and intervals say little about new persons")
+    if alarmed := find_always_alarmed(persons):
+        yield (
+            f"detections cover more than half of the background of persons {', '.join(alarmed)}; their event "
+            "scores look better than that, since neighbouring events are merged"
+        )
+
+
+def _check_choices(results: Results) -> Iterator[str]:
+    if edges := sorted(name for name, choice in results.choices.items() if choice.at_edge):
+        yield (
             f"the threshold lies at the edge of what was tried in folds {', '.join(edges)}: "
-            "validation persons do not pin it down",
-        ),
-    ]
-    return [text for applies, text in checks if applies]
+            "validation persons do not pin it down"
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _name_some(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED
+    return "; ".join(names[:_NAMED]) + (f"; and {rest} more, in the report" if rest > 0 else "")

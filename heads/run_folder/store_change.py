@@ -40,6 +40,7 @@ def describe_store(store: Store) -> dict[str, Any]:
         "checksums": store.checksums,
         "identities": store.identities,
         "recordings": store.recording_identities(),
+        "datasets": sorted({file.dataset for file in store.files}),
         "provenance": store.provenance,
     }
 

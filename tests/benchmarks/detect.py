@@ -12,9 +12,8 @@ import torch
 
 import store
 from eval.__main__ import main as evaluate
-from eval.detect import read_postprocessing
 from eval.scoring.events import Detections
-from eval.scoring.results import POSTPROCESSING
+from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.__main__ import main as extract
 from extract.demo import main as make_demo
 from extract.encoders.braincodec import WEIGHTS
@@ -85,7 +84,7 @@ def main() -> None:
         extract(["--bids", str(root / "all"), "--store", str(root / "all-store"), "--encoder", encoder])
 
         fold = run / "folds" / "final"
-        dataset, post = StoreDataset(store.open(root / "all-store")), read_postprocessing(fold / POSTPROCESSING)
+        dataset, post = StoreDataset(store.open(root / "all-store")), read_choice(fold / POSTPROCESSING).post
         head, _, _ = load_head(fold / "head.safetensors")
         state = {name: value[None] for name, value in head.state_dict().items()}
         features = DeviceFeatures(dataset, head, torch.device("cpu"))

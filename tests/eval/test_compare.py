@@ -1,5 +1,6 @@
 """Comparing scored runs: figures worked out by hand, and what is refused."""
 
+import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 from scipy.stats import wilcoxon
 
 from eval.__main__ import main
-from eval.compare import compare
-from eval.scoring.scores import HEADLINE
+from eval.compare import choose_metrics, compare
+from eval.scoring.scores import HEADLINE, SCORES, metrics, summarise
 from heads.folds import Fold
 from heads.run_folder import FoldResult, Run
 from store.runtime.atomic import write_text
@@ -23,8 +24,12 @@ SECOND = (0.6, 0.75, 0.72, 0.7, 0.95, 0.9)
 
 
 def table(aurocs: tuple[float, ...] = FIRST, seconds: int = 100) -> pd.DataFrame:
-    columns = {column: 0.5 for column in HEADLINE.values()} | {"seconds": seconds, "ictal_seconds": 10}
+    columns = dict.fromkeys(SCORES, 0.5) | {"seconds": seconds, "ictal_seconds": 10, "event.fp": 2}
     return pd.DataFrame({**columns, "auroc": aurocs}, index=pd.Index(PERSONS, name="person"))
+
+
+def compare_all(scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return compare(scores, HEADLINE, np.random.default_rng(0))
 
 
 def scored(path: Path, scores: pd.DataFrame, validation: str = "06") -> Path:
@@ -35,10 +40,10 @@ def scored(path: Path, scores: pd.DataFrame, validation: str = "06") -> Path:
         other = validation if person != validation else "01"
         train = tuple(sorted({*PERSONS} - {person, other}))
         result = FoldResult(Fold(person, (person,), (other,), train), run.fold_path(person), 1, 0.5, ())
-        run.fold_path(person).mkdir(parents=True)
+        run.fold_path(person).mkdir(parents=True, exist_ok=True)
         run.finish_fold(result)
-    rows = pd.concat([scores.astype(object), scores.agg(["mean", "std"]).rename({"std": "sd"})])
-    write_text(path / "metrics.csv", rows.to_csv(index_label="person"))
+    content = metrics(scores, summarise(scores, np.random.default_rng(0)))
+    write_text(path / "metrics.json", json.dumps(content))
     return path
 
 
@@ -49,7 +54,7 @@ def fails(capsys: pytest.CaptureFixture[str], *paths: Path) -> str:
 
 
 def test_differences_are_paired_over_persons_whom_both_define() -> None:
-    found = compare({"a": table(), "b": table(SECOND)}, np.random.default_rng(0))
+    found = compare_all({"a": table(), "b": table(SECOND)})
     first, second = found[found["metric"] == "AUROC"].to_dict("records")
     paired = np.array([0.1, 0.15, 0.02, -0.1, 0.05])
     assert first["mean"] == pytest.approx(0.7)
@@ -62,7 +67,7 @@ def test_differences_are_paired_over_persons_whom_both_define() -> None:
 
 
 def test_no_difference_has_no_p() -> None:
-    found = compare({"a": table(), "b": table()}, np.random.default_rng(0))
+    found = compare_all({"a": table(), "b": table()})
     row = found[(found["metric"] == "event F1") & (found["run"] == "b")].iloc[0]
     assert row["difference"] == row["low"] == row["high"] == 0
     assert math.isnan(row["p"])
@@ -77,16 +82,84 @@ def test_a_comparison_is_a_table_and_a_picture(tmp_path: Path, capsys: pytest.Ca
     assert "one of 12 comparisons" in out
     (row,) = [line.split() for line in out.splitlines() if "+0.044" in line]
     assert row[:3] == ["b", "0.770", "+0.044"]
-    files = {path.name for path in (tmp_path / "a" / "comparison").iterdir()}
-    assert files == {"comparison.csv", "comparison.svg", "comparison.png"}
-    assert len(pd.read_csv(tmp_path / "a" / "comparison" / "comparison.csv")) == 3 * len(HEADLINE)
+    assert "False alarms are counts: 0.1 h of background: too little for a rate, which needs 24 h." in out
+    folder = tmp_path / "a" / "comparison" / "a-b-c"
+    assert {path.name for path in folder.iterdir()} == {
+        *(f"comparison.{kind}" for kind in ("json", "csv", "svg", "png")),
+        *(f"table.{kind}" for kind in ("md", "tex", "csv")),
+    }
+    assert len(pd.read_csv(folder / "comparison.csv")) == 3 * len(HEADLINE)
+    assert (folder / "table.md").read_text().splitlines()[0].startswith("| metric | run | mean | difference |")
 
 
-def test_runs_of_other_folds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_false_alarms_are_compared_as_rates_only_where_background_suffices() -> None:
+    assert choose_metrics(table(seconds=100))["false alarms"] == "event.fp"
+    assert choose_metrics(table(seconds=5 * 3600)) == HEADLINE
+
+
+def test_earlier_comparisons_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other, third = (
+        scored(tmp_path / name, table(v)) for name, v in (("a", FIRST), ("b", SECOND), ("c", FIRST))
+    )
+    earlier = one / "comparison" / "comparison.csv"
+    write_text(earlier, "of the first version")
+    for runs in ((one, other), (one, third), (one, other)):
+        assert main(["compare", *map(str, runs)]) == 0
+    assert {path.name for path in (one / "comparison").iterdir()} == {"comparison.csv", "a-b", "a-c"}
+    assert earlier.read_text() == "of the first version"
+    before = (one / "comparison" / "a-b" / "comparison.csv").read_bytes()
+    scored(tmp_path / "b", table(FIRST))
+    assert main(["compare", str(one), str(other)]) == 0
+    assert (one / "comparison" / "a-b" / "comparison.csv").read_bytes() == before
+    assert (one / "comparison" / "a-b-2" / "comparison.csv").read_bytes() != before
+
+
+def test_a_folder_that_holds_another_comparison_is_not_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other, third = (scored(tmp_path / name, table()) for name in "abc")
+    out = ("--out", str(tmp_path / "out"))
+    for _ in range(2):
+        assert main(["compare", str(one), str(other), *out]) == 0
+    assert f"{tmp_path / 'out'}: holds a comparison of ['{one}', '{other}']; choose" in fails(
+        capsys, one, third, *map(Path, out)
+    )
+
+
+def test_runs_that_test_other_persons_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, part = scored(tmp_path / "a", table()), scored(tmp_path / "c", table().drop("06"))
+    assert f"{part}: persons 06 are tested in it or in {one} alone; only runs" in fails(capsys, one, part)
+
+
+def test_what_else_differs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = scored(tmp_path / "a", table()), scored(tmp_path / "b", table(), validation="05")
-    assert f"{other}: folds 01, 02, 03, 04, 05, 06 differ from those of {one}" in fails(capsys, one, other)
-    part = scored(tmp_path / "c", table().drop("06"))
-    assert f"{part}: folds 06 differ" in fails(capsys, one, part)
+    config = json.loads((other / "config.json").read_text())
+    config["settings"]["head"] = "spatial-fusion"
+    (other / "config.json").write_text(json.dumps(config))
+    assert main(["compare", str(one), str(other)]) == 0
+    out = capsys.readouterr().out
+    assert "b differs: head is 'spatial-fusion', not 'linear'" in out
+    assert "b differs: folds 01, 02, 03, 04, 05, 06 train or validate on other persons" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "no JSON ("),
+        (b"\xff", "no JSON ("),
+        (b"[" * 100_000, "no JSON ("),
+        (b"[]", "holds a list, wanted a JSON object"),
+        (b'{"persons": []}', "damaged (AttributeError"),
+        (b'{"persons": {"01": {"auroc": "high"}}}', "damaged (ValueError"),
+        (b'{"persons": {"01": {"auroc": 0.5}}}', "damaged (KeyError"),
+    ],
+)
+def test_damaged_scores_are_one_line(
+    tmp_path: Path, content: bytes, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = scored(tmp_path / "a", table()), scored(tmp_path / "b", table())
+    (other / "metrics.json").write_bytes(content)
+    assert f"{other / 'metrics.json'}: {reason}" in fails(capsys, one, other)
 
 
 def test_runs_on_other_recordings_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,5 +180,5 @@ def test_scores_must_be_there_and_current(tmp_path: Path, capsys: pytest.Capture
     assert "scores of persons 01, 02, 03, 04, 05, 06, the folds test 01, 02, 03, 04, 05;" in fails(
         capsys, other, one
     )
-    (other / "metrics.csv").unlink()
-    assert f"metrics.csv: not scored yet; run: python -m eval {other}" in fails(capsys, one, other)
+    (other / "metrics.json").unlink()
+    assert f"metrics.json: not scored yet; run: python -m eval {other}" in fails(capsys, one, other)

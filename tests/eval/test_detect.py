@@ -13,10 +13,10 @@ import torch
 
 import store
 from eval.__main__ import main as evaluate
-from eval.detect import main, read_postprocessing
+from eval.detect import main
 from eval.scoring.events import Detections
 from eval.scoring.postprocess import PostProcessing
-from eval.scoring.results import POSTPROCESSING
+from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.__main__ import main as extract
 from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
@@ -92,7 +92,7 @@ def require_same(line: Path, tmp_path: Path, *more: str) -> list[Detections]:
     head, _, _ = load_head(line / "run" / "folds" / "final" / "head.safetensors")
     state = {name: value[None] for name, value in head.state_dict().items()}
     features = DeviceFeatures(dataset, head, state["mean"].device)
-    post = read_postprocessing(line / "run" / "folds" / "final" / POSTPROCESSING)
+    post = read_choice(line / "run" / "folds" / "final" / POSTPROCESSING).post
     output, table, detected = tmp_path / "events.tsv", tmp_path / "p.tsv", []
     for info in dataset.recordings:
         (wanted,) = predict_recordings(head, state, dataset, features, info.person)[info.name]
@@ -130,7 +130,7 @@ def test_a_checkpoint_gives_the_same_as_through_bids_and_store(
     require_same(line, tmp_path, "--encoder", str(weights))
     capsys.readouterr()
     eeg = write(tmp_path / "x")
-    assert "the run's encoder is the checkpoint my.safetensors; give that file by" in fails(
+    assert "the run's encoder is my.safetensors, which does not ship; give its checkpoint file" in fails(
         capsys, eeg, line / "run"
     )
     model.encoder.first.weight.data += 1
@@ -199,7 +199,7 @@ def test_a_run_that_is_not_ready_is_refused(
     shutil.copytree(line / "run", run)
     (run / "folds" / "final" / POSTPROCESSING).write_text('{"threshold": 0.5}')
     assert (
-        f"{POSTPROCESSING}: not readable (hysteresis_ratio is None, wanted a number); run python -m eval {run}"
+        f"{POSTPROCESSING}: damaged (hysteresis_ratio is None, wanted a number); run python -m eval {run}"
         in fails(capsys, eeg, run)
     )
     (run / "folds" / "final" / POSTPROCESSING).unlink()
@@ -211,9 +211,10 @@ def test_a_run_that_is_not_ready_is_refused(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "Expecting value"),
-        (b"\xff{", "codec can't decode"),
-        (b"[]", "holds list, wanted an object with a threshold"),
+        (b"", "no JSON (Expecting value"),
+        (b"\xff{", "no JSON ("),
+        (b"[" * 100_000, "no JSON (maximum recursion depth"),
+        (b"[]", "holds a list, wanted a JSON object"),
         (b'{"threshold": NaN}', "threshold is nan, wanted a number"),
         (
             b'{"threshold": 0.5, "release": 1, "smoothing_s": 0}',
@@ -227,15 +228,16 @@ def test_damaged_post_processing_is_named(tmp_path: Path, content: bytes, reason
     path = tmp_path / "run" / "folds" / "final" / POSTPROCESSING
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: not readable \(.*") as caught:
-        read_postprocessing(path)
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: ") as caught:
+        read_choice(path)
     assert reason in str(caught.value)
 
 
 def test_the_spelling_of_earlier_versions_is_read(tmp_path: Path) -> None:
-    path = tmp_path / POSTPROCESSING
+    path = tmp_path / "run" / "folds" / "final" / POSTPROCESSING
+    path.parent.mkdir(parents=True)
     path.write_text('{"threshold": 0.5, "release": 0.25, "smoothing_s": 5, "min_duration_s": 10}')
-    assert read_postprocessing(path) == PostProcessing(0.5, 0.25, 5, 10)
+    assert read_choice(path).post == PostProcessing(0.5, 0.25, 5, 10)
 
 
 def test_the_final_folds_post_processing_is_used(line: Path, tmp_path: Path) -> None:
@@ -250,4 +252,4 @@ def test_the_final_folds_post_processing_is_used(line: Path, tmp_path: Path) -> 
 
 def test_a_folder_is_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "a.edf"), str(tmp_path), "--run", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.endswith(f"{tmp_path}: is a folder; name the file to write\n")
+    assert capsys.readouterr().err.endswith(f"{tmp_path}: is a folder; give a file\n")

@@ -151,21 +151,27 @@ def test_events_lie_at_the_bids_path(run: Run) -> None:
     assert Detections.from_tsv((run.path / files[-1]).read_text(), "x").events == ()
 
 
-def test_csv_has_a_row_a_person_then_mean_and_sd(run: Run) -> None:
+def test_csv_has_a_row_a_person_then_mean_sd_and_interval(run: Run) -> None:
     main([str(run.path), "--no-report"])
     with open(run.path / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["person"] for row in rows] == ["01", "02", "03", "mean", "sd"]
+    assert [row["person"] for row in rows] == ["01", "02", "03", "mean", "sd", "ci95_low", "ci95_high"]
     assert rows[0]["seconds"] == "320"
     assert rows[1]["event.precision"] == ""
     assert float(rows[3]["event.sensitivity"]) == 0.5
+    assert [rows[0][f"event.{name}"] for name in ("tp", "fn", "fp")] == ["1", "0", "1"]
+    assert [float(row["auroc"]) for row in rows[5:]] == _read(run)["ci95"]["auroc"]
+    (heading,) = [name for name in rows[0] if name.startswith("event.fp_per_day")]
+    assert heading == "event.fp_per_day (0.2 h of background: too little for a rate, which needs 24 h)"
 
 
 def test_table_shows_persons_summary_and_where_the_files_are(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(run.path), "--no-report"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{run.path}: 3 of 3 persons tested"
-    table = lines[2:11]
+    assert lines[1].startswith("AUROC 0.616 (0.500 to 0.732); event sensitivity 0.500 (0.000 to 1.000)")
+    assert lines[1].endswith("; 1 false alarm in 0.2 h of background: too little for a rate, which needs 24 h")
+    table = lines[3:13]
     assert len({len(line) for line in table}) == 1
     assert [line.split("  ")[0] for line in table] == [
         "person",
@@ -177,6 +183,7 @@ def test_table_shows_persons_summary_and_where_the_files_are(run: Run, capsys: p
         "95 % from",
         "95 % to",
         "persons",
+        "sum",
     ]
     assert table[1].split()[1:] == [
         "0.09",
@@ -184,15 +191,17 @@ def test_table_shows_persons_summary_and_where_the_files_are(run: Run, capsys: p
         "0.732",
         "0.396",
         "0.109",
+        *("1", "0", "1"),
         "1.000",
         "0.500",
         "0.667",
-        "270.0",
         "0.571",
     ]
-    assert table[3].split()[1:] == ["0.04", "0", "-", "-", "0.062", *"---", "0.0", "-"]
-    assert table[8].split()[1:] == ["3", "3", "2", "2", "3", "2", "1", "2", "3", "2"]
-    assert str(run.path / "metrics.json") in lines[-2]
+    assert table[3].split()[1:] == ["0.04", "0", "-", "-", "0.062", *"000", *"----"]
+    assert table[8].split()[1:] == ["3", "3", "2", "2", "3", "3", "3", "3", "2", "1", "2", "2"]
+    assert table[9].split()[1:] == ["0.18", "80", *"111"]
+    assert str(run.path / "metrics.json") in lines[-3]
+    assert str(run.path / "seizures.csv") in lines[-2]
     assert str(run.path / "predictions") in lines[-1]
 
 

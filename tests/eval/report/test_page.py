@@ -15,12 +15,12 @@ from eval.__main__ import main
 from eval.report import figures
 from eval.report.palette import DARK, LIGHT
 from eval.report.timeline import draw_person, draw_recordings
-from eval.scoring.choice import PostProcessingChoice, sweep_thresholds
+from eval.scoring.background import Background, measure_background
+from eval.scoring.calibration import bin_reliability
 from eval.scoring.events import DetectedEvent
+from eval.scoring.operating_curve import sweep_thresholds
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import ScoredRecording, score_person, summarise
-from eval.scoring.seizures import find_false_alarms, find_misses
-from eval.scoring.validity_checks import find_warnings
 from heads.folds import Fold
 from heads.run_folder import FoldResult
 from heads.train import main as train
@@ -97,6 +97,8 @@ def test_the_page_says_what_was_run_and_what_to_beware_of(run: Path) -> None:
     for words in (
         "Seizure detection: a<b>&c",
         "spatial-fusion head on random latents: 3 of 3 persons tested",
+        "too little for a rate, which needs 24 h",
+        "Expected calibration error: 0.",
         "Beware",
         "3 of 3 persons have less than 1 h of background",
         "only 3 tested persons",
@@ -131,8 +133,8 @@ def test_every_colour_of_the_page_has_a_dark_form(run: Path) -> None:
 
 
 def test_the_same_figure_gives_the_same_file(tmp_path: Path) -> None:
-    seconds = np.array([0, 1, 1]), np.array([0.1, 0.4, 0.9])
-    first, second = (figures.save_figure(figures.draw_reliability(*seconds), tmp_path, "x") for _ in range(2))
+    bins = bin_reliability(np.array([0, 1, 1]), np.array([0.1, 0.4, 0.9]))
+    first, second = (figures.save_figure(figures.draw_reliability(bins), tmp_path, "x") for _ in range(2))
     assert first == second
 
 
@@ -166,23 +168,6 @@ def test_a_curve_keeps_its_peaks_when_seconds_are_many() -> None:
     assert min(heights) == pytest.approx(16 + 0.2 * 36, abs=0.1)
 
 
-def test_failures_are_what_the_scores_count_worst_first() -> None:
-    surest = record([], [(500, 530)])
-    surest.probabilities[500:530] = 0.95
-    recordings = {
-        "01": {"a": record([(100, 130), (400, 430)], [(110, 120), (700, 730)]), "b": surest},
-        "02": {"c": record([(200, 260)], [])},
-    }
-    recordings["02"]["c"].probabilities[220] = 0.3
-    misses, alarms = find_misses(recordings), find_false_alarms(recordings)
-    assert misses.to_numpy().tolist() == [["01", "a", 400, 430, 0.1], ["02", "c", 200, 260, 0.3]]
-    assert alarms["recording"].tolist() == ["b", "a"]
-    assert alarms["probability"].tolist() == pytest.approx([0.95, 0.8])
-    counted = score_person(list(recordings["01"].values()))
-    assert counted["event.sensitivity"] == 0.5
-    assert find_misses({"03": {"d": record([], [])}}).empty
-
-
 def scores(persons: dict[str, ScoredRecording]) -> pd.DataFrame:
     return pd.DataFrame.from_dict({name: score_person([one]) for name, one in persons.items()}, orient="index")
 
@@ -199,36 +184,13 @@ def test_figures_are_drawn_when_scores_are_undefined(tmp_path: Path) -> None:
         Fold("01", ("01",), ("02",), ("03",)), tmp_path, 1, 0.5, ({"epoch": 1, "validation_auroc": 0.5},)
     )
     drawn: dict[str, Callable[[], Figure]] = {
-        "operating": lambda: figures.draw_operating_curve(curves, summary),
-        "persons": lambda: figures.draw_persons(persons, summary),
+        "operating": lambda: figures.draw_operating_curve(curves, summary, Background(0)),
+        "rates": lambda: figures.draw_operating_curve(curves, summary, Background(24)),
+        "persons": lambda: figures.draw_persons(persons, summary, measure_background(persons)),
         "ranking": lambda: figures.draw_ranking({"01": seconds}),
-        "reliability": lambda: figures.draw_reliability(*seconds),
+        "reliability": lambda: figures.draw_reliability(bin_reliability(*seconds)),
         "training": lambda: figures.draw_training([fold]),
     }
     for name, draw in drawn.items():
         ElementTree.fromstring(figures.save_figure(draw(), tmp_path, name))
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_warnings_name_what_is_wrong() -> None:
-    persons = scores({f"{n:02}": record([(100, 130)] if n else [], [], 7200) for n in range(5)})
-    fine, edge = (PostProcessingChoice(PostProcessing(threshold), 1.0, 0.0) for threshold in (0.5, 0.0067))
-    leaky = Fold("02", ("02",), ("03",), ("02", "04"))
-    good = Fold("01", ("01",), ("02",), ("03",))
-    assert find_warnings(persons.drop("00"), [], [good], {"01": fine}) == [
-        "only 4 tested persons: means and intervals say little about new persons"
-    ]
-    texts = find_warnings(persons, ["03", "99"], [good, leaky], {"01": fine, "02": edge})
-    assert [text.split(";")[0] for text in texts] == [
-        "folds that chose or trained on the persons they test: 02",
-        "the encoder saw persons of these names in pretraining: 03",
-        "persons without seizures: 00",
-        "the threshold lies at the edge of what was tried in folds 02: validation persons do not pin it down",
-    ]
-
-
-def test_a_detector_that_marks_everything_is_named() -> None:
-    everything = record([(100, 130)], [(0, 7200)], 7200)
-    persons = scores({f"{n:02}": everything if n == 3 else record([(100, 130)], [], 7200) for n in range(6)})
-    (text,) = find_warnings(persons, [], [], {})
-    assert text.startswith("detections cover more than half of the background of persons 03; their event scores")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +16,10 @@ from eval.scoring.choice import (
     MIN_DURATIONS_S,
     SMOOTHING_S,
     THRESHOLDS,
+    PostProcessingChoice,
     choose_postprocessing,
-    sweep_thresholds,
 )
+from eval.scoring.operating_curve import RATES_PER_DAY, read_at_rates, sweep_thresholds
 from eval.scoring.postprocess import PostProcessing, smooth
 from eval.scoring.scores import ScoredRecording, score_person
 from store import Event
@@ -147,6 +149,31 @@ def test_a_threshold_at_the_edge_is_noticed() -> None:
 def test_a_choice_survives_its_file() -> None:
     choice = choose_postprocessing({"01": [noisy(3)]}, best_threshold=0.5)
     assert PostProcessing.from_json(choice.to_json()) == choice.post
+
+
+def test_the_choice_is_read_from_its_file_also_in_the_first_spelling() -> None:
+    content = choose_postprocessing({"01": [noisy(3)]}, best_threshold=0.5).to_json()
+    assert PostProcessingChoice.from_json(content).to_json() == content
+    earlier = {**content, "release": content["hysteresis_ratio"]}
+    del earlier["hysteresis_ratio"]
+    assert PostProcessingChoice.from_json(earlier).to_json() == content
+    bare = PostProcessingChoice.from_json({**content, "validation": [1]})
+    assert math.isnan(bare.f1)
+
+
+def test_sensitivity_at_fixed_rates_is_the_best_that_has_no_more_false_alarms() -> None:
+    curve = pd.DataFrame(
+        {"fp_per_day": [30.0, 4.0, 3.0, 1.5], "sensitivity": [1.0, 0.7, 0.8, 0.25]}, index=[0.1, 0.4, 0.5, 0.9]
+    )
+    table = read_at_rates(curve).set_index("fp_per_day")
+    assert tuple(table.index) == RATES_PER_DAY
+    assert math.isnan(table["sensitivity"][1.0])
+    assert table.loc[[2.0, 5.0, 24.0], ["sensitivity", "threshold"]].to_numpy().tolist() == [
+        [0.25, 0.9],
+        [0.8, 0.5],
+        [0.8, 0.5],
+    ]
+    assert table["fp_per_hour"][24.0] == 1
 
 
 def test_a_sweep_counts_as_a_score_does() -> None:

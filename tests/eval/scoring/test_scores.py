@@ -165,14 +165,14 @@ def test_rank_metrics_of_one_class_are_undefined(reference: str) -> None:
 
 def test_a_summary_rests_on_defined_values() -> None:
     persons = pd.DataFrame(
-        {"auroc": [0.5, math.nan, 0.9], "event.f1": [math.nan] * 3, "one": [math.nan, 0.25, math.nan]},
+        {"auroc": [0.5, math.nan, 0.9], "event.f1": [math.nan] * 3, "brier": [math.nan, 0.25, math.nan]},
         index=["a", "b", "c"],
     )
     summary = summarise(persons, np.random.default_rng(0))
     assert summary["auroc"].tolist() == pytest.approx([0.7, 0.2, 0.5, 0.9, 2])
     assert summary["event.f1"].isna().tolist() == [True] * 4 + [False]
     assert summary.loc["defined"].tolist() == [2, 0, 1]
-    assert summary["one"].tolist() == pytest.approx([0.25, 0, math.nan, math.nan, 1], nan_ok=True)
+    assert summary["brier"].tolist() == pytest.approx([0.25, 0, math.nan, math.nan, 1], nan_ok=True)
 
 
 def test_intervals_are_seeded_and_of_the_mean() -> None:
@@ -193,7 +193,7 @@ def test_metrics_are_nested_with_null_for_undefined() -> None:
     persons = pd.DataFrame.from_dict(scores, orient="index")
     content = metrics(persons, summarise(persons, np.random.default_rng(0)))
     assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert content.keys() == {"persons", "mean", "sd", "ci95", "defined", "timescoring"}
+    assert content.keys() == {"persons", "mean", "sd", "ci95", "defined", "counts", "timescoring"}
     fields = {"auroc", "auprc", "brier", "seconds", "ictal_seconds", "event", "sample"}
     rates = {"sensitivity", "precision", "f1", "fp_per_day"}
     groups = [*content["persons"].values(), *(content[key] for key in ("mean", "sd", "ci95", "defined"))]
@@ -205,6 +205,10 @@ def test_metrics_are_nested_with_null_for_undefined() -> None:
     assert content["persons"]["02"]["event"]["f1"] is None
     assert content["persons"]["02"]["event"]["fp_per_day"] == 0.0
     assert content["mean"]["event"]["f1"] == 1.0
+    assert content["counts"] == {
+        "persons": {"01": {"tp": 1, "fn": 0, "fp": 0}, "02": {"tp": 0, "fn": 0, "fp": 0}},
+        "all": {"tp": 1, "fn": 0, "fp": 0},
+    }
     assert content["defined"]["event"] == {"sensitivity": 1, "precision": 1, "f1": 1, "fp_per_day": 2}
     assert content["ci95"]["seconds"] == [120.0, 120.0]
     assert content["ci95"]["event"]["f1"] == [None, None]

@@ -1,0 +1,122 @@
+"""The files of a scored run: events, scores, seizures and tables for a paper."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.report.tables import format_number, format_scores, to_latex, to_markdown
+from eval.scoring.background import Background, measure_background
+from eval.scoring.calibration import bin_reliability, expected_calibration_error
+from eval.scoring.events import Detections
+from eval.scoring.operating_curve import read_at_rates
+from eval.scoring.results import POSTPROCESSING, Results
+from eval.scoring.scores import metrics
+from eval.scoring.seizures import list_false_alarms, list_seizures
+from heads.run_folder import Run
+from store.runtime.atomic import write_text
+from store.runtime.text_table import to_csv
+
+_SUMMARY_ROWS = ("mean", "sd", "ci95_low", "ci95_high")
+
+
+def write_choices(results: Results, folder: Path) -> None:
+    """Write the post-processing of every fold; each is on the disk before this returns."""
+    for name, choice in results.choices.items():
+        content = json.dumps(choice.to_json(), indent=2) + "\n"
+        write_text(folder / name / POSTPROCESSING, content, sync=True)
+
+
+def write_scores(results: Results) -> None:
+    """Write events, ``metrics.json``, ``metrics.csv``, seizures, false alarms, the operating curve and tables."""
+    path = results.path
+    write_events(results)
+    write_metrics(path, results.persons, results.summary, _more_metrics(results))
+    write_csv(path / "seizures.csv", list_seizures(results.recordings, results.posts))
+    write_csv(path / "false_alarms.csv", list_false_alarms(results.recordings))
+    if len(results.unlabelled):
+        write_csv(path / "time_in_alarm.csv", results.time_in_alarm().rename_axis("person").reset_index())
+    if len(results.persons):
+        write_csv(path / "operating_curve.csv", format_curve(results.curve, results.background))
+        write_table(path / "tables", "scores", format_scores(results.persons, results.summary, results.background))
+        if results.background.suffices:
+            write_table(path / "tables", "sensitivity_at_rates", format_rates(results.curve))
+
+
+def write_events(results: Results) -> None:
+    """Write the SzCORE events file of every recording, at its BIDS path within ``predictions``."""
+    run = Run(results.path, results.config)
+    infos = {info.name: info for info in results.store.recordings}
+    for group in (results.recordings, results.unlabelled):
+        for by_name in group.values():
+            for name, recording in by_name.items():
+                info = infos[name]
+                text = Detections(recording.detected, info.duration_s, info.start).to_tsv()
+                write_text(run.prediction_path(info, "events.tsv"), text)
+
+
+def write_metrics(path: Path, persons: pd.DataFrame, summary: pd.DataFrame, more: Mapping[str, Any]) -> None:
+    """Write ``metrics.json`` and, a row a person, then mean, sd and interval, ``metrics.csv``."""
+    content = {**metrics(persons, summary), **more}
+    write_text(path / "metrics.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
+    table = pd.concat([persons.astype(object), summary.loc[list(_SUMMARY_ROWS)]])
+    background = measure_background(persons)
+    headings = {
+        column: f"{column} ({background.shortage})"
+        for column in table.columns
+        if column.endswith("per_day") and not background.suffices
+    }
+    write_csv(path / "metrics.csv", table.rename(columns=headings).rename_axis("person").reset_index())
+
+
+def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
+    """Write a table of text, rows named, as Markdown, LaTeX and CSV."""
+    corner = str(table.columns.name or "")
+    write_text(folder / f"{name}.md", to_markdown(table, corner))
+    write_text(folder / f"{name}.tex", to_latex(table, corner))
+    write_csv(folder / f"{name}.csv", table.rename_axis(index=corner, columns=None).reset_index())
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table without its index; cells of text cannot be read as formulas."""
+    cells = table.astype(object).where(table.notna(), None)
+    write_text(path, to_csv([list(table.columns), *cells.to_numpy().tolist()]))
+
+
+def format_curve(curve: pd.DataFrame, background: Background) -> pd.DataFrame:
+    """The operating curve for a file: false alarms as rates only where background suffices."""
+    table = curve.reset_index()
+    if not background.suffices:
+        heading = f"false_alarms ({background.shortage})"
+        return table.drop(columns="fp_per_day").rename(columns={"false_alarms": heading})
+    table["fp_per_hour"] = table["fp_per_day"] / 24
+    return table
+
+
+def format_rates(curve: pd.DataFrame) -> pd.DataFrame:
+    """Sensitivity at fixed false-alarm rates as text, a row a rate."""
+    table = read_at_rates(curve)
+    cells = {
+        "false alarms/h": [f"{value:.3f}" for value in table["fp_per_hour"]],
+        "event sens": [format_number(value, 3) for value in table["sensitivity"]],
+        "threshold": [format_number(value, 4) for value in table["threshold"]],
+    }
+    rows = [f"{value:g}" for value in table["fp_per_day"]]
+    return pd.DataFrame(cells, index=rows).rename_axis(columns="false alarms/day")
+
+
+def _more_metrics(results: Results) -> dict[str, Any]:
+    """Calibration and time in alarm, for ``metrics.json``."""
+    more: dict[str, Any] = {}
+    if seconds := results.seconds():
+        reliability = bin_reliability(*map(np.concatenate, zip(*seconds.values(), strict=True)))
+        more["calibration"] = {
+            "expected_error": expected_calibration_error(reliability),
+            "bins": reliability.astype(object).where(reliability.notna(), None).to_dict(orient="records"),
+        }
+    if results.unlabelled:
+        more["time_in_alarm"] = results.time_in_alarm().to_dict(orient="index")
+    return more

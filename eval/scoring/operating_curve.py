@@ -1,0 +1,52 @@
+"""Sensitivity against false alarms: over thresholds, and at fixed rates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from eval.scoring.choice import THRESHOLDS, count_events
+from eval.scoring.postprocess import PostProcessing, smooth
+from eval.scoring.scores import ScoredRecording
+
+RATES_PER_DAY = (1.0, 2.0, 5.0, 12.0, 24.0)  # the last is one an hour
+
+
+def sweep_thresholds(
+    persons: Mapping[str, Sequence[ScoredRecording]], posts: Mapping[str, PostProcessing]
+) -> pd.DataFrame:
+    """Event scores over thresholds, mean over persons; each person keeps the rest of its post-processing.
+
+    Returns
+    -------
+    A row a threshold: sensitivity, precision, f1, fp_per_day, and the number of false_alarms in all.
+    """
+    smoothed = {
+        person: [smooth(recording.probabilities, posts[person].smoothing_s) for recording in recordings]
+        for person, recordings in persons.items()
+    }
+    rows = {}
+    for threshold in THRESHOLDS:
+        counts = [
+            count_events(recordings, smoothed[person], replace(posts[person], threshold=threshold))
+            for person, recordings in persons.items()
+        ]
+        rates = pd.DataFrame([count.rates() for count in counts]).mean()
+        rows[threshold] = {**rates, "false_alarms": sum(count.false_alarms for count in counts)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("threshold")
+
+
+def read_at_rates(curve: pd.DataFrame) -> pd.DataFrame:
+    """Highest sensitivity on a curve at no more than each of the fixed false-alarm rates.
+
+    Returns
+    -------
+    A row a rate: fp_per_day, fp_per_hour, sensitivity, threshold; nan where no threshold has so few.
+    """
+    rows = []
+    for rate in RATES_PER_DAY:
+        sensitivity = curve.loc[curve["fp_per_day"] <= rate, "sensitivity"].dropna()
+        threshold = sensitivity.index[int(sensitivity.argmax())] if len(sensitivity) else np.nan
+        rows.append((rate, rate / 24, sensitivity.max(), threshold))
+    return pd.DataFrame(rows, columns=["fp_per_day", "fp_per_hour", "sensitivity", "threshold"])

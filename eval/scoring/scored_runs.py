@@ -1,0 +1,163 @@
+"""Runs that were scored, as their files tell: scores of persons, what made them, and how two differ."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eval.scoring.results import read_tested
+from heads.folds import Fold
+from heads.run_folder import Run
+from heads.run_folder.store_change import find_change, name_folds
+from store import open as open_store
+from store.gate import read_json
+from store.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A folder of scores: a run, or its heads tested on another store."""
+
+    path: Path
+    config: dict[str, Any]
+    scores: pd.DataFrame  # a row a person
+    folds: dict[str, Fold]
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.resolve().name
+
+    @property
+    def description(self) -> str:
+        """Head, encoder and features."""
+        spec, tested = self.config["store"].get("spec", {}), read_tested(self.config)
+        head = self.config["settings"].get("head", "unknown")
+        text = f"{head} head on {spec.get('encoder', 'unknown')} {spec.get('features', 'features')}"
+        return f"{text}, trained in {tested.get('run')}" if tested else text
+
+
+def read_scored_run(path: Path) -> ScoredRun:
+    """Read the scores that ``python -m eval`` wrote.
+
+    Raises
+    ------
+    UserError
+        If there is no run, if it was not scored or not since its folds changed, or if a file is damaged.
+    """
+    run = Run.open(path)
+    metrics = path / "metrics.json"
+    if not metrics.is_file():
+        raise UserError(f"{metrics}: not scored yet; run: python -m eval {path}")
+    content = read_json(metrics)
+    try:
+        scores = _read_scores(content)
+        in_alarm = set(content.get("time_in_alarm", {}))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{metrics}: damaged ({error!r}); run python -m eval {path} again") from error
+    folds = _read_folds(run)
+    tested = {person for fold in folds.values() for person in fold.test}
+    if {*scores.index, *in_alarm} != tested:
+        raise UserError(
+            f"{metrics}: scores of persons {', '.join(scores.index)}, the folds test {', '.join(sorted(tested))}; "
+            f"run: python -m eval {path}"
+        )
+    return ScoredRun(path, run.config, scores, folds)
+
+
+def require_same_test(baseline: ScoredRun, other: ScoredRun) -> None:
+    """Refuse to compare what was not measured on the same recordings.
+
+    Raises
+    ------
+    UserError
+        Naming the persons that only one of them tests, or that have other seconds or seizures.
+    """
+    if only := sorted({*baseline.scores.index} ^ {*other.scores.index}):
+        raise UserError(
+            f"{other.path}: persons {', '.join(only)} are tested in it or in {baseline.path} alone; only runs "
+            "that test the same persons compare"
+        )
+    columns = ["seconds", "ictal_seconds"]
+    if not baseline.scores[columns].sort_index().equals(other.scores[columns].sort_index()):
+        raise UserError(
+            f"{other.path}: its persons have other seconds or seizures than in {baseline.path}; "
+            "only runs on the same recordings compare"
+        )
+
+
+def describe_moved_store(run: ScoredRun) -> str | None:
+    """How the store of a run has changed since the run was trained; None if it has not, or is not there."""
+    try:
+        store = open_store(Path(run.config["store"]["path"]))
+        change = find_change(run.config["store"], store)
+    except (UserError, KeyError):
+        return None
+    if not change:
+        return None
+    folds = [fold for fold in run.folds.values() if change.concerns(fold)]
+    return f"its store has changed since ({change}), which concerns {name_folds(folds) if folds else 'no fold'}"
+
+
+def describe_differences(baseline: ScoredRun, other: ScoredRun) -> list[str]:
+    """What else is not the same in two runs: settings, features, the persons of folds."""
+    parts = []
+    for entry, (old, new) in {
+        "": (baseline.config["settings"], other.config["settings"]),
+        "features' ": (_spec(baseline), _spec(other)),
+    }.items():
+        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        parts += [f"{entry}{key} is {_short(new.get(key))}, not {_short(old.get(key))}" for key in keys]
+    names = sorted(
+        name
+        for name in baseline.folds.keys() | other.folds.keys()
+        if baseline.folds.get(name) != other.folds.get(name)
+    )
+    if names:
+        parts.append(f"folds {', '.join(names)} train or validate on other persons")
+    return parts
+
+
+def _read_scores(content: Mapping[str, Any]) -> pd.DataFrame:
+    """Scores of ``metrics.json``, a row a person, with dotted names; undefined is nan."""
+    rows = {}
+    for person, fields in content["persons"].items():
+        flat = {}
+        for name, value in fields.items():
+            group = (
+                {f"{name}.{key}": item for key, item in value.items()}
+                if isinstance(value, dict)
+                else {name: value}
+            )
+            flat.update({key: math.nan if item is None else float(item) for key, item in group.items()})
+        flat["event.fp"] = _count_false_alarms(content, person, flat)
+        rows[str(person)] = flat
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("person")
+
+
+def _count_false_alarms(content: Mapping[str, Any], person: str, scores: Mapping[str, float]) -> float:
+    """False alarms of a person; an earlier version wrote their rate alone."""
+    counts = content.get("counts", {}).get("persons", {}).get(person)
+    return float(counts["fp"]) if counts else round(scores["event.fp_per_day"] * scores["seconds"] / 86400)
+
+
+def _read_folds(run: Run) -> dict[str, Fold]:
+    """Folds that tested persons, by name."""
+    tested = read_tested(run.config)
+    if tested is None:
+        return {result.fold.name: result.fold for result in run.folds if result.fold.test}
+    return {
+        name: Fold(name, tuple(head["test"]), (), tuple(head["train"])) for name, head in tested["heads"].items()
+    }
+
+
+def _spec(run: ScoredRun) -> dict[str, Any]:
+    return dict(run.config["store"].get("spec", {}))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,159 @@
+"""Standard testing: score trained heads on a store of other data."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from eval.scoring.results import POSTPROCESSING, TESTED, Results, read_choice, read_tested, score_recordings
+from eval.scoring.scores import summarise
+from heads.dataset import StoreDataset
+from heads.inference import predict_persons
+from heads.models.saved import load_head
+from heads.run_folder import FoldResult, Run, describe_run
+from store import Store
+from store import open as open_store
+from store.runtime.atomic import write_text
+from store.runtime.device import choose_device
+from store.runtime.errors import UserError
+from store.schema import same_dataset
+
+
+@dataclass(frozen=True)
+class StandardTest:
+    """Heads of a run to score on another store."""
+
+    run: Run
+    store: Store
+    out: Path
+    folds: tuple[FoldResult, ...]
+
+    @cached_property
+    def training_persons(self) -> tuple[str, ...]:
+        """Persons of the store that the heads trained or chose on; a person is a person of one data set."""
+        trained = {person for result in self.folds for person in (*result.fold.train, *result.fold.validation)}
+        known = {
+            file.person
+            for file in self.store.files
+            if any(same_dataset(file.dataset, dataset) for dataset in self._datasets)
+        }
+        return tuple(sorted(trained & known))
+
+    @property
+    def compares_names_alone(self) -> bool:
+        """Whether the data set of the training data or of a tested person is not known."""
+        return not all((*self._datasets, *(file.dataset for file in self.store.files)))
+
+    @property
+    def _datasets(self) -> list[str]:
+        """Names of the data sets that the run was trained on; an earlier version recorded none."""
+        names = self.run.config["store"].get("datasets")
+        return [str(name) for name in names] if isinstance(names, list) else [""]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Content of ``config.json``: the run's settings, the tested store, and which heads saw which persons."""
+        heads = {
+            result.fold.name: {
+                "train": sorted({*result.fold.train, *result.fold.validation}),
+                "test": list(self.store.persons),
+            }
+            for result in self.folds
+        }
+        return {
+            **describe_run(self.run.config["settings"], self.store),
+            TESTED: {
+                "run": str(self.run.path.resolve()),
+                "heads": heads,
+                "training_persons": list(self.training_persons),
+            },
+        }
+
+    def claim_folder(self) -> None:
+        """Mark the folder of the scores as holding this test.
+
+        Raises
+        ------
+        UserError
+            If it holds a run, or other heads or another store were tested there.
+        """
+        path = self.out / "config.json"
+        if path.exists():
+            stored = Run.open(self.out).config
+            if read_tested(stored) is None:
+                raise UserError(f"{self.out}: holds a run; choose another folder for scores on other data")
+            wanted = json.loads(json.dumps(self.config))
+            if any(stored.get(key) != wanted[key] for key in (TESTED, "store")):
+                raise UserError(
+                    f"{self.out}: holds scores of {stored[TESTED].get('run')} on {stored['store'].get('path')}; "
+                    "choose another folder"
+                )
+        write_text(path, json.dumps(self.config, indent=2, sort_keys=True) + "\n")
+
+    def score(self) -> Iterator[Results]:
+        """Score each head on all persons of the store; several heads write to a folder each."""
+        dataset = StoreDataset(self.store)
+        for result in self.folds:
+            several = len(self.folds) > 1
+            path = self.out / "heads" / result.path.name if several else self.out
+            choice = read_choice(result.path / POSTPROCESSING)
+            posts = dict.fromkeys(self.store.persons, choice.post)
+            choices = {result.path.name: choice}
+            head, _, _ = load_head(result.head_path)
+            probabilities = predict_persons(head, self.store.persons, dataset, torch.device(choose_device("auto")))
+            yield score_recordings(path, self.config, self.store, [result], choices, posts, probabilities)
+
+
+def prepare_test(run_path: Path, store_path: Path, out: Path, selection: str) -> StandardTest:
+    """Open run and store, and compare what the heads take with what the store holds.
+
+    Parameters
+    ----------
+    out
+        Folder of the scores.
+    selection
+        "final" for the final head, "all" for the head of every fold.
+
+    Raises
+    ------
+    UserError
+        If the heads are not there, have no post-processing, or take other features than the store's.
+    """
+    run, store = Run.open(run_path), open_store(store_path)
+    folds = tuple(result for result in run.folds if is_final(result) == (selection == "final"))
+    if not folds:
+        raise UserError(
+            f"{run.path}: no finished {'final ' * (selection == 'final')}fold; "
+            f"python -m heads.train --fold {selection} trains it"
+        )
+    for result in folds:
+        _, spec, _ = load_head(result.head_path)
+        if difference := store.spec.difference(spec):
+            raise UserError(
+                f"{store.path}: {difference} as for {result.head_path}; extract the data set with the encoder and "
+                "the settings of the run's store"
+            )
+        read_choice(result.path / POSTPROCESSING)
+    return StandardTest(run, store, out, folds)
+
+
+def average_heads(results: Sequence[Results]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Scores of persons averaged over heads, their summary, and the mean scores of each head.
+
+    A score is averaged over the heads for which it is defined.
+    """
+    stacked = pd.concat([result.persons for result in results])
+    persons = stacked.groupby(level=0).mean().reindex(columns=stacked.columns)
+    heads = pd.DataFrame({result.folds[0].fold.name: result.summary.T["mean"] for result in results}).T
+    return persons, summarise(persons, np.random.default_rng(0)), heads
+
+
+def is_final(result: FoldResult) -> bool:
+    """Whether a fold trains on everyone, for use."""
+    return not result.fold.test

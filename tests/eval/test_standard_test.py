@@ -1,0 +1,217 @@
+"""Heads of a run tested on another store: who may be tested, what is written, what is refused."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import store
+from eval.__main__ import main
+from heads.train import main as train
+from store.writer import relabel_file
+from tests.helpers.stores import SPEC, write_subject
+
+QUICK = ("--epochs", "6", "--lr", "0.01", "--filters", "4", "--hidden", "4")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scored run with every fold and a final one, and a store of other persons."""
+    root = tmp_path_factory.mktemp("standard")
+    for number in range(4):
+        write_subject(root / "train", f"{number + 1:02}", (120, 90), number)
+    for number in range(3):
+        write_subject(root / "other", f"{number + 11}", (150, 60), 10 + number)
+    for fold in ("all", "final"):
+        arguments = ("--store", str(root / "train"), "--fold", fold, "--out", str(root / "run"), *QUICK)
+        assert train(arguments) == 0
+    assert main([str(root / "run"), "--no-report"]) == 0
+    return root
+
+
+def score_on(root: Path, out: Path, *more: str, store_name: str = "other") -> int:
+    return main([str(root / "run"), "--on", str(root / store_name), "--out", str(out), *more])
+
+
+def refused(
+    capsys: pytest.CaptureFixture[str], root: Path, out: Path, *more: str, store_name: str = "other"
+) -> str:
+    assert score_on(root, out, *more, store_name=store_name) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((path / "metrics.json").read_text())
+    return content
+
+
+def label(path: Path, dataset: str, labelled: bool = True) -> None:
+    """Give the files of a store a data set, and their recordings events or none."""
+    for file in sorted(path.glob("*.h5")):
+        opened = store.open(path).file_of(file.stem.removeprefix("sub-"))
+        rows = [
+            replace(info, labelled=labelled, events=info.events if labelled else ()) for info in opened.recordings
+        ]
+        labels = opened.labels if labelled else np.zeros_like(opened.labels)
+        relabel_file(file, recordings=rows, labels=labels, dataset=dataset)
+
+
+def test_the_final_head_is_scored_on_every_person(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert score_on(root, out) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{out}: 3 of 3 persons tested")
+    content = read(out)
+    assert list(content["persons"]) == ["11", "12", "13"]
+    assert content["mean"]["auroc"] > 0.6
+    for name in ("report.html", "metrics.csv", "seizures.csv", "false_alarms.csv", "tables/scores.tex"):
+        assert (out / name).is_file()
+    assert len(list((out / "predictions").rglob("*_events.tsv"))) == 6
+    post = "folds/final/postprocessing.json"
+    assert (out / post).read_bytes() == (root / "run" / post).read_bytes()
+
+
+def test_every_head_is_scored_then_their_mean_and_spread(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score_on(root, tmp_path, "--fold", "all", "--no-report") == 0
+    heads = {name: read(tmp_path / "heads" / name) for name in ("01", "02", "03", "04")}
+    content = read(tmp_path)
+    aurocs = [head["mean"]["auroc"] for head in heads.values()]
+    assert [content["heads"][name]["auroc"] for name in heads] == aurocs
+    assert content["heads"]["sd"]["auroc"] == pytest.approx(np.std(aurocs))
+    person = [head["persons"]["11"]["event"]["f1"] for head in heads.values()]
+    assert content["persons"]["11"]["event"]["f1"] == pytest.approx(np.mean(person))
+    assert "mean over 4 heads; AUROC" in capsys.readouterr().out
+
+
+def test_scores_on_other_data_compare(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "final", tmp_path / "all"
+    assert score_on(root, first, "--no-report") == score_on(root, second, "--fold", "all", "--no-report") == 0
+    capsys.readouterr()
+    assert main(["compare", str(first), str(second)]) == 0
+    out = capsys.readouterr().out
+    assert "3 persons; differences are from final" in out
+    assert f"final: spatial-fusion head on random latents, trained in {root / 'run'}" in out
+    assert main(["compare", str(root / "run"), str(first)]) == 2
+    assert "persons 01, 02, 03, 04, 11, 12, 13 are tested in it or in" in capsys.readouterr().err
+
+
+def test_the_same_store_gives_the_scores_of_the_run(root: Path, tmp_path: Path) -> None:
+    """Each head on the person that its fold tests: the oracle of the way through another store."""
+    more = ("--fold", "all", "--no-report", "--allow-training-persons")
+    assert score_on(root, tmp_path, *more, store_name="train") == 0
+    for person, scores in read(root / "run")["persons"].items():
+        found = read(tmp_path / "heads" / person)["persons"][person]
+        assert found["event"] == scores["event"]
+        assert found["auroc"] == pytest.approx(scores["auroc"], abs=1e-6)
+
+
+def test_training_persons_are_refused_unless_asked_for(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = refused(capsys, root, tmp_path / "out", store_name="train")
+    assert (
+        f"{root / 'train'}: persons 01, 02, 03, 04 are training persons of {root / 'run'}, by name alone"
+        in refusal
+    )
+    assert refusal.endswith("leave them out of the store, or add --allow-training-persons")
+    assert not (tmp_path / "out").exists()
+    assert score_on(root, tmp_path / "out", "--no-report", "--allow-training-persons", store_name="train") == 0
+    assert "persons of the training data are scored: 01, 02, 03, 04" in capsys.readouterr().out
+
+
+def test_a_person_is_one_of_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        write_subject(tmp_path / "train", f"{number + 1:02}", (120, 90), number)
+    shutil.copytree(tmp_path / "train", tmp_path / "other")
+    label(tmp_path / "train", "CHB-MIT Scalp EEG Database")
+    label(tmp_path / "other", "Siena")
+    arguments = ("--store", str(tmp_path / "train"), "--fold", "final", "--out", str(tmp_path / "run"), *QUICK)
+    assert train(arguments) == 0
+    assert main([str(tmp_path / "run")]) == 0
+    assert score_on(tmp_path, tmp_path / "out", "--no-report") == 0
+    label(tmp_path / "other", "CHB-MIT clips")
+    refusal = refused(capsys, tmp_path, tmp_path / "again")
+    assert "persons 01, 02, 03, 04 are training persons" in refusal
+    assert "by name alone" not in refusal
+
+
+def test_unlabelled_recordings_give_the_time_in_alarm_alone(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "other", tmp_path / "other")
+    shutil.copytree(root / "run", tmp_path / "run")
+    label(tmp_path / "other", "", labelled=False)
+    out = tmp_path / "out"
+    assert score_on(tmp_path, out) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{out}: 0 of 3 persons tested\n6 unlabelled recordings of 3 persons, 0.2 h: ")
+    content = read(out)
+    assert content["persons"] == {}
+    assert content["mean"]["auroc"] is None
+    events = [pd.read_table(path) for path in (out / "predictions").rglob("sub-11*_events.tsv")]
+    alarmed_s = sum(table.loc[table["eventType"] == "sz", "duration"].sum() for table in events)
+    assert content["time_in_alarm"]["11"] == {
+        "recordings": 2,
+        "hours": 210 / 3600,
+        "alarmed": pytest.approx(alarmed_s / 210),
+    }
+    assert "Unlabelled recordings: time in alarm" in (out / "report.html").read_text()
+
+
+def test_another_spec_is_refused_with_the_field(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "run", tmp_path / "run")
+    write_subject(tmp_path / "other", "11", (120, 90), 0, spec=replace(SPEC, stride_s=2))
+    refusal = refused(capsys, tmp_path, tmp_path / "out")
+    assert f"{tmp_path / 'other'}: stride_s is 2, wanted 4 as for" in refusal
+
+
+def test_a_folder_of_something_else_is_refused(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"{root / 'run'}: holds a run; choose another folder" in refused(capsys, root, root / "run")
+    assert score_on(root, tmp_path, "--no-report") == 0
+    assert score_on(root, tmp_path, "--no-report") == 0
+    assert f"{tmp_path}: holds scores of {root / 'run'} on {root / 'other'}; choose another" in refused(
+        capsys, root, tmp_path, "--fold", "all"
+    )
+    assert main([str(tmp_path)]) == 2
+    assert f"{tmp_path}: holds scores on other data; repeat python -m eval {root / 'run'} --on" in (
+        capsys.readouterr().err
+    )
+
+
+def test_options_that_do_not_go_together_are_refused(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(root / "run"), "--on", str(root / "other")]) == 2
+    assert "--on needs --out DIR" in capsys.readouterr().err
+    for more in (["--out", str(tmp_path)], ["--fold", "all"], ["--allow-training-persons"]):
+        assert main([str(root / "run"), *more]) == 2
+        assert "go with --on STORE" in capsys.readouterr().err
+
+
+def test_a_run_without_the_head_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = shutil.copytree(root / "run", tmp_path / "run")
+    shutil.copytree(root / "other", tmp_path / "other")
+    (run / "folds" / "final" / "postprocessing.json").unlink()
+    assert re.search(
+        r"final/postprocessing.json: post-processing is not chosen yet; python -m eval",
+        refused(capsys, tmp_path, tmp_path / "out"),
+    )
+    shutil.rmtree(run / "folds" / "final")
+    assert "no finished final fold; python -m heads.train --fold final trains it" in refused(
+        capsys, tmp_path, tmp_path / "out"
+    )
