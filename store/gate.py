@@ -77,7 +77,10 @@ def read_json(path: Path, limit_bytes: int = _JSON_BYTES) -> dict[str, Any]:
 
 def _read(path: Path, file: h5py.File, file_bytes: int) -> tuple[SubjectContent, str, int]:
     attributes, version = read_attributes(path, file)
-    spec = FeatureSpec.from_json(attributes["spec"].decode())
+    try:
+        spec = FeatureSpec.from_json(attributes["spec"].decode())
+    except StoreError as error:
+        raise damaged(path, str(error)) from error
     if problem := _spec_problem(spec):
         raise damaged(path, problem)
     names = array_names(spec, version)
@@ -102,9 +105,9 @@ def _read(path: Path, file: h5py.File, file_bytes: int) -> tuple[SubjectContent,
 
 
 def _features_offset(path: Path, dataset: h5d.DatasetID, content: SubjectContent, file_bytes: int) -> int:
-    wanted = (sum(info.windows for info in content.recordings), *content.spec.shape)
-    if dataset.shape != wanted or dataset.dtype != content.spec.dtype:
-        raise damaged(path, f"features are {dataset.dtype} {dataset.shape}, wanted {content.spec.dtype} {wanted}")
+    shape = (sum(info.windows for info in content.recordings), *content.spec.shape)
+    if dataset.shape != shape or dataset.dtype != content.spec.dtype:
+        raise damaged(path, f"features are {dataset.dtype} {dataset.shape}, wanted {content.spec.dtype} {shape}")
     return int(dataset.get_offset())
 
 

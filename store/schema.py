@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,21 +72,23 @@ class FeatureSpec:
         StoreError
             If a field is missing or unknown.
         """
-        values: dict[str, Any] = json.loads(text)
-        wanted = {field.name for field in dataclasses.fields(cls)}
-        if values.keys() != wanted:
-            odd = ", ".join(sorted(values.keys() ^ wanted))
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise StoreError("feature spec is no JSON object")
+        names = {field.name for field in dataclasses.fields(cls)}
+        if values.keys() != names:
+            odd = ", ".join(sorted(values.keys() ^ names))
             raise StoreError(f"feature spec has missing or unknown fields: {odd}")
         return cls(**{**values, "channels": tuple(values["channels"])})
 
-    def difference(self, wanted: "FeatureSpec") -> str:
+    def difference(self, other: "FeatureSpec") -> str:
         """Say which fields differ, stored against wanted; empty when none does. Another encoder says it all."""
-        if self.encoder != wanted.encoder:
-            return f"encoder is {self.encoder!r}, wanted {wanted.encoder!r}"
+        if self.encoder != other.encoder:
+            return f"encoder is {self.encoder!r}, wanted {other.encoder!r}"
         return "; ".join(
-            f"{field.name} is {getattr(self, field.name)!r}, wanted {getattr(wanted, field.name)!r}"
+            f"{field.name} is {getattr(self, field.name)!r}, wanted {getattr(other, field.name)!r}"
             for field in dataclasses.fields(self)
-            if getattr(self, field.name) != getattr(wanted, field.name)
+            if getattr(self, field.name) != getattr(other, field.name)
         )
 
 

@@ -64,10 +64,10 @@ def open_dataset(path: Path, file: h5py.File, name: str, file_bytes: int) -> h5d
         raise damaged(path, f"{name} lies in an external file, which a store never does")
     if creation.get_layout() != h5d.CONTIGUOUS or creation.get_nfilters():
         raise damaged(path, f"{name} is not one contiguous block, without filters")
-    wanted_bytes = math.prod(dataset.shape) * dataset.get_type().get_size()
-    offset = dataset.get_offset() if wanted_bytes else 0
-    if offset is None or offset + wanted_bytes > file_bytes:
-        raise damaged(path, f"{name} are cut off: {wanted_bytes} bytes declared in a file of {file_bytes}")
+    declared_bytes = math.prod(dataset.shape) * dataset.get_type().get_size()
+    offset = dataset.get_offset() if declared_bytes else 0
+    if offset is None or offset + declared_bytes > file_bytes:
+        raise damaged(path, f"{name} are cut off: {declared_bytes} bytes declared in a file of {file_bytes}")
     return dataset
 
 
@@ -94,9 +94,9 @@ def table_problem(name: str, dataset: h5d.DatasetID, spec: FeatureSpec, version:
         "metadata": ("|u1", 1),
         "codebooks": ("<f4", 3),
     }
-    wanted, axes = allowed.get(name, ("<f8", 1 if name == "sums/count" else 2))
-    if dtype != np.dtype(wanted) or len(shape) != axes:
-        return f"is {dtype} {shape}, wanted {np.dtype(wanted)} with {axes} axes"
+    expected, axes = allowed.get(name, ("<f8", 1 if name == "sums/count" else 2))
+    if dtype != np.dtype(expected) or len(shape) != axes:
+        return f"is {dtype} {shape}, wanted {np.dtype(expected)} with {axes} axes"
     if (name.startswith("sums/") and shape[0] != channels) or (name == "codebooks" and shape[0] != spec.dims):
         return f"has the shape {shape}, which does not fit {channels} channels and {spec.dims} dims"
     return ""

@@ -52,14 +52,14 @@ def can_use_avx512_kernels(precision: str) -> bool:
     """Whether our code for AVX-512 runs on this processor in that precision, and torch has nothing faster."""
     import torch  # as above
 
-    able = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
     if precision == "bfloat16":
-        return able and {"avx512_bf16", "amx_bf16"} & _instructions() == {"avx512_bf16"}  # torch uses AMX
-    return able
+        return has_avx512 and {"avx512_bf16", "amx_bf16"} & _instructions() == {"avx512_bf16"}  # torch uses AMX
+    return has_avx512
 
 
 def _instructions() -> set[str]:
     import torch  # as above
 
-    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later know
-    return {name for name, there in able.items() if there is True}
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later know
+    return {name for name, present in capabilities.items() if present is True}

@@ -35,15 +35,15 @@ def guard_output(
     with os_errors(path):
         if path.is_dir():
             raise UserError(f"{path}: is a folder; give a file")
-        there = os.path.lexists(path)
+        exists = os.path.lexists(path)
         target = _resolve(path)
-        ours = there and path.exists() and is_ours is not None and is_ours(path)
+        ours = exists and path.exists() and is_ours is not None and is_ours(path)
         for source in inputs:
             if _is_same(target, source):
                 raise UserError(f"{path}: is the input {source}, or a link to it; give another path to write to")
-            if there and not ours and source.is_dir() and any(_is_same(up, source) for up in target.parents):
+            if exists and not ours and source.is_dir() and any(_is_same(up, source) for up in target.parents):
                 raise UserError(f"{path}: is a file of the input {source}; give another path to write to")
-        if not there or ours:
+        if not exists or ours:
             return
         if kind := _kind(path):
             raise UserError(f"{path}: is {kind} and is not overwritten; give another path, or remove it yourself")

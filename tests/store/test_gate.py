@@ -362,3 +362,13 @@ def test_json_that_never_ends(tmp_path: Path) -> None:
 def test_good_json(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"a": [1, "\u00e9"]}')
     assert read_json(tmp_path / "a.json") == {"a": [1, "\u00e9"]}
+
+
+@pytest.mark.parametrize("text", [b"[]", b"7", b"{", b"[" * 60_000, b"\xff", b'{"hop": 1}'])
+def test_a_spec_that_is_none(path: Path, text: bytes) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["spec"] = np.bytes_(text)
+    with pytest.raises(StoreError) as caught:
+        open_file(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +11,10 @@ import numpy as np
 import pytest
 
 from store import Event, LeftOut, RecordingInfo, Source, StoreError
-from store.reader import open_file
+from store.reader import open_file, open_store
 from store.runtime.errors import DiskFullError
 from store.writer import relabel_file, write_file
-from tests.helpers.paths import DATA
+from tests.helpers.paths import DATA, ROOT
 from tests.helpers.stores import SPEC, recording
 
 SOURCE = Source(10, 20, "a" * 64, "b" * 64, "01", "error", witnessed=True)
@@ -124,3 +126,87 @@ def test_copies_where_the_file_system_cannot(path: Path, monkeypatch: pytest.Mon
     file = open_file(path)
     relabel_file(path, recordings=file.recordings, labels=file.labels, dataset="Clips")
     open_file(path).verify()
+
+
+def test_identity_is_of_what_a_run_was_trained_on(path: Path) -> None:
+    before = open_file(path)
+    first, second = before.recordings
+    same = [first, replace(second, start="2030-01-01T00:00:00")]
+    event = replace(first, events=(Event(1.0, 2.0, "sz"),))
+    labels = before.labels.copy()
+    labels[3] = 1
+    changes = {
+        "labels": (before.recordings, labels),
+        "events": ([event, second], before.labels),
+        "person": ([replace(info, person="9") for info in before.recordings], before.labels),
+        "labelled": ([first, replace(second, labelled=False)], before.labels),
+    }
+    relabel_file(path, recordings=same, labels=before.labels, dataset="x", participant={"sex": "f"})
+    assert open_file(path).identity == before.identity
+    seen = {before.identity}
+    for recordings, changed in changes.values():
+        relabel_file(path, recordings=recordings, labels=changed)
+        file = open_file(path)
+        assert file.former_checksums == ()
+        seen.add(file.identity)
+    assert len(seen) == 5
+
+
+def test_a_store_says_what_moved(path: Path) -> None:
+    before = open_store(path.parent)
+    first, second = before.recordings
+    labels = before.files[0].labels.copy()
+    labels[20] = 1
+    relabel_file(path, recordings=[first, second], labels=labels)
+    after = open_store(path.parent)
+    old, new = before.recording_identities(), after.recording_identities()
+    assert old[first.name] == new[first.name]
+    assert old[first.name].keys() == {"person", "labels", "features"}
+    assert old[second.name]["labels"] != new[second.name]["labels"]
+    assert old[second.name]["features"] == new[second.name]["features"]
+    assert before.identities.keys() == after.identities.keys() == {"01"}
+    assert before.identities != after.identities
+
+
+def test_an_opened_store_is_read_on_when_only_its_sources_change(path: Path) -> None:
+    opened = open_store(path.parent)
+    values = np.array(opened.features(opened.recordings[0]))
+    relabel_file(path, recordings=opened.recordings, labels=opened.files[0].labels, dataset="Clips")
+    np.testing.assert_array_equal(opened.features(opened.recordings[0]), values)
+    relabel_file(path, recordings=opened.recordings, labels=opened.files[0].labels + 1)
+    with pytest.raises(StoreError, match="changed since it was opened"):
+        opened.features(opened.recordings[0])
+
+
+@pytest.mark.parametrize("moment", range(0, 40, 4))
+def test_a_kill_leaves_the_old_file_or_the_new_one(path: Path, moment: int) -> None:
+    """Killed at one of the calls that change files."""
+    code = (
+        "import os, sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "import store.runtime.atomic, store.features.transfer\n"
+        "from store.reader import open_file\n"
+        "from store.writer import relabel_file\n"
+        "path, left = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "def count(function):\n"
+        "    def counted(*arguments, **more):\n"
+        "        global left\n"
+        "        left -= 1\n"
+        "        if left < 0: os.kill(os.getpid(), 9)\n"
+        "        return function(*arguments, **more)\n"
+        "    return counted\n"
+        "write = store.runtime.atomic.AtomicFile.write\n"
+        "store.runtime.atomic.AtomicFile.write = count(write)\n"
+        "for name in ('replace', 'fsync', 'copy_file_range', 'pread'):\n"
+        "    setattr(os, name, count(getattr(os, name)))\n"
+        "file = open_file(path)\n"
+        "relabel_file(path, recordings=file.recordings, labels=np.ones(25, np.uint8))\n"
+    )
+    before = path.read_bytes()
+    finished = subprocess.run([sys.executable, "-c", code, str(path), str(moment)], cwd=ROOT, check=False)
+    assert finished.returncode == -9 or moment > 8
+    file = open_file(path)
+    file.verify()
+    assert file.labels.all() if finished.returncode == 0 else file.labels.all() or path.read_bytes() == before
+    relabel_file(path, recordings=file.recordings, labels=np.ones(25, np.uint8))
+    assert os.listdir(path.parent) == [path.name]
