@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -19,18 +19,17 @@ from extract.encode_recording import (
     is_part,
 )
 from extract.encoders.protocol import is_low_passed
-from extract.encoders.registry import load_encoder, needs_low_pass
+from extract.encoders.registry import needs_low_pass
 from extract.io.bids import DataSet, Recording, find_data_set
 from extract.io.shards import parse_shard, split_by_duration
 from extract.planning.account import describe_gone, describe_plan
 from extract.planning.paths import left_out_path, part_path, published_path
 from extract.planning.plan import Action, Policy
 from extract.planning.publish import join_subject, remove_parts, rewrite_subject
-from extract.planning.spec import compare_settings
+from extract.planning.spec import find_readable, require_same_spec, require_spec
 from extract.planning.subject import Subject, look_at_subject, look_at_subjects, shorten
 from extract.planning.summary import Outcomes, Summary, summarise
 from store import FeatureSpec, StoreError
-from store.reader import StoreFile, open_file
 from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import to_one_line
 from store.runtime.parallel import WorkerSettings, run_tasks
@@ -72,7 +71,7 @@ class _Extraction:
     tell: Callable[[str], object]
     outcomes: Outcomes = field(default_factory=Outcomes)
 
-    @property
+    @cached_property
     def durations_s(self) -> dict[Recording, float]:
         """Length of each recording that was found, by its header."""
         return {item.recording: item.duration_s for subject in self.subjects for item in subject.found}
@@ -130,7 +129,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     to_encode = [recording for recording in changed if recording in ours]
     command = replace(command, low_passed=_is_low_passed(command, data, is_changed=bool(changed)))
     work = replace(work, command=command)
-    spec = _require_spec(command, is_encoded=bool(to_encode))
+    spec = require_spec(command.store, command.only_encoder, is_encoded=bool(to_encode))
     if spec is not None and command.backend != "loky":  # and of another kind, with another choice of its own
         work = replace(work, command=replace(command, precision=cast(Any, spec.precision)))
     require_writable(command.store)
@@ -148,9 +147,13 @@ def _relabel(work: _Extraction, subject: Subject) -> None:
     if subject.stored is None or subject.error or subject.plan.is_blocked:
         return
     if subject.plan.is_rewritten:
-        if subject.found and open_file(subject.stored.path).checksum != subject.stored.checksum:
-            subject = _look_again(work, subject)  # another extraction was here
-        if subject.plan.select(Action.ENCODE) or not rewrite_subject(subject, subject.plan.left_out):
+
+        def rewrite(subject: Subject) -> bool:
+            is_left = subject.plan.is_rewritten and not subject.plan.select(Action.ENCODE)
+            return is_left and rewrite_subject(subject, subject.plan.left_out)
+
+        subject, is_done = _write(work, subject, rewrite)
+        if not is_done:
             return
         work.outcomes.rewritten.add(subject.name)
         work.say(describe_plan(subject.plan, done=True))
@@ -187,31 +190,44 @@ def _publish_if_complete(work: _Extraction, subject: Subject, spec: FeatureSpec)
         return
     if not all(is_part(recording, command) for recording in others):
         return
-    subject = _look_again(work, subject)
-    left_out = [*subject.plan.left_out, *unusable]
-    encoded = [recording.name for recording in subject.select(Action.ENCODE) if recording.name not in skipped]
-    is_changed = subject.plan.is_rewritten or subject.plan.former_left_out != {r.name: r.reason for r in left_out}
-    if encoded:
-        _join(command.store, subject, encoded, left_out, spec)
-    elif is_changed and not rewrite_subject(subject, left_out):
-        return
-    work.outcomes.rewritten.add(subject.name)
-    remove_parts(command.store, subject.name)
-    work.say(describe_plan(subject.plan, done=True, encoded=encoded))
+
+    def encoded(subject: Subject) -> list[str]:
+        return [recording.name for recording in subject.select(Action.ENCODE) if recording.name not in skipped]
+
+    def publish(subject: Subject) -> bool:
+        left_out = [*subject.plan.left_out, *unusable]
+        if names := encoded(subject):
+            require_same_spec(command.store, spec)
+            join_subject(command.store, subject, names, left_out)
+            return True
+        are_new = subject.plan.former_left_out != {recording.name: recording.reason for recording in left_out}
+        return not (subject.plan.is_rewritten or are_new) or rewrite_subject(subject, left_out)
+
+    subject, is_done = _write(work, _look_again(work, subject), publish)
+    if is_done:
+        work.outcomes.rewritten.add(subject.name)
+        remove_parts(command.store, subject.name)
+        work.say(describe_plan(subject.plan, done=True, encoded=encoded(subject)))
 
 
-def _join(
-    store: Path, subject: Subject, encoded: Sequence[str], left_out: Sequence[LeftOut], spec: FeatureSpec
-) -> None:
-    """Join what was encoded with what stays; another extraction may have done it in the meantime."""
-    _require_same_spec(store, spec)
-    try:
-        join_subject(store, subject, encoded, left_out)
-    except (StoreError, FileNotFoundError):
-        path = published_path(store, subject.name)
-        before = subject.stored.checksum if subject.stored else None
-        if not path.exists() or open_file(path).checksum == before:
-            raise
+def _write(work: _Extraction, subject: Subject, write: Callable[[Subject], bool]) -> tuple[Subject, bool]:
+    """Write a subject as it is now; again if another extraction has replaced its file or taken its parts."""
+    for is_last in (False, False, True):
+        if subject.found and not _is_as_seen(work, subject):
+            subject = _look_again(work, subject)
+        try:
+            return subject, write(subject)
+        except (StoreError, FileNotFoundError):
+            if is_last or _is_as_seen(work, subject):
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _is_as_seen(work: _Extraction, subject: Subject) -> bool:
+    """Whether the store still has the file of a subject that was looked at, or still none."""
+    if subject.stored is None:
+        return not published_path(work.command.store, subject.name).exists()
+    return subject.stored.is_current()
 
 
 def _look_again(work: _Extraction, subject: Subject) -> Subject:
@@ -270,41 +286,12 @@ def _encode_all(
 
 def _is_low_passed(command: ExtractCommand, data: DataSet, is_changed: bool) -> bool:
     """Whether the store's spec says that recordings of high rates are low-passed: by all of the data set."""
-    stored = _find_readable(command.store)
+    stored = find_readable(command.store)
     if not is_changed:
         return stored is not None and is_low_passed(stored.spec)
     everything = find_data_set(command.bids) if command.subject else data
     paths = [recording.path for recording in everything.recordings if recording.is_fetched]
     return needs_low_pass(command.only_encoder, paths, stored.spec if stored else None)
-
-
-def _require_spec(command: ExtractCommand, is_encoded: bool) -> FeatureSpec | None:
-    """Refuse a store of other features; give the encoder's spec, if it is needed or nothing else can tell."""
-    if not is_encoded and (stored := _find_readable(command.store)) is not None:
-        difference = compare_settings(stored.spec, command.only_encoder)
-        if difference:
-            raise StoreError(f"{stored.path}: {difference}; use its options, or another --store")
-        if difference is not None:
-            return None
-    spec = load_encoder(command.only_encoder).spec
-    count_windows(0, spec.window_s, spec.stride_s)
-    _require_same_spec(command.store, spec)
-    return spec
-
-
-def _require_same_spec(store: Path, spec: FeatureSpec) -> None:
-    """Refuse to add features of another spec to a store."""
-    stored = _find_readable(store)
-    if stored is not None and (difference := stored.spec.difference(spec)):
-        raise StoreError(f"{stored.path}: {difference}; use its options, or another --store")
-
-
-def _find_readable(store: Path) -> StoreFile | None:
-    """The first file of a store that is not damaged; None if there is none."""
-    for path in sorted(store.glob("sub-*.h5")):
-        with suppress(StoreError):
-            return open_file(path)
-    return None
 
 
 def _print(line: str) -> None:

@@ -7,7 +7,7 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,12 @@ class StoreFile(SubjectContent):
     def windows(self) -> int:
         """Windows of all recordings."""
         return sum(info.windows for info in self.recordings)
+
+    def is_current(self) -> bool:
+        """Whether the path still holds the file that was opened."""
+        with suppress(OSError), _open_binary(self.path) as handle:
+            return _file_state(handle) == self.file_state
+        return False
 
     def features(self) -> Array:
         """Map the features of all windows as stored, ``(windows, F, C, D)`` or ``(..., Q)``, read-only."""

@@ -1,14 +1,55 @@
-"""Whether a store's features are those that settings ask for, told without loading an encoder."""
+"""Whether a store's features are those that settings ask for, told without loading an encoder where possible."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import safetensors
 
 from extract.encoders.protocol import EncoderSettings
-from store.schema import FeatureSpec
+from extract.encoders.registry import load_encoder
+from store.reader import StoreFile, open_file
+from store.runtime.errors import StoreError
+from store.schema import FeatureSpec, count_windows
 
 _SHIPPED = Path(__file__).parents[1] / "weights" / "braincodec.safetensors"
+
+
+def require_spec(store: Path, settings: EncoderSettings, is_encoded: bool) -> FeatureSpec | None:
+    """Refuse a store of other features; give the encoder's spec if anything is encoded or nothing else can tell.
+
+    Raises
+    ------
+    StoreError
+        If the store holds features of another spec.
+    UserError
+        If there is no such encoder, or it cannot be used so.
+    """
+    if not is_encoded and (stored := find_readable(store)) is not None:
+        difference = compare_settings(stored.spec, settings)
+        if difference:
+            raise _is_other(stored, difference)
+        if difference is not None:
+            return None
+    spec = load_encoder(settings).spec
+    count_windows(0, spec.window_s, spec.stride_s)
+    require_same_spec(store, spec)
+    return spec
+
+
+def require_same_spec(store: Path, spec: FeatureSpec) -> None:
+    """Refuse to add features of another spec to a store."""
+    stored = find_readable(store)
+    if stored is not None and (difference := stored.spec.difference(spec)):
+        raise _is_other(stored, difference)
+
+
+def find_readable(store: Path) -> StoreFile | None:
+    """The first file of a store that is not damaged; None if there is none."""
+    for path in sorted(store.glob("sub-*.h5")):
+        with suppress(StoreError):
+            return open_file(path)
+    return None
 
 
 def compare_settings(stored: FeatureSpec, settings: EncoderSettings) -> str | None:
@@ -42,3 +83,7 @@ def _read_weights_sha256(path: Path) -> str | None:
             return (file.metadata() or {}).get("sha256")
     except (OSError, safetensors.SafetensorError):
         return None
+
+
+def _is_other(stored: StoreFile, difference: str) -> StoreError:
+    return StoreError(f"{stored.path}: {difference}; use its options, or another --store")

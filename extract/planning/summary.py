@@ -64,7 +64,8 @@ def summarise(
         for step in subject.plan.steps:
             if step.name not in wrong:
                 states.setdefault(_classify(step, subject, outcomes, done=done), []).append(step.name)
-        file = _open(store, subject.name)
+        is_as_it_was = not subject.plan.select(Action.ENCODE) and subject.name not in outcomes.rewritten
+        file = subject.stored if is_as_it_was else _open(store, subject.name)
         is_there = file is not None and {item.recording.name for item in subject.found} <= (
             {info.name for info in file.recordings} | wrong.keys()
         )

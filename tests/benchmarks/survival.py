@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -25,6 +26,7 @@ from tests.benchmarks.full_size import CODES, write_store
 from tests.helpers.paths import DATA
 
 KILLS = 50
+KILLS_RELABELLING = 50
 FULL_DISKS = 20
 SHARED_S = 60.0
 
@@ -88,6 +90,80 @@ def kill_and_resume(bids: Path, folder: Path, wanted: dict[str, bytes], delays_s
     status = wait(start_extract(bids, folder, log))
     if status or content(folder) != wanted:
         raise AssertionError(f"status {status}, files {sorted(content(folder))}: {log.read_text()}")
+
+
+def change_events(bids: Path) -> None:
+    """Move every annotated seizure a second later and give it another type; a recording without gains none."""
+    for path in sorted(bids.rglob("*_events.tsv")):
+        header, *rows = path.read_text().splitlines()
+        columns = header.split("\t")
+        cells = [dict(zip(columns, row.split("\t"), strict=True)) for row in rows]
+        for row in cells:
+            if row["eventType"] != "bckg":
+                row["onset"] = f"{max(0.0, float(row['onset']) - 1):.2f}"
+                row["eventType"] = "sz_gen" if row["eventType"] != "sz_gen" else "sz_foc"
+        path.write_text("\n".join([header, *("\t".join(row.values()) for row in cells), ""]))
+
+
+def features(folder: Path) -> dict[str, str]:
+    """Checksum of each recording's features, verified."""
+    found = {}
+    for path in sorted(folder.glob("sub-*.h5")):
+        file = open_file(path)
+        file.verify()
+        found |= {info.name: digest for info, digest in zip(file.recordings, file.hashes, strict=True)}
+    return found
+
+
+def kill_and_relabel(bids: Path, folder: Path, delays_s: list[float], log: Path) -> None:
+    """Kill relabellings of a store after each delay, then let one end: each file is the old or the new one.
+
+    The data set changes before each; in the end the labels are those of a fresh extraction, the features those of
+    before.
+    """
+    before = features(folder)
+    for delay_s in delays_s:
+        old = describe(folder)
+        change_events(bids)
+        new = describe_relabelled(bids, folder)
+        pid = start_extract(bids, folder, log)
+        time.sleep(delay_s)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        wait(pid)
+        check_files(folder)
+        if features(folder) != before:
+            raise AssertionError(f"features changed: {log.read_text()}")
+        for subject, said in describe(folder).items():
+            if said not in (old[subject], new[subject]):
+                raise AssertionError(f"sub-{subject} is neither old nor new: {log.read_text()}")
+    status = wait(start_extract(bids, folder, log))
+    fresh = folder.with_name(f"{folder.name}-fresh")
+    if status or wait(start_extract(bids, fresh, log)):
+        raise AssertionError(f"status {status}: {log.read_text()}")
+    if describe(folder) != describe(fresh) or features(folder) != before:
+        raise AssertionError(f"not the labels of a fresh extraction: {log.read_text()}")
+    left = [name for name in content(folder) if not name.endswith(".h5")]
+    if left:
+        raise AssertionError(f"left behind: {left}")
+
+
+def describe_relabelled(bids: Path, folder: Path) -> dict[str, tuple[object, ...]]:
+    """What files will say once they are relabelled: a copy of the store is."""
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "store"
+        shutil.copytree(folder, copy)
+        for path in copy.glob(".*.tmp"):
+            path.unlink()
+        if wait(start_extract(bids, copy, Path(name) / "log")):
+            raise AssertionError((Path(name) / "log").read_text())
+        return describe(copy)
+
+
+def describe(folder: Path) -> dict[str, tuple[object, ...]]:
+    """What each file says of its recordings, labels and sources."""
+    files = [open_file(path) for path in sorted(folder.glob("sub-*.h5"))]
+    return {f.subject: (f.recordings, f.labels.tolist(), f.hashes, dict(f.sources)) for f in files}
 
 
 @contextlib.contextmanager
@@ -182,6 +258,19 @@ def flip_bits(path: Path, scratch: Path) -> int:
     return len(good)
 
 
+def relabel_and_kill(folder: Path, bids: Path, rng: random.Random, log: Path) -> float:
+    """Kill relabellings at random moments; give the seconds that an unbroken one takes."""
+    own = folder / "relabelled-bids"
+    shutil.copytree(bids, own)
+    shutil.copytree(folder / "wanted", folder / "relabelled")
+    begin = time.perf_counter()
+    describe_relabelled(own, folder / "relabelled")
+    whole_s = time.perf_counter() - begin
+    delays_s = [rng.uniform(0, whole_s) for _ in range(KILLS_RELABELLING)]
+    kill_and_relabel(own, folder / "relabelled", delays_s, log)
+    return whole_s
+
+
 def main() -> None:
     """Run all of it."""
     rng = random.Random(0)
@@ -196,6 +285,10 @@ def main() -> None:
         for number in range(KILLS):
             kill_and_resume(bids, folder / f"killed-{number}", wanted, [rng.uniform(0, whole_s)], log)
         print(f"{KILLS} kills at random moments of {whole_s:.1f} s, each resumed to the bytes of an unbroken one")
+        relabelled_s = relabel_and_kill(folder, bids, rng, log)
+        print(
+            f"{KILLS_RELABELLING} kills in relabellings of {relabelled_s:.2f} s: each file the old or the new one"
+        )
         if os.geteuid():
             print("full disk: not checked, only root can mount one")
         else:

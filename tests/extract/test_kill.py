@@ -1,5 +1,6 @@
 """A killed extraction, a full disk, many at once: never a file that lies, and the same store in the end."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -28,6 +29,29 @@ def wanted(bids: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
 
 def test_killed_extractions_go_on_to_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
     survival.kill_and_resume(bids, tmp_path / "s", wanted, [0.05, 0.15, 0.3, 0.5], tmp_path / "log")
+
+
+def test_killed_relabellings_leave_the_old_or_the_new(
+    bids: Path, wanted: dict[str, bytes], tmp_path: Path
+) -> None:
+    own = shutil.copytree(bids, tmp_path / "bids")
+    for name, file in wanted.items():
+        (tmp_path / "s").mkdir(exist_ok=True)
+        (tmp_path / "s" / name).write_bytes(file)
+    survival.kill_and_relabel(own, tmp_path / "s", [0.02, 0.06, 0.1, 0.15], tmp_path / "log")
+
+
+def test_a_relabelling_at_once_with_another(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
+    own = shutil.copytree(bids, tmp_path / "bids")
+    for folder in ("s", "alone"):
+        (tmp_path / folder).mkdir()
+        for name, file in wanted.items():
+            (tmp_path / folder / name).write_bytes(file)
+    survival.change_events(own)
+    pids = [survival.start_extract(own, tmp_path / "s", tmp_path / "log") for _ in range(3)]
+    assert [survival.wait(pid) for pid in pids] == [0, 0, 0], (tmp_path / "log").read_text()
+    assert survival.wait(survival.start_extract(own, tmp_path / "alone", tmp_path / "log")) == 0
+    assert survival.content(tmp_path / "s") == survival.content(tmp_path / "alone")
 
 
 def test_two_extractions_at_once_make_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:

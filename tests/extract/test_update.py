@@ -52,7 +52,7 @@ def without_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(settings: object) -> None:
         raise AssertionError("loads an encoder")
 
-    monkeypatch.setattr("extract.pipeline.load_encoder", load)
+    monkeypatch.setattr("extract.planning.spec.load_encoder", load)
     monkeypatch.setattr("extract.encode_recording.load_encoder", load)
 
 
