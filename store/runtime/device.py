@@ -23,7 +23,7 @@ def choose_device(name: str) -> str:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"--device {name}: not usable here ({reason}); use cpu or auto") from error
+        raise UserError(f"device {name}: not usable here ({reason}); use cpu or auto") from error
     return name
 
 

@@ -65,7 +65,7 @@ class WorkerSettings:
 def run_tasks(
     function: Callable[[Task], Result], tasks: Sequence[Task], settings: WorkerSettings, device: str = "cpu"
 ) -> Iterator[tuple[Task, Result]]:
-    """Run a function on every task; give (task, result) as they finish, in any order.
+    """Run a function on every task; yield (task, result) as they finish, in any order.
 
     A task whose worker is lost runs again, so it has to bear that. Tasks should carry paths and settings, no
     arrays. ``device`` is what they compute on: only Ray has to know, which hides GPUs nobody asks for.
@@ -73,9 +73,8 @@ def run_tasks(
     Raises
     ------
     UserError
-        If the settings do not go together, or a library is not installed.
-    OSError
-        If no cluster answers or it is lost, or a task loses its worker again and again.
+        If the settings do not go together, a library is not installed, no cluster answers or it is lost, or a
+        task loses its worker again and again.
     Whatever the function raises.
     """
     settings.check()

@@ -187,7 +187,7 @@ def test_missing_channels_as_zeros_are_marked(data: Data) -> None:
     [
         (["--subject", "07"], "no EEG of subject 07; subjects there: 01, 02"),
         (["--stride", "5"], "stride is 5 s; allowed: whole seconds from 1 to the window's 4"),
-        (["--device", "abacus"], "--device abacus: not usable here"),
+        (["--device", "abacus"], "device abacus: not usable here"),
     ],
 )
 def test_mistakes_before_anything_starts(

@@ -96,7 +96,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["cuda:77", "abacus"])
 def test_a_device_that_is_not_there(device: str) -> None:
-    with pytest.raises(ValueError, match=f"--device {device}: not usable here .*; use cpu or auto"):
+    with pytest.raises(ValueError, match=f"device {device}: not usable here .*; use cpu or auto"):
         load_encoder(EncoderSettings(encoder="random", device=device))
 
 
