@@ -4,9 +4,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+import tyro
 
 from heads.closed_form.leave_one_out import STRENGTHS, fit_closed_form, fit_folds
 from heads.closed_form.ridge_lda import best_strength
@@ -22,17 +23,22 @@ from store.runtime.old_spellings import translate_arguments
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeCommand(RunOptions):
-    """The command line of ``python -m heads.probe``."""
+class ProbeTarget:
+    """What to fit on, where to and how; first in the help."""
 
-    store: Path
+    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
     """Folder of the store."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """Run folder; runs/STORE-METHOD if not given. Finished folds in it are kept."""
     method: Literal["ridge", "lda", "logistic"] = "lda"
     """Ridge regression, discriminant analysis, or logistic regression."""
     statistics: Literal["mean", "mean-std"] = "mean"
     """Mean over the frames of a second, and its log deviation; a store with one frame a second has a mean only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeCommand(RunOptions, ProbeTarget):
+    """The command line of ``python -m heads.probe``."""
 
 
 def probe(command: ProbeCommand) -> Run:
@@ -81,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ProbeCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
         prog="python -m heads.probe",
-        description="Fit linear probes on the features of a store, every fold at once.",
+        description="Fit linear probes on the features of a store, every fold at once.\n\n"
+        "Example: python -m heads.probe --store store --out runs/probe --method lda",
     )
 
 

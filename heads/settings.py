@@ -1,7 +1,13 @@
 """What a head is and how it is trained: the settings that commands, sweeps and saved heads share."""
 
+import ast
+import inspect
+import textwrap
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import tyro
 
 from store.runtime.errors import UserError
 
@@ -10,7 +16,7 @@ from store.runtime.errors import UserError
 class HeadSettings:
     """Which head, and its size; a head uses the settings that it knows."""
 
-    head: str = "spatial-fusion"
+    head: Annotated[str, tyro.conf.arg(metavar="HEAD")] = "spatial-fusion"
     """Head to train: spatial-fusion, linear, one of an installed package, or your own as package.module:Name."""
     filters: int = 64
     """Spatial filters: outputs of the convolution over all electrodes."""
@@ -48,9 +54,9 @@ class TrainSettings(HeadSettings):
     """Decoupled weight decay of AdamW, on weights, not on biases."""
     clip_norm: float = 1.0
     """Largest norm of a head's gradient."""
-    positive_weight: float | None = None
+    positive_weight: Annotated[float | None, tyro.conf.arg(metavar="FLOAT|None")] = None
     """Weight of seizure seconds in the loss; None balances the classes of the training persons."""
-    background_per_seizure: float | None = 10.0
+    background_per_seizure: Annotated[float | None, tyro.conf.arg(metavar="FLOAT|None")] = 10.0
     """Background windows drawn for each seizure window, anew each epoch; None takes all."""
     seed: int = 0
     """Seed of initial weights and dropout. The order of windows is the same for every seed."""
@@ -81,3 +87,19 @@ class TrainSettings(HeadSettings):
     def _require(self, name: str, fine: bool, allowed: str) -> None:
         if not fine:
             raise UserError(f"{name} is {getattr(self, name)}; allowed: {allowed}")
+
+
+def field_sentences(settings: type) -> dict[str, str]:
+    """What the docstring below each field of a dataclass says, those of its bases too.
+
+    >>> field_sentences(HeadSettings)["hidden"]
+    'Hidden units of the MLP.'
+    """
+    sentences: dict[str, str] = {}
+    for base in reversed(settings.__mro__[:-1]):
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        statements = body.body if isinstance(body, ast.ClassDef) else []
+        for field, text in pairwise(statements):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                sentences[ast.unparse(field.target)] = str(ast.literal_eval(text.value))
+    return sentences

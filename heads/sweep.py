@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.run_folder import Run, describe_run
-from heads.settings import RunOptions, TrainSettings
+from heads.settings import RunOptions, TrainSettings, field_sentences
 from heads.sweep_results import choose_setting, read_rows, tabulate, unseeded, write_rows
 from heads.training.finish import write_fold
 from heads.training.stacked import train_stacked
@@ -34,34 +34,41 @@ _ROWS_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings(RunOptions, WorkerSettings):
+class SweepTarget:
+    """What to train on, where to, and how many settings; first in the help."""
+
+    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
+    """Folder of the store."""
+    out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
+    """Run folder. Finished groups of heads in it are kept."""
+    random: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Try this many combinations of the values, drawn without replacement; all if not given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings(RunOptions, WorkerSettings, SweepTarget):
     """What a sweep needs beside the values to try."""
 
-    store: Path
-    """Folder of the store."""
-    out: Path
-    """Run folder. Finished groups of heads in it are kept."""
-    random: int | None = None
-    """Try this many combinations of the values, drawn without replacement; all if not given."""
-    device: str = "auto"
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
 
-def _values_to_try(field: "dataclasses.Field[Any]") -> tuple[str, Any, Any]:
-    """A field for several values of a setting."""
-    values: Any = Annotated[
-        tuple[get_type_hints(TrainSettings)[field.name], ...],  # type: ignore[misc]
-        tyro.conf.arg(help="Values to try; python -m heads.train --help says what they are."),
-    ]
-    return field.name, values, dataclasses.field(default=(field.default,))
+def _values_to_try() -> list[tuple[str, Any, Any]]:
+    """Each setting of a head as a field that takes several values."""
+    hints, sentences = get_type_hints(TrainSettings), field_sentences(TrainSettings)
+    annotated: Any = Annotated
+    several: Any = tuple
+    values = []
+    for field in dataclasses.fields(TrainSettings):
+        help_text = f"{sentences[field.name]} (several values: try each)"
+        hint = annotated[several[hints[field.name], ...], tyro.conf.arg(help=help_text)]
+        values.append((field.name, hint, dataclasses.field(default=(field.default,))))
+    return values
 
 
-SweepCommand = dataclasses.make_dataclass(
-    "SweepCommand",
-    [_values_to_try(field) for field in dataclasses.fields(TrainSettings)],
-    bases=(SweepSettings,),
-    frozen=True,
-    kw_only=True,
+SweepValues: type = dataclasses.make_dataclass("SweepValues", _values_to_try(), frozen=True, kw_only=True)
+SweepCommand: Any = dataclasses.make_dataclass(
+    "SweepCommand", [], bases=(SweepSettings, SweepValues, SweepTarget), frozen=True, kw_only=True
 )
 SweepCommand.__doc__ = "The command line of ``python -m heads.sweep``: several values of every setting of a head."
 
@@ -227,7 +234,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SweepCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
         prog="python -m heads.sweep",
-        description="Try many settings of heads on every fold, and choose on validation persons.",
+        description="Try many settings of heads on every fold, and choose on validation persons.\n\n"
+        "Example: python -m heads.sweep --store store --out runs/sweep --lr 1e-3 3e-4 --hidden 64 128 --seed 0 1",
     )
 
 

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
@@ -23,16 +25,22 @@ from store.runtime.old_spellings import translate_arguments
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(RunOptions, TrainSettings):
+class TrainTarget:
+    """What to train on, which folds, and where to; first in the help."""
+
+    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
+    """Folder of the store."""
+    fold: Annotated[str, tyro.conf.arg(metavar="PERSON|all|final")]
+    """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Run folder; runs/STORE-HEAD if not given. Finished folds in it are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand(RunOptions, TrainSettings, TrainTarget):
     """The command line of ``python -m heads.train``."""
 
-    store: Path
-    """Folder of the store."""
-    fold: str
-    """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
-    out: Path | None = None
-    """Run folder; runs/STORE-HEAD if not given. Finished folds in it are kept."""
-    device: str = "auto"
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
 
@@ -109,7 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         TrainCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
         prog="python -m heads.train",
-        description="Train heads on the features of a store.",
+        description="Train heads on the features of a store.\n\n"
+        "Example: python -m heads.train --store store --fold all --out runs/first",
     )
 
 

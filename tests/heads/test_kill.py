@@ -18,6 +18,11 @@ GRID = [
 ]
 
 
+def _heed_sigint() -> None:
+    """Take SIGINT as a command in the foreground: a job in the background ignores it, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_a_stopped_sweep_goes_on(
     make_store: Callable[..., Path],
@@ -31,6 +36,7 @@ def test_a_stopped_sweep_goes_on(
     arguments = ["--store", path, "--out", str(tmp_path / "run"), *GRID]
     process = subprocess.Popen(
         [sys.executable, "-m", "heads.sweep", *arguments],
+        preexec_fn=_heed_sigint,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,5 +1,7 @@
 """Sweeps: nested, resumable, equal however they are spread; and heads that users add."""
 
+import dataclasses
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -257,3 +259,15 @@ def test_labels_without_relation_to_the_features_give_chance(tmp_path: Path) -> 
     opened = run.open_store()
     scores = np.array([roc_auc_score(opened.labels(i), run.probabilities(i)) for i in opened.recordings])
     assert abs(scores.mean() - 0.5) < 2.6 * scores.std(ddof=1) / np.sqrt(len(scores))
+
+
+@pytest.mark.parametrize("module", ["train", "sweep", "probe"])
+def test_help_shows_an_example_and_what_matters_first(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"heads.{module}").main(["--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"Example: python -m heads.{module} --store store" in text
+    assert text.index("--store STORE") < text.index("--out RUN") < text.index("--retrain")
+    if module == "sweep":
+        assert text.count("(several values: try each)") == len(dataclasses.fields(TrainSettings))
+        assert "Learning rate of AdamW. (several values: try each)" in text

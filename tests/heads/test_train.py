@@ -1,6 +1,8 @@
 """The command that trains: every kind of fold, and folds that fail."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,3 +101,33 @@ def test_files_that_are_no_head_are_refused(tmp_path: Path, content: str) -> Non
         path.write_bytes(np.uint64(len(header)).tobytes() + header + bytes(4))
     with pytest.raises(ValueError, match=r"head.safetensors: not a head that python -m heads.train wrote"):
         load_head(path)
+
+
+FULL_AT_BYTES = """
+import resource, signal, sys
+from importlib import import_module
+module, limit, *arguments = sys.argv[1:]
+main = import_module(module).main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit is an error, as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+sys.exit(main(arguments))
+"""
+
+
+@pytest.mark.parametrize("module", ["heads.train", "heads.sweep"])
+@pytest.mark.parametrize("limit", [300, 20_000])
+def test_a_full_disk_is_one_line_and_leaves_no_parts(
+    make_store: Callable[..., Path], tmp_path: Path, module: str, limit: int
+) -> None:
+    arguments = ["--store", str(make_store(persons=3, lengths_s=(60,))), "--out", str(tmp_path / "run"), *QUICK]
+    arguments += ["--fold", "all"] if module == "heads.train" else ["--hidden", "4", "400"]
+    if module == "heads.train":
+        arguments += ["--hidden", "400"]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_AT_BYTES, module, str(limit), *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert "disk full; make room and run the same command again" in line
+    assert "Traceback" not in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".tmp", ".part")]
