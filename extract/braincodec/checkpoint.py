@@ -16,7 +16,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from store.runtime.atomic import write_bytes
 from store.runtime.errors import UserError, os_errors
 
@@ -47,8 +48,8 @@ def save_checkpoint(path: Path, model: BrainCodec, metadata: Mapping[str, Any]) 
 
     Raises
     ------
-    OSError
-        If the file cannot be written.
+    UserError
+        If the file cannot be written, or the disk is full.
     """
     content = safetensors.torch.save(
         {name: tensor.contiguous() for name, tensor in model.state_dict().items()},
@@ -69,10 +70,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises
     ------
     UserError
-        If there is no such file.
-    UserError
-        If the file is of another kind, damaged or holds pickled objects, or if a tensor is missing,
-        unknown, of another shape or not finite.
+        If there is no such file, it is of another kind, damaged or holds pickled objects, its configuration is of
+        no BrainCodec, or a tensor is missing, unknown, of another shape or not finite.
     """
     with os_errors(path), open(path, "rb") as file:
         head = file.read(9)

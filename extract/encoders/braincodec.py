@@ -12,7 +12,8 @@ from torch import Tensor
 
 from extract.braincodec import avx512
 from extract.braincodec.checkpoint import load_checkpoint, weights_sha256
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from extract.encoders.protocol import EncoderSettings
 from extract.io.montage import CHANNELS
 from store import FeatureSpec

@@ -11,7 +11,7 @@ import torch
 import tyro
 
 from extract.braincodec.checkpoint import is_checkpoint, save_checkpoint
-from extract.braincodec.network import BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
 from extract.encoders.braincodec import WEIGHTS
 from extract.io.antialias import low_passed
 from extract.io.bids import find_recordings

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from extract.braincodec.network import BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
 from store.runtime.errors import UserError
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Generator
 from tqdm import tqdm
 
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from extract.pretrain.data import TrainingSignal, augment, by_person, cut_windows, draw_windows
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.losses import LOSSES, Balancer, prd, reconstruction_losses

@@ -19,7 +19,8 @@ from eval.scoring.postprocess import PostProcessing
 from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.__main__ import main as extract
 from extract.braincodec.checkpoint import save_checkpoint
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from extract.encoders.registry import load_encoder
 from extract.io.montage import CHANNELS
 from heads.dataset import StoreDataset

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from extract.braincodec.checkpoint import save_checkpoint
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from extract.codec import channel_prd, main, write_edf
 from extract.io.montage import CHANNELS
 

@@ -10,7 +10,8 @@ import torch
 
 import store
 from extract.braincodec.checkpoint import save_checkpoint
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
 from store import StoreError

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from extract.braincodec import avx512
 from extract.braincodec.avx512 import Avx512Encoder
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from extract.encoders.braincodec import BrainCodecEncoder
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extract.braincodec.checkpoint import load_checkpoint, published_names, save_checkpoint, weights_sha256
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from store.runtime.errors import DiskFullError, UserError
 from tests.helpers.paths import REAL, ROOT
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from extract.braincodec.checkpoint import published_names
-from extract.braincodec.network import BrainCodec, BrainCodecConfig, Conv, TransposedConv
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec, Conv, TransposedConv
 from tests.helpers.paths import DATA
 
 GOLDEN = json.loads((DATA / "braincodec_parity.json").read_text())

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from extract.braincodec.checkpoint import save_checkpoint
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from extract.encoders.bandpower import BANDS_HZ
 from extract.encoders.braincodec import in_batches, in_threads
 from extract.encoders.protocol import EncoderSettings

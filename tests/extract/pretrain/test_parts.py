@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Generator
 
-from extract.braincodec.network import BrainCodecConfig, Codebook, ResidualQuantizer
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import Codebook, ResidualQuantizer
 from extract.pretrain.data import TrainingSignal, augment, cut_windows, draw_windows, split
 from extract.pretrain.losses import LOSSES, Balancer, line_length, prd, reconstruction_losses
 from extract.pretrain.quantizer import (

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from extract.braincodec.checkpoint import load_checkpoint, save_checkpoint
-from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from extract.braincodec.config import BrainCodecConfig
+from extract.braincodec.network import BrainCodec
 from extract.encoders.braincodec import WEIGHTS
 from extract.io.montage import CHANNELS
 from extract.pretrain.__main__ import main
