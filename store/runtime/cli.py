@@ -71,7 +71,11 @@ def _read_settings(settings_type: Any, argv: Sequence[str] | None, prog: str, de
         args=[argument for argument in _arguments(argv) if argument != "--debug"],
         prog=prog,
         description=f"{description}\n\n--debug shows where in the program an error arose.",
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff),
+        config=(
+            tyro.conf.FlagCreatePairsOff,
+            tyro.conf.HelptextFromCommentsOff,
+            tyro.conf.PositionalMetavarFromFieldName,
+        ),
     )
 
 
