@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import store
+import store.gate
 from store.runtime.sigint import defer_sigint
 
 
@@ -25,7 +26,7 @@ def test_ctrl_c_comes_after_the_block() -> None:
 
 
 def test_ctrl_c_while_a_store_is_opened(make_store: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    path, parse = make_store(persons=1), store.reader._parse_content
+    path, parse = make_store(persons=1), store.gate._read
     parsed = []
 
     def parse_interrupted(*given: object) -> object:
@@ -33,7 +34,7 @@ def test_ctrl_c_while_a_store_is_opened(make_store: Callable[..., Path], monkeyp
         parsed.append(parse(*given))
         return parsed[-1]
 
-    monkeypatch.setattr(store.reader, "_parse_content", parse_interrupted)
+    monkeypatch.setattr(store.gate, "_read", parse_interrupted)
     with pytest.raises(KeyboardInterrupt):
         store.open(path)
     assert len(parsed) == 1
