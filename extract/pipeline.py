@@ -245,7 +245,7 @@ def _read_left_out(work: _Extraction, recording: Recording) -> str | None:
     if recording.name in work.outcomes.errors:
         return work.outcomes.errors[recording.name]
     try:
-        return left_out_path(work.command.store, recording.subject, recording.name).read_text()
+        return left_out_path(work.command.store, recording.subject, recording.name).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
 

@@ -234,7 +234,7 @@ def _explain_format(path: Path) -> str | None:
     extension = path.suffix.lower()
     if extension not in EXTENSIONS:
         return f"format {extension} is not read here; export it as EDF"
-    return None
+    return None if path.is_file() else "is no file (a folder, a pipe or a device); put the recording there"
 
 
 def _packing(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from extract.io.bids import Recording
@@ -46,11 +45,6 @@ def read_source(recording: Recording, missing: str, before: Source | None = None
 def is_same_signal(first: Source, second: Source) -> bool:
     """Whether two fingerprints are of the same signal, whenever it was copied."""
     return (first.signal_bytes, first.signal_sha256) == (second.signal_bytes, second.signal_sha256)
-
-
-def is_same_source(first: Source, second: Source) -> bool:
-    """Whether two fingerprints are of the same files, person and policy, whenever they were copied or taken."""
-    return replace(first, signal_mtime_ns=0, witnessed=True) == replace(second, signal_mtime_ns=0, witnessed=True)
 
 
 def stat_signal(path: Path) -> tuple[int, int]:

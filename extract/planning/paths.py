@@ -20,4 +20,4 @@ def part_path(store: Path, subject: str, name: str) -> Path:
 
 def left_out_path(store: Path, subject: str, name: str) -> Path:
     """File that says why a recording cannot be used."""
-    return parts_path(store, subject) / f"{name}.left-out.txt"
+    return parts_path(store, subject) / f"{name}.txt"

@@ -1,6 +1,7 @@
 """Finding the recordings of tiny data sets: each file that looks like one is found, or named with a reason."""
 
 import json
+import os
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -155,6 +156,14 @@ def test_recordings_that_cannot_be_read(bids: Path, name: str, reason: str) -> N
     assert names(found)[3] == "sub-02_task-x"
     assert found.recordings[3].problem == reason
     assert [recording.problem for recording in found.recordings].count(None) == 4
+
+
+def test_what_is_no_file_is_not_opened(bids: Path) -> None:
+    os.mkfifo(bids / "sub-02/eeg/sub-02_task-x_eeg.edf")
+    (bids / "sub-02/eeg/sub-02_task-y_eeg.edf").mkdir()
+    found = find_data_set(bids)
+    assert set(reasons(found).values()) == {"is no file (a folder, a pipe or a device); put the recording there"}
+    assert len(reasons(found)) == 2
 
 
 def test_a_recording_in_two_files(bids: Path) -> None:
