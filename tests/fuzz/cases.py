@@ -1,0 +1,36 @@
+"""All kinds of cases: how they are drawn and how they are checked."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hypothesis.strategies import SearchStrategy
+
+from tests.fuzz import checkpoints, edf, events, participants, runs, stores, trees
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of input."""
+
+    cases: SearchStrategy[Any]
+    check: Callable[[Any, Path], None]
+    in_tests: int  # cases that `make test` runs
+
+    def run(self, case: Any) -> None:
+        """Check a case in a folder of its own."""
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+            self.check(case, Path(folder))
+
+
+KINDS = {
+    "events": Kind(events.cases(), events.check, 40),
+    "participants": Kind(participants.cases(), participants.check, 25),
+    "trees": Kind(trees.cases(), trees.check, 40),
+    "edf": Kind(edf.cases(), edf.check, 30),
+    "stores": Kind(stores.cases(), stores.check, 30),
+    "checkpoints": Kind(checkpoints.cases(), checkpoints.check, 15),
+    "runs": Kind(runs.cases(), runs.check, 20),
+}
