@@ -36,7 +36,7 @@ ARRAYS = (
     "huge",
     "bool",
 )
-COMMANDS = ("eval", "eval", "eval", "detect", "detect", "train", "final", "compare", "report")
+COMMANDS = (*["eval"] * 6, "report", "train", "detect", "detect", "train", "final", "compare")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class RunEdit:
         elif self.json and self.kind == "json":
             path.write_bytes(self.json.apply(path.read_text()))
         elif self.json and self.kind == "head":
-            _edit_head(path, self.json)
+            with suppress(ValueError):  # not every text of it is JSON
+                _edit_head(path, self.json)
         elif self.array:
             with suppress(ValueError, OSError):  # edited before
                 _edit_array(path, self.array, box)

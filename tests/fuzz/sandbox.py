@@ -21,8 +21,8 @@ Entry = tuple[Any, ...]
 
 MEMORY_BYTES = 2 << 30  # more than this beside what the process has, for inputs of a few kilobytes, is a finding
 CPU_S = 15.0
-HANG_S = 25.0
-DEAD_S = 120.0
+HANG_S = 60.0
+DEAD_S = 240.0
 LONGEST_LINE = 4000
 _TEMPORARY = re.compile(r"\.tmp$|\.part$|\.partial$|~$")
 _UNCLEAR = re.compile(r"object at 0x|NoneType|Traceback|<class ")

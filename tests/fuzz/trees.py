@@ -14,7 +14,7 @@ from extract.pipeline import ExtractCommand
 from tests.fuzz.base import ENTRIES, EVENT, Entry, edf_bytes, features, run_extract, write_data_set
 from tests.fuzz.edits import FileEdit, file_edits, texts
 from tests.fuzz.oracle import Stored, label_seconds, read_store
-from tests.fuzz.sandbox import Finding
+from tests.fuzz.sandbox import Finding, Outcome
 
 EEG_NAME = re.compile(r"sub-[^_/]+(_.*)?_eeg\.(edf|bdf|vhdr|set)(\.gz)?", re.IGNORECASE | re.DOTALL)
 LABELS = label_seconds([(Fraction(EVENT[0]), Fraction(EVENT[1]))], Fraction(9, 2))
@@ -205,7 +205,7 @@ def check(case: TreeCase, box: Path) -> None:
     if outcome.status == 2 or "--check" in case.flags:
         return
     stored = read_store(box / "store") if (box / "store").is_dir() else {}
-    _judge_account(bids, stored, outcome.text, said)
+    _judge_account(bids, stored, outcome, said)
     _judge_content(case, bids, stored, outcome.status, said)
     if what <= HARMLESS and outcome.status != 0:
         raise Finding(f"extract: refuses what is harmless ({', '.join(sorted(what))})"[:150], said)
@@ -213,20 +213,29 @@ def check(case: TreeCase, box: Path) -> None:
         _judge_again(case, box, said)
 
 
-def _judge_account(bids: Path, stored: dict[str, Stored], text: str, said: str) -> None:
-    """Every file that is named as EEG is stored or named."""
-    flat = text.encode("utf-8", "backslashreplace").decode()
+def _judge_account(bids: Path, stored: dict[str, Stored], outcome: Outcome, said: str) -> None:
+    """The counts add up, and every file that is named as EEG is stored or named, or waits for one that is named."""
+    flat = outcome.text.encode("utf-8", "backslashreplace").decode()
+    account = re.search(r"^(\d+) recordings? found: (.*)$", outcome.out, re.MULTILINE)
+    if not account or int(account[1]) != sum(int(part.split()[0]) for part in account[2].split(", ")):
+        raise Finding("extract: the counts do not add up", said)
+    failed = set(re.findall(r"^  sub-([^_:]+)", outcome.err, re.MULTILINE))
+    seen = 0
     for folder, folders, files in os.walk(bids):
         if "derivatives" in folders:
             folders.remove("derivatives")
         for name in files + [link for link in folders if "_eeg." in link]:
             if not EEG_NAME.fullmatch(name) or Path(folder).name != "eeg":
                 continue
+            seen += 1
             stem = re.sub(r"_eeg\.[^_]*$", "", name)
             shown = stem.encode("utf-8", "backslashreplace").decode()
             variants = {stem, shown, "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in stem)}
-            if stem not in stored and not any(" ".join(v.split()) in flat for v in variants):
+            waits = stem[4:].split("_")[0] in failed
+            if stem not in stored and not waits and not any(" ".join(v.split()) in flat for v in variants):
                 raise Finding("extract: a recording is lost without a word", f"{name!r}\n{said}")
+    if int(account[1]) < seen:
+        raise Finding("extract: fewer recordings are counted than lie there", f"{seen}\n{said}")
 
 
 def _judge_content(case: TreeCase, bids: Path, stored: dict[str, Stored], status: int, said: str) -> None:
