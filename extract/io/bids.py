@@ -171,7 +171,7 @@ def _walk(folder: Path, seen: frozenset[tuple[int, int]]) -> Iterator[Path]:
         path = Path(entry.path)
         if _looks_like_eeg(path) or _explain_lost_folder(path):
             yield path
-        elif entry.is_dir() and not entry.name.startswith(".") and folder.name != "eeg":
+        elif path.is_dir() and not entry.name.startswith(".") and folder.name != "eeg":
             yield from _walk(path, seen | {here})
 
 

@@ -38,8 +38,10 @@ def read_table(path: Path, delimiters: str = "\t") -> Table:
     Raises
     ------
     UserError
-        If the file cannot be read, is no UTF-8 text, or a line has more cells than the header.
+        If the file cannot be read, is no regular file, is no UTF-8 text, or a line has more cells than the header.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: a pipe or device in the place of a table; put the file there")
     with os_errors(path):
         if path.stat().st_size > _MOST_BYTES:
             raise UserError(f"{path}: larger than {_MOST_BYTES >> 20} MiB, no table that describes recordings")

@@ -74,7 +74,7 @@ def write_data_set(bids: Path, entries: tuple[Entry, ...] = ENTRIES) -> None:
 def run_extract(box: Path, *more: object, encoder: object = "bandpower") -> Outcome:
     """`python -m extract` from ``bids`` to ``store`` of the box."""
     arguments = ["--bids", box / "bids", "--store", box / "store", "--encoder", encoder, "--device", "cpu", *more]
-    return run(extract, "extract", arguments, box, below("store"))
+    return run(extract, "extract", arguments, box, below("nothing" if "--check" in more else "store"))
 
 
 def run_train(box: Path, *more: object) -> Outcome:

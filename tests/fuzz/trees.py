@@ -180,10 +180,7 @@ def cases(draw: st.DrawFn) -> TreeCase:
     edit = st.builds(
         TreeEdit, st.sampled_from(sorted(_EDITS)), st.integers(0, len(ENTRIES) - 1), texts, file_edits
     )
-    known = [flag for flag in FLAGS if flag[2:].replace("-", "_") in ExtractCommand.__dataclass_fields__]
-    flags = (
-        draw(st.lists(st.sampled_from(known), max_size=2, unique=True)) if known and draw(st.booleans()) else []
-    )
+    flags = draw(st.lists(st.sampled_from(FLAGS), max_size=2, unique=True)) if draw(st.booleans()) else []
     edits = draw(st.lists(edit, min_size=1, max_size=3))
     return TreeCase(tuple(edits), draw(st.booleans()), draw(st.booleans()), tuple(flags))
 

@@ -203,6 +203,12 @@ def test_loops_of_links_end(bids: Path) -> None:
     assert set(reasons(found)) == {"loop_eeg.edf"}
 
 
+def test_a_link_to_itself_stops_nothing(bids: Path) -> None:
+    before = find_recordings(bids)
+    (bids / "sub-01" / "loop").symlink_to("loop")
+    assert find_recordings(bids) == before
+
+
 def test_links_to_other_folders_are_followed(bids: Path, tmp_path: Path) -> None:
     (bids / "sub-02").rename(tmp_path / "elsewhere")
     (bids / "sub-02").symlink_to(tmp_path / "elsewhere")
