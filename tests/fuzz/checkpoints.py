@@ -243,6 +243,6 @@ def _edit_tensor(state: dict[str, torch.Tensor], edit: str, at: float) -> None:
         case "gone":
             del state[name]
         case "more":
-            state[f"{name}.more"] = tensor
+            state[f"{name}.more"] = tensor.clone()
         case "empty":
             state[name] = tensor.flatten()[:0]

@@ -23,7 +23,7 @@ MEMORY_BYTES = 2 << 30  # more than this beside what the process has, for inputs
 CPU_S = 15.0
 HANG_S = 60.0
 DEAD_S = 240.0
-LONGEST_LINE = 4000
+LONGEST_LINE = 3500
 _TEMPORARY = re.compile(r"\.tmp$|\.part$|\.partial$|~$")
 _UNCLEAR = re.compile(r"object at 0x|NoneType|Traceback|<class ")
 
@@ -180,10 +180,10 @@ def _guarded(box: Path) -> Iterator[list[bool]]:
     hung: list[bool] = []
 
     def free() -> None:
-        hung.append(True)
         for path in box.rglob("*"):
             with contextlib.suppress(OSError):
                 if stat.S_ISFIFO(path.lstat().st_mode):
+                    hung.append(True)
                     os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
 
     timer = threading.Timer(HANG_S, free)
