@@ -257,10 +257,14 @@ def _require_fit(path: Path, weights: Mapping[str, Tensor], shapes: Mapping[str,
     ]
     if wrong:
         raise UserError(f"{path}: {_count_and_names('tensors of another shape', wrong)}")
-    if bad := [name for name, tensor in weights.items() if tensor.layout != torch.strided or tensor.is_complex()]:
+    if bad := [name for name, tensor in weights.items() if not _is_plain(tensor)]:
         raise UserError(f"{path}: {_count_and_names('tensors that are no plain real numbers', bad)}")
     if bad := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
         raise UserError(f"{path}: {_count_and_names('tensors with values that are not finite', bad)}")
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (tensor.is_complex() or tensor.is_quantized)
 
 
 def _reason(error: BaseException) -> str:

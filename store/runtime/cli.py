@@ -15,6 +15,7 @@ from store.runtime.errors import UserError, from_os_error
 
 _BUG = "this is a bug in braincodec-seizure; please report it with the lines above and the command that you gave"
 _OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")  # torch's, which is not loaded
+_LONGEST_LINE = 3000  # of which more tells a person nothing
 _BUG_STATUS = 70  # EX_SOFTWARE of sysexits.h
 _program: ContextVar[str | None] = ContextVar("program", default=None)
 
@@ -80,12 +81,14 @@ def _read_settings(settings_type: Any, argv: Sequence[str] | None, prog: str, de
 
 
 def to_one_line(text: object) -> str:
-    r"""Text for a terminal: one line, without characters that move the cursor or change colours.
+    r"""Text for a terminal: one line, without characters that move the cursor, the middle left out if it is long.
 
     >>> to_one_line("person \x1b[31mred\n  was")
     'person \\x1b[31mred was'
     """
     words = " ".join(str(text).split())
+    if len(words) > _LONGEST_LINE:
+        words = f"{words[: _LONGEST_LINE // 2]} ... {words[-_LONGEST_LINE // 2 :]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 

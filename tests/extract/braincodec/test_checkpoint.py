@@ -236,9 +236,13 @@ def test_published_shapes_that_no_network_has_are_refused(tmp_path):
     state[FIRST] = torch.zeros(1).expand(2_000_000, 1, 3)
     with pytest.raises(UserError, match=r"published.ckpt: n_filters is 2000000; allowed: .* of no BrainCodec"):
         load_checkpoint(save_torch(tmp_path, state))
-    state[FIRST] = torch.zeros(4, 1, 3).to_sparse()
-    with pytest.raises(UserError, match=r"no plain real numbers: encoder.first.weight"):
-        load_checkpoint(save_torch(tmp_path, state))
+    for tensor in (
+        torch.zeros(4, 1, 3).to_sparse(),
+        torch.quantize_per_tensor(torch.zeros(4, 1, 3), 1, 0, torch.qint8),
+    ):
+        state[FIRST] = tensor
+        with pytest.raises(UserError, match=r"no plain real numbers: encoder.first.weight"):
+            load_checkpoint(save_torch(tmp_path, state))
 
 
 def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused(tmp_path):

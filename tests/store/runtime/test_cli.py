@@ -55,6 +55,13 @@ def fail(error: BaseException) -> Callable[[], object]:
     return command
 
 
+def test_a_line_of_any_length_keeps_its_ends() -> None:
+    line = cli.to_one_line("file.h5: " + "x" * 10**6 + "; remove it")
+    assert len(line) < 3100
+    assert line.startswith("file.h5: xx")
+    assert line.endswith("xx; remove it")
+
+
 @pytest.mark.parametrize("error", [UserError, StoreError, DiskFullError])
 def test_what_a_person_caused_is_one_line(error: type[UserError], capsys: pytest.CaptureFixture) -> None:
     assert end(fail(error("bad \x1b[31m\nname; give another"))) == 2
