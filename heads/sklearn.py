@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from heads.dataset import StoreDataset
+from heads.dataset import INVALID, StoreDataset
 from heads.settings import TrainSettings
 from heads.training.arrays import train_on_arrays
 from store.runtime.errors import UserError
@@ -65,6 +65,16 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def predict(self, X: NDArray[Any]) -> NDArray[np.int64]:
         """1 where seizure is likelier than background."""
         return (self.decision_function(X) > 0).astype(np.int64)
+
+    def score(self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None) -> float:
+        """Share of labelled seconds, or windows, that are predicted right; -1 is no label.
+
+        ``sample_weight (B,)`` weighs windows.
+        """
+        y = np.asarray(y)
+        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        labelled = (y != INVALID) * weight.reshape(-1, *(1,) * (y.ndim - 1))
+        return float(np.average(self.predict(X) == y, weights=labelled))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -88,3 +88,18 @@ def test_epochs_differ_and_repeat(make_store: Callable[..., Path]) -> None:
     dataset = StoreDataset(store.open(make_store(persons=2)))
     assert not np.array_equal(dataset.epoch_windows(1, 1.0), dataset.epoch_windows(2, 1.0))
     np.testing.assert_array_equal(dataset.epoch_windows(1, 1.0), dataset.epoch_windows(1, 1.0))
+
+
+def test_batches_hold_every_window_once_with_its_features_and_labels(make_store: Callable[..., Path]) -> None:
+    dataset = StoreDataset(store.open(make_store(persons=3, lengths_s=(38, 50))))
+    batches = list(dataset.batches(7))
+    assert [len(batch.windows) for batch in batches[:-1]] == [7] * (len(batches) - 1)
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([batch.windows for batch in batches])), np.arange(len(dataset))
+    )
+    for windows, features, labels in batches:
+        np.testing.assert_array_equal(features, dataset.features(windows))
+        np.testing.assert_array_equal(labels, dataset.labels[windows])
+    doubled = next(dataset.batches(7, epoch=2, read=lambda windows: 2 * windows))
+    np.testing.assert_array_equal(doubled.features, 2 * doubled.windows)
+    assert not np.array_equal(doubled.windows, batches[0].windows)

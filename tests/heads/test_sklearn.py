@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.model_selection import LeaveOneGroupOut, cross_validate
+from sklearn.exceptions import SkipTestWarning
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
 
 import store
 from heads.dataset import StoreDataset
@@ -57,6 +59,52 @@ def test_leave_one_person_out_in_a_pipeline_under_joblib(arrays: tuple[Any, ...]
         error_score="raise",
     )
     assert result["test_score"].min() > 0.8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cross_validation_takes_what_a_store_gives(make_store: Callable[..., Path], kind: str) -> None:
+    """Labels of seconds, with -1 past the end of each recording."""
+    x, y, persons = load_arrays(StoreDataset(store.open(make_store(persons=3, lengths_s=(118,), signal=3.0))))
+    assert (y == -1).sum() == 6
+    estimator = clone(KINDS[kind]).set_params(epochs=25)
+    scores = cross_val_score(estimator, x, y, groups=persons, cv=LeaveOneGroupOut(), error_score="raise")
+    assert scores.min() > 0.85
+    fitted = clone(KINDS[kind]).fit(x, y)
+    assert fitted.score(x, y) == pytest.approx((fitted.predict(x) == y)[y != -1].mean())
+    assert fitted.score(x, y, np.arange(len(x)) == 3) == (fitted.predict(x)[3] == y[3]).mean()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scikit_learn_runs_no_check_that_needs_two_axes(kind: str) -> None:
+    """Features are windows x frames x electrodes x dims; its checks of fitting make samples x features alone."""
+    if not hasattr(estimator_checks, "estimator_checks_generator"):
+        pytest.skip("this scikit-learn gives no list of its checks")
+    with pytest.warns(SkipTestWarning, match="which requires input"):
+        checks = list(estimator_checks.estimator_checks_generator(KINDS[kind]))
+    for estimator, check in checks:
+        check(estimator)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "check_do_not_raise_errors_in_init_or_set_param",
+        "check_estimator_cloneable",
+        "check_estimator_repr",
+        "check_get_params_invariance",
+        "check_mixin_order",
+        "check_no_attributes_set_in_init",
+        "check_parameters_default_constructible",
+        "check_set_params",
+        "check_valid_tag_types",
+    ],
+)
+def test_scikit_learns_checks_that_need_no_features(kind: str, name: str) -> None:
+    check = getattr(estimator_checks, name, None)
+    if check is None:
+        pytest.skip(f"this scikit-learn has no {name}")
+    check(type(KINDS[kind]).__name__, KINDS[kind])
 
 
 @pytest.mark.parametrize(
