@@ -25,7 +25,9 @@ from store.runtime.parallel import WorkerSettings
 _DESCRIPTION = """Score the test predictions of a run as SzCORE does; write metrics, events and a report into it.
 
 example: python -m eval runs/chb-mit
+
 on other data: python -m eval runs/chb-mit --on stores/siena --out runs/chb-mit-on-siena
+
 compare scored runs: python -m eval compare runs/bandpower runs/braincodec
 
 The options that matter first: --store if the store has moved, --on with --out to test on other data, --no-report

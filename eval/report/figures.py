@@ -2,6 +2,7 @@
 
 import functools
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -20,6 +21,7 @@ from eval.scoring.background import Background
 from eval.scoring.scores import HEADLINE, bootstrap_interval
 from heads.run_folder import FoldResult
 from store.runtime.atomic import write_bytes, write_text
+from store.runtime.cli import to_one_line
 
 P = ParamSpec("P")
 PERSON_PANELS = ("AUROC", "AUPRC", "event F1", "event sens", "event FP/day")
@@ -149,7 +151,7 @@ def draw_persons(persons: pd.DataFrame, summary: pd.DataFrame, background: Backg
         axes.plot(persons[column], rows, "o", color=LIGHT["ink"], markersize=4, clip_on=False)
         axes.set(yticks=rows, ylim=(len(persons) - 0.5, -0.5))
         axes.set_title(title)
-        axes.set_yticklabels(persons.index if axes is panels[0] else [])
+        axes.set_yticklabels([_label(person) for person in persons.index] if axes is panels[0] else [])
         if column.startswith("event.fp"):
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(left=0)
@@ -228,7 +230,9 @@ def draw_comparison(scores: Mapping[str, pd.DataFrame], metrics: Mapping[str, st
         ]
         axes.vlines(columns, *zip(*bounds, strict=True), color=LIGHT["orange"], linewidth=1.2, zorder=3)
         axes.set(xlim=(-0.5, len(scores) - 0.5))
-        axes.set_xticks(columns, scores, rotation=25, ha="right", rotation_mode="anchor")
+        axes.set_xticks(
+            columns, [_label(name) for name in scores], rotation=25, ha="right", rotation_mode="anchor"
+        )
         axes.set_title(heading)
         axes.grid(axis="x", visible=False)
         if column.startswith("event.fp"):
@@ -240,12 +244,18 @@ def draw_comparison(scores: Mapping[str, pd.DataFrame], metrics: Mapping[str, st
 def save_figure(figure: Figure, folder: Path, name: str) -> str:
     """Write a figure as SVG and PNG; return the SVG, which is the same for the same figure."""
     text, image = io.StringIO(), io.BytesIO()
-    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
+    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a name in another script: a box is drawn
         figure.savefig(text, format="svg", metadata={"Date": None})
         figure.savefig(image, format="png", dpi=150)
     write_bytes(folder / f"{name}.png", image.getvalue())
     write_text(folder / f"{name}.svg", text.getvalue())
     return text.getvalue()
+
+
+def _label(name: object) -> str:
+    """A name as text of a figure: no formula, no control characters."""
+    return to_one_line(name).replace("$", r"\$")
 
 
 def _total(summary: pd.DataFrame, column: str) -> float:

@@ -17,6 +17,7 @@ from eval.report.timeline import draw_person, draw_recordings
 from eval.scoring.calibration import bin_reliability, expected_calibration_error
 from eval.scoring.results import Results
 from store.runtime.atomic import write_text
+from store.runtime.cli import to_one_line
 from store.runtime.names import to_path_name
 
 _CAPTIONS = {
@@ -82,19 +83,19 @@ def _page(
     svg: dict[str, str],
     timelines: dict[str, list[str]],
 ) -> str:
-    items = "".join(f"<li>{escape(text)}</li>" for text in warnings)
+    items = "".join(f"<li>{escape(to_one_line(text))}</li>" for text in warnings)
     fill = {
-        "title": escape(f"Seizure detection: {results.path.resolve().name}"),
+        "title": escape(to_one_line(f"Seizure detection: {results.path.resolve().name}")),
         "light": _variables(LIGHT),
         "dark": _variables(DARK),
-        "lead": escape(_lead(results)),
+        "lead": escape(to_one_line(_lead(results))),
         "warnings": items and f'<section class="warnings"><strong>Beware</strong><ul>{items}</ul></section>',
         "scores": sections.format_scores_table(table),
         "scores_note": escape(_SCORES_NOTE),
         "figures": "".join(_figure(name, text, _caption(name, results)) for name, text in svg.items()),
         "failures": sections.format_failures(results),
         "timelines": "".join(
-            f"<details open><summary>Person {escape(person)}</summary>"
+            f"<details open><summary>Person {escape(to_one_line(person))}</summary>"
             f"{''.join(f'<figure>{to_variables(drawing)}</figure>' for drawing in drawings)}</details>"
             for person, drawings in timelines.items()
         ),

@@ -12,6 +12,7 @@ from eval.scoring.results import Results
 from eval.scoring.seizures import find_unlabelled_events, list_false_alarms, list_seizures
 from eval.scoring.validity_checks import list_left_out
 from heads.run_folder import FoldResult
+from store.runtime.cli import to_one_line
 
 _WORST = 10
 _FOLD_HEADINGS = (
@@ -82,7 +83,9 @@ def _describe_run(results: Results) -> str:
         "store": f"{store.path}, {len(store.recordings)} recordings of {len(store.persons)} persons",
         "versions": ", ".join(f"{name} {value}" for name, value in sorted(versions.items())) or "not on record",
     }
-    return "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+    return "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(to_one_line(value))}</td></tr>" for name, value in rows.items()
+    )
 
 
 def _data_notes(results: Results) -> str:
@@ -139,4 +142,4 @@ def _table(
 
 def _row(cells: Iterable[object], is_summary: bool = False) -> str:
     kind = ' class="summary"' if is_summary else ""
-    return f"<tr{kind}>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
+    return f"<tr{kind}>{''.join(f'<td>{escape(to_one_line(cell))}</td>' for cell in cells)}</tr>"

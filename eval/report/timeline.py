@@ -9,6 +9,7 @@ from eval.report.palette import LIGHT
 from eval.scoring.counts import Interval
 from eval.scoring.postprocess import PostProcessing, smooth
 from eval.scoring.scores import ScoredRecording
+from store.runtime.cli import to_one_line
 
 _WIDTH, _LEFT = 1000, 44
 _TITLE, _CURVE, _STRIP, _AXIS = 16, 36, 6, 24  # heights of the parts of a recording
@@ -62,7 +63,7 @@ def _recording(name: str, recording: ScoredRecording, post: PostProcessing, long
     top, base = _TITLE, _TITLE + _CURVE
     level = base - post.threshold * _CURVE
     parts = [
-        f'<text x="{_LEFT}" y="11" fill="{LIGHT["ink"]}">{escape(name)}</text>',
+        f'<text x="{_LEFT}" y="11" fill="{LIGHT["ink"]}">{escape(to_one_line(name))}</text>',
         f'<path d="M{_LEFT} {top}V{base}H{end:.1f}" fill="none" stroke="{LIGHT["grid"]}"/>',
         f'<path d="{_curve(recording, post, scale)}" fill="none" stroke="{LIGHT["blue"]}"/>',
         f'<path d="M{_LEFT} {level:.1f}H{end:.1f}" stroke="{LIGHT["muted"]}" stroke-dasharray="3 3"/>',

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.scoring.counts import match_events
 from eval.scoring.postprocess import PostProcessing, smooth
 from eval.scoring.scores import Counts, ScoredRecording
 
@@ -84,7 +83,7 @@ def count_events(
     total = Counts(0, 0, 0, 0)
     for recording, probabilities in zip(recordings, smoothed, strict=True):
         detected = [(float(start), float(stop)) for start, stop in post.runs(probabilities).tolist()]
-        matched = match_events(recording.reference_intervals, detected, recording.duration_s)
+        matched = recording.reference_events.match(detected)
         references = len(matched.hits) + len(matched.misses)
         total += Counts(references, len(matched.hits), len(matched.false_alarms), recording.duration_s)
     return total

@@ -20,21 +20,41 @@ class MatchedEvents:
     false_alarms: tuple[Interval, ...]
 
 
+@dataclass(frozen=True)
+class ReferenceEvents:
+    """Reference events of a recording as SzCORE counts them, to match many sets of detections to."""
+
+    events: tuple[Interval, ...]
+    windows: tuple[tuple[int, int], ...]  # each event with its tolerance, in samples
+    duration_s: float
+
+    @classmethod
+    def from_intervals(cls, reference: Sequence[Interval], duration_s: float) -> "ReferenceEvents":
+        """Merge and split annotated seizures."""
+        events = tuple(as_scored(reference, duration_s))
+        return cls(events, tuple(_to_samples(widen(event, duration_s)) for event in events), duration_s)
+
+    def match(self, detected: Sequence[Interval]) -> MatchedEvents:
+        """Match detections with SzCORE's parameters; equal to ``timescoring.scoring.EventScoring``."""
+        detections = as_scored(detected, self.duration_s)
+        samples = [_to_samples(detection) for detection in detections]
+        hit = [any(_share(window, detection) for detection in samples) for window in self.windows]
+        hit_windows = list(itertools.compress(self.windows, hit))
+        is_false = [not any(_share(window, detection) for window in hit_windows) for detection in samples]
+        return MatchedEvents(
+            tuple(itertools.compress(self.events, hit)),
+            tuple(event for event, is_hit in zip(self.events, hit, strict=True) if not is_hit),
+            tuple(itertools.compress(detections, is_false)),
+        )
+
+
 def match_events(reference: Sequence[Interval], detected: Sequence[Interval], duration_s: float) -> MatchedEvents:
-    """Match detections to references with SzCORE's parameters; equal to ``timescoring.scoring.EventScoring``.
+    """Match detections to annotated seizures.
 
     >>> match_events([(100, 120)], [(110, 130), (300, 310)], 400)
     MatchedEvents(hits=((100.0, 120.0),), misses=(), false_alarms=((300.0, 310.0),))
     """
-    references, detections = (as_scored(events, duration_s) for events in (reference, detected))
-    windows = [widen(event, duration_s) for event in references]
-    hit = [any(overlap(window, detection) for detection in detections) for window in windows]
-    hit_windows = list(itertools.compress(windows, hit))
-    return MatchedEvents(
-        tuple(itertools.compress(references, hit)),
-        tuple(event for event, is_hit in zip(references, hit, strict=True) if not is_hit),
-        tuple(event for event in detections if not any(overlap(event, window) for window in hit_windows)),
-    )
+    return ReferenceEvents.from_intervals(reference, duration_s).match(detected)
 
 
 def as_scored(events: Iterable[Interval], duration_s: float) -> list[Interval]:
@@ -49,10 +69,15 @@ def widen(event: Interval, duration_s: float) -> Interval:
 
 def overlap(one: Interval, other: Interval) -> bool:
     """Whether two intervals share a sample at 10 Hz."""
-    (start, stop), (other_start, other_stop) = (
-        (round(onset_s * RATE_HZ), round(stop_s * RATE_HZ)) for onset_s, stop_s in (one, other)
-    )
-    return max(start, other_start) < min(stop, other_stop)
+    return _share(_to_samples(one), _to_samples(other))
+
+
+def _to_samples(event: Interval) -> tuple[int, int]:
+    return round(event[0] * RATE_HZ), round(event[1] * RATE_HZ)
+
+
+def _share(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[0] < one[1] and other[0] < other[1]
 
 
 def _samples(duration_s: float) -> int:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring, SampleScoring
 
-from eval.scoring.counts import Interval
+from eval.scoring.counts import Interval, ReferenceEvents
 from eval.scoring.events import DetectedEvent
 from store import Event
 
@@ -82,6 +83,11 @@ class ScoredRecording:
     def reference_intervals(self) -> list[Interval]:
         """``[onset_s, stop_s)`` of the annotated seizures."""
         return [(event.onset_s, event.onset_s + event.duration_s) for event in self.reference]
+
+    @cached_property
+    def reference_events(self) -> ReferenceEvents:
+        """The annotated seizures as SzCORE counts them."""
+        return ReferenceEvents.from_intervals(self.reference_intervals, self.duration_s)
 
     @property
     def detected_intervals(self) -> list[Interval]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from eval.scoring.counts import Interval, as_scored, match_events, overlap, widen
+from eval.scoring.counts import Interval, overlap, widen
 from eval.scoring.postprocess import PostProcessing, smooth
 from eval.scoring.scores import ScoredRecording
 
@@ -54,8 +54,8 @@ def list_false_alarms(recordings: Recordings) -> pd.DataFrame:
     """
     rows = []
     for person, name, recording in _each(recordings):
-        reference = as_scored(recording.reference_intervals, recording.duration_s)
-        matched = match_events(recording.reference_intervals, recording.detected_intervals, recording.duration_s)
+        reference = recording.reference_events.events
+        matched = recording.reference_events.match(recording.detected_intervals)
         for onset_s, stop_s in matched.false_alarms:
             values = _within(recording.probabilities, (onset_s, stop_s))
             distance_s = min((_distance_s((onset_s, stop_s), event) for event in reference), default=np.nan)
@@ -87,7 +87,7 @@ def _each(recordings: Recordings) -> Iterator[tuple[str, str, ScoredRecording]]:
 
 
 def _describe_seizures(recording: ScoredRecording, post: PostProcessing) -> Iterator[tuple[Any, ...]]:
-    matched = match_events(recording.reference_intervals, recording.detected_intervals, recording.duration_s)
+    matched = recording.reference_events.match(recording.detected_intervals)
     smoothed = smooth(recording.probabilities, post.smoothing_s)
     for event in sorted([*matched.hits, *matched.misses]):
         annotations = [

@@ -14,7 +14,7 @@ import torch
 import store
 from eval.__main__ import main as evaluate
 from eval.detect import main
-from eval.scoring.events import Detections
+from eval.scoring.events import COLUMNS, Detections
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.__main__ import main as extract
@@ -254,3 +254,63 @@ def test_the_final_folds_post_processing_is_used(line: Path, tmp_path: Path) -> 
 def test_a_folder_is_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "a.edf"), str(tmp_path), "--run", str(tmp_path)]) == 2
     assert capsys.readouterr().err.endswith(f"{tmp_path}: is a folder; give a file\n")
+
+
+def test_an_input_is_never_overwritten(line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither by name, nor by a link, nor as the table of probabilities, nor the run's head, even by force."""
+    run = Path(shutil.copytree(line / "run", tmp_path / "run"))
+    eeg, head = write(tmp_path / "x"), run / "folds" / "final" / "head.safetensors"
+    symbolic, hard, head_link = (tmp_path / name for name in ("symbolic.edf", "hard.edf", "head.tsv"))
+    symbolic.symlink_to(eeg)
+    hard.hardlink_to(eeg)
+    head_link.hardlink_to(head)
+    free = tmp_path / "free.tsv"
+    before = {path: path.read_bytes() for path in (eeg, head)}
+    for output, *more in (
+        (eeg,),
+        (symbolic,),
+        (hard,),
+        (head,),
+        (head_link,),
+        (free, "--probabilities", eeg),
+        (free, "--probabilities", hard),
+        (free, "--probabilities", head),
+        (free, "--probabilities", free),
+        (run / "config.json",),
+    ):
+        for force in ([], ["--force"]):
+            assert main([str(eeg), str(output), "--run", str(run), *map(str, more), *force]) == 2
+            (text,) = capsys.readouterr().err.splitlines()
+            assert "give another path" in text
+    assert {path: path.read_bytes() for path in before} == before
+    assert not free.exists()
+
+
+def test_what_another_wrote_is_overwritten_by_force_alone(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eeg, notes, table = write(tmp_path / "x"), tmp_path / "notes.tsv", tmp_path / "p.tsv"
+    run = ("--run", str(line / "run"))
+    notes.write_text("mine")
+    assert main([str(eeg), str(notes), *run]) == 2
+    assert f"{notes}: is there already, and this command did not write it" in capsys.readouterr().err
+    assert notes.read_text() == "mine"
+    assert main([str(eeg), str(notes), *run, "--force"]) == 0
+    for _ in range(2):
+        assert main([str(eeg), str(notes), *run, "--probabilities", str(table)]) == 0
+    table.write_text("mine")
+    assert main([str(eeg), str(notes), *run, "--probabilities", str(table)]) == 2
+
+
+@pytest.mark.parametrize("kind", ["bckg", "sz"])
+def test_annotations_are_not_detections(
+    line: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eeg = write(tmp_path / "sub-01_task-x_eeg")
+    events = tmp_path / "sub-01_task-x_events.tsv"
+    length_s = 40 if kind == "bckg" else 12
+    row = f"0.00\t{length_s}.00\t{kind}\tn/a\tn/a\tn/a\t40.00\n"
+    events.write_text("\t".join(COLUMNS) + "\n" + row)
+    assert main([str(eeg), str(events), "--run", str(line / "run")]) == 2
+    assert "this command did not write it" in capsys.readouterr().err
+    assert events.read_text().endswith(row)

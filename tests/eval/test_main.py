@@ -287,3 +287,31 @@ def test_workers_choose_the_same(run: Run, capsys: pytest.CaptureFixture[str]) -
     assert [path.read_bytes() for path in written] == alone
     assert main([str(run.path), "--no-report", "--jobs", "0"]) == 2
     assert "--jobs 0: not usable; allowed: 1 and more" in capsys.readouterr().err
+
+
+def test_a_store_that_names_no_versions_is_scored_and_reported(run: Run) -> None:
+    config = json.loads((run.path / "config.json").read_text())
+    config["store"]["provenance"].pop("versions", None)
+    del config["versions"]
+    (run.path / "config.json").write_text(json.dumps(config))
+    assert main([str(run.path)]) == 0
+    assert "not on record" in (run.path / "report.html").read_text()
+
+
+def test_a_damaged_file_of_a_run_is_one_line_or_does_no_harm(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of each kind that scoring reads, cut off, emptied, and filled with other content."""
+    fold = run.fold_path("02")
+    for path in (
+        run.path / "config.json",
+        fold / "fold.json",
+        fold / "validation.npz",
+        next(run.path.rglob("sub-02*_probabilities.npy")),
+    ):
+        content = path.read_bytes()
+        for damage in (b"", content[: len(content) // 2], b"[]", b"null", b"\x93NUMPY\xff", b'{"store": 1}'):
+            path.write_bytes(damage)
+            capsys.readouterr()
+            status = main([str(run.path), "--no-report"])
+            error = capsys.readouterr().err
+            assert (status, error.count("\n")) in ((0, 0), (2, 1)), f"{path}: {error}"
+        path.write_bytes(content)

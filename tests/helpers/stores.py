@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from store import Event, FeatureSpec, RecordingInfo
+from store.reader import open_file
 from store.schema import count_windows
-from store.writer import write_file
+from store.writer import relabel_file, write_file
 
 SPEC = FeatureSpec(
     encoder="random",
@@ -78,3 +79,10 @@ def write_subject(
     provenance = {"encoder": {"name": spec.encoder}, "versions": {}}
     write_file(path, spec, infos, np.concatenate(labels), iter(features), provenance)
     return path
+
+
+def rename_person(path: Path, person: str) -> None:
+    """Give the subject of a file to another person."""
+    file = open_file(path)
+    rows = [replace(info, person=person) for info in file.recordings]
+    relabel_file(path, recordings=rows, labels=file.labels, dataset=file.dataset)
