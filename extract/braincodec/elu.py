@@ -1,6 +1,6 @@
 """The elementwise pass between two convolutions of BrainCodec: sum, ELU and reflected borders in one.
 
-Done with torch operations it is three passes and half of an encoder's time on a CPU; `_activation.c` makes it one,
+Done with torch operations it is three passes and half of an encoder's time on a CPU; ``csrc/activation.c`` makes it one,
 for decoders, and for encoders where `avx512` cannot run. Where it was not compiled, on a GPU and in training, the
 operations of torch run.
 """

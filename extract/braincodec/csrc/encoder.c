@@ -1,4 +1,4 @@
-/* The encoder of a BrainCodec in one call, for processors with AVX-512. packed.py prepares its weights and calls it.
+/* The encoder of a BrainCodec in one call, for processors with AVX-512. avx512.py prepares its weights and calls it.
  *
  * Frames lie channels last, so a stride of s over `width` channels is a stride of one over frames of s * width, and
  * a kernel has `taps` = kernel / s of these. Tiles of 4 outputs of 2 taps, or 3 of 3, are computed by minimal filtering

@@ -1,4 +1,4 @@
-/* What the files of heads.ops._kernel share; kernel.py fills a Work and calls them.
+/* What the files of heads.ops._kernel share; avx512_impl.py fills a Work and calls them.
  *
  * Spatial filters of many heads over the frames of windows, for processors with AVX-512. What the filters make of the
  * frames of a second is pooled while it is in the cache, and written only if all of it has a gradient. Products are of
