@@ -1,8 +1,7 @@
 """The elementwise pass between two convolutions of BrainCodec: sum, ELU and reflected borders in one.
 
-Done with torch operations it is three passes and half of an encoder's time on a CPU; ``csrc/activation.c`` makes it one,
-for decoders, and for encoders where `avx512` cannot run. Where it was not compiled, on a GPU and in training, the
-operations of torch run.
+With torch operations it is three passes and half of an encoder's time on a CPU. ``csrc/activation.c`` makes it one,
+for decoders and where `avx512` cannot run. torch does it where that was not compiled, on a GPU and in training.
 """
 
 from importlib import import_module
