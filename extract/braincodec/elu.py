@@ -1,7 +1,8 @@
 """The elementwise pass between two convolutions of BrainCodec: sum, ELU and reflected borders in one.
 
-With torch operations it is three passes and half of an encoder's time on a CPU. ``csrc/activation.c`` makes it one,
-for decoders and where `avx512` cannot run. torch does it where that was not compiled, on a GPU and in training.
+With torch operations it is three passes and half of an encoder's time on a CPU. ``csrc/activation.c`` makes it
+one, for decoders and where `avx512` cannot run. On a GPU, in training and without a
+compiler torch does it.
 """
 
 from importlib import import_module
