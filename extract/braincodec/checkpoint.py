@@ -5,6 +5,7 @@ import hashlib
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -156,7 +157,8 @@ def _read_published(path: Path) -> dict[str, Tensor]:
     """State dict of a PyTorch file without the discriminator, unwrapped from a Lightning file if need be."""
     try:
         _check_zip(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch warns of what it does itself
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         forbidden = re.search(r"(?:GLOBAL|global|class|type) ([\w.]+\.[\w.]+)", str(error))
         what = f"a pickled object ({forbidden[1]})" if forbidden else "pickled content other than tensors"

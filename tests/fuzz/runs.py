@@ -61,7 +61,8 @@ class RunEdit:
         if self.file:
             self.file.apply(path)
         elif self.json and self.kind == "json":
-            path.write_bytes(self.json.apply(path.read_text()))
+            with suppress(ValueError):  # edited before
+                path.write_bytes(self.json.apply(path.read_text()))
         elif self.json and self.kind == "head":
             with suppress(ValueError):  # not every text of it is JSON
                 _edit_head(path, self.json)
