@@ -70,7 +70,7 @@ class FeatureSpec:
         Raises
         ------
         StoreError
-            If a field is missing or unknown.
+            If a field is missing or unknown, or the channels are no list.
         """
         values = json.loads(text)
         if not isinstance(values, dict):
@@ -79,6 +79,8 @@ class FeatureSpec:
         if values.keys() != names:
             odd = ", ".join(sorted(values.keys() ^ names))
             raise StoreError(f"feature spec has missing or unknown fields: {odd}")
+        if not isinstance(values["channels"], list):
+            raise StoreError(f"feature spec has channels {values['channels']!r}, wanted a list of names")
         return cls(**{**values, "channels": tuple(values["channels"])})
 
     def difference(self, other: "FeatureSpec") -> str:

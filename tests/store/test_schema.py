@@ -1,5 +1,6 @@
 """Identity and geometry of a store."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -23,6 +24,12 @@ def test_spec_json_is_sorted_and_stable() -> None:
 def test_spec_of_other_fields_is_refused() -> None:
     with pytest.raises(StoreError, match="missing or unknown fields: hop, jump"):
         FeatureSpec.from_json(SPEC.to_json().replace('"hop"', '"jump"'))
+
+
+def test_channels_that_are_no_list_are_refused() -> None:
+    values = {**json.loads(SPEC.to_json()), "channels": None}
+    with pytest.raises(StoreError, match="feature spec has channels None, wanted a list of names"):
+        FeatureSpec.from_json(json.dumps(values))
 
 
 def test_difference_names_field_stored_and_wanted() -> None:
