@@ -37,7 +37,8 @@ def describe_scores(persons: pd.DataFrame, summary: pd.DataFrame) -> str:
     parts = []
     for heading, metric in _HEADLINE.items():
         mean, low, high = (format_number(summary[metric][row], 3) for row in ("mean", "ci95_low", "ci95_high"))
-        parts.append(f"{heading} {mean} ({low} to {high})")
+        interval = "" if low == "-" else f" ({low} to {high})"
+        parts.append(f"{heading} {'undefined' if mean == '-' else mean}{interval}")
     background = measure_background(persons)
     per_day = float(summary["event.fp_per_day"]["mean"])
     return "; ".join([*parts, background.describe(float(persons["event.fp"].sum()), per_day)])

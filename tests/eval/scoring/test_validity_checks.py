@@ -60,6 +60,9 @@ def test_a_rate_of_false_alarms_needs_a_day_of_background() -> None:
     assert describe_scores(short.persons, short.summary).endswith(
         "; 2 false alarms in 24.0 h of background: too little for a rate, which needs 24 h"
     )
+    assert describe_scores(short.persons, short.summary).startswith(
+        "AUROC undefined; event sensitivity undefined;"
+    )
     assert describe_scores(long.persons, long.summary).endswith("; 1.00 false alarms a day (0.042 an hour)")
 
 
