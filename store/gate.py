@@ -203,6 +203,8 @@ def _moments_problem(content: SubjectContent) -> str:
         return f"sums: have {moments.total.shape[1]} dims, wanted {dims}"
     arrays: list[Array] = [moments.count, moments.total, moments.squares]
     arrays += [] if content.codebooks is None else [content.codebooks]
-    if not all(np.isfinite(array).all() for array in arrays) or moments.count.min() < 0:
+    if not all(np.isfinite(array).all() for array in arrays):
         return "sums or codebooks: a value is not finite"
+    if min(moments.count.min(), moments.squares.min()) < 0:
+        return "sums: a count or a sum of squares is below 0"
     return ""

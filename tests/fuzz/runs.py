@@ -36,7 +36,7 @@ ARRAYS = (
     "huge",
     "bool",
 )
-COMMANDS = (*["eval"] * 6, "report", "train", "detect", "detect", "train", "final", "compare")
+COMMANDS = (*["eval"] * 9, *["detect", "train", "final", "compare"] * 3, "report")
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,10 @@ SIGNED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda f: f["sums/total"].__setitem__((0, 0), np.nan),
         "sums or codebooks: a value is not",
     ),
+    "sums of squares below 0": (
+        lambda f: f["sums/squares"].__setitem__((0, 0), -1),
+        "sums: a count or a sum of squares is below 0",
+    ),
     "stride 0": (lambda f: change_spec(f, stride_s=0), "spec: stride_s is 0, allowed are whole numbers from 1"),
     "stride beyond the window": (lambda f: change_spec(f, stride_s=5), "spec: a stride of 5 s leaves seconds out"),
     "frames that are none": (
