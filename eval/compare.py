@@ -40,7 +40,10 @@ Earlier comparisons are kept: each set of runs gets a folder of its own."""
 class CompareCommand:
     """The command line of ``python -m eval compare``."""
 
-    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
+    runs: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]],
+        tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="(required)"),
+    ]
     """Folders of two or more scored runs, the baseline first."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of table and picture; a new one in "comparison" of the first run if not given."""

@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ExtractCommand,
         argv,
         prog="python -m extract",
-        description="Encode the EEG of a BIDS data set into a store; again, it brings the store up to date.",
+        description="Encode the EEG of a BIDS data set into a store. Given again, bring the store up to date.\n\n"
+        "Example: python -m extract --bids chb-mit --store stores/chb-mit --subject 01 02",
     )
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import tyro
 from numpy.typing import NDArray
 
 from extract.encoders.protocol import EncoderSettings
@@ -34,7 +35,7 @@ _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and
 class EncodeSettings(EncoderSettings):
     """What encoded recordings depend on, and where they go."""
 
-    store: Path
+    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
     """Folder of the store, made if needed."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing or flat: refuse the recording, or store zeros and mark the gap."""

@@ -80,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         LinkCommand,
         argv,
         prog="python -m extract.link",
-        description="Make a BIDS tree of links to the files of CHB-MIT, Siena or TUSZ as they were downloaded.",
+        description="Make a BIDS tree of links to the files of CHB-MIT, Siena or TUSZ as they were downloaded.\n\n"
+        "Example: python -m extract.link chbmit physionet.org/files/chbmit/1.0.0 chb-mit",
     )
 
 

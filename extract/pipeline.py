@@ -37,13 +37,23 @@ from store.schema import LeftOut, count_seconds, count_windows
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractCommand(WorkerSettings, EncodeSettings):
+class _DataAndStore:
+    """What is read and where it goes; first in the help."""
+
+    bids: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of the BIDS data set."""
+    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
+    """Folder of the store, made if needed."""
+    subject: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="01 02 ...", help_behavior_hint="(default: all)")
+    ] = ()
+    """Subjects to extract."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractCommand(WorkerSettings, EncodeSettings, _DataAndStore):
     """The command line of ``python -m extract``."""
 
-    bids: Path
-    """Folder of the BIDS data set."""
-    subject: tuple[str, ...] = ()
-    """Subjects to extract; all if not given."""
     skip_unusable: bool = False
     """Publish subjects without their recordings that cannot be used; the store keeps saying which and why."""
     check_only: Annotated[bool, tyro.conf.arg(name="check")] = False
