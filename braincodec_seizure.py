@@ -12,7 +12,7 @@ COMMANDS = {  # name: module with a main, what it does
     "train": ("heads.train", "train seizure detection heads on a store, all folds in one pass"),
     "eval": ("eval.__main__", "score a run as SzCORE does and write its report"),
     "sweep": ("heads.sweep", "train many settings at once, choose on validation persons"),
-    "probe": ("heads.probe", "fit linear probes in closed form"),
+    "probe": ("heads.probe", "fit linear classifiers: a baseline in seconds"),
     "compare": ("eval.compare", "compare scored runs, person by person"),
     "detect": ("eval.detect", "find the seizures in an EEG file"),
     "store": ("store.__main__", "look at a store, verify it, export it"),

@@ -19,7 +19,7 @@ from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
 from extract.encoders.registry import BUILT_IN, GROUP, load_encoder
 from extract.io.raw import EegFile, open_signal
-from heads.dataset import merge_windows
+from heads.inference import merge_predictions
 from heads.models.head import Head
 from heads.models.saved import load_head
 from heads.run_folder import Run
@@ -177,9 +177,12 @@ def predict(signal: EegFile, encoder: FeatureExtractor, head: Head) -> NDArray[n
     with tqdm(total=windows, unit=" windows", disable=None) as bar:
         for block_uv in signal.windows(spec, _BLOCK_WINDOWS):
             features = torch.from_numpy(_as_stored(encoder.encode(block_uv), encoder))
-            parts.append(head(features).sigmoid().numpy())
+            if head.nan_if_missing:
+                features[:, :, [not present for present in signal.channel_mask]] = torch.nan
+            logits = head(features)
+            parts.append((logits.sigmoid() if head.context_s == 1 else logits).numpy())
             bar.update(len(block_uv))
-    return merge_windows(np.concatenate(parts), seconds, spec.stride_s)
+    return merge_predictions(head, np.concatenate(parts), seconds, spec.stride_s)
 
 
 def _as_stored(features: NDArray[Any], encoder: FeatureExtractor) -> NDArray[np.float32]:

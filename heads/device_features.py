@@ -37,6 +37,7 @@ class DeviceFeatures:
         self._stored: Tensor | None = None  # the whole store, on a GPU
         self._kept: Tensor | None = None  # all windows as the head takes them
         self._vectors: Tensor | None = None  # of the codebooks, one after the other
+        self._missing = _missing_electrodes(dataset).to(device) if head.nan_if_missing else None
         if dataset.codebooks is not None:
             vectors = torch.from_numpy(dataset.codebooks).to(device)
             self._first_code = vectors.shape[1] * torch.arange(len(vectors), device=device, dtype=torch.int32)
@@ -74,6 +75,8 @@ class DeviceFeatures:
                 codes = stored.flatten(0, 2).int() + self._first_code
                 latents = embedding_bag(codes, self._vectors, mode="sum").view(len(stored), *self._dataset.shape)
             features[start : start + size] = latents
+        if self._missing is not None:
+            features.masked_fill_(self._missing[torch.from_numpy(windows)][:, None, :, None], torch.nan)
         return self._head.precompute(features)
 
     def _read(self, windows: NDArray[np.int64]) -> Tensor:
@@ -81,6 +84,15 @@ class DeviceFeatures:
         if self._stored is not None:
             return self._stored[torch.from_numpy(windows).to(self._device)]
         return torch.from_numpy(self._dataset.features(windows)).to(self._device)
+
+
+def _missing_electrodes(dataset: Dataset) -> Tensor:
+    """Whether an electrode is missing in a window, ``(W, C)`` bool."""
+    missing = np.zeros((len(dataset), dataset.shape[1]), bool)
+    for info in dataset.recordings:
+        first = dataset.first_window[info.name]
+        missing[first : first + info.windows] = ~np.array(info.channel_mask)
+    return torch.from_numpy(missing)
 
 
 def _fits(dataset: Dataset, device: torch.device) -> bool:

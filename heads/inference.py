@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.metrics import precision_recall_curve
 from torch import Tensor
 
@@ -18,13 +19,55 @@ _BATCH_WINDOWS = 512
 
 @torch.no_grad()
 def predict_windows(
-    head: Head, state: Mapping[str, Tensor], features: DeviceFeatures, windows: NDArray[np.int64]
+    head: Head,
+    state: Mapping[str, Tensor],
+    features: DeviceFeatures,
+    windows: NDArray[np.int64],
+    *,
+    as_logits: bool = False,
 ) -> NDArray[np.float32]:
-    """Seizure probability of each second of windows, by K heads: ``(K, B, S)``."""
+    """Seizure probability, or its logit, of each second of windows, by K heads: ``(K, B, S)``.
+
+    Windows are predicted one by one: a head's context is not applied.
+    """
     blocks = (windows[start : start + _BATCH_WINDOWS] for start in range(0, len(windows), _BATCH_WINDOWS))
-    parts = [head.forward_stacked(state, features.take(block), None).sigmoid().cpu() for block in blocks]
-    probabilities: NDArray[np.float32] = torch.cat(parts, 1).numpy()
+    logits = (head.forward_stacked(state, features.take(block), None) for block in blocks)
+    values: NDArray[np.float32] = torch.cat(
+        [(part if as_logits else part.sigmoid()).cpu() for part in logits], 1
+    ).numpy()
+    return values
+
+
+def merge_predictions(head: Head, values: NDArray[np.float32], seconds: int, stride_s: int) -> NDArray[np.float32]:
+    """Join predictions of windows ``(..., B, S)`` to one probability a second, ``(..., T)``.
+
+    Parameters
+    ----------
+    values
+        Probabilities; logits of a head with context, which are averaged over the seconds of the context.
+    """
+    merged = merge_windows(values, seconds, stride_s)
+    if head.context_s == 1:
+        return merged
+    probabilities: NDArray[np.float32] = expit(centred_mean(merged, head.context_s))
     return probabilities
+
+
+def centred_mean(values: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Mean over each second and its neighbours, ``(..., T)``, ``width`` in all; at an end over those that exist.
+
+    >>> centred_mean(np.array([0, 3, 6, 9], np.float32), 3)
+    array([1.5, 3. , 6. , 7.5], dtype=float32)
+    """
+    length, half = values.shape[-1], width // 2
+    start = np.maximum(np.arange(length) - half, 0)
+    stop = np.minimum(np.arange(length) + half + 1, length)
+    total = np.zeros(values.shape)
+    for offset in range(-half, half + 1):
+        first, last = max(0, -offset), min(length, length - offset)
+        total[..., first:last] += values[..., first + offset : last + offset]
+    mean: NDArray[np.float32] = (total / (stop - start)).astype(np.float32)
+    return mean
 
 
 def predict_recordings(
@@ -32,11 +75,12 @@ def predict_recordings(
 ) -> dict[str, NDArray[np.float32]]:
     """Seizure probability of each second of a person's recordings, by K heads: name -> ``(K, T)``."""
     recordings = list(dataset.recordings_of(person))
-    values = predict_windows(head, state, features, np.concatenate([rows for _, rows in recordings]))
+    windows = np.concatenate([rows for _, rows in recordings])
+    values = predict_windows(head, state, features, windows, as_logits=head.context_s > 1)
     predicted, first = {}, 0
     for info, rows in recordings:
         own = values[:, first : first + len(rows)]
-        predicted[info.name] = merge_windows(own, info.seconds, dataset.stride_s)
+        predicted[info.name] = merge_predictions(head, own, info.seconds, dataset.stride_s)
         first += len(rows)
     return predicted
 

@@ -1,4 +1,4 @@
-"""python -m heads.probe: linear probes of seconds, every leave-one-person-out fold at once."""
+"""python -m heads.probe: linear classifiers of seconds, every leave-one-person-out fold."""
 
 import sys
 from collections.abc import Sequence
@@ -8,12 +8,15 @@ from typing import Annotated, Literal
 
 import torch
 import tyro
+from tqdm import tqdm
 
-from heads.closed_form.leave_one_out import STRENGTHS, fit_closed_form, fit_folds
+from heads.closed_form.electrodes import PooledElectrodes
+from heads.closed_form.leave_one_out import STRENGTHS, FittedFold, fit_closed_form
+from heads.closed_form.logistic_folds import INVERSE_STRENGTHS, fit_logistic_folds
 from heads.closed_form.ridge_lda import best_strength
 from heads.closed_form.seconds import PooledSeconds
 from heads.dataset import StoreDataset
-from heads.run_folder import Run, describe_run
+from heads.run_folder import FoldResult, Run, describe_run
 from heads.settings import RunOptions, TrainSettings
 from heads.training.finish import write_fold
 from heads.training.trials import Trial, TrialResult
@@ -28,12 +31,16 @@ class ProbeTarget:
 
     store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
     """Folder of the store."""
+    fold: Annotated[str, tyro.conf.arg(metavar="PERSON|all|final")] = "all"
+    """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """Run folder; runs/STORE-METHOD if not given. Finished folds in it are kept."""
-    method: Literal["ridge", "lda", "logistic"] = "lda"
-    """Ridge regression, discriminant analysis, or logistic regression."""
-    statistics: Literal["mean", "mean-std"] = "mean"
-    """Mean over the frames of a second, and its log deviation; a store with one frame a second has a mean only."""
+    method: Literal["logistic", "ridge", "lda"] = "logistic"
+    """Logistic regression, ridge regression, or discriminant analysis."""
+    statistics: Literal["pooled", "mean", "mean-std"] | None = None
+    """Of each second. pooled: mean, maximum and deviation over the electrodes of each dim's log deviation over the
+    frames (its value, if a second has one frame), averaged over 5 s. mean: the mean over the frames, of each
+    electrode; mean-std: that and the log deviation. If not given, pooled for logistic, mean for the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +48,8 @@ class ProbeCommand(RunOptions, ProbeTarget):
     """The command line of ``python -m heads.probe``."""
 
 
-def probe(command: ProbeCommand) -> Run:
-    """Fit every fold, predict its test person and write the run.
+def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
+    """Fit the folds that the run folder does not yet hold; the run and the folds that were asked for.
 
     Raises
     ------
@@ -52,31 +59,40 @@ def probe(command: ProbeCommand) -> Run:
         If a fold cannot be built, or the run folder belongs to other settings.
     """
     dataset = StoreDataset(open_store(command.store))
-    folds = dataset.folds("all")
-    recorded = {"head": "linear", "method": command.method, "statistics": command.statistics}
+    folds = dataset.folds(command.fold.removeprefix("sub-"))
+    statistics = command.statistics or ("pooled" if command.method == "logistic" else "mean")
+    head = TrainSettings(head="pooled-linear" if statistics == "pooled" else "linear")
+    recorded = {"head": head.head, "method": command.method, "statistics": statistics}
     out = command.out or Path("runs") / f"{command.store.resolve().name}-{command.method}"
     run = Run.create(out, describe_run(recorded, dataset.store), force=command.force)
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
-    seconds = PooledSeconds(dataset, command.statistics)
-    logistic = command.method == "logistic"
-    for fitted in fit_folds(seconds, folds) if logistic else fit_closed_form(seconds, folds, command.method):
-        history = tuple(
-            {"epoch": number, "strength": strength, "validation_auroc": float(score)}
-            for number, (strength, score) in enumerate(zip(STRENGTHS, fitted.scores, strict=True), start=1)
-        )
-        best = best_strength(fitted.scores[None]) + 1
-        result = TrialResult(fitted.head, best, fitted.threshold, history)
-        trial = Trial(fitted.fold, TrainSettings(head="linear"))
-        write_fold(run, trial, result, dataset, torch.device("cpu"), fitted.validation_head)
-    return run
+    finished = {result.fold.name for result in run.folds}
+    if todo := [fold for fold in folds if fold.name not in finished]:
+        pooled = statistics == "pooled"
+        seconds = PooledElectrodes(dataset, run.path) if pooled else PooledSeconds(dataset, statistics)
+        logistic = command.method == "logistic"
+        fitted = fit_logistic_folds(seconds, todo) if logistic else fit_closed_form(seconds, todo, command.method)
+        for fold in tqdm(fitted, total=len(todo), unit=" folds", disable=None):
+            result = _describe(fold, "C" if logistic else "strength", INVERSE_STRENGTHS if logistic else STRENGTHS)
+            write_fold(run, Trial(fold.fold, head), result, dataset, torch.device("cpu"), fold.validation_head)
+    return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
+
+
+def _describe(fitted: FittedFold, name: str, strengths: Sequence[float]) -> TrialResult:
+    """The result of a fold; every strength counts as an epoch."""
+    history = tuple(
+        {"epoch": number, name: strength, "validation_auroc": float(score)}
+        for number, (strength, score) in enumerate(zip(strengths, fitted.scores, strict=True), start=1)
+    )
+    return TrialResult(fitted.head, best_strength(fitted.scores[None]) + 1, fitted.threshold, history)
 
 
 def _run(command: ProbeCommand) -> None:
-    run = probe(command)
-    for result in run.folds:
+    run, results = probe(command)
+    for result in results:
         best = result.history[result.best_epoch - 1]
-        score = f"validation AUROC {best['validation_auroc']:.3f}"
-        print(f"fold {result.fold.name}: strength {best['strength']:g}, {score}")
+        chosen = f"C {best['C']:g}" if "C" in best else f"strength {best['strength']:g}"
+        print(f"fold {result.fold.name}: {chosen}, validation AUROC {best['validation_auroc']:.3f}")
     print(f"run in {run.path}; score it with: python -m eval {run.path}")
 
 
@@ -87,8 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ProbeCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
         prog="python -m heads.probe",
-        description="Fit linear probes on the features of a store, every fold at once.\n\n"
-        "Example: python -m heads.probe --store store --out runs/probe --method lda",
+        description="Fit linear classifiers on the features of a store: a baseline in seconds.\n\n"
+        "Example: python -m heads.probe --store store --out runs/probe",
     )
 
 

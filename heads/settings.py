@@ -17,7 +17,8 @@ class HeadSettings:
     """Which head, and its size; a head uses the settings that it knows."""
 
     head: Annotated[str, tyro.conf.arg(metavar="HEAD")] = "spatial-fusion"
-    """Head to train: spatial-fusion, linear, one of an installed package, or your own as package.module:Name."""
+    """Head to train: spatial-fusion, linear, pooled-linear, one of an installed package, or your own as
+    package.module:Name."""
     filters: int = 64
     """Spatial filters: outputs of the convolution over all electrodes."""
     pooling: Literal["max", "max-std"] = "max-std"

@@ -36,6 +36,10 @@ class ClassMoments:
     @property
     def scale(self) -> Tensor:
         """One over the deviation of each feature, ``(P,)``; 0 where it is constant."""
-        variance = self.products.diagonal() / self.count.sum() - self.mean**2
-        varies = variance > (_CONSTANT * self.mean.abs().clamp(min=1)) ** 2
-        return torch.where(varies, variance.clamp(min=1e-300).rsqrt(), 0.0)
+        return inverse_deviation(self.mean, self.products.diagonal() / self.count.sum() - self.mean**2)
+
+
+def inverse_deviation(mean: Tensor, variance: Tensor) -> Tensor:
+    """One over the standard deviation of features, ``(P,)``; 0 where it is next to nothing beside the mean."""
+    varies = variance > (_CONSTANT * mean.abs().clamp(min=1)) ** 2
+    return torch.where(varies, variance.clamp(min=1e-300).rsqrt(), 0.0)

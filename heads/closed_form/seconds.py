@@ -1,5 +1,6 @@
-"""Pooled features of seconds, which linear classifiers take."""
+"""Features of seconds, which linear classifiers take, and the heads that give the classifiers' scores."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from heads.closed_form.moments import ClassMoments
 from heads.closed_form.ridge_lda import LinearModels
 from heads.dataset import INVALID, StoreDataset
 from heads.device_features import DeviceFeatures
+from heads.models.head import Head
 from heads.models.linear import LinearHead
 from heads.settings import HeadSettings
 
@@ -19,31 +21,25 @@ _SETTINGS = HeadSettings(head="linear")
 _BLOCK_WINDOWS = 512
 
 
-class PooledSeconds:
-    """Pooled features of seconds, person by person."""
+class SecondFeatures(ABC):
+    """Features of labelled seconds, person by person.
 
-    def __init__(self, dataset: StoreDataset, statistics: str) -> None:
-        self.dataset = dataset
-        self.head = LinearHead(_SETTINGS, dataset.shape, dataset.window_s)
-        self.statistics = self.head.statistics if statistics == "mean-std" else 1
-        self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"), keep=True)
+    Attributes
+    ----------
+    size : int
+        P, features of a second.
+    """
 
-    @property
-    def size(self) -> int:
-        """P, features of a second."""
-        return self.statistics * self.dataset.shape[1] * self.dataset.shape[2]
+    dataset: StoreDataset
+    size: int
 
+    @abstractmethod
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features ``(N, P)`` and labels ``(N,)`` float64 of a person's valid seconds, in order, in blocks."""
-        rows = np.flatnonzero(self.dataset.person == self.dataset.persons.index(person))
-        for start in range(0, len(rows), _BLOCK_WINDOWS):
-            windows = rows[start : start + _BLOCK_WINDOWS]
-            pooled = self._features.take(windows).view(
-                len(windows), self.head.statistics, self.dataset.window_s, -1
-            )
-            x = pooled[:, : self.statistics].movedim(1, 2).flatten(2).flatten(0, 1)
-            labels = torch.from_numpy(self.dataset.labels[windows]).flatten()
-            yield x[labels != INVALID].double(), labels[labels != INVALID].double()
+        """Features ``(N, P)`` and labels ``(N,)`` float64 of a person's labelled seconds, in order, in blocks."""
+
+    @abstractmethod
+    def as_head(self, models: LinearModels, row: int) -> Head:
+        """The head that gives each second its score by one of the models."""
 
     def moments(self, person: str) -> ClassMoments:
         """Moments of a person's seconds."""
@@ -55,6 +51,29 @@ class PooledSeconds:
         pairs = [(y, x @ models.weight + models.bias) for x, y in self.blocks(person)]
         labels, scores = (torch.cat(parts).numpy() for parts in zip(*pairs, strict=True))
         return labels, scores
+
+
+class PooledSeconds(SecondFeatures):
+    """Mean over the frames of a second, and its log deviation, of every electrode and dim."""
+
+    def __init__(self, dataset: StoreDataset, statistics: str) -> None:
+        self.dataset = dataset
+        self.head = LinearHead(_SETTINGS, dataset.shape, dataset.window_s)
+        self.statistics = self.head.statistics if statistics == "mean-std" else 1
+        self.size = self.statistics * dataset.shape[1] * dataset.shape[2]
+        self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"), keep=True)
+
+    def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features ``(N, P)`` and labels ``(N,)`` float64 of a person's labelled seconds, in order, in blocks."""
+        rows = np.flatnonzero(self.dataset.person == self.dataset.persons.index(person))
+        for start in range(0, len(rows), _BLOCK_WINDOWS):
+            windows = rows[start : start + _BLOCK_WINDOWS]
+            pooled = self._features.take(windows).view(
+                len(windows), self.head.statistics, self.dataset.window_s, -1
+            )
+            x = pooled[:, : self.statistics].movedim(1, 2).flatten(2).flatten(0, 1)
+            labels = torch.from_numpy(self.dataset.labels[windows]).flatten()
+            yield x[labels != INVALID].double(), labels[labels != INVALID].double()
 
     def as_head(self, models: LinearModels, row: int) -> LinearHead:
         """The head that gives each second its own features' score by one of the models."""

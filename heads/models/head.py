@@ -35,6 +35,7 @@ class Head(nn.Module):
     """
 
     supports_bfloat16 = False  # whether forward_stacked takes bfloat16 features
+    nan_if_missing = False  # whether features of missing electrodes are nan, and not what zeros were encoded to
     mean: Tensor
     scale: Tensor
     dropout: Tensor
@@ -52,6 +53,11 @@ class Head(nn.Module):
     def dropout_units(self) -> int:
         """Uniform numbers that a window needs in training."""
         return 0
+
+    @property
+    def context_s(self) -> int:
+        """Seconds whose logits a prediction averages, an odd number: a second and its neighbours."""
+        return 1
 
     def precompute(self, features: Tensor) -> Tensor:
         """Compute of raw features what ``forward_stacked`` takes; it depends on no weight, so epochs share it."""

@@ -7,13 +7,18 @@ import torch
 
 from heads.models.head import Head, HeadBuilder
 from heads.models.linear import LinearHead
+from heads.models.pooled_linear import PooledLinearHead
 from heads.models.spatial_fusion import SpatialFusionHead
 from heads.settings import HeadSettings
 from store.runtime.errors import UserError
 from store.runtime.plugins import import_object, load_plugin, plugin_names
 
 GROUP = "braincodec_seizure.heads"  # entry points of installed packages
-HEADS: dict[str, HeadBuilder] = {"spatial-fusion": SpatialFusionHead, "linear": LinearHead}
+HEADS: dict[str, HeadBuilder] = {
+    "spatial-fusion": SpatialFusionHead,
+    "linear": LinearHead,
+    "pooled-linear": PooledLinearHead,
+}
 
 _SEEDING = threading.Lock()  # torch's random state is one for all threads
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -23,10 +24,13 @@ from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.encoders.registry import load_encoder
 from extract.io.montage import CHANNELS
+from heads.closed_form.electrodes import PooledElectrodes
 from heads.dataset import StoreDataset
 from heads.device_features import DeviceFeatures
-from heads.inference import predict_recordings
+from heads.inference import predict_persons, predict_recordings
 from heads.models.saved import load_head
+from heads.probe import main as probe
+from heads.run_folder import Run
 from heads.train import main as train
 from store import Event
 from store.runtime.errors import UserError
@@ -36,15 +40,24 @@ QUICK = ("--epochs", "6", "--lr", "0.01", "--filters", "4", "--hidden", "4")
 START = datetime(2021, 3, 4, 5, 6, 7)
 
 
-def make_line(root: Path, *encoder: str) -> Path:
-    """Everything from EEG to a scored final fold: folders bids, store and run."""
+def train_quickly(arguments: list[str]) -> int:
+    return train([*arguments, *QUICK])
+
+
+def make_line(
+    root: Path, *encoder: str, heads: Callable[[list[str]], int] = train_quickly, missing: int = 0
+) -> Path:
+    """Everything from EEG to a scored final fold: folders bids, store and run; person 01 lacks electrodes."""
     for number in range(3):
         signal_uv = noise_uv(62.25, number)
         signal_uv[:, 20 * 64 : 40 * 64] += 200 * np.sin(np.arange(20 * 64) * 2 * np.pi * 8 / 64)
-        write_recording(root / "bids", f"{number + 1:02}", 0, signal_uv, [Event(20, 20, "sz")])
+        names = CHANNELS[missing:] if number == 0 else CHANNELS
+        write_recording(
+            root / "bids", f"{number + 1:02}", 0, signal_uv[-len(names) :], [Event(20, 20, "sz")], names
+        )
     folders = [str(root / name) for name in ("bids", "store", "run")]
     assert extract(["--bids", folders[0], "--store", folders[1], "--stride", "2", "--encoder", *encoder]) == 0
-    assert train(["--store", folders[1], "--fold", "final", "--out", folders[2], *QUICK]) == 0
+    assert heads(["--store", folders[1], "--fold", "final", "--out", folders[2]]) == 0
     assert evaluate([folders[2]]) == 0
     return root
 
@@ -115,6 +128,25 @@ def test_a_file_gives_the_same_as_through_bids_and_store(line: Path, tmp_path: P
         (event,) = found.events
         assert abs(event.onset_s - 20) <= 4
         assert abs(event.stop_s - 40) <= 4
+
+
+@pytest.mark.parametrize("encoder", ["bandpower", "random"])
+def test_a_probe_sees_the_same_seconds_as_through_the_store(
+    tmp_path: Path, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Context reaches over windows and blocks, and ends with the recording; missing electrodes are left out."""
+    monkeypatch.setattr("eval.detect._BLOCK_WINDOWS", 4)
+    line = make_line(tmp_path, encoder, "--missing", "zero", heads=probe, missing=5)
+    (info, *_), dataset = (opened := store.open(line / "store")).recordings, StoreDataset(opened)
+    assert info.channel_mask == (False,) * 5 + (True,) * 13
+    require_same(line, tmp_path, "--missing", "zero")
+    fold = Run.open(line / "run").fold_path("final")
+    head, _, _ = load_head(fold / "head.safetensors")
+    seconds = PooledElectrodes(dataset, tmp_path)
+    with torch.no_grad():
+        wanted = head.out(torch.from_numpy(np.array(seconds.values(info)))).sigmoid()[:, 0]
+    found = predict_persons(head, [info.person], dataset, torch.device("cpu"))[info.name]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("features", ["latents", "codes"])

@@ -160,7 +160,9 @@ def test_an_installed_package_gives_heads_by_entry_points(
     assert train([*arguments, "--out", str(tmp_path / "run")]) == 0
     head_path = tmp_path / "run" / "folds" / "01" / "head.safetensors"
     assert type(load_head(head_path)[0]).__name__ == "AverageHead"
-    with pytest.raises(ValueError, match="head 'cubic' is unknown; allowed: spatial-fusion, linear, average, or"):
+    with pytest.raises(
+        ValueError, match="head 'cubic' is unknown; allowed: spatial-fusion, linear, pooled-linear, average, or"
+    ):
         make_head(HeadSettings(head="cubic"), (8, 3, 5), 4, 0)
     points = EntryPoints([])
     with pytest.raises(ValueError, match=r"'average' is unknown; .*; it was my_heads:AverageHead when it was"):

@@ -5,16 +5,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import expit
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import heads.closed_form.leave_one_out
+import heads.closed_form.logistic_folds
+import heads.probe
 import store
 from heads.closed_form.leave_one_out import STRENGTHS
 from heads.closed_form.seconds import PooledSeconds
 from heads.dataset import StoreDataset
+from heads.inference import predict_persons
+from heads.models.saved import load_head
 from heads.probe import ProbeCommand, main, probe
+from heads.run_folder import Run
+from heads.training.trials import Trial
 from tests.helpers.stores import write_subject
 
 
@@ -23,7 +32,7 @@ def test_a_run_holds_what_scikit_learn_predicts(
     make_store: Callable[..., Path], tmp_path: Path, statistics: str
 ) -> None:
     opened = store.open(make_store(persons=4, lengths_s=(120,)))
-    run = probe(ProbeCommand(store=opened.path, out=tmp_path / "run", statistics=statistics))
+    run, _ = probe(ProbeCommand(store=opened.path, out=tmp_path / "run", method="lda", statistics=statistics))
     pooled, labels = {}, {}
     for info in opened.recordings:
         frames = opened.latents(info).reshape(info.seconds, 2, 15)
@@ -49,7 +58,8 @@ def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, method: st
     for folder, signal in (("a", 1.5), ("b", 40.0)):
         for number, person in enumerate(("01", "02", "03", "04")):
             write_subject(tmp_path / folder, person, (80,), number, signal if person == "02" else 1.5)
-        run = probe(ProbeCommand(store=tmp_path / folder, out=tmp_path / f"run-{folder}", method=method))
+        command = ProbeCommand(store=tmp_path / folder, out=tmp_path / f"run-{folder}", method=method)
+        run, _ = probe(command)
         folds.append({result.fold.name: result for result in run.folds})
     one, two = (found["02"] for found in folds)
     assert one.best_epoch == two.best_epoch
@@ -76,9 +86,106 @@ def test_what_does_not_fit_in_memory_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(heads.closed_form.leave_one_out, "_LOGISTIC_BYTES", 1000)
+    monkeypatch.setattr(heads.closed_form.logistic_folds, "_MOST_BYTES", 1000)
     path = make_store(persons=3, lengths_s=(40,))
     assert main(["--store", str(path), "--out", str(tmp_path / "run"), "--method", "logistic"]) == 2
-    assert "logistic regression keeps all seconds in memory" in capsys.readouterr().err
-    assert main(["--store", str(path), "--out", str(tmp_path / "lda")]) == 0
+    assert "logistic regression keeps the seconds it is fitted to in memory" in capsys.readouterr().err
+    assert main(["--store", str(path), "--out", str(tmp_path / "lda"), "--method", "lda"]) == 0
     assert "fold 02: strength" in capsys.readouterr().out
+
+
+def plain_statistics(latents: np.ndarray, seconds: int, present: list[int]) -> np.ndarray:
+    """The default statistics of a recording's windows without overlap, ``(T, P)``, as they are described."""
+    frames = latents.reshape(-1, 2, *latents.shape[2:])[:seconds, :, present]
+    values = np.log(frames.std(1) + 0.05)
+    pooled = np.concatenate([values.mean(1), values.max(1), values.std(1)], 1)
+    return np.array([pooled[max(0, second - 2) : second + 3].mean(0) for second in range(seconds)])
+
+
+def plain_fit(persons: list[tuple[np.ndarray, np.ndarray]], c: float) -> Pipeline:
+    x, y = (np.concatenate(parts) for parts in zip(*persons, strict=True))
+    weights = np.concatenate([np.full(len(labels), len(labels) ** -0.5) for _, labels in persons])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, tol=1e-8))
+    return model.fit(x, y, logisticregression__sample_weight=weights)
+
+
+def test_the_default_is_a_logistic_regression_of_scikit_learn(tmp_path: Path) -> None:
+    for number, (person, length, mask) in enumerate(
+        (("01", 62, (1, 1, 1)), ("02", 120, (1, 0, 1)), ("03", 90, (1, 1, 1)), ("04", 50, (0, 0, 1)))
+    ):
+        write_subject(tmp_path / "store", person, (length, 50), number, mask=[bool(one) for one in mask])
+    opened = store.open(tmp_path / "store")
+    run, results = probe(ProbeCommand(store=opened.path, out=tmp_path / "run"))
+    values, data = {}, {}
+    for person in opened.persons:
+        infos = [info for info in opened.recordings if info.person == person]
+        for info in infos:
+            values[info.name] = plain_statistics(
+                opened.latents(info), info.seconds, np.flatnonzero(info.channel_mask).tolist()
+            )
+        labels = np.concatenate([opened.labels(info) for info in infos])
+        data[person] = np.concatenate([values[info.name] for info in infos]), labels
+    for result in results:
+        (tested,) = result.fold.test
+        others = [person for person in opened.persons if person != tested]
+        for entry in result.history:  # as many persons as groups: each is predicted by the other two
+            models = {p: plain_fit([data[o] for o in others if o != p], entry["C"]) for p in others}
+            aurocs = [
+                roc_auc_score(data[p][1], model.decision_function(data[p][0])) for p, model in models.items()
+            ]
+            assert entry["validation_auroc"] == pytest.approx(np.mean(aurocs), abs=2e-3)
+        best = result.history[result.best_epoch - 1]
+        assert best["validation_auroc"] == max(entry["validation_auroc"] for entry in result.history)
+        kept = plain_fit([data[person] for person in others], best["C"])
+        without = plain_fit([data[person] for person in result.fold.train], best["C"])
+        for info in opened.recordings:
+            if info.person == tested:
+                wanted = kept.predict_proba(values[info.name])[:, 1]
+                np.testing.assert_allclose(run.probabilities(info), wanted, atol=1e-4)
+            if info.person in result.fold.validation:
+                wanted = without.predict_proba(values[info.name])[:, 1]
+                np.testing.assert_allclose(result.validation_probabilities()[info.name], wanted, atol=1e-4)
+
+
+def test_ctrl_c_keeps_finished_folds(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ProbeCommand(store=make_store(persons=3, lengths_s=(60,)), out=tmp_path / "run")
+    write = heads.probe.write_fold
+
+    def interrupt(run: Run, trial: Trial, *rest: object) -> None:
+        if trial.fold.name == "02":
+            raise KeyboardInterrupt
+        write(run, trial, *rest)
+
+    monkeypatch.setattr(heads.probe, "write_fold", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        probe(command)
+    (first,) = Run.open(tmp_path / "run").folds
+    before = first.head_path.stat().st_mtime_ns
+    monkeypatch.setattr(heads.probe, "write_fold", write)
+    _, results = probe(command)
+    assert [result.fold.name for result in results] == ["01", "02", "03"]
+    assert first.head_path.stat().st_mtime_ns == before
+    monkeypatch.setattr(heads.probe, "PooledElectrodes", None)  # a finished run needs no features
+    assert len(probe(command)[1]) == 3
+
+
+@pytest.mark.parametrize("method", ["logistic", "lda"])
+def test_the_final_head_knows_everyone(make_store: Callable[..., Path], tmp_path: Path, method: str) -> None:
+    path = make_store(persons=4, lengths_s=(60,))
+    _, (result,) = probe(ProbeCommand(store=path, fold="final", out=tmp_path / "run", method=method))
+    assert result.fold.test == ()
+    assert len(result.validation_probabilities()) == len(result.fold.validation) == 1
+    opened = store.open(path)
+    head, _, _ = load_head(result.head_path)
+    everyone = predict_persons(head, opened.persons, StoreDataset(opened), torch.device("cpu"))
+    labels = np.concatenate([opened.labels(info) for info in opened.recordings])
+    assert roc_auc_score(labels, np.concatenate([everyone[info.name] for info in opened.recordings])) > 0.7
+
+
+def test_the_former_spelling_is_read(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_store(persons=3, lengths_s=(60,))
+    arguments = ["--store", str(path), "--out", str(tmp_path / "run"), "--method", "lda"]
+    assert main([*arguments, "--statistics", "mean-deviation"]) == 0
+    assert Run.open(tmp_path / "run").config["settings"]["statistics"] == "mean-std"

@@ -165,7 +165,7 @@ def test_failed_settings_are_counted_and_not_chosen(make_store: Callable[..., Pa
         (["--seed", "-1"], "seed is -1; allowed: 0 and more"),
         (
             ["--head", "cubic"],
-            "head 'cubic' is unknown; allowed: spatial-fusion, linear, or package.module:Name",
+            "head 'cubic' is unknown; allowed: spatial-fusion, linear, pooled-linear, or package.module:Name",
         ),
     ],
 )

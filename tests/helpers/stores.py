@@ -53,14 +53,20 @@ def recording(
 
 
 def write_subject(
-    folder: Path, person: str, lengths_s: Sequence[int], seed: int, signal: float = 1.5, spec: FeatureSpec = SPEC
+    folder: Path,
+    person: str,
+    lengths_s: Sequence[int],
+    seed: int,
+    signal: float = 1.5,
+    spec: FeatureSpec = SPEC,
+    mask: Sequence[bool] = (True, True, True),
 ) -> Path:
     """A subject whose seconds 20 to 35 of each recording are seizure and stand out in one dim by `signal`."""
     rng = np.random.default_rng(seed)
     infos, labels, features = [], [], []
     first_window = first_second = 0
     for number, seconds in enumerate(lengths_s):
-        info = recording(number, seconds, person, spec.stride_s, events=[Event(20.0, 15.0, "sz")])
+        info = recording(number, seconds, person, spec.stride_s, mask, events=[Event(20.0, 15.0, "sz")])
         info = replace(info, first_window=first_window, first_second=first_second)
         first_window, first_second = first_window + info.windows, first_second + seconds
         own = np.zeros(seconds, np.uint8)
