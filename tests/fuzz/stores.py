@@ -193,6 +193,8 @@ def _edit_json(file: h5py.File, edit: StoreEdit) -> None:
 
 
 def _edit_dataset(file: h5py.File, edit: StoreEdit, box: Path) -> None:
+    if not isinstance(file[edit.name], h5py.Dataset) or file[edit.name].external:
+        return  # reading it would open what it names
     if edit.what in LIES:
         _lie(file, edit, box)
         return
