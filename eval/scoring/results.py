@@ -118,7 +118,8 @@ def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> R
     Raises
     ------
     UserError
-        If there is no run, no finished fold or not its store, or if a prediction is missing or no probability.
+        If there is no run, no finished fold or not its store, a fold names persons that the store does not have,
+        or a prediction is missing or no probability.
     """
     run = Run.open(path)
     if tested := read_tested(run.config):
@@ -129,6 +130,12 @@ def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> R
     folds = run.folds
     if not folds:
         raise UserError(f"{run.path}: no finished fold; python -m heads.train --fold all makes them")
+    for result in folds:
+        if unknown := {*result.fold.test, *result.fold.validation} - set(store.persons):
+            raise UserError(
+                f"{result.path / 'fold.json'}: names persons that {store.path} does not hold "
+                f"({', '.join(sorted(unknown))}); train the fold again"
+            )
     names = [result.path.name for result in folds]
     # workers may be in another folder
     choose_fold = partial(_choose, run.path.absolute(), store.path.absolute())

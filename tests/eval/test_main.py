@@ -279,6 +279,16 @@ def test_a_prediction_that_is_not_finite_is_an_error(run: Run, capsys: pytest.Ca
     assert f"{path}: 160 values are no probabilities (0 to 1), the first is nan; train the fold" in error
 
 
+@pytest.mark.parametrize("side", ["test", "validation"])
+def test_a_fold_of_persons_that_the_store_does_not_hold_is_an_error(
+    run: Run, capsys: pytest.CaptureFixture[str], side: str
+) -> None:
+    path = run.fold_path("02") / "fold.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), side: ["77"]}))
+    assert f"{path}: names persons that" in (error := _fails(capsys, run.path))
+    assert "does not hold (77); train the fold again" in error
+
+
 def test_workers_choose_the_same(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     written = [*(run.path / "folds" / name / "postprocessing.json" for name in PERSONS), run.path / "metrics.json"]
     assert main([str(run.path), "--no-report"]) == 0
