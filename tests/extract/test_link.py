@@ -163,7 +163,7 @@ def test_source_is_only_read(data: Path, tmp_path: Path) -> None:
 
 
 def test_szcore_reads_the_events(data: Path, tmp_path: Path) -> None:
-    annotations = pytest.importorskip("epilepsy2bids.annotations", reason="an oracle of the test extra")
+    annotations = pytest.importorskip("epilepsy2bids.annotations", reason="needs the extra oracle")
     assert main(["siena", str(data / "siena"), str(tmp_path / "bids")]) == 0
     for path in (tmp_path / "bids").rglob("*_events.tsv"):
         theirs = annotations.Annotations.loadTsv(str(path)).events

@@ -38,7 +38,7 @@ def test_real_summaries(summaries: Path) -> None:
 
 
 def test_real_summaries_equal_epilepsy2bids(summaries: Path) -> None:
-    chbmit = pytest.importorskip("epilepsy2bids.load_annotations.chbmit", reason="an oracle of the test extra")
+    chbmit = pytest.importorskip("epilepsy2bids.load_annotations.chbmit", reason="needs the extra oracle")
     for path in sorted(summaries.glob("chb*/chb*-summary.txt")):
         for name, events in parse_summary(path.read_text(), str(path)).items():
             times = [(event.onset_s, event.onset_s + event.duration_s) for event in events]

@@ -51,7 +51,7 @@ def test_what_was_interpreted_is_noted(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["PN00-1.edf", "PN00-2.edf", "PN01-1.edf"])
 def test_equals_epilepsy2bids_where_the_list_is_regular(root: Path, name: str) -> None:
-    siena = pytest.importorskip("epilepsy2bids.load_annotations.siena", reason="an oracle of the test extra")
+    siena = pytest.importorskip("epilepsy2bids.load_annotations.siena", reason="needs the extra oracle")
     ours = next(one for one in read(root).recordings if one.path.name == name)
     theirs = siena.loadAnnotationsFromEdf(str(ours.path)).events
     assert [(one["onset"], one["duration"], one["eventType"].value) for one in theirs] == [

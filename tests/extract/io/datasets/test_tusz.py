@@ -53,12 +53,12 @@ def test_folder_of_the_splits_is_the_same(root: Path) -> None:
 
 
 def test_kinds_are_those_of_szcore() -> None:
-    annotations = pytest.importorskip("epilepsy2bids.annotations", reason="an oracle of the test extra")
+    annotations = pytest.importorskip("epilepsy2bids.annotations", reason="needs the extra oracle")
     assert set(KINDS.values()) <= set(annotations.SeizureType.__members__)
 
 
 def test_times_equal_epilepsy2bids(root: Path) -> None:
-    tuh = pytest.importorskip("epilepsy2bids.load_annotations.tuh", reason="an oracle of the test extra")
+    tuh = pytest.importorskip("epilepsy2bids.load_annotations.tuh", reason="needs the extra oracle")
     for recording in read(root).recordings:
         if recording.path.with_suffix(".csv_bi").is_file():
             times = [(event.onset_s, event.onset_s + event.duration_s) for event in recording.seizures or ()]
