@@ -1,4 +1,8 @@
-"""Seizures as SzCORE's ``events.tsv`` annotates them."""
+"""Seizures as SzCORE's ``events.tsv`` annotates them.
+
+epilepsy2bids reads such files too, but takes onsets below 0 or of nan, events past the end and unknown types
+without a word. So this is ours.
+"""
 
 import hashlib
 import math
