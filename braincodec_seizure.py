@@ -35,10 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"braincodec-seizure: error: no command {name!r}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    from store.runtime.cli import called_as  # here, since it loads much that --help does not need
+    try:
+        from store.runtime.cli import called_as  # here, since it loads much that --help does not need
 
-    with called_as(f"braincodec-seizure {name}"):
-        status: int = import_module(COMMANDS[name][0]).main(rest)
+        with called_as(f"braincodec-seizure {name}"):
+            status: int = import_module(COMMANDS[name][0]).main(rest)
+    except KeyboardInterrupt:  # while it was loaded; a command at work ends by itself
+        print(f"braincodec-seizure {name}: interrupted before it began", file=sys.stderr)
+        return 130
     return status
 
 

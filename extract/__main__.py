@@ -16,9 +16,10 @@ def _command(command: ExtractCommand) -> int:
         _print_account(summary, done=False)
         return int(summary.differs)
     elapsed_s = time.perf_counter() - begin
+    subjects = len(summary.subjects)
     print(
-        f"{len(summary.subjects)} subjects complete in {command.store}; {summary.encoded_hours:.2f} h of EEG "
-        f"encoded in {elapsed_s:.0f} s"
+        f"{subjects} subject{'s' * (subjects != 1)} complete in {command.store}; {summary.encoded_hours:.2f} h of "
+        f"EEG encoded in {elapsed_s:.0f} s"
     )
     _print_account(summary, done=True)
     if summary.failures:

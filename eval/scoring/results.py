@@ -21,6 +21,7 @@ from store import RecordingInfo, Store
 from store.gate import read_json
 from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
+from store.schema import same_dataset
 
 POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
 TESTED = "tested"  # entry of config.json by which scores on other data are known from a run
@@ -66,8 +67,12 @@ class Results:
 
     @property
     def persons_seen(self) -> tuple[str, ...]:
-        """Persons that the encoder saw in pretraining."""
-        return tuple(map(str, self.config["store"]["provenance"]["encoder"].get("persons_seen", ())))
+        """Persons that the encoder saw in pretraining; none if the store is known to be of another data set."""
+        encoder = self.config["store"]["provenance"]["encoder"]
+        datasets = self.config["store"].get("datasets") or [""]
+        if not any(same_dataset(dataset, str(encoder.get("data", ""))) for dataset in datasets):
+            return ()
+        return tuple(map(str, encoder.get("persons_seen", ())))
 
     def seconds(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
         """Labels and probabilities of all seconds of each person, ``(T,)`` each."""

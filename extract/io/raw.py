@@ -115,7 +115,7 @@ def open_signal(path: Path, missing: str = "error") -> EegFile:
         length, gaps, unit, amplitude, values.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: a folder; give an EEG file" if path.is_dir() else f"{path}: no such file")
     opened = _open_edf(path, missing) if path.suffix.lower() in edf.SAMPLE_BYTES else _open_other(path, missing)
     try:
         faults = scan(path, opened.raw, opened.names, opened.montage, opened.samples, opened.sample_rate_hz)

@@ -1,5 +1,6 @@
 """One subject: what the data set has of it, what the store has, and the plan that follows."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,7 +96,7 @@ def look_at_subject(
 
 def shorten(text: str, data: DataSet) -> str:
     """Name files within the data set, as the store keeps them."""
-    return text.replace(f"{data.path}/", "")
+    return re.sub(rf"(?<![^\s'\"(]){re.escape(str(data.path))}/", "", text)
 
 
 def _survey(

@@ -112,7 +112,7 @@ def test_a_bad_recording_leaves_the_others_and_is_named(data: Data, capsys: pyte
     path.unlink()
     assert data.extract() == 1
     out, err = capsys.readouterr()
-    assert "1 subjects complete" in out
+    assert "1 subject complete" in out
     assert "run-01_events.tsv: no such events file; each recording needs one" in err
     assert store.open(data.store).persons == ("02",)
     parts = list((data.store / ".parts" / "sub-01").glob("*.h5"))
@@ -252,3 +252,9 @@ def test_persons_join_the_cases_of_chb_mit(tmp_path: Path) -> None:
         write_recording(tmp_path / "bids", subject, 0, noise_uv(8, 0))
     assert Data(tmp_path / "bids", tmp_path / "store").extract() == 0
     assert store.open(tmp_path / "store").persons == ("chb01", "chb02")
+
+
+def test_the_data_set_is_no_store(data: Data, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Data(data.bids, data.bids).extract() == 2
+    assert "is the data set itself; give another folder" in capsys.readouterr().err
+    assert not list(data.bids.glob("*.h5"))
