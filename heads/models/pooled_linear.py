@@ -43,7 +43,7 @@ class PooledLinearHead(Head):
 
     def precompute(self, features: Tensor) -> Tensor:
         """``(B, F, C, D)`` -> ``(B, S, 3 * D)``."""
-        return pool_electrodes(features, self.seconds)
+        return pool_electrodes(features.float(), self.seconds)
 
     def forward_stacked(
         self,
