@@ -123,7 +123,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     if command.store.resolve() == command.bids.resolve():
         raise UserError(f"store {command.store}: is the data set itself; give another folder")
     index, shards = parse_shard(command.shard, os.environ) if command.shard is not None else (0, 1)
-    if command.backend != "loky":  # workers may be in another folder
+    if not command.alone:  # workers may be in another folder
         command = replace(command, bids=command.bids.absolute(), store=command.store.absolute())
         if Path(command.encoder).is_file():
             command = replace(command, encoder=str(Path(command.encoder).absolute()))

@@ -61,6 +61,9 @@ def _store_problem(store: Mapping[str, Any]) -> str:
     seen = provenance["encoder"].get("persons_seen", [])
     if not isinstance(seen, list):
         return "store.provenance.encoder.persons_seen is no list"
+    datasets = store.get("datasets", [])
+    if not isinstance(datasets, list) or not all(isinstance(name, str) for name in datasets):
+        return "store.datasets is no list of names"
     return _spec_problem(store.get("spec"))
 
 
