@@ -252,7 +252,7 @@ def _guard_folder(path: Path, config: Mapping[str, Any], force: bool) -> None:
 
 def _write_once(path: Path, text: str) -> None:
     """Write a file, complete, unless another writer was first."""
-    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
+    temporary = path.parent / f".{uuid.uuid4().hex}.new"  # other writers remove a .tmp that nobody locks
     try:
         write_text(temporary, text)
         with os_errors(path), suppress(FileExistsError):
