@@ -40,6 +40,7 @@ def filter_max(
     _check_frames(features, seconds)
     if features.device.type == "cpu" and features.shape[1] > seconds:
         blocks = blocks or full_blocks(len(features), len(weight))
+        # torch gives `Function.apply` no type
         maximum: Tensor = _FilterMax.apply(features, weight, mean, scale, seconds, blocks)  # type: ignore[no-untyped-call]
         return maximum
     scaled, shift = _scale_weights(weight, mean, scale, features.dtype)
@@ -59,7 +60,7 @@ def filter_max_and_variance(
     _check_frames(features, seconds)
     if features.device.type == "cpu":
         blocks = blocks or full_blocks(len(features), len(weight))
-        both: tuple[Tensor, Tensor] = _FilterMaxAndVariance.apply(  # type: ignore[no-untyped-call]
+        both: tuple[Tensor, Tensor] = _FilterMaxAndVariance.apply(  # type: ignore[no-untyped-call]  # as above
             features, weight, mean, scale, seconds, blocks
         )
         return both
@@ -89,7 +90,7 @@ class _FilterMax(Function):
         )
         ctx.blocks = blocks
         ctx.save_for_backward(features, mean, scale, max_frame)
-        return maximum.sub_(shift)  # type: ignore[no-any-return]
+        return maximum.sub_(shift)  # type: ignore[no-any-return]  # of either implementation
 
     @staticmethod
     def backward(ctx: Any, grad_max: Tensor) -> tuple[None, Tensor, None, None, None, None]:

@@ -76,7 +76,7 @@ def _spec_problem(spec: Any) -> str:
     if not isinstance(spec, dict) or spec.keys() != FeatureSpec.__dataclass_fields__.keys():
         return "store.spec has missing or unknown fields"
     for name, field in FeatureSpec.__dataclass_fields__.items():
-        if type(spec[name]) is not kinds[field.type]:  # type: ignore[index]
+        if type(spec[name]) is not kinds[field.type]:  # type: ignore[index]  # types, no names of types
             return f"store.spec.{name} is {spec[name]!r}"
     return (
         "" if all(isinstance(channel, str) for channel in spec["channels"]) else "store.spec.channels are no names"
