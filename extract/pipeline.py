@@ -275,14 +275,15 @@ def _encode_with_bar(
     with tqdm(total=total, unit=" windows", disable=None) as bar:
 
         def show(count: int) -> None:
-            hours, total_hours = ((n * spec.stride_s) / 3600 for n in (bar.n + count, bar.total))
+            hours, total_hours = ((n * spec.stride_s) / 3600 for n in (bar.n + count, total))
             bar.set_postfix_str(f"{hours:.2f} of {total_hours:.2f} h of EEG", refresh=False)
             bar.update(count)
 
         for result in _encode_all(recordings, work.command, show):
             if result.error:
                 bar.write(to_one_line(f"failed: {result.recording.name}: {result.error}"))
-            bar.total -= windows[result.recording] - result.windows  # what was there already, or failed
+            total -= windows[result.recording] - result.windows  # what was there already, or failed
+            bar.total = total
             yield result
 
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,12 +17,15 @@ def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
     >>> list(prefetch(iter("abc")))
     ['a', 'b', 'c']
     """
-    end = object()
+
+    def take() -> list[T]:
+        return list(islice(items, 1))  # empty at the end
+
     thread = ThreadPoolExecutor(1)
     try:
-        waiting = deque(thread.submit(next, items, end) for _ in range(depth))
-        while (item := waiting.popleft().result()) is not end:
-            waiting.append(thread.submit(next, items, end))
-            yield item
+        waiting = deque(thread.submit(take) for _ in range(depth))
+        while taken := waiting.popleft().result():
+            waiting.append(thread.submit(take))
+            yield from taken
     finally:
         thread.shutdown(cancel_futures=True)
