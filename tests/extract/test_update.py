@@ -1,6 +1,5 @@
 """A store follows its data set: what changed is encoded or labelled again, the rest stays, and all is said."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,80 +10,14 @@ import numpy as np
 import pytest
 
 import store
-from extract import demo
-from extract.io.montage import CHANNELS
 from store import Event
-from store.reader import StoreFile, open_file
+from store.reader import open_file
 from tests.benchmarks import survival
-from tests.helpers.eeg import HEADER, noise_uv, write_recording
-from tests.helpers.extraction import Data
-from tests.helpers.paths import DATA, ROOT
+from tests.helpers.eeg import noise_uv, write_recording
+from tests.helpers.extraction import NAME, Data, fresh, lines, opened, same_content, set_events
+from tests.helpers.paths import ROOT
 
 Capture = pytest.CaptureFixture[str]
-NAME = "sub-01_ses-01_task-szMonitoring_run-{:02}".format
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    """Two persons, two recordings each, extracted."""
-    folder = tmp_path_factory.mktemp("made")
-    for number, subject in enumerate(("01", "02")):
-        write_recording(folder / "bids", subject, 0, noise_uv(10.5, number), [Event(2.0, 3.25, "sz_foc")])
-        write_recording(folder / "bids", subject, 1, noise_uv(8, number + 10))
-    data = Data(folder / "bids", folder / "store")
-    assert data.extract() == 0
-    return data
-
-
-@pytest.fixture
-def data(made: Data, tmp_path: Path, capsys: Capture) -> Data:
-    """A copy of it, and nothing said so far."""
-    shutil.copytree(made.bids, tmp_path / "bids")
-    shutil.copytree(made.store, tmp_path / "store")
-    capsys.readouterr()
-    return Data(tmp_path / "bids", tmp_path / "store")
-
-
-@pytest.fixture
-def without_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any encoding fails."""
-
-    def load(settings: object) -> None:
-        raise AssertionError("loads an encoder")
-
-    monkeypatch.setattr("extract.planning.spec.load_encoder", load)
-    monkeypatch.setattr("extract.encode_recording.load_encoder", load)
-
-
-def set_events(data: Data, subject: str, run: int, *rows: str) -> None:
-    lines = [HEADER, *(f"{row}\tn/a\tn/a\tn/a\t0" for row in rows)]
-    data.events(subject, run).write_text("\n".join([*lines, ""]))
-
-
-def opened(data: Data, subject: str = "01") -> StoreFile:
-    return open_file(data.store / f"sub-{subject}.h5")
-
-
-def fresh(data: Data, *more: str) -> Data:
-    """The data set as it is now, extracted anew."""
-    other = Data(data.bids, data.store.with_name("fresh"))
-    shutil.rmtree(other.store, ignore_errors=True)
-    other.extract(*more)
-    return other
-
-
-def same_content(first: StoreFile, second: StoreFile) -> bool:
-    """Whether two files say the same, whatever they were before."""
-    names = ("spec", "subject", "person", "recordings", "hashes", "dataset", "sources", "left_out", "participant")
-    return (
-        all(getattr(first, name) == getattr(second, name) for name in names)
-        and first.labels.tolist() == second.labels.tolist()
-        and first.features().tobytes() == second.features().tobytes()
-    )
-
-
-def lines(capsys: Capture) -> list[str]:
-    return capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.usefixtures("without_encoder")
@@ -175,24 +108,6 @@ def test_signals_are_hashed_only_when_size_or_time_moved(data: Data, monkeypatch
     assert hashed == [data.edf("01", 0)]
 
 
-def test_missing_channels_are_a_policy(data: Data, capsys: Capture) -> None:
-    signal_uv = noise_uv(8, 10)
-    signal_uv[CHANNELS.index("P3-O1")] = 0
-    write_recording(data.bids, "01", 1, signal_uv)
-    assert data.extract() == 1
-    assert "P3-O1" in capsys.readouterr().err
-    assert all(opened(data).recordings[1].channel_mask)  # of the file before
-    assert data.extract("--missing", "zero") == 0
-    stored = survival.content(data.store)
-    assert not all(opened(data).recordings[1].channel_mask)
-    capsys.readouterr()
-    assert data.extract() == 1
-    out, err = capsys.readouterr()
-    assert "flat from beginning to end: P3-O1" in err
-    assert "4 recordings found: 0 encoded, 3 up to date, 1 left out" in out.splitlines()
-    assert {k: v for k, v in survival.content(data.store).items() if not k.startswith(".parts")} == stored
-
-
 def test_a_removed_events_file(data: Data, capsys: Capture) -> None:
     """It is refused, then taken without labels if asked, and taken with labels again when it is back."""
     text = data.events("01", 0).read_text()
@@ -269,88 +184,6 @@ def test_check_of_no_store(data: Data, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_a_recording_that_cannot_be_used_may_be_left_out(data: Data, capsys: Capture) -> None:
-    good = data.edf("01", 1).read_bytes()
-    data.edf("01", 1).write_bytes(good[:-5000])
-    before = survival.content(data.store)
-    assert data.extract() == 1
-    assert {k: v for k, v in survival.content(data.store).items() if "/" not in k} == before
-    assert data.extract("--skip-unusable") == 0
-    capsys.readouterr()
-    file = opened(data)
-    assert [info.name for info in file.recordings] == [NAME(0)]
-    (left_out,) = file.left_out
-    assert left_out.name == NAME(1)
-    assert left_out.reason.startswith(f"sub-01/ses-01/eeg/{NAME(1)}_eeg.edf: truncated")
-    before = survival.content(data.store)
-    assert data.extract("--skip-unusable") == 0
-    out = lines(capsys)
-    assert "4 recordings found: 0 encoded, 3 up to date, 1 left out" in out
-    assert any(line.startswith(f"  left out: {NAME(1)}: sub-01/ses-01/eeg/") for line in out)
-    assert survival.content(data.store) == before
-    assert data.extract("--skip-unusable", "--check") == 0
-    assert data.extract() == 1  # without the option it waits to be mended
-    data.edf("01", 1).write_bytes(good)
-    assert data.extract() == 0
-    assert "sub-01: encoded 1 recording (left out before)" in lines(capsys)
-    assert same_content(opened(data), opened(fresh(data)))
-
-
-def test_shards_leave_out_what_another_shard_could_not_use(data: Data, tmp_path: Path) -> None:
-    write_recording(data.bids, "01", 2, noise_uv(8, 20))
-    data.edf("01", 1).write_bytes(data.edf("01", 1).read_bytes()[:-5000])
-    whole, sharded = Data(data.bids, tmp_path / "whole"), Data(data.bids, tmp_path / "sharded")
-    assert whole.extract("--skip-unusable") == 0
-    assert [sharded.extract("--skip-unusable", "--shard", f"{n}/3") for n in (3, 1, 2)] == [0, 0, 0]
-    assert survival.content(sharded.store) == survival.content(whole.store)
-
-
-def test_a_subject_without_a_usable_recording(data: Data, tmp_path: Path, capsys: Capture) -> None:
-    for run in (0, 1):
-        data.events("02", run).unlink()
-    other = Data(data.bids, tmp_path / "other")
-    assert other.extract("--skip-unusable") == 0
-    assert [path.name for path in other.store.glob("*.h5")] == ["sub-01.h5"]
-    assert "4 recordings found: 2 encoded, 0 up to date, 2 left out" in lines(capsys)
-
-
-def test_content_that_has_not_been_fetched(data: Data, capsys: Capture) -> None:
-    """What is new is left out and said; what is stored stays, and its labels follow all the same."""
-    write_recording(data.bids, "02", 2, noise_uv(8, 20))
-    for subject, run in (("02", 2), ("01", 0)):
-        data.edf(subject, run).unlink()
-        data.edf(subject, run).symlink_to("../../../.git/annex/objects/x")
-    set_events(data, "01", 0, "6.00\t2.00\tsz_gen")
-    assert data.extract() == 1
-    out, err = capsys.readouterr()
-    assert "run-02_eeg.edf: its content has not been fetched (a link to nothing); fetch it" in err
-    assert f"datalad get {data.edf('02', 2).name} (or git annex get)" in err
-    assert "5 recordings found: 0 encoded, 1 relabelled, 3 up to date, 1 left out" in out.splitlines()
-    assert opened(data).recordings[0].events == (Event(6.0, 2.0, "sz_gen"),)
-    assert opened(data).sources[NAME(0)].witnessed
-    assert data.extract("--skip-unusable") == 0
-    assert [left_out.name for left_out in opened(data, "02").left_out] == [NAME(2).replace("01_ses", "02_ses")]
-
-
-def test_every_file_is_accounted_for(data: Data, capsys: Capture) -> None:
-    folder = data.edf("01", 0).parent
-    shutil.copy(data.edf("01", 0), folder / f"Copy of {NAME(0)}_eeg.edf")
-    shutil.copy(data.edf("01", 0), folder / f"{NAME(0)}_desc-filtered_eeg.edf")
-    data.edf("02", 1).rename(data.edf("02", 1).with_suffix(".EDF"))
-    assert data.extract() == 0
-    out = lines(capsys)
-    assert "6 recordings found: 0 encoded, 4 up to date, 2 left out" in out
-    assert [line.split(": ")[0] for line in out if line.startswith("  left")] == ["  left out"] * 2
-    assert data.extract("--check") == 0
-
-
-def test_an_upper_case_file_is_encoded(data: Data, tmp_path: Path) -> None:
-    data.edf("02", 1).rename(data.edf("02", 1).with_suffix(".EDF"))
-    other = Data(data.bids, tmp_path / "other")
-    assert other.extract() == 0
-    np.testing.assert_array_equal(opened(other, "02").features(), opened(data, "02").features())
-
-
 def test_events_that_label_no_second_are_said(data: Data, capsys: Capture) -> None:
     set_events(data, "01", 0, "3.70\t0.50\tsz")
     for _ in range(2):
@@ -359,62 +192,6 @@ def test_events_that_label_no_second_are_said(data: Data, capsys: Capture) -> No
         assert any(line.startswith(said) for line in lines(capsys))
     assert opened(data).recordings[0].events == (Event(3.7, 0.5, "sz"),)
     assert not opened(data).labels.any()
-
-
-def test_an_event_of_no_duration_is_an_error(data: Data, capsys: Capture) -> None:
-    set_events(data, "01", 0, "2.00\t3.00\tsz", "5.00\t0.00\tsz")
-    before = survival.content(data.store)
-    assert data.extract() == 1
-    assert "run-00_events.tsv: line 3: event of duration 0 at 5.00 s" in capsys.readouterr().err
-    assert survival.content(data.store) == before
-
-
-def test_another_data_set_with_the_same_subjects(data: Data, tmp_path: Path, capsys: Capture) -> None:
-    name_data_set(data.bids, "Siena")
-    assert data.extract() == 0
-    assert lines(capsys)[0] == "sub-01: updated (data set is called Siena)"
-    other = Data(tmp_path / "other", data.store)
-    write_recording(other.bids, "01", 0, noise_uv(8, 50))
-    name_data_set(other.bids, "CHB-MIT")
-    before = survival.content(data.store)
-    assert other.extract() == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "sub-01.h5: holds sub-01 of Siena" in line
-    assert "give another --store, or replace it with --force" in line
-    assert survival.content(data.store) == before
-    assert other.extract("--force") == 0
-    assert (opened(data).dataset, opened(data, "02").dataset) == ("CHB-MIT", "Siena")
-    assert same_content(opened(data), opened(fresh(other)))
-
-
-def name_data_set(bids: Path, name: str) -> None:
-    (bids / "dataset_description.json").write_text(json.dumps({"Name": name, "BIDSVersion": "1.8.0"}))
-
-
-def test_a_damaged_file_of_the_store_stops_its_subject_alone(data: Data, capsys: Capture) -> None:
-    path = data.store / "sub-01.h5"
-    path.write_bytes(path.read_bytes()[:-100])
-    damaged = path.read_bytes()
-    set_events(data, "02", 0, "6.00\t2.00\tsz_gen")
-    assert data.extract() == 1
-    out, err = capsys.readouterr()
-    assert "sub-02: relabelled 1 recording (events changed)" in out
-    assert "sub-01.h5: " in err
-    assert "remove the file and extract the subject again" in err
-    assert path.read_bytes() == damaged
-    assert data.extract("--check") == 1
-
-
-@pytest.mark.usefixtures("without_encoder")
-def test_other_settings_are_refused_without_the_encoder(data: Data, capsys: Capture) -> None:
-    for more, message in (
-        (["--stride", "2"], "sub-01.h5: stride_s is 4, wanted 2; use its options, or another --store"),
-        (["--features", "codes"], "features is 'latents', wanted 'codes'"),
-    ):
-        assert data.extract(*more) == 2
-        assert message in capsys.readouterr().err
-    assert data.extract(encoder="braincodec") == 2
-    assert "encoder is 'bandpower', wanted 'braincodec'" in capsys.readouterr().err
 
 
 def test_shards_relabel_each_subject_once(data: Data, capsys: Capture) -> None:
@@ -454,81 +231,6 @@ def test_a_part_whose_events_changed_is_made_anew(data: Data, tmp_path: Path) ->
     set_events(data, open_file(part).subject, 0, "6.00\t2.00\tsz_gen")
     assert other.extract() == 0
     assert survival.content(other.store) == survival.content(fresh(data).store)
-
-
-def test_a_signal_that_changes_while_it_is_read(data: Data, tmp_path: Path, capsys: Capture) -> None:
-    other = Data(data.bids, tmp_path / "other")
-    from extract import encode_recording
-
-    plain = encode_recording.open_signal
-
-    def open_and_touch(path: Path, missing: str) -> object:
-        signal = plain(path, missing)
-        if path == data.edf("01", 1):
-            os.utime(path)
-        return signal
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode_recording, "open_signal", open_and_touch)
-        assert other.extract() == 1
-    assert "run-01_eeg.edf: changed while it was read; run the same command again" in capsys.readouterr().err
-    assert [path.name for path in other.store.glob("*.h5")] == ["sub-02.h5"]
-    assert other.extract() == 0
-
-
-@pytest.fixture(scope="module")
-def first_version(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    """A store of format version 1, and its data set, made again."""
-    folder = tmp_path_factory.mktemp("v1")
-    shutil.copytree(DATA / "golden-v1" / "bandpower", folder / "store")
-    demo.main([str(folder / "bids"), "--persons", "4", "--recordings", "2", "--minutes", "1.5"])
-    return Data(folder / "bids", folder / "store")
-
-
-@pytest.mark.usefixtures("without_encoder")
-def test_stores_of_version_1_gain_fingerprints(first_version: Data, tmp_path: Path, capsys: Capture) -> None:
-    data = Data(tmp_path / "bids", tmp_path / "store")
-    shutil.copytree(first_version.bids, data.bids)
-    shutil.copytree(first_version.store, data.store)
-    before = {subject: opened(data, subject) for subject in ("01", "02", "03", "04")}
-    assert {file.version for file in before.values()} == {1}
-    path = next((data.bids / "sub-03").rglob("*_run-00_events.tsv"))
-    path.write_text(f"{HEADER}\n1.00\t4.00\tsz\tn/a\tn/a\tn/a\tn/a\n")
-    capsys.readouterr()
-    assert data.extract("--check") == 1
-    assert {subject: opened(data, subject).checksum for subject in before} == {
-        subject: file.checksum for subject, file in before.items()
-    }
-    assert data.extract() == 0
-    for subject, file in before.items():
-        after = opened(data, subject)
-        assert after.version == 2
-        assert after.hashes == file.hashes
-        assert after.sources.keys() == {info.name for info in file.recordings}
-        assert not any(source.witnessed for source in after.sources.values())
-        assert (after.identity == file.identity) == (subject != "03")
-        assert (file.checksum in after.former_checksums) == (subject != "03")
-    out = lines(capsys)
-    line = "sub-03: relabelled 1 recording (events changed); updated (fingerprints added, as compared now"
-    assert any(said.startswith(line) for said in out)
-    assert "8 recordings found: 0 encoded, 1 relabelled, 7 up to date, 0 left out" in out
-    assert data.extract("--check") == 0
-
-
-def test_a_signal_of_another_length_than_in_version_1(first_version: Data, tmp_path: Path) -> None:
-    data = Data(tmp_path / "bids", tmp_path / "store")
-    shutil.copytree(first_version.bids, data.bids)
-    shutil.copytree(first_version.store, data.store)
-    name = opened(data).recordings[0].name
-    folder = next((data.bids / "sub-01").rglob("eeg"))
-    write_recording(tmp_path / "new", "01", 0, noise_uv(20, 3))
-    new = next((tmp_path / "new").rglob("*.edf"))
-    shutil.copy(new, folder / f"{name}_eeg.edf")
-    shutil.copy(new.with_name(new.name.replace("eeg.edf", "events.tsv")), folder / f"{name}_events.tsv")
-    assert data.extract() == 0
-    after = opened(data)
-    assert after.recordings[0].duration_s == 20
-    assert [after.sources[info.name].witnessed for info in after.recordings] == [True, False]
 
 
 def test_relabelling_loads_neither_torch_nor_an_encoder(data: Data) -> None:

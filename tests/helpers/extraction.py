@@ -1,9 +1,18 @@
 """A small data set and the store that is made of it."""
 
+import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from extract.__main__ import main
+from store.reader import StoreFile, open_file
+from tests.helpers.eeg import HEADER
+
+Capture = pytest.CaptureFixture[str]
+NAME = "sub-01_ses-01_task-szMonitoring_run-{:02}".format
 
 
 @dataclass(frozen=True)
@@ -31,3 +40,38 @@ class Data:
         """Signal of a recording."""
         stem = self.stem(subject, run)
         return stem.with_name(f"{stem.name}_eeg.edf")
+
+
+def set_events(data: Data, subject: str, run: int, *rows: str) -> None:
+    lines = [HEADER, *(f"{row}\tn/a\tn/a\tn/a\t0" for row in rows)]
+    data.events(subject, run).write_text("\n".join([*lines, ""]))
+
+
+def opened(data: Data, subject: str = "01") -> StoreFile:
+    return open_file(data.store / f"sub-{subject}.h5")
+
+
+def fresh(data: Data, *more: str) -> Data:
+    """The data set as it is now, extracted anew."""
+    other = Data(data.bids, data.store.with_name("fresh"))
+    shutil.rmtree(other.store, ignore_errors=True)
+    other.extract(*more)
+    return other
+
+
+def same_content(first: StoreFile, second: StoreFile) -> bool:
+    """Whether two files say the same, whatever they were before."""
+    names = ("spec", "subject", "person", "recordings", "hashes", "dataset", "sources", "left_out", "participant")
+    return (
+        all(getattr(first, name) == getattr(second, name) for name in names)
+        and first.labels.tolist() == second.labels.tolist()
+        and first.features().tobytes() == second.features().tobytes()
+    )
+
+
+def lines(capsys: Capture) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def name_data_set(bids: Path, name: str) -> None:
+    (bids / "dataset_description.json").write_text(json.dumps({"Name": name, "BIDSVersion": "1.8.0"}))

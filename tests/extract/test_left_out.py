@@ -1,0 +1,144 @@
+"""Recordings that cannot be used are left out and named, and every file is accounted for."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from extract.io.montage import CHANNELS
+from store import Event
+from tests.benchmarks import survival
+from tests.helpers.eeg import noise_uv, write_recording
+from tests.helpers.extraction import NAME, Data, fresh, lines, opened, same_content, set_events
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_missing_channels_are_a_policy(data: Data, capsys: Capture) -> None:
+    signal_uv = noise_uv(8, 10)
+    signal_uv[CHANNELS.index("P3-O1")] = 0
+    write_recording(data.bids, "01", 1, signal_uv)
+    assert data.extract() == 1
+    assert "P3-O1" in capsys.readouterr().err
+    assert all(opened(data).recordings[1].channel_mask)  # of the file before
+    assert data.extract("--missing", "zero") == 0
+    stored = survival.content(data.store)
+    assert not all(opened(data).recordings[1].channel_mask)
+    capsys.readouterr()
+    assert data.extract() == 1
+    out, err = capsys.readouterr()
+    assert "flat from beginning to end: P3-O1" in err
+    assert "4 recordings found: 0 encoded, 3 up to date, 1 left out" in out.splitlines()
+    assert {k: v for k, v in survival.content(data.store).items() if not k.startswith(".parts")} == stored
+
+
+def test_a_recording_that_cannot_be_used_may_be_left_out(data: Data, capsys: Capture) -> None:
+    good = data.edf("01", 1).read_bytes()
+    data.edf("01", 1).write_bytes(good[:-5000])
+    before = survival.content(data.store)
+    assert data.extract() == 1
+    assert {k: v for k, v in survival.content(data.store).items() if "/" not in k} == before
+    assert data.extract("--skip-unusable") == 0
+    capsys.readouterr()
+    file = opened(data)
+    assert [info.name for info in file.recordings] == [NAME(0)]
+    (left_out,) = file.left_out
+    assert left_out.name == NAME(1)
+    assert left_out.reason.startswith(f"sub-01/ses-01/eeg/{NAME(1)}_eeg.edf: truncated")
+    before = survival.content(data.store)
+    assert data.extract("--skip-unusable") == 0
+    out = lines(capsys)
+    assert "4 recordings found: 0 encoded, 3 up to date, 1 left out" in out
+    assert any(line.startswith(f"  left out: {NAME(1)}: sub-01/ses-01/eeg/") for line in out)
+    assert survival.content(data.store) == before
+    assert data.extract("--skip-unusable", "--check") == 0
+    assert data.extract() == 1  # without the option it waits to be mended
+    data.edf("01", 1).write_bytes(good)
+    assert data.extract() == 0
+    assert "sub-01: encoded 1 recording (left out before)" in lines(capsys)
+    assert same_content(opened(data), opened(fresh(data)))
+
+
+def test_shards_leave_out_what_another_shard_could_not_use(data: Data, tmp_path: Path) -> None:
+    write_recording(data.bids, "01", 2, noise_uv(8, 20))
+    data.edf("01", 1).write_bytes(data.edf("01", 1).read_bytes()[:-5000])
+    whole, sharded = Data(data.bids, tmp_path / "whole"), Data(data.bids, tmp_path / "sharded")
+    assert whole.extract("--skip-unusable") == 0
+    assert [sharded.extract("--skip-unusable", "--shard", f"{n}/3") for n in (3, 1, 2)] == [0, 0, 0]
+    assert survival.content(sharded.store) == survival.content(whole.store)
+
+
+def test_a_subject_without_a_usable_recording(data: Data, tmp_path: Path, capsys: Capture) -> None:
+    for run in (0, 1):
+        data.events("02", run).unlink()
+    other = Data(data.bids, tmp_path / "other")
+    assert other.extract("--skip-unusable") == 0
+    assert [path.name for path in other.store.glob("*.h5")] == ["sub-01.h5"]
+    assert "4 recordings found: 2 encoded, 0 up to date, 2 left out" in lines(capsys)
+
+
+def test_content_that_has_not_been_fetched(data: Data, capsys: Capture) -> None:
+    """What is new is left out and said; what is stored stays, and its labels follow all the same."""
+    write_recording(data.bids, "02", 2, noise_uv(8, 20))
+    for subject, run in (("02", 2), ("01", 0)):
+        data.edf(subject, run).unlink()
+        data.edf(subject, run).symlink_to("../../../.git/annex/objects/x")
+    set_events(data, "01", 0, "6.00\t2.00\tsz_gen")
+    assert data.extract() == 1
+    out, err = capsys.readouterr()
+    assert "run-02_eeg.edf: its content has not been fetched (a link to nothing); fetch it" in err
+    assert f"datalad get {data.edf('02', 2).name} (or git annex get)" in err
+    assert "5 recordings found: 0 encoded, 1 relabelled, 3 up to date, 1 left out" in out.splitlines()
+    assert opened(data).recordings[0].events == (Event(6.0, 2.0, "sz_gen"),)
+    assert opened(data).sources[NAME(0)].witnessed
+    assert data.extract("--skip-unusable") == 0
+    assert [left_out.name for left_out in opened(data, "02").left_out] == [NAME(2).replace("01_ses", "02_ses")]
+
+
+def test_every_file_is_accounted_for(data: Data, capsys: Capture) -> None:
+    folder = data.edf("01", 0).parent
+    shutil.copy(data.edf("01", 0), folder / f"Copy of {NAME(0)}_eeg.edf")
+    shutil.copy(data.edf("01", 0), folder / f"{NAME(0)}_desc-filtered_eeg.edf")
+    data.edf("02", 1).rename(data.edf("02", 1).with_suffix(".EDF"))
+    assert data.extract() == 0
+    out = lines(capsys)
+    assert "6 recordings found: 0 encoded, 4 up to date, 2 left out" in out
+    assert [line.split(": ")[0] for line in out if line.startswith("  left")] == ["  left out"] * 2
+    assert data.extract("--check") == 0
+
+
+def test_an_upper_case_file_is_encoded(data: Data, tmp_path: Path) -> None:
+    data.edf("02", 1).rename(data.edf("02", 1).with_suffix(".EDF"))
+    other = Data(data.bids, tmp_path / "other")
+    assert other.extract() == 0
+    np.testing.assert_array_equal(opened(other, "02").features(), opened(data, "02").features())
+
+
+def test_an_event_of_no_duration_is_an_error(data: Data, capsys: Capture) -> None:
+    set_events(data, "01", 0, "2.00\t3.00\tsz", "5.00\t0.00\tsz")
+    before = survival.content(data.store)
+    assert data.extract() == 1
+    assert "run-00_events.tsv: line 3: event of duration 0 at 5.00 s" in capsys.readouterr().err
+    assert survival.content(data.store) == before
+
+
+def test_a_signal_that_changes_while_it_is_read(data: Data, tmp_path: Path, capsys: Capture) -> None:
+    other = Data(data.bids, tmp_path / "other")
+    from extract import encode_recording
+
+    plain = encode_recording.open_signal
+
+    def open_and_touch(path: Path, missing: str) -> object:
+        signal = plain(path, missing)
+        if path == data.edf("01", 1):
+            os.utime(path)
+        return signal
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode_recording, "open_signal", open_and_touch)
+        assert other.extract() == 1
+    assert "run-01_eeg.edf: changed while it was read; run the same command again" in capsys.readouterr().err
+    assert [path.name for path in other.store.glob("*.h5")] == ["sub-02.h5"]
+    assert other.extract() == 0
