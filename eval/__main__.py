@@ -40,8 +40,10 @@ class EvalCommand:
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Folder of the run, as python -m heads.train made it."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """The run's feature store, if it is no longer where the run was trained."""
+    store: Annotated[
+        tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(default: where it was)")
+    ] = ()
+    """The run's feature store, or stores, if they are no longer where the run was trained."""
     on: Annotated[Path | None, tyro.conf.arg(metavar="STORE")] = None
     """Test on another store of the same features instead, every person of it."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None

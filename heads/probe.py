@@ -20,7 +20,7 @@ from heads.run_folder import FoldResult, Run, describe_run
 from heads.settings import RunOptions, TrainSettings
 from heads.training.finish import write_fold
 from heads.training.trials import Trial, TrialResult
-from store import open as open_store
+from store import open_stores
 from store.runtime.cli import run as run_command
 from store.runtime.old_spellings import translate_arguments
 
@@ -29,8 +29,8 @@ from store.runtime.old_spellings import translate_arguments
 class ProbeTarget:
     """What to fit on, where to and how; first in the help."""
 
-    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
-    """Folder of the store."""
+    store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
+    """Folder of the store; of several, which are trained on together."""
     fold: Annotated[str, tyro.conf.arg(metavar="PERSON|all|final")] = "all"
     """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
@@ -58,12 +58,12 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     UserError
         If a fold cannot be built, or the run folder belongs to other settings.
     """
-    dataset = StoreDataset(open_store(command.store))
+    dataset = StoreDataset(open_stores(command.store))
     folds = dataset.folds(command.fold.removeprefix("sub-"))
     statistics = command.statistics or ("pooled" if command.method == "logistic" else "mean")
     head = TrainSettings(head="pooled-linear" if statistics == "pooled" else "linear")
     recorded = {"head": head.head, "method": command.method, "statistics": statistics}
-    out = command.out or Path("runs") / f"{command.store.resolve().name}-{command.method}"
+    out = command.out or Path("runs") / f"{dataset.store.name}-{command.method}"
     run = Run.create(out, describe_run(recorded, dataset.store), force=command.force)
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}

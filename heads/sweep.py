@@ -22,7 +22,7 @@ from heads.sweep_results import choose_setting, read_rows, tabulate, unseeded, w
 from heads.training.finish import write_fold
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial, hash_trials, split_groups
-from store import open as open_store
+from store import open_stores
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.device import choose_device
@@ -37,8 +37,8 @@ _ROWS_SHOWN = 20
 class SweepTarget:
     """What to train on, where to, and how many settings; first in the help."""
 
-    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
-    """Folder of the store."""
+    store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
+    """Folder of the store; of several, which are trained on together."""
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run folder. Finished groups of heads in it are kept."""
     random: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
@@ -92,7 +92,7 @@ def sweep(command: SweepSettings) -> tuple[Run, pd.DataFrame]:
         setting failed in a fold.
     """
     command.check()
-    dataset = StoreDataset(open_store(command.store))
+    dataset = StoreDataset(open_stores(command.store))
     folds = dataset.folds("all")
     device = choose_device(command.device)
     grid = {name: getattr(command, name) for name in TrainSettings.__dataclass_fields__}
@@ -170,9 +170,8 @@ def _run_groups(
             yield group, _train_group(group, command.store, command.out, command.device, progress)
         return
     # workers may be in another folder
-    train = partial(
-        _train_group, store_path=command.store.absolute(), out=command.out.absolute(), device=command.device
-    )
+    stores = [path.absolute() for path in command.store]
+    train = partial(_train_group, store_paths=stores, out=command.out.absolute(), device=command.device)
     for group, done in run_tasks(train, todo, command, command.device):
         progress(done)
         yield group, done
@@ -180,7 +179,7 @@ def _run_groups(
 
 def _train_group(
     group: Sequence[Trial],
-    store_path: Path,
+    store_paths: Sequence[Path],
     out: Path,
     device: str,
     progress: Callable[[int], object] = lambda count: None,
@@ -198,7 +197,7 @@ def _train_group(
         progress(windows_x_trials)
 
     checkpoint = _checkpoint_path(path)
-    dataset, where = StoreDataset(open_store(store_path)), torch.device(choose_device(device))
+    dataset, where = StoreDataset(open_stores(store_paths)), torch.device(choose_device(device))
     write_rows(path, group, train_stacked(group, dataset, where, checkpoint, count))
     checkpoint.unlink(missing_ok=True)
     return done

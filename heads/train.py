@@ -17,7 +17,7 @@ from heads.settings import RunOptions, TrainSettings
 from heads.training.finish import write_fold
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial, TrialResult, hash_trials, split_groups, trial_on_everyone
-from store import open as open_store
+from store import open_stores
 from store.runtime.cli import run as run_command
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
@@ -28,8 +28,8 @@ from store.runtime.old_spellings import translate_arguments
 class TrainTarget:
     """What to train on, which folds, and where to; first in the help."""
 
-    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
-    """Folder of the store."""
+    store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
+    """Folder of the store; of several, which are trained on together."""
     fold: Annotated[str, tyro.conf.arg(metavar="PERSON|all|final")]
     """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
@@ -54,11 +54,11 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     UserError
         If the fold cannot be built, the run folder belongs to other settings, or training diverges.
     """
-    store = open_store(command.store)
+    store = open_stores(command.store)
     dataset = StoreDataset(store)
     folds = dataset.folds(command.fold.removeprefix("sub-"))
     device = torch.device(choose_device(command.device))
-    out = command.out or Path("runs") / f"{command.store.resolve().name}-{command.head.rpartition(':')[2]}"
+    out = command.out or Path("runs") / f"{store.name}-{command.head.rpartition(':')[2]}"
     settings = TrainSettings(**{name: getattr(command, name) for name in TrainSettings.__dataclass_fields__})
     Trial(folds[0], settings).check(dataset)
     run = Run.create(out, describe_run(dataclasses.asdict(settings), store), force=command.force)

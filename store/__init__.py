@@ -1,5 +1,6 @@
 """The feature store: one HDF5 file a subject. Loads no torch."""
 
+from store.interop.join import open_stores
 from store.layout import dequantize
 from store.reader import Store
 from store.reader import open_store as open
@@ -16,4 +17,5 @@ __all__ = [
     "StoreError",
     "dequantize",
     "open",
+    "open_stores",
 ]

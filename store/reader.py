@@ -33,6 +33,7 @@ class StoreFile(SubjectContent):
     checksum: str  # of everything but the features
     offset: int  # of the features in the file
     file_state: tuple[int, int, int]  # inode, bytes and time of change, to notice another file at the path
+    original: "StoreFile | None" = None  # with its own names, if several stores are read as one
 
     @property
     def windows(self) -> int:
@@ -106,6 +107,10 @@ class StoreFile(SubjectContent):
     @contextmanager
     def open_unchanged(self) -> Iterator[tuple[BinaryIO, int]]:
         """Give the file, open, and the offset of its features; another file there must hold the same."""
+        if self.original is not None:
+            with self.original.open_unchanged() as opened:
+                yield opened
+            return
         with _open_binary(self.path) as handle:
             offset = self.offset
             if _file_state(handle) != self.file_state:
@@ -117,14 +122,39 @@ class StoreFile(SubjectContent):
 
 
 @dataclass(frozen=True)
+class StoreMember:
+    """One of several stores that are read as one."""
+
+    name: str  # stands before its subjects
+    path: Path
+    prefix: str  # stands before its persons and recordings; empty if all members are of one data set
+
+
+@dataclass(frozen=True)
 class Store:
-    """All subjects of one folder. Picklable, safe to fork: it holds paths and tables, no handles.
+    """All subjects of one folder, or of several. Picklable, safe to fork: it holds paths and tables, no handles.
 
     The windows of the files, one after the other, are the windows ``[0, store.windows)`` of the store.
     """
 
-    path: Path
+    path: Path  # of several folders the first
     files: tuple[StoreFile, ...]
+    members: tuple[StoreMember, ...] = ()  # of several folders, as `store.open_stores` joins them
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All folders."""
+        return tuple(member.path for member in self.members) or (self.path,)
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, or of all with a plus between them."""
+        return "+".join(member.name for member in self.members) or self.path.resolve().name
+
+    @property
+    def location(self) -> str:
+        """All folders, for a message."""
+        return ", ".join(map(str, self.paths))
 
     @property
     def spec(self) -> FeatureSpec:

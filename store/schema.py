@@ -123,8 +123,9 @@ class RecordingInfo:
         >>> info.relative_stem
         'sub-01/ses-02/eeg/sub-01_ses-02_run-00'
         """
-        folders = [part for part in self.name.split("_") if part.startswith(("sub-", "ses-"))]
-        return "/".join([*folders, "eeg", self.name])
+        *dataset, name = self.name.split("/")  # of several stores, the name of the data set stands before it
+        folders = [part for part in name.split("_") if part.startswith(("sub-", "ses-"))]
+        return "/".join([*dataset, *folders, "eeg", name])
 
 
 @dataclass(frozen=True)

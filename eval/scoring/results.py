@@ -17,6 +17,7 @@ from eval.scoring.operating_curve import sweep_thresholds
 from eval.scoring.postprocess import PostProcessing, require_probabilities
 from eval.scoring.scores import SCORES, ScoredRecording, score_person, summarise
 from heads.run_folder import FoldResult, Run
+from heads.run_folder.store_change import list_known_as
 from store import RecordingInfo, Store
 from store.gate import read_json
 from store.runtime.errors import UserError
@@ -68,11 +69,15 @@ class Results:
     @property
     def persons_seen(self) -> tuple[str, ...]:
         """Persons that the encoder saw in pretraining; none if the store is known to be of another data set."""
-        encoder = self.config["store"]["provenance"]["encoder"]
-        datasets = self.config["store"].get("datasets") or [""]
-        if not any(same_dataset(dataset, str(encoder.get("data", ""))) for dataset in datasets):
-            return ()
-        return tuple(map(str, encoder.get("persons_seen", ())))
+        recorded = self.config["store"]
+        encoder = recorded["provenance"]["encoder"]
+        seen, data = tuple(map(str, encoder.get("persons_seen", ()))), str(encoder.get("data", ""))
+
+        def is_seen(name: str) -> bool:
+            known = list_known_as(recorded, name)
+            return any(person in seen and same_dataset(dataset, data) for dataset, person in known)
+
+        return tuple(filter(is_seen, recorded.get("persons", seen)))
 
     def seconds(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
         """Labels and probabilities of all seconds of each person, ``(T,)`` each."""
@@ -117,7 +122,7 @@ def _is_tested_head(head: object) -> bool:
     return all(isinstance(side, list) and all(isinstance(person, str) for person in side) for side in sides)
 
 
-def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> Results:
+def score_run(path: Path, store_paths: Sequence[Path], workers: WorkerSettings) -> Results:
     """Choose each fold's post-processing on its validation persons, then score its test persons.
 
     Raises
@@ -131,19 +136,19 @@ def score_run(path: Path, store_path: Path | None, workers: WorkerSettings) -> R
         raise UserError(
             f"{path}: holds scores on other data; repeat python -m eval {tested.get('run')} --on ... --out {path}"
         )
-    store = run.open_store(store_path)
+    store = run.open_store(store_paths)
     folds = run.folds
     if not folds:
         raise UserError(f"{run.path}: no finished fold; python -m heads.train --fold all makes them")
     for result in folds:
         if unknown := {*result.fold.test, *result.fold.validation} - set(store.persons):
             raise UserError(
-                f"{result.path / 'fold.json'}: names persons that {store.path} does not hold "
+                f"{result.path / 'fold.json'}: names persons that {store.location} does not hold "
                 f"({', '.join(sorted(unknown))}); train the fold again"
             )
     names = [result.path.name for result in folds]
     # workers may be in another folder
-    choose_fold = partial(_choose, run.path.absolute(), store.path.absolute())
+    choose_fold = partial(_choose, run.path.absolute(), [path.absolute() for path in store.paths])
     with tqdm(run_tasks(choose_fold, names, workers), total=len(names), unit=" folds", disable=None) as bar:
         choices = dict(bar)
     choices = {name: choices[name] for name in names}
@@ -201,9 +206,9 @@ def read_choice(path: Path) -> PostProcessingChoice:
         raise UserError(f"{path}: damaged ({error}); run python -m eval {run} again") from error
 
 
-def _choose(path: Path, store_path: Path, name: str) -> PostProcessingChoice:
+def _choose(path: Path, store_paths: Sequence[Path], name: str) -> PostProcessingChoice:
     run = Run.open(path)
-    store, result = run.open_store(store_path), next(fold for fold in run.folds if fold.path.name == name)
+    store, result = run.open_store(store_paths), next(fold for fold in run.folds if fold.path.name == name)
     predicted = result.validation_probabilities()
     persons: dict[str, list[ScoredRecording]] = {}
     for info in store.recordings:

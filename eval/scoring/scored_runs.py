@@ -11,8 +11,7 @@ import pandas as pd
 from eval.scoring.results import read_tested
 from heads.folds import Fold
 from heads.run_folder import Run
-from heads.run_folder.store_change import find_change, name_folds
-from store import open as open_store
+from heads.run_folder.store_change import find_change, name_folds, open_recorded
 from store.gate import read_json
 from store.runtime.errors import UserError
 
@@ -92,7 +91,7 @@ def require_same_test(baseline: ScoredRun, other: ScoredRun) -> None:
 def describe_moved_store(run: ScoredRun) -> str | None:
     """How the store of a run has changed since the run was trained; None if it has not, or is not there."""
     try:
-        store = open_store(Path(run.config["store"]["path"]))
+        store = open_recorded(run.config["store"])
         change = find_change(run.config["store"], store)
     except (UserError, KeyError):
         return None

@@ -17,6 +17,7 @@ from heads.dataset import StoreDataset
 from heads.inference import predict_persons
 from heads.models.saved import load_head
 from heads.run_folder import FoldResult, Run, describe_run
+from heads.run_folder.store_change import list_known_as
 from store import Store
 from store import open as open_store
 from store.runtime.atomic import write_text
@@ -37,24 +38,20 @@ class StandardTest:
     @cached_property
     def training_persons(self) -> tuple[str, ...]:
         """Persons of the store that the heads trained or chose on; a person is a person of one data set."""
-        trained = {person for result in self.folds for person in (*result.fold.train, *result.fold.validation)}
-        known = {
+        names = {person for result in self.folds for person in (*result.fold.train, *result.fold.validation)}
+        trained = [known for name in names for known in list_known_as(self.run.config["store"], name)]
+        tested = {
             file.person
             for file in self.store.files
-            if any(same_dataset(file.dataset, dataset) for dataset in self._datasets)
+            if any(file.person == person and same_dataset(file.dataset, dataset) for dataset, person in trained)
         }
-        return tuple(sorted(trained & known))
+        return tuple(sorted(tested))
 
     @property
     def compares_names_alone(self) -> bool:
         """Whether the data set of the training data or of a tested person is not known."""
-        return not all((*self._datasets, *(file.dataset for file in self.store.files)))
-
-    @property
-    def _datasets(self) -> list[str]:
-        """Names of the data sets that the run was trained on; an earlier version recorded none."""
-        names = self.run.config["store"].get("datasets")
-        return [str(name) for name in names] if isinstance(names, list) else [""]
+        recorded = self.run.config["store"].get("datasets") or [""]
+        return not all((*recorded, *(file.dataset for file in self.store.files)))
 
     @property
     def config(self) -> dict[str, Any]:

@@ -45,11 +45,10 @@ class PooledElectrodes(SecondFeatures):
         self.size = STATISTICS * dataset.shape[2]
         self.head = PooledLinearHead(_SETTINGS, dataset.shape, dataset.window_s)
         self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"))
-        folders = [dataset.store.path / _FOLDER, run / _FOLDER]
         self._by_subject = {}
         with tqdm(desc="statistics", total=len(dataset), unit=" windows", unit_scale=True, disable=None) as bar:
             for file in dataset.store.files:
-                self._by_subject[file.subject] = self._load(file, folders)
+                self._by_subject[file.subject] = self._load(file, run)
                 bar.update(file.windows)
 
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -74,9 +73,11 @@ class PooledElectrodes(SecondFeatures):
             head.out.bias.copy_(models.bias[row])
         return head
 
-    def _load(self, file: StoreFile, folders: list[Path]) -> NDArray[np.float32]:
+    def _load(self, file: StoreFile, run: Path) -> NDArray[np.float32]:
         """Read a subject's statistics, ``(seconds, P)``; take and keep them if they are not there."""
-        name = f"sub-{file.subject}-{_fingerprint(file)}.npy"
+        own = file.original or file
+        name = f"sub-{own.subject}-{_fingerprint(own)}.npy"
+        folders = [file.path.parent / _FOLDER, run / _FOLDER / file.subject.rpartition("/")[0]]
         shape = (len(file.labels), self.size)
         for folder in folders:
             with suppress(OSError, ValueError, EOFError):  # not there, or damaged
@@ -86,7 +87,7 @@ class PooledElectrodes(SecondFeatures):
         values = self._take(file)
         for folder in folders:
             try:
-                _keep(folder, name, file.subject, values)
+                _keep(folder, name, own.subject, values)
                 break
             except DiskFullError:
                 raise

@@ -64,7 +64,22 @@ def _store_problem(store: Mapping[str, Any]) -> str:
     datasets = store.get("datasets", [])
     if not isinstance(datasets, list) or not all(isinstance(name, str) for name in datasets):
         return "store.datasets is no list of names"
-    return _spec_problem(store.get("spec"))
+    return _members_problem(store) or _spec_problem(store.get("spec"))
+
+
+def _members_problem(store: Mapping[str, Any]) -> str:
+    """What is wrong with the record of several stores that were trained on together."""
+    members, persons = store.get("members", []), store.get("persons", {})
+    if not isinstance(members, list) or not all(_are_texts(member, ("name", "path")) for member in members):
+        return "store.members is no list of names and paths"
+    rows = persons.values() if isinstance(persons, dict) else [None]
+    if not all(_are_texts(row, ("dataset", "person")) for row in rows):
+        return "store.persons names no data sets"
+    return ""
+
+
+def _are_texts(row: Any, keys: tuple[str, ...]) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(key), str) and "\0" not in row[key] for key in keys)
 
 
 def _is_identity(row: Any) -> bool:

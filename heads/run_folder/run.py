@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from heads.folds import Fold
 from heads.run_folder.config import read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
-from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds
+from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds, open_recorded
 from store import RecordingInfo, Store, StoreError
-from store import open as open_store
 from store.gate import read_json
 from store.runtime.atomic import write_bytes, write_text
 from store.runtime.errors import UserError, os_errors
@@ -121,19 +120,21 @@ class Run:
         np.save(content, values.astype(np.float32), allow_pickle=False)
         write_bytes(self.probabilities_path(info), content.getvalue())
 
-    def open_store(self, path: Path | None = None) -> Store:
-        """Open the store that the run was trained on, by its recorded path or where it is now.
+    def open_store(self, paths: Sequence[Path] = ()) -> Store:
+        """Open the store, or stores, that the run was trained on, by the recorded paths or where they are now.
 
         Raises
         ------
         StoreError
-            If it is not there, or a fold was trained on other content.
+            If one is not there, or a fold was trained on other content.
+        UserError
+            If there are more or fewer paths than stores.
         """
-        store = open_store(path or Path(self.config["store"]["path"]))
+        store = open_recorded(self.config["store"], paths)
         change = find_change(self.config["store"], store)
         if concerned := [result.fold for result in self.folds if change.concerns(result.fold)]:
             raise StoreError(
-                f"{store.path}: not the store that {self.path} was trained on ({change}), which concerns "
+                f"{store.location}: not the store that {self.path} was trained on ({change}), which concerns "
                 f"{name_folds(concerned)}; name that one by --store, or train again with --retrain"
             )
         return store
@@ -160,7 +161,7 @@ class Run:
         if (old or unfinished) and not retrain:
             what = " and ".join([name_folds(old)] * bool(old) + ["heads half trained"] * bool(unfinished))
             raise UserError(
-                f"{self.path}: {what} were trained on a store or persons that differ from {store.path} "
+                f"{self.path}: {what} were trained on a store or persons that differ from {store.location} "
                 f"({change or 'folds are made differently'}); choose another --out, or --retrain, which moves "
                 "them aside"
             )
@@ -213,8 +214,9 @@ class Run:
         aside = self.path / f"folds-before-{time.strftime('%Y%m%d-%H%M%S')}"
         tested = {person for fold in folds for person in fold.test}
         recordings = self.config["store"].get("recordings", {})
-        stems = [to_path_name(name) for name, row in recordings.items() if row["person"] in tested]
-        predictions = [path for stem in stems for path in self.path.glob(f"predictions/**/{stem}_*")]
+        names = [name.split("/") for name, row in recordings.items() if row["person"] in tested]
+        patterns = ["/**/".join(map(to_path_name, name)) for name in names]
+        predictions = [path for one in patterns for path in self.path.glob(f"predictions/**/{one}_*")]
         with os_errors(aside):
             for path in (*unfinished, *predictions, *(self.fold_path(fold.name) for fold in folds)):
                 target = aside / path.relative_to(self.path)
@@ -242,9 +244,10 @@ def _guard_folder(path: Path, config: Mapping[str, Any], force: bool) -> None:
     """Refuse a folder that holds something else than a run."""
     with os_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        source = config.get("store", {}).get("path")
-        if source and Path(source).exists() and path.samefile(source):
-            raise UserError(f"{path}: is the store itself; choose another --out")
+        recorded = config.get("store", {})
+        for source in [recorded.get("path"), *(member["path"] for member in recorded.get("members", ()))]:
+            if source and Path(source).exists() and path.samefile(source):
+                raise UserError(f"{path}: is the store itself; choose another --out")
         others = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     if others and not force and "config.json" not in others:
         raise UserError(f"{path}: holds {others[0]} and no run; choose another --out, or --force to use it")

@@ -1,11 +1,14 @@
 """What of a store is not as it was when a run was trained on it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from heads.folds import Fold
-from store import FeatureSpec, Store
+from store import FeatureSpec, Store, open_stores
+from store.interop.join import original_persons
+from store.runtime.errors import UserError
 
 _SHOWN = 3  # recordings named in a message
 
@@ -33,8 +36,8 @@ class StoreChange:
 
 
 def describe_store(store: Store) -> dict[str, Any]:
-    """What a run records of its store: where it is, what it is, what is known of its encoder."""
-    return {
+    """What a run records of its store, or stores: where it is, what it is, what is known of its encoder."""
+    described = {
         "path": str(store.path.resolve()),
         "spec": asdict(store.spec),
         "checksums": store.checksums,
@@ -43,6 +46,51 @@ def describe_store(store: Store) -> dict[str, Any]:
         "datasets": sorted({file.dataset for file in store.files}),
         "provenance": store.provenance,
     }
+    if not store.members:
+        return described
+    persons = {
+        name: {"dataset": dataset, "person": person} for name, (dataset, person) in original_persons(store).items()
+    }
+    members = [{"name": member.name, "path": str(member.path.resolve())} for member in store.members]
+    return {**described, "members": members, "persons": persons}
+
+
+def open_recorded(recorded: Mapping[str, Any], paths: Sequence[Path] = ()) -> Store:
+    """Open the store, or stores, that `describe_store` described.
+
+    Parameters
+    ----------
+    paths
+        Where they are now, in the order in which they were described; without any, where they were.
+
+    Raises
+    ------
+    StoreError
+        If one cannot be opened.
+    UserError
+        If there are more or fewer folders than stores.
+    """
+    members = recorded.get("members") or [{"name": "", "path": recorded["path"]}]
+    if paths and len(paths) != len(members):
+        raise UserError(
+            f"--store: {len(paths)} folder{'s' * (len(paths) != 1)}, the run was trained on {len(members)} "
+            f"({', '.join(member['path'] for member in members)}); name them all, in this order"
+        )
+    return open_stores(paths or [Path(member["path"]) for member in members], [one["name"] for one in members])
+
+
+def list_known_as(recorded: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    """Data sets, and name there, of a person of a run; an empty data set is not known.
+
+    >>> list_known_as({"persons": {"siena_01": {"dataset": "Siena", "person": "01"}}}, "siena_01")
+    [('Siena', '01')]
+    >>> list_known_as({"datasets": ["CHB-MIT"]}, "01")
+    [('CHB-MIT', '01')]
+    """
+    if name in recorded.get("persons", {}):
+        row = recorded["persons"][name]
+        return [(row["dataset"], row["person"])]
+    return [(dataset, name) for dataset in recorded.get("datasets") or [""]]
 
 
 def find_change(recorded: Mapping[str, Any], store: Store) -> StoreChange:

@@ -32,7 +32,7 @@ def test_a_run_holds_what_scikit_learn_predicts(
     make_store: Callable[..., Path], tmp_path: Path, statistics: str
 ) -> None:
     opened = store.open(make_store(persons=4, lengths_s=(120,)))
-    run, _ = probe(ProbeCommand(store=opened.path, out=tmp_path / "run", method="lda", statistics=statistics))
+    run, _ = probe(ProbeCommand(store=(opened.path,), out=tmp_path / "run", method="lda", statistics=statistics))
     pooled, labels = {}, {}
     for info in opened.recordings:
         frames = opened.latents(info).reshape(info.seconds, 2, 15)
@@ -58,7 +58,7 @@ def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, method: st
     for folder, signal in (("a", 1.5), ("b", 40.0)):
         for number, person in enumerate(("01", "02", "03", "04")):
             write_subject(tmp_path / folder, person, (80,), number, signal if person == "02" else 1.5)
-        command = ProbeCommand(store=tmp_path / folder, out=tmp_path / f"run-{folder}", method=method)
+        command = ProbeCommand(store=(tmp_path / folder,), out=tmp_path / f"run-{folder}", method=method)
         run, _ = probe(command)
         folds.append({result.fold.name: result for result in run.folds})
     one, two = (found["02"] for found in folds)
@@ -115,7 +115,7 @@ def test_the_default_is_a_logistic_regression_of_scikit_learn(tmp_path: Path) ->
     ):
         write_subject(tmp_path / "store", person, (length, 50), number, mask=[bool(one) for one in mask])
     opened = store.open(tmp_path / "store")
-    run, results = probe(ProbeCommand(store=opened.path, out=tmp_path / "run"))
+    run, results = probe(ProbeCommand(store=(opened.path,), out=tmp_path / "run"))
     values, data = {}, {}
     for person in opened.persons:
         infos = [info for info in opened.recordings if info.person == person]
@@ -150,7 +150,7 @@ def test_the_default_is_a_logistic_regression_of_scikit_learn(tmp_path: Path) ->
 def test_ctrl_c_keeps_finished_folds(
     make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ProbeCommand(store=make_store(persons=3, lengths_s=(60,)), out=tmp_path / "run")
+    command = ProbeCommand(store=(make_store(persons=3, lengths_s=(60,)),), out=tmp_path / "run")
     write = heads.probe.write_fold
 
     def interrupt(run: Run, trial: Trial, *rest: object) -> None:
@@ -174,7 +174,7 @@ def test_ctrl_c_keeps_finished_folds(
 @pytest.mark.parametrize("method", ["logistic", "lda"])
 def test_the_final_head_knows_everyone(make_store: Callable[..., Path], tmp_path: Path, method: str) -> None:
     path = make_store(persons=4, lengths_s=(60,))
-    _, (result,) = probe(ProbeCommand(store=path, fold="final", out=tmp_path / "run", method=method))
+    _, (result,) = probe(ProbeCommand(store=(path,), fold="final", out=tmp_path / "run", method=method))
     assert result.fold.test == ()
     assert len(result.validation_probabilities()) == len(result.fold.validation) == 1
     opened = store.open(path)

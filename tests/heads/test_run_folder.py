@@ -308,7 +308,7 @@ def test_each_field_may_be_wrong(
         capsys.readouterr()
         run = folder / pattern.split("/")[0]
         with contextlib.suppress(UserError):
-            Run.open(run).open_store(folder / "store")
+            Run.open(run).open_store([folder / "store"])
         command = {"run": "train", "sweep": "sweep"}[run.name]
         assert MAINS[command](commands(folder / "store", run)[command]) in (0, 2), (path, wrong)
         assert "Traceback" not in capsys.readouterr().err, (path, wrong)

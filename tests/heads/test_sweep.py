@@ -54,7 +54,7 @@ def head_bytes(run: Run, fold: str) -> bytes:
 def test_every_fold_takes_the_best_setting_of_its_own_validation_persons(
     make_store: Callable[..., Path], tmp_path: Path
 ) -> None:
-    run, table = sweep(SweepCommand(store=make_store(persons=4), out=tmp_path / "run", **GRID))
+    run, table = sweep(SweepCommand(store=(make_store(persons=4),), out=tmp_path / "run", **GRID))
     assert len(table) == 4
     assert table["validation_auroc"].is_monotonic_decreasing
     assert table["folds_choosing"].sum() == 4
@@ -73,7 +73,7 @@ def test_features_of_the_tested_person_choose_nothing(tmp_path: Path) -> None:
     for folder, signal in (("a", 1.5), ("b", 40.0)):
         for number, person in enumerate(("01", "02", "03", "04")):
             write_subject(tmp_path / folder, person, (80,), number, signal if person == "02" else 1.5)
-    one, two = (sweep(SweepCommand(store=tmp_path / f, out=tmp_path / f"run-{f}", **GRID))[0] for f in "ab")
+    one, two = (sweep(SweepCommand(store=(tmp_path / f,), out=tmp_path / f"run-{f}", **GRID))[0] for f in "ab")
     assert head_bytes(one, "02") == head_bytes(two, "02")
     assert (one.fold_path("02") / "fold.json").read_bytes() == (two.fold_path("02") / "fold.json").read_bytes()
     assert (one.fold_path("03") / "fold.json").read_bytes() != (two.fold_path("03") / "fold.json").read_bytes()
@@ -86,7 +86,7 @@ def test_an_interrupted_sweep_keeps_finished_groups(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = make_store(persons=3)
-    unbroken, _ = sweep(SweepCommand(store=path, out=tmp_path / "unbroken", **GRID))
+    unbroken, _ = sweep(SweepCommand(store=(path,), out=tmp_path / "unbroken", **GRID))
     calls = 0
 
     def interrupted(*args: Any) -> Any:
@@ -111,7 +111,7 @@ def test_an_interrupted_sweep_keeps_finished_groups(
 
 def test_a_checkpoint_of_finished_cells_goes(make_store: Callable[..., Path], tmp_path: Path) -> None:
     """A sweep stopped between writing cells and removing their checkpoint leaves one."""
-    settings = SweepCommand(store=make_store(persons=3, lengths_s=(60,)), out=tmp_path / "run", **GRID)
+    settings = SweepCommand(store=(make_store(persons=3, lengths_s=(60,)),), out=tmp_path / "run", **GRID)
     run, _ = sweep(settings)
     cells = tmp_path / "run" / "cells"
     next(cells.glob("*.json")).with_suffix(".pt").touch()
@@ -130,8 +130,8 @@ def cluster(request: pytest.FixtureRequest) -> dict[str, str]:
 
 def test_workers_change_nothing(make_store: Callable[..., Path], tmp_path: Path, cluster: dict[str, str]) -> None:
     path = make_store(persons=3, lengths_s=(60,))
-    one, _ = sweep(SweepCommand(store=path, out=tmp_path / "one", **GRID))
-    two, _ = sweep(SweepCommand(store=path, out=tmp_path / "two", **cluster, **GRID))
+    one, _ = sweep(SweepCommand(store=(path,), out=tmp_path / "one", **GRID))
+    two, _ = sweep(SweepCommand(store=(path,), out=tmp_path / "two", **cluster, **GRID))
     assert contents(one) == contents(two)
 
 
@@ -144,13 +144,13 @@ def test_workers_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureF
 def test_failed_settings_are_counted_and_not_chosen(make_store: Callable[..., Path], tmp_path: Path) -> None:
     path = make_store(persons=3, lengths_s=(60,))
     run, table = sweep(
-        SweepCommand(store=path, out=tmp_path / "run", **GRID | {"lr": (1e-2, 1e30), "hidden": (4,)})
+        SweepCommand(store=(path,), out=tmp_path / "run", **GRID | {"lr": (1e-2, 1e30), "hidden": (4,)})
     )
     assert table["failed"].tolist() == [0, 6]
     assert table["folds_choosing"].tolist() == [3, 0]
     assert len(run.folds) == 3
     with pytest.raises(ValueError, match=r"fold 01: every setting failed; the first: the loss is not finite"):
-        sweep(SweepCommand(store=path, out=tmp_path / "none", **GRID | {"lr": (1e30,)}))
+        sweep(SweepCommand(store=(path,), out=tmp_path / "none", **GRID | {"lr": (1e30,)}))
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_labels_without_relation_to_the_features_give_chance(tmp_path: Path) -> 
         path = tmp_path / "store" / f"sub-{info.person}.h5"
         provenance = {"encoder": {"name": "random"}, "versions": {}}
         write_file(path, SPEC, [info], labels, iter([rng.normal(size=(80, *SPEC.shape))]), provenance)
-    run, _ = sweep(SweepCommand(store=tmp_path / "store", out=tmp_path / "run", **GRID | {"hidden": (4,)}))
+    run, _ = sweep(SweepCommand(store=(tmp_path / "store",), out=tmp_path / "run", **GRID | {"hidden": (4,)}))
     opened = run.open_store()
     scores = np.array([roc_auc_score(opened.labels(i), run.probabilities(i)) for i in opened.recordings])
     assert abs(scores.mean() - 0.5) < 2.6 * scores.std(ddof=1) / np.sqrt(len(scores))

@@ -1,6 +1,6 @@
 """Small stores of known content."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +60,8 @@ def write_subject(
     signal: float = 1.5,
     spec: FeatureSpec = SPEC,
     mask: Sequence[bool] = (True, True, True),
+    dataset: str = "",
+    participant: Mapping[str, str] | None = None,
 ) -> Path:
     """A subject whose seconds 20 to 35 of each recording are seizure and stand out in one dim by `signal`."""
     rng = np.random.default_rng(seed)
@@ -83,7 +85,8 @@ def write_subject(
         features.append(values)
     path = folder / f"sub-{person}.h5"
     provenance = {"encoder": {"name": spec.encoder}, "versions": {}}
-    write_file(path, spec, infos, np.concatenate(labels), iter(features), provenance)
+    content = (spec, infos, np.concatenate(labels), iter(features), provenance)
+    write_file(path, *content, dataset=dataset, participant=participant)
     return path
 
 
