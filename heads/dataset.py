@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.folds import Fold, LabelCounts, make_folds
+from heads.folds import Fold, Inner, LabelCounts, make_folds
 from store import RecordingInfo, Store
 from store.layout import FeatureMoments
 
@@ -149,9 +149,9 @@ class StoreDataset(Dataset):
             counts[person] = LabelCounts(int(np.sum(seconds == 1)), int(np.sum(seconds == 0)))
         return counts
 
-    def folds(self, selection: str) -> tuple[Fold, ...]:
+    def folds(self, selection: str, inner: Inner = "one") -> tuple[Fold, ...]:
         """Folds over the persons of the store, as `heads.folds.make_folds`."""
-        return make_folds(self.label_counts(), selection)
+        return make_folds(self.label_counts(), selection, inner)
 
     def moments(self, persons: Sequence[str]) -> FeatureMoments:
         """Count, sum and sum of squares of latents over the recordings of persons."""

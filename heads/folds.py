@@ -1,22 +1,51 @@
 """Persons to train, validation and test; no person is ever on two sides. Pure."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from store.runtime.errors import UserError
 from store.runtime.names import to_path_name
 
-VALIDATION_SHARE = 0.2  # of the persons that are not tested
+VALIDATION_SHARE = 0.2  # of the persons that are not tested, with ``inner`` "one"
+
+Inner = int | Literal["pairs", "one"]  # how persons are left out to choose for a fold
+
+
+@dataclass(frozen=True)
+class Split:
+    """Persons that train a head, and persons that it predicts to choose."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Persons of one fold. ``final`` has no test persons and trains on everyone."""
+    """Persons of one fold. ``final`` has no test persons and trains on everyone.
+
+    Without ``inner``, the head that trains on ``train`` is chosen on ``validation``, which it does not train on.
+    With it, everything is chosen on predictions for ``validation`` by inner heads, one a group, each trained on
+    ``train`` without that group; the head of the fold then trains on all of ``train``.
+    """
 
     name: str  # of the tested person, as a path takes it: a person called final is %66inal
     test: tuple[str, ...]
     validation: tuple[str, ...]
     train: tuple[str, ...]
+    inner: tuple[tuple[str, ...], ...] = ()  # groups of persons, in all the validation persons
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Persons of the heads whose predictions choose.
+
+        >>> Fold("03", ("03",), ("01", "02"), ("01", "02"), (("01",), ("02",))).splits
+        (Split(train=('02',), validation=('01',)), Split(train=('01',), validation=('02',)))
+        """
+        if not self.inner:
+            return (Split(self.train, self.validation),) if self.validation else ()
+        return tuple(Split(tuple(p for p in self.train if p not in group), group) for group in self.inner)
 
 
 @dataclass(frozen=True)
@@ -26,12 +55,23 @@ class LabelCounts:
     ictal: int
     background: int
 
+    @property
+    def both(self) -> bool:
+        """Whether there are seizure and background seconds."""
+        return self.ictal > 0 and self.background > 0
 
-def make_folds(counts: Mapping[str, LabelCounts], selection: str) -> tuple[Fold, ...]:
+
+def make_folds(counts: Mapping[str, LabelCounts], selection: str, inner: Inner = "one") -> tuple[Fold, ...]:
     """Make one fold (``"01"``, ``"final"``) or all leave-one-person-out folds (``"all"``).
 
-    Validation persons are the next ones after the tested person, in cyclic order of names, that have both
-    labels: a fifth of the persons left, at least one. The choice looks at no features and needs no seed.
+    The choice of persons looks at no features and needs no seed, and for a fold at no label of its tested person.
+
+    Parameters
+    ----------
+    inner
+        A number: the persons that are not tested choose in so many groups. "pairs": each is a group of its own, so
+        that every inner head is without a pair of persons, and serves the folds of both. "one": the next persons
+        after the tested one in cyclic order of names choose, that have both labels: a fifth, at least one.
 
     Raises
     ------
@@ -42,8 +82,10 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str) -> tuple[Fold,
     --------
     >>> counts = {name: LabelCounts(10, 90) for name in ("01", "02", "03")}
     >>> make_folds(counts, "02")[0]
-    Fold(name='02', test=('02',), validation=('03',), train=('01',))
+    Fold(name='02', test=('02',), validation=('03',), train=('01',), inner=())
     """
+    if isinstance(inner, int) and inner < 2:
+        raise UserError(f"--inner {inner}: allowed are 2 groups and more, pairs, one")
     persons = sorted(counts)
     if len(persons) < 3:
         raise UserError(
@@ -51,20 +93,47 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str) -> tuple[Fold,
             "validation and test need 3 or more; extract more subjects"
         )
     if selection == "all":
-        return tuple(_fold(counts, persons, to_path_name(person), (person,)) for person in persons)
+        return tuple(_make_fold(counts, to_path_name(person), (person,), inner) for person in persons)
     if selection == "final":
-        return (_fold(counts, persons, "final", ()),)
+        return (_make_fold(counts, "final", (), inner),)
     person = selection if selection in counts else {to_path_name(p): p for p in persons}.get(selection)
     if person is None:
         raise UserError(f"no person {selection!r} in the store; allowed: {', '.join(persons)}, all, final")
-    return (_fold(counts, persons, to_path_name(person), (person,)),)
+    return (_make_fold(counts, to_path_name(person), (person,), inner),)
 
 
-def _fold(counts: Mapping[str, LabelCounts], persons: Sequence[str], name: str, test: tuple[str, ...]) -> Fold:
+def split_persons(counts: Mapping[str, LabelCounts], groups: int) -> tuple[tuple[str, ...], ...]:
+    """Split labelled persons into at most so many groups, those that have both labels evenly.
+
+    >>> counts = {"01": LabelCounts(0, 9), "02": LabelCounts(1, 9), "03": LabelCounts(2, 9)}
+    >>> split_persons(counts, 2)
+    (('02', '01'), ('03',))
+    """
+    labelled = [person for person, count in counts.items() if count.ictal or count.background]
+    ordered = sorted(labelled, key=lambda person: (not counts[person].both, person))
+    return tuple(tuple(ordered[start::groups]) for start in range(min(groups, len(ordered))))
+
+
+def _make_fold(counts: Mapping[str, LabelCounts], name: str, test: tuple[str, ...], inner: Inner) -> Fold:
+    if inner == "one":
+        return _fold_of_next_persons(counts, name, test)
+    others = {person: counts[person] for person in sorted(counts) if person not in test}
+    usable = sum(count.both for count in others.values())
+    if usable < 2:
+        raise UserError(
+            f"fold {name}: 2 persons with seizure and background seconds are needed to train and to choose, "
+            f"{usable} found among {', '.join(others)}; extract subjects with seizures"
+        )
+    groups = split_persons(others, len(others) if inner == "pairs" else inner)
+    return Fold(name, test, tuple(sorted(itertools.chain(*groups))), tuple(others), groups)
+
+
+def _fold_of_next_persons(counts: Mapping[str, LabelCounts], name: str, test: tuple[str, ...]) -> Fold:
+    persons = sorted(counts)
     start = persons.index(test[0]) + 1 if test else 0
     rest = [person for person in (*persons[start:], *persons[:start]) if person not in test]
     size = max(1, round(VALIDATION_SHARE * len(rest)))
-    usable = [person for person in rest if counts[person].ictal and counts[person].background]
+    usable = [person for person in rest if counts[person].both]
     validation = tuple(sorted(usable[:size]))
     train = tuple(sorted(person for person in rest if person not in validation))
     if len(validation) < size:

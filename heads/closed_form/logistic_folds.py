@@ -16,7 +16,7 @@ from heads.closed_form.logistic import fit_logistic
 from heads.closed_form.moments import inverse_deviation
 from heads.closed_form.ridge_lda import LinearModels, best_strength
 from heads.closed_form.seconds import SecondFeatures
-from heads.folds import Fold, LabelCounts
+from heads.folds import Fold, LabelCounts, split_persons
 from store.runtime.errors import UserError
 
 INVERSE_STRENGTHS = (1e-3, 3e-3, 1e-2)  # C of scikit-learn
@@ -58,7 +58,7 @@ def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterat
     rows = {person: _training_seconds(seconds, person, count.background) for person, count in counts.items()}
     for fold in folds:
         known = sorted((*fold.train, *fold.validation))
-        groups = split_persons({person: counts[person] for person in known})
+        groups = split_persons({person: counts[person] for person in known}, _GROUPS)
         rest = [[rows[person] for person in known if person not in group] for group in groups]
         scored: dict[str, Scored] = {}
         for group, models in zip(groups, _fit_each(rest, INVERSE_STRENGTHS), strict=True):
@@ -69,20 +69,6 @@ def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterat
         trained = _fit_each([[rows[person] for person in persons] for persons in (known, fold.train)], chosen)
         head, validation_head = (seconds.as_head(models, 0) for models in trained)
         yield FittedFold(fold, head, validation_head, choose_threshold(scored.values(), best), scores.nanmean(0))
-
-
-def split_persons(counts: dict[str, LabelCounts]) -> list[list[str]]:
-    """Split persons into at most 4 groups, those that have both labels evenly.
-
-    >>> counts = {"01": LabelCounts(0, 9), "02": LabelCounts(1, 9), "03": LabelCounts(2, 9)}
-    >>> split_persons(counts)
-    [['02'], ['03'], ['01']]
-    """
-    ordered = sorted(
-        counts, key=lambda person: (not counts[person].ictal or not counts[person].background, person)
-    )
-    number = min(_GROUPS, len(ordered))
-    return [ordered[start::number] for start in range(number)]
 
 
 def _fit_each(sets: Sequence[Sequence[TrainingSeconds]], inverse_strengths: Sequence[float]) -> list[LinearModels]:

@@ -1,5 +1,6 @@
 """A finished fold in a run: its result, and its files held against their form."""
 
+import itertools
 import json
 import math
 import struct
@@ -97,7 +98,8 @@ def read_fold(path: Path) -> FoldResult:
     if problem := _problem(content, path.parent.name):
         raise _damaged(path, problem)
     persons = {side: tuple(content[side]) for side in ("test", "validation", "train")}
-    fold = Fold(content["name"], **persons)
+    inner = tuple(tuple(group) for group in content.get("inner", ()))
+    fold = Fold(content["name"], **persons, inner=inner)
     return FoldResult(
         fold, path.parent, content["best_epoch"], float(content["threshold"]), tuple(content["history"])
     )
@@ -145,9 +147,8 @@ def _problem(content: Mapping[str, Any], folder: str) -> str:
     for side in ("test", "validation", "train"):
         if not isinstance(content[side], list) or not all(isinstance(person, str) for person in content[side]):
             return f"{side} is no list of persons"
-    persons = [*content["test"], *content["validation"], *content["train"]]
-    if len(set(persons)) < len(persons) and content["test"]:
-        return "a person is on two sides"
+    if problem := _sides_problem(content):
+        return problem
     if type(content["best_epoch"]) is not int or not 0 <= content["best_epoch"] <= _MOST_EPOCHS:
         return f"best_epoch is {content['best_epoch']!r}, expected a count"
     if not _is_number(content["threshold"]) or not math.isfinite(content["threshold"]):
@@ -161,6 +162,20 @@ def _problem(content: Mapping[str, Any], folder: str) -> str:
         return "history holds an entry without epoch"
     if content["validation"] and not all("validation_auroc" in entry for entry in history):
         return "history holds an entry without validation_auroc"
+    return ""
+
+
+def _sides_problem(content: Mapping[str, Any]) -> str:
+    """Say which person lies where no fold has one; empty if none."""
+    test, validation, train = (content[side] for side in ("test", "validation", "train"))
+    inner = content.get("inner", [])  # version 1 has none
+    if not isinstance(inner, list) or not all(isinstance(group, list) for group in inner):
+        return "inner is no list of groups"
+    persons = [*test, *train] if inner else [*test, *validation, *train]
+    if len(set(persons)) < len(persons) and test:
+        return "a person is on two sides"
+    if inner and (set(validation) - set(train) or sorted(map(str, itertools.chain(*inner))) != sorted(validation)):
+        return "inner holds other persons than validation, or validation others than train"
     return ""
 
 

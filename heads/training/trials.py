@@ -63,10 +63,12 @@ def trial_on_everyone(trial: Trial, result: TrialResult, dataset: Dataset) -> Tr
 
 def hash_trials(trials: Sequence[Trial]) -> str:
     """Name of what a group of trials leaves in files; the same as in earlier versions."""
-    content = [
-        {"fold": dataclasses.asdict(trial.fold), "settings": restore_settings(dataclasses.asdict(trial.settings))}
-        for trial in trials
-    ]
+    content = []
+    for trial in trials:
+        fold = dataclasses.asdict(trial.fold)
+        if not trial.fold.inner:
+            del fold["inner"]
+        content.append({"fold": fold, "settings": restore_settings(dataclasses.asdict(trial.settings))})
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 

@@ -1,13 +1,16 @@
 """No person on two sides, and validation that can choose."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heads.folds import LabelCounts, make_folds
+from heads.folds import Inner, LabelCounts, Split, make_folds
 
 BOTH = LabelCounts(ictal=20, background=80)
 QUIET = LabelCounts(ictal=0, background=100)
+UNLABELLED = LabelCounts(ictal=0, background=0)
 
 
 @given(st.integers(3, 30))
@@ -41,6 +44,50 @@ def test_final_trains_on_everyone_in_the_end() -> None:
 def test_persons_without_seizures_train_but_do_not_validate() -> None:
     (fold,) = make_folds({"01": BOTH, "02": QUIET, "03": BOTH, "04": BOTH}, "01")
     assert (fold.validation, fold.train) == (("03",), ("02", "04"))
+
+
+@given(st.integers(3, 24), st.one_of(st.integers(2, 9), st.just("pairs")), st.randoms())
+def test_inner_heads_predict_everyone_but_the_tested_once(persons: int, inner: Inner, random: Random) -> None:
+    kinds = [BOTH, BOTH, BOTH, *(random.choice((BOTH, QUIET, UNLABELLED)) for _ in range(persons - 3))]
+    counts = {f"{number:02}": kind for number, kind in enumerate(kinds)}
+    for fold in (*make_folds(counts, "all", inner), *make_folds(counts, "final", inner)):
+        assert sorted((*fold.test, *fold.train)) == sorted(counts)
+        labelled = [person for person in fold.train if counts[person] != UNLABELLED]
+        assert sorted(person for split in fold.splits for person in split.validation) == labelled
+        assert list(fold.validation) == labelled
+        assert len(fold.splits) == (len(labelled) if inner == "pairs" else min(inner, len(labelled)))
+        for split in fold.splits:
+            assert sorted((*split.train, *split.validation)) == list(fold.train)
+            assert any(counts[person].both for person in split.train)
+        sizes = [sum(counts[person].both for person in split.validation) for split in fold.splits]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_pairs_share_inner_heads() -> None:
+    folds = make_folds({f"{number:02}": BOTH for number in range(12)}, "all", "pairs")
+    assert len({split.train for fold in folds for split in fold.splits}) == 66
+
+
+def test_labels_of_the_tested_person_choose_no_group() -> None:
+    counts = {f"{number:02}": BOTH for number in range(7)}
+    assert make_folds(counts, "03", 4) == make_folds({**counts, "03": QUIET}, "03", 4)
+
+
+def test_without_inner_heads_the_head_itself_chooses() -> None:
+    (fold,) = make_folds({name: BOTH for name in ("01", "02", "03")}, "02")
+    assert fold.splits == (Split(("01",), ("03",)),)
+
+
+@pytest.mark.parametrize(
+    ("counts", "inner", "message"),
+    [
+        ({"01": BOTH, "02": BOTH, "03": BOTH}, 1, "--inner 1: allowed are 2 groups and more, pairs, one"),
+        ({"01": BOTH, "02": BOTH, "03": QUIET}, 4, "fold 01: 2 persons with seizure .* 1 found among 02, 03"),
+    ],
+)
+def test_inner_groups_that_cannot_be_built(counts: dict[str, LabelCounts], inner: Inner, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_folds(counts, "01", inner)
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ import pytest
 import store
 from heads.closed_form import logistic_folds
 from heads.closed_form.electrodes import PooledElectrodes
-from heads.closed_form.logistic_folds import fit_logistic_folds, split_persons
+from heads.closed_form.logistic_folds import fit_logistic_folds
 from heads.dataset import StoreDataset
-from heads.folds import LabelCounts
+from heads.folds import LabelCounts, split_persons
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 11, 22])
 def test_every_model_knows_a_seizure(number: int) -> None:
     counts = {f"{person:02}": LabelCounts(int(person in (0, number // 2)), 100) for person in range(number)}
-    groups = split_persons(counts)
+    groups = split_persons(counts, 4)
     assert sorted(person for group in groups for person in group) == sorted(counts)
     assert len(groups) == min(4, number)
     for group in groups:
