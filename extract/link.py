@@ -13,7 +13,7 @@ from extract.io.datasets import chbmit, siena, tusz
 from extract.io.datasets.bids_tree import BidsTree, build_tree
 from extract.io.datasets.source import list_names
 from extract.io.datasets.write_tree import RECORD, Changes, require_apart, write_tree
-from store.runtime.cli import run
+from store.runtime.cli import run, to_one_line
 
 READERS = {"chbmit": chbmit.read, "siena": siena.read, "tusz": tusz.read}
 
@@ -49,7 +49,7 @@ def link(command: LinkCommand) -> None:
     tree = build_tree(READERS[command.data_set](source), source, command.unlisted, command.past_end)
     changes = write_tree(tree, source, command.dest, command.copy)
     for line in describe(tree, changes, command):
-        print(line)
+        print(to_one_line(line))
 
 
 def describe(tree: BidsTree, changes: Changes, command: LinkCommand) -> list[str]:

@@ -6,7 +6,6 @@ import json
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
+from store.runtime.archives import require_unpacked_size
 from store.runtime.atomic import write_bytes
 from store.runtime.errors import UserError, os_errors
 
@@ -156,7 +156,7 @@ def _read_safetensors(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], 
 def _read_published(path: Path) -> dict[str, Tensor]:
     """State dict of a PyTorch file without the discriminator, unwrapped from a Lightning file if need be."""
     try:
-        _check_zip(path)
+        require_unpacked_size(path)
         with warnings.catch_warnings(action="ignore"):  # torch warns of what it does itself
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -174,15 +174,6 @@ def _read_published(path: Path) -> dict[str, Tensor]:
     ):
         raise UserError(f"{path}: no state dict; allowed: names with tensors, plain or under 'state_dict'")
     return {name: tensor for name, tensor in content.items() if not name.startswith("discriminator.")}
-
-
-def _check_zip(path: Path) -> None:
-    """Refuse an archive that unpacks to more than it holds; torch would unpack it into memory."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            unpacked, size = sum(entry.file_size for entry in archive.infolist()), path.stat().st_size
-        if unpacked > size:
-            raise ValueError(f"unpacks to {unpacked} bytes, the file has {size}")
 
 
 def _infer_config(path: Path, published: Mapping[str, Tensor]) -> BrainCodecConfig:

@@ -1,16 +1,15 @@
 """What a recording is made from, told by the files as they are now."""
 
 import hashlib
-import re
 from pathlib import Path
 
 from extract.io.bids import Recording
 from extract.io.events import hash_events
+from extract.io.signal_files import find_signal_files
 from store.runtime.errors import os_errors
 from store.schema import Source
 
 _READ_BYTES = 1 << 20
-_MOST_HEADER_BYTES = 1 << 20  # of a BrainVision header
 
 
 def read_source(recording: Recording, missing: str, before: Source | None = None) -> Source:
@@ -63,17 +62,3 @@ def hash_signal(path: Path) -> str:
                 while block := stream.read(_READ_BYTES):
                     digest.update(block)
     return digest.hexdigest()
-
-
-def find_signal_files(path: Path) -> list[Path]:
-    """Find the files that make up a signal: of BrainVision those its header names, of EEGLAB the ``.fdt``."""
-    if path.suffix.lower() == ".vhdr":
-        with path.open("rb") as file:
-            header = file.read(_MOST_HEADER_BYTES).decode("utf-8", "replace")
-        names = re.findall(r"^(?:DataFile|MarkerFile)\s*=\s*(.+?)\s*$", header, re.MULTILINE)
-        others = [path.with_name(Path(name.replace("$b", path.stem)).name) for name in names]
-    elif path.suffix.lower() == ".set":
-        others = [path.with_suffix(".fdt")]
-    else:
-        others = []
-    return [path, *(other for other in others if other.is_file())]  # one that is absent, reading the signal names

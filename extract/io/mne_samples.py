@@ -1,5 +1,6 @@
 """Samples of BrainVision and EEGLAB files, as mne reads them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from store.runtime.errors import UserError
+from extract.io.signal_files import holds_text, require_signal_files
+from store.runtime.errors import UserError, os_errors
 
 VOLTAGES = ("µV", "mV", "V")  # as mne names the units that it converts
+_SAMPLE_BYTES = {".vhdr": (2, 4), ".set": (4,)}  # of the data beside a header
+_BREAK = re.compile(r"New Segment\b.*|boundary", re.IGNORECASE)  # of the time, as the formats mark it
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,18 @@ class MneSamples:
         return measured.replace(tzinfo=None).isoformat() if measured else ""
 
     def read_uv(self, channels: Sequence[int], start: int, stop: int) -> npt.NDArray[np.float64]:
-        """Samples ``[start, stop)`` of channels, ``(len(channels), stop - start)``, microvolts."""
-        volts: npt.NDArray[np.float64] = self.raw.get_data(picks=list(channels), start=start, stop=stop)
+        """Samples ``[start, stop)`` of channels, ``(len(channels), stop - start)``, microvolts.
+
+        Raises
+        ------
+        UserError
+            If mne cannot read them, with its reason.
+        """
+        try:
+            with np.errstate(all="ignore"):  # samples that are no numbers are looked for
+                volts: npt.NDArray[np.float64] = self.raw.get_data(picks=list(channels), start=start, stop=stop)
+        except Exception as error:  # each format's reader has its own
+            raise _unreadable(self.path, error) from error
         return volts * 1e6
 
     def close(self) -> None:
@@ -53,6 +67,32 @@ class MneSamples:
             if (unit := self.raw._orig_units.get(name, "µV")) not in VOLTAGES:
                 raise UserError(f"{self.path}: unit of {name} is '{unit}'; allowed: {', '.join(VOLTAGES)}")
 
+    def check_length(self) -> None:
+        """Refuse data that were cut off or are of another header, and breaks of the time.
+
+        Raises
+        ------
+        UserError
+            If the data file does not hold the samples of all channels, or there is a mark of a break in it.
+        """
+        samples, channels = self.raw.n_times, self.raw.info["nchan"]
+        sizes = [samples * channels * each for each in _SAMPLE_BYTES.get(self.path.suffix.lower(), ())]
+        for file in map(Path, filter(None, self.raw.filenames)):
+            if file == self.path or holds_text(self.path):
+                continue
+            with os_errors(file):
+                size = file.stat().st_size
+            if size not in sizes:
+                raise UserError(
+                    f"{file}: {size} bytes, which are not {samples} samples of {channels} channels: cut off, or "
+                    "of another header; export it again"
+                )
+        for onset_s, text in zip(self.raw.annotations.onset, self.raw.annotations.description, strict=True):
+            if onset_s > 0 and _BREAK.fullmatch(text):
+                raise UserError(
+                    f"{self.path}: discontinuous, with a break at {onset_s:g} s ('{text}'); split it there"
+                )
+
 
 def open_with_mne(path: Path) -> MneSamples:
     """Open a file of any format that mne reads.
@@ -60,12 +100,20 @@ def open_with_mne(path: Path) -> MneSamples:
     Raises
     ------
     UserError
-        If mne cannot read it, with its reason.
+        If mne cannot read it, with its reason, or a file that belongs to it is not there.
     """
     import mne  # here, since EDF files are read without it and it takes a second
 
+    require_signal_files(path)
     try:
         return MneSamples(path, mne.io.read_raw(path, preload=False, verbose="ERROR"))
     except Exception as error:  # each format's reader has its own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: cannot be read ({reason}); export it again, as EDF") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    """What mne says of a file; of damage that its readers did not expect, that it is damaged."""
+    reason = " ".join(str(error).split())
+    if not reason or "<class " in reason or not isinstance(error, (ValueError, RuntimeError, OSError)):
+        reason = f"damaged: {type(error).__name__} in mne"
+    return UserError(f"{path}: cannot be read ({reason}); export it again, as EDF")

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from extract.io import edf_header as edf
+from extract.io.annex import explain_absent_content
 from extract.io.edf_samples import EdfSamples, check_times
-from extract.io.mne_samples import open_with_mne
+from extract.io.mne_samples import MneSamples, open_with_mne
 from extract.io.montage import Montage, derive
 from extract.io.signal_checks import Samples, scan
 from extract.io.windows import window_blocks
@@ -114,6 +115,8 @@ def open_signal(path: Path, missing: str = "error") -> EegFile:
         If there is no such file, it cannot be read, or its signal is not what it should be: montage, sampling,
         length, gaps, unit, amplitude, values.
     """
+    if reason := explain_absent_content(path):
+        raise UserError(f"{path}: {reason}")
     if not path.is_file():
         raise UserError(f"{path}: a folder; give an EEG file" if path.is_dir() else f"{path}: no such file")
     opened = _open_edf(path, missing) if path.suffix.lower() in edf.SAMPLE_BYTES else _open_other(path, missing)
@@ -141,9 +144,18 @@ def _open_edf(path: Path, missing: str) -> EegFile:
 
 def _open_other(path: Path, missing: str) -> EegFile:
     samples = open_with_mne(path)
+    try:
+        return _check_other(path, samples, missing)
+    except BaseException:
+        samples.close()
+        raise
+
+
+def _check_other(path: Path, samples: MneSamples, missing: str) -> EegFile:
     names = samples.names
     montage = _derive(path, names, missing)
     samples.check_units(montage.needed)
+    samples.check_length()
     rate_hz, length = float(samples.raw.info["sfreq"]), int(samples.raw.n_times)
     return EegFile(path, rate_hz, length, samples.start, names, montage, samples)
 

@@ -18,6 +18,7 @@ from extract.pretrain.data import TrainingSignal, augment, by_person, cut_window
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.losses import LOSSES, Balancer, prd, reconstruction_losses
 from extract.pretrain.quantizer import perplexity, quantize_in_training, start_codebooks
+from store.runtime.archives import require_unpacked_size
 from store.runtime.atomic import write_bytes
 from store.runtime.errors import UserError
 
@@ -168,6 +169,7 @@ class Training:
             If it is damaged, or of another configuration or other settings.
         """
         try:
+            require_unpacked_size(path)
             state: dict[str, Any] = torch.load(path, weights_only=True)
             stored = {**state["config"], **state["settings"]}
         except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for

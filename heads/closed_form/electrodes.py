@@ -1,5 +1,6 @@
 """Statistics over the electrodes of each second, taken once for each store and kept in files beside it."""
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterator
@@ -127,6 +128,6 @@ def _keep(folder: Path, name: str, subject: str, values: NDArray[np.float32]) ->
     with atomic_write(folder / name) as file:
         npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(values))
         file.write(values.data)
-    for path in folder.glob(f"sub-{subject}-{'?' * 16}.npy"):
+    for path in folder.glob(f"sub-{glob.escape(subject)}-{'?' * 16}.npy"):
         if path.name != name:
             path.unlink(missing_ok=True)

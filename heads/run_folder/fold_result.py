@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,9 @@ class FoldResult:
                 open(self.validation_path, "rb") as stream,  # numpy would leave it open at damage
                 np.load(stream, allow_pickle=False) as file,
             ):
-                return {name: require_probabilities(self.validation_path, file[name]) for name in file.files}
+                return {
+                    _from_key(key): require_probabilities(self.validation_path, file[key]) for key in file.files
+                }
         except UserError:
             raise
         except _DAMAGE as error:
@@ -72,7 +75,7 @@ class FoldResult:
     def write_validation(self, values: Mapping[str, NDArray[np.float32]]) -> None:
         """Write the probabilities of the validation persons."""
         with atomic_write(self.validation_path) as file:
-            np.savez_compressed(file, allow_pickle=False, **values)
+            np.savez_compressed(file, allow_pickle=False, **{_to_key(name): row for name, row in values.items()})
 
     def write(self) -> None:
         """Write ``fold.json``, which marks the fold as finished: everything else of it is there before."""
@@ -84,6 +87,22 @@ class FoldResult:
         }
         sync_folder(self.path, files=True)
         write_text(self.path / "fold.json", json.dumps(content, indent=2) + "\n", sync=True)
+
+
+def _to_key(name: str) -> str:
+    r"""Name of an array in an archive, which has to be UTF-8 and none of numpy's own arguments.
+
+    >>> _to_key("sub-01"), _to_key("sub-\udcff"), _from_key(_to_key("%1"))
+    ('sub-01', '%sub-%FF', '%1')
+    """
+    is_plain = not name.startswith("%") and name not in ("file", "allow_pickle")
+    is_plain = is_plain and not any("\ud800" <= character <= "\udfff" for character in name)
+    return name if is_plain else f"%{quote(name, safe='', errors='surrogateescape')}"
+
+
+def _from_key(key: str) -> str:
+    """Inverse of `_to_key`; also for archives of earlier versions."""
+    return unquote(key[1:], errors="surrogateescape") if key.startswith("%") else key
 
 
 def read_fold(path: Path) -> FoldResult:

@@ -1,6 +1,5 @@
 """The state of a training in a file, so that a killed one goes on."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, cast
@@ -8,11 +7,10 @@ from typing import IO, Any, cast
 import torch
 from torch import Tensor
 
+from store.runtime.archives import require_unpacked_size
 from store.runtime.atomic import atomic_write
-from store.runtime.errors import UserError
+from store.runtime.errors import UserError, os_errors
 from store.runtime.old_spellings import TRAINING_STATE, translate_keys
-
-_DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError)
 
 
 def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
@@ -34,20 +32,15 @@ def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) 
     UserError
         If the file is damaged, or is of another training.
     """
+    with os_errors(path), path.open("rb"):
+        pass  # what stops the reading is no damage
     try:
+        require_unpacked_size(path)
         content = torch.load(path, map_location=device, weights_only=True)
         state = translate_keys(content, TRAINING_STATE)
         state["errors"] = [error or None for error in state["errors"]]
         _check(state, fresh)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path}: not the state of this training ({reason}); remove the file, to train from the start"

@@ -13,6 +13,8 @@ from eval.__main__ import main as evaluate
 from extract.__main__ import main as extract
 from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.network import BrainCodec, BrainCodecConfig
+from heads.probe import main as probe
+from heads.sweep import main as sweep
 from heads.train import main as train
 from tests.fuzz.oracle import read_store
 from tests.fuzz.sandbox import Outcome, run
@@ -88,6 +90,30 @@ def run_eval(box: Path, *more: object) -> Outcome:
     return run(evaluate, "eval", [box / "run", *more], box, is_result)
 
 
+def run_probe(box: Path, *more: object) -> Outcome:
+    """`python -m heads.probe` from ``store`` to ``run`` of the box."""
+    arguments = ["--store", box / "store", "--out", box / "run", *more]
+    return run(probe, "heads.probe", arguments, box, may_probe)
+
+
+def run_sweep(box: Path, *more: object) -> Outcome:
+    """`python -m heads.sweep` of two settings from ``store`` to ``run`` of the box."""
+    arguments = ["--store", box / "store", "--out", box / "run", *SMALL_HEAD, "--lr", "0.001", "0.01", *more]
+    return run(sweep, "heads.sweep", arguments, box, below("run"))
+
+
+def run_eval_on(box: Path, trained: Path, *more: object) -> Outcome:
+    """`python -m eval --on` of a run's heads on ``store`` of the box, scores in ``run`` if not said otherwise."""
+    arguments = [trained, "--on", box / "store", "--no-report", "--allow-training-persons"]
+    where = ["--out", box / "run"] if "--out" not in more else []
+    return run(evaluate, "eval", [*arguments, *where, *more], box, below("scores" if "--out" in more else "run"))
+
+
+def may_probe(path: Path) -> bool:
+    """Whether a probe may write a path: its run, and statistics beside the store."""
+    return path.parts[0] == "run" or path.parts[:2] == ("store", "statistics")
+
+
 def below(*names: str) -> Callable[[Path], bool]:
     """Whether a path of the box lies in one of these folders."""
     return lambda path: path.parts[0] in names
@@ -124,15 +150,22 @@ def features(seconds: float, seed: int) -> bytes:
     return read_store(box / "store")[entry.stem].features
 
 
+AGAIN = {"train": run_train, "sweep": run_sweep, "probe": run_probe}
+
+
+def finished_run(made_by: str = "train") -> Path:
+    """A box with data set, store, and a run of all folds and, but of a sweep, the final one, scored."""
+    return _finished_run(made_by)
+
+
 @cache
-def finished_run() -> Path:
-    """A box with data set, store, and a run of all folds and the final one, scored."""
-    box = _folder() / "finished"
+def _finished_run(made_by: str) -> Path:
+    box = _folder() / f"finished-{made_by}"
     write_data_set(box / "bids")
+    folds = [()] if made_by == "sweep" else [("--fold", "all"), ("--fold", "final")]
     for outcome in (
         run_extract(box),
-        run_train(box, "--fold", "all"),
-        run_train(box, "--fold", "final"),
+        *(AGAIN[made_by](box, *fold) for fold in folds),
         run_eval(box, "--no-report"),
     ):
         assert outcome.status == 0, outcome.text
@@ -145,8 +178,20 @@ def checkpoint_bytes() -> bytes:
     torch.manual_seed(0)
     config = BrainCodecConfig(n_filters=2, max_filters=4, dimension=3, quantizers=2, codebook_size=8)
     path = _folder() / "tiny.safetensors"
-    save_checkpoint(path, BrainCodec(config), {"dataset": "fuzz", "persons_seen": ["01"]})
+    model = BrainCodec(config)
+    with torch.no_grad():
+        for codebook in model.quantizer.codebooks:
+            codebook.vectors.normal_()
+            codebook.trained.fill_(1)
+    save_checkpoint(path, model, {"dataset": "fuzz", "persons_seen": ["01"]})
     return path.read_bytes()
+
+
+def new_folder(name: str) -> Path:
+    """An empty folder that lives as long as the process."""
+    folder = _folder() / name
+    folder.mkdir()
+    return folder
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
-from tests.fuzz import checkpoints, edf, events, participants, runs, stores, trees
+from tests.fuzz import checkpoints, edf, events, formats, links, participants, runs, stores, trainings, trees
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ KINDS = {
     "participants": Kind(participants.cases(), participants.check, 25),
     "trees": Kind(trees.cases(), trees.check, 40),
     "edf": Kind(edf.cases(), edf.check, 30),
+    "formats": Kind(formats.cases(), formats.check, 20),
+    "links": Kind(links.cases(), links.check, 15),
     "stores": Kind(stores.cases(), stores.check, 30),
     "checkpoints": Kind(checkpoints.cases(), checkpoints.check, 15),
+    "trainings": Kind(trainings.cases(), trainings.check, 15),
     "runs": Kind(runs.cases(), runs.check, 20),
 }

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from extract.braincodec.checkpoint import published_names
 from extract.braincodec.network import BrainCodecConfig
+from extract.codec import main as codec
 from tests.fuzz import base
-from tests.fuzz.base import Entry, run_extract, write_data_set
+from tests.fuzz.base import Entry, below, run_extract, write_data_set
 from tests.fuzz.edits import FileEdit, JsonEdit, byte_edits, json_edits
-from tests.fuzz.sandbox import Finding
+from tests.fuzz.sandbox import Finding, Outcome, run
 
 CONFIG = (
     "ratios",
@@ -142,9 +143,20 @@ def check(case: CheckpointCase, box: Path) -> None:
                 raise Finding("extract: stores features that are not finite", outcome.text)
     elif outcome.status == 1 and not case.tensors and "finite" not in outcome.err:
         raise Finding("extract: the recording is blamed for its encoder", outcome.text)
+    if case.features == "codes":
+        _code(path, box, outcome)
     plain = not (case.config or case.tensors or case.header or case.bytes) and case.torch in ("plain", "lightning")
     if plain and case.features == "latents" and outcome.status != 0:
         raise Finding("extract: refuses a sound checkpoint", outcome.text)
+
+
+def _code(path: Path, box: Path, extracted: Outcome) -> None:
+    """Code a recording by the checkpoint."""
+    (box / "out").mkdir()
+    arguments = [Entry("01", "01", 0).path(box / "bids"), box / "out" / "coded.edf", "--weights", path]
+    outcome = run(codec, "extract.codec", arguments, box, below("out"))
+    if outcome.status == 0 and extracted.status == 2:
+        raise Finding("extract.codec: takes a checkpoint that extract refuses", extracted.text + outcome.text)
 
 
 def _safetensors(case: CheckpointCase, state: dict[str, torch.Tensor]) -> bytes:

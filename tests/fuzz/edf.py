@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from eval.detect import main as detect
+from extract.codec import main as codec
 from tests.fuzz import base
 from tests.fuzz.base import EVENT, Entry, below, run_extract, write_data_set
 from tests.fuzz.edits import FileEdit, byte_edits
@@ -225,6 +226,12 @@ def _judge(case: EdfCase, path: Path, seconds: int, duration_s: float, said: str
         raise Finding("extract: takes a file with time missing", said)
 
 
+def _length_s(path: Path) -> float:
+    """Length of an EDF by its header."""
+    content = path.read_bytes()
+    return int(content[236:244]) * float(content[244:252].replace(b",", b"."))
+
+
 def _detect(case: EdfCase, box: Path, path: Path, status: int, said: str) -> None:
     arguments = [path, box / "out" / "events.tsv", "--run", base.finished_run() / "run"]
     more = ["--probabilities", box / "out" / "p.tsv", "--missing", case.missing, "--device", "cpu"]
@@ -232,3 +239,13 @@ def _detect(case: EdfCase, box: Path, path: Path, status: int, said: str) -> Non
     outcome = run(detect, "eval.detect", [*arguments, *more], box, below("out"))
     if (outcome.status == 0) != (status == 0):
         raise Finding("eval.detect: takes what extract refuses, or the reverse", f"{said}\n{outcome.text}")
+    (box / "tiny.safetensors").write_bytes(base.checkpoint_bytes())
+    coded = box / "out" / "coded.edf"
+    more = ["--weights", box / "tiny.safetensors", "--missing", case.missing]
+    outcome = run(codec, "extract.codec", [path, coded, *more], box, below("out"))
+    if (outcome.status == 0) != (status == 0):
+        raise Finding("extract.codec: takes what extract refuses, or the reverse", f"{said}\n{outcome.text}")
+    if outcome.status == 0:
+        lengths = [_length_s(path), _length_s(coded)]
+        if not 0 <= lengths[1] - lengths[0] < 5:
+            raise Finding("extract.codec: writes another length", f"{lengths}\n{said}\n{outcome.text}")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from eval.__main__ import main as evaluate
 from eval.detect import main as detect
 from tests.fuzz import base
-from tests.fuzz.base import ENTRIES, below, run_eval, run_train
+from tests.fuzz.base import ENTRIES, below, run_eval, run_eval_on
 from tests.fuzz.checkpoints import Calls
 from tests.fuzz.edits import FileEdit, JsonEdit, file_edits, json_edits
 from tests.fuzz.sandbox import Finding, Outcome, run
@@ -36,7 +36,8 @@ ARRAYS = (
     "huge",
     "bool",
 )
-COMMANDS = (*["eval"] * 9, *["detect", "train", "final", "compare"] * 3, "report")
+COMMANDS = (*["eval"] * 9, *["detect", "train", "final", "compare", "on"] * 3, "report")
+MADE_BY = ("train", "train", "train", "sweep", "probe")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class RunCase:
 
     edits: tuple[RunEdit, ...]
     command: str
+    made_by: str
 
 
 @st.composite
@@ -91,20 +93,23 @@ def cases(draw: st.DrawFn) -> RunCase:
         | st.builds(RunEdit, st.sampled_from(["npy", "npz"]), at, array=array)
         | st.builds(RunEdit, st.sampled_from(["any", "json", "head", "npy", "npz"]), at, file_edits)
     )
-    return RunCase(tuple(draw(st.lists(edit, min_size=1, max_size=2))), draw(st.sampled_from(COMMANDS)))
+    made_by, command = draw(st.sampled_from(MADE_BY)), draw(st.sampled_from(COMMANDS))
+    return RunCase(tuple(draw(st.lists(edit, min_size=1, max_size=2))), command, made_by)
 
 
 def check(case: RunCase, box: Path) -> None:
     """Give the edited run to a command."""
-    finished = base.finished_run()
+    finished = base.finished_run(case.made_by)
     shutil.copytree(finished / "store", box / "store")
     shutil.copytree(finished / "run", box / "run")
     shutil.copytree(finished / "run", box / "other")
     for edit in case.edits:
         edit.apply(box / "run", box)
-    outcome = _command(case.command, box)
+    outcome = _command(case, box)
     if case.command in ("eval", "report") and outcome.status == 0:
         _judge_scores(box, outcome)
+    if case.command == "on" and outcome.status == 0:
+        _judge_persons(box / "scores" / "metrics.json", {"01", "02", "03"}, outcome)
     if case.command in ("train", "final") and outcome.status == 0:
         scored = run_eval(box, "--no-report", "--store", box / "store")
         if scored.status == 0:
@@ -113,16 +118,19 @@ def check(case: RunCase, box: Path) -> None:
         _judge_probabilities(box / "out" / "p.tsv", outcome)
 
 
-def _command(name: str, box: Path) -> Outcome:
-    match name:
+def _command(case: RunCase, box: Path) -> Outcome:
+    match case.command:
         case "eval":
             return run_eval(box, "--no-report", "--store", box / "store")
         case "report":
             return run_eval(box, "--store", box / "store")
-        case "train":
-            return run_train(box, "--fold", "all")
-        case "final":
-            return run_train(box, "--fold", "final")
+        case "train" | "final":
+            fold = () if case.made_by == "sweep" else ("--fold", "all" if case.command == "train" else "final")
+            return base.AGAIN[case.made_by](box, *fold)
+        case "on":
+            (box / "scores").mkdir()
+            more = ["--out", box / "scores", "--fold", "all" if case.made_by == "sweep" else "final"]
+            return run_eval_on(box, box / "run", *more)
         case "compare":
             arguments = ["compare", box / "other", box / "run", "--out", box / "out"]
             return run(evaluate, "eval compare", arguments, box, below("out"))
@@ -141,8 +149,12 @@ def _judge_scores(box: Path, outcome: Outcome) -> None:
     tested = set()
     for fold in (box / "run" / "folds").glob("*/fold.json"):
         tested |= set(json.loads(fold.read_bytes())["test"])
-    if not tested:
-        return
+    if tested:
+        _judge_persons(path, tested, outcome)
+
+
+def _judge_persons(path: Path, tested: set[str], outcome: Outcome) -> None:
+    """The scores are of these persons, and can be."""
     scores = json.loads(path.read_text(), parse_constant=_no_constant)["persons"]
     if set(scores) != tested:
         raise Finding(

@@ -5,6 +5,8 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,14 @@ from store.__main__ import main as store_main
 from tests.fuzz import base
 from tests.fuzz.edits import FileEdit, JsonEdit, byte_edits, file_edits, json_edits
 from tests.fuzz.oracle import problems
-from tests.fuzz.sandbox import Finding, run
+from tests.fuzz.sandbox import Finding, Outcome, run
 
+COMMANDS: dict[str, Callable[[Path], Outcome]] = {
+    "train": lambda box: base.run_train(box, "--fold", "all"),
+    "probe": base.run_probe,
+    "sweep": base.run_sweep,
+    "on": lambda box: base.run_eval_on(box, base.finished_run() / "run"),
+}
 ARRAYS = ("labels", "recordings", "events", "sums/count", "sums/total", "sums/squares", "codebooks", "metadata")
 VALUES = (
     -1,
@@ -86,7 +94,7 @@ class StoreCase:
     edits: tuple[StoreEdit, ...]
     signed: bool
     bytes: FileEdit | None
-    train: bool
+    command: str  # that meets it, after the store's own
 
 
 @st.composite
@@ -108,10 +116,11 @@ def cases(draw: st.DrawFn) -> StoreCase:
         )
     )
     edits = tuple(draw(st.lists(edit, min_size=1, max_size=2)))
+    command = st.sampled_from(["", "", *COMMANDS])
     if draw(st.sampled_from([False] * 5 + [True])):
-        return StoreCase("today", (), False, draw(byte_edits | file_edits), draw(st.booleans()))
+        return StoreCase("today", (), False, draw(byte_edits | file_edits), draw(command))
     source = draw(st.sampled_from(["today", "today", "v1", "codes"]))
-    return StoreCase(source, edits, draw(st.sampled_from([True] * 4 + [False])), None, draw(st.booleans()))
+    return StoreCase(source, edits, draw(st.sampled_from([True] * 4 + [False])), None, draw(command))
 
 
 fractions = st.floats(0, 1, exclude_max=True, width=32)
@@ -130,7 +139,8 @@ def check(case: StoreCase, box: Path) -> None:
     else:
         with h5py.File(path, "r+") as file:
             for edit in case.edits:
-                edit.apply(file, box)
+                with suppress(OSError, ValueError, MemoryError):  # edited before
+                    edit.apply(file, box)
             if case.signed:
                 sign(file)
     seen = [
@@ -143,16 +153,17 @@ def check(case: StoreCase, box: Path) -> None:
     wrong = problems(path) if seen[0].status == 0 and path.exists() else []
     if wrong and (seen[2].status == 0 or "features" not in wrong[0]):
         raise Finding(f"store: accepts {wrong[0]}", f"{wrong}\n{said}")
-    if case.train:
-        _train(case, box, seen[0].status, seen[2].status, said)
+    if case.command:
+        _use(case.command, box, seen[0].status, said)
 
 
-def _train(case: StoreCase, box: Path, info: int, verify: int, said: str) -> None:
-    trained = base.run_train(box, "--fold", "all")
-    if info != 0 and trained.status == 0:
-        raise Finding("heads.train: trains on a store that info refuses", said)
-    if trained.status == 0:
-        scored = base.run_eval(box, "--no-report")
+def _use(command: str, box: Path, info: int, said: str) -> None:
+    """Train, sweep or probe on the store, or test the heads of a run on it."""
+    used = COMMANDS[command](box)
+    if info != 0 and used.status == 0:
+        raise Finding(f"{command}: takes a store that info refuses", said)
+    if used.status == 0:
+        scored = used if command == "on" else base.run_eval(box, "--no-report")
         if scored.status != 0:
             raise Finding("eval: refuses a run just trained", f"{said}\n{scored.text}")
         persons = json.loads((box / "run" / "metrics.json").read_text())["persons"]

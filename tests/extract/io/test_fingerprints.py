@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from extract.io.bids import Recording
-from extract.io.fingerprints import find_signal_files, hash_signal, is_same_signal, read_source
+from extract.io.fingerprints import hash_signal, is_same_signal, read_source
+from extract.io.signal_files import find_signal_files
 from store.runtime.errors import UserError
 
 

@@ -1,0 +1,61 @@
+"""Which files make up a signal, and whether they are there."""
+
+import re
+from pathlib import Path
+
+from extract.io.annex import explain_absent_content
+from store.runtime.errors import UserError, os_errors
+
+_MOST_HEADER_BYTES = 1 << 20  # of a BrainVision header
+_NAMED = re.compile(r"^(?:DataFile|MarkerFile)[ \t]*=[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_TEXT = re.compile(r"^DataFormat[ \t]*=[ \t]*ASCII[ \t]*$", re.MULTILINE | re.IGNORECASE)
+
+
+def find_signal_files(path: Path) -> list[Path]:
+    """Find the files that make up a signal: of BrainVision those its header names, of EEGLAB the ``.fdt``."""
+    if path.suffix.lower() == ".vhdr":
+        others = [path.with_name(Path(name).name) for name in _read_names(path)]
+    elif path.suffix.lower() == ".set":
+        others = [path.with_suffix(".fdt")]
+    else:
+        others = []
+    return [path, *(other for other in others if other.is_file())]  # one that is absent, reading the signal names
+
+
+def require_signal_files(path: Path) -> None:
+    """Refuse a header that names files of other folders, and files beside it that have no content.
+
+    Raises
+    ------
+    UserError
+        If there is such a name, or a file is absent, not fetched, a pipe or a device.
+    """
+    names = _read_names(path) if path.suffix.lower() == ".vhdr" else []
+    for name in names:
+        if Path(name).name != name:
+            raise UserError(f"{path}: names a file of another folder, '{name}'; put it beside the header")
+    others = [path.with_name(name) for name in names]
+    if (data := path.with_suffix(".fdt")).exists() or data.is_symlink():
+        others += [data] if path.suffix.lower() == ".set" else []
+    for other in others:
+        if reason := explain_absent_content(other):
+            raise UserError(f"{other}: {reason}")
+        if not other.is_file():
+            what = "is no file (a folder, a pipe or a device)" if other.exists() else "no such file"
+            raise UserError(f"{other}: {what}, which {path.name} names; put it there")
+
+
+def holds_text(path: Path) -> bool:
+    """Whether the samples of a BrainVision header are written as text."""
+    return path.suffix.lower() == ".vhdr" and bool(_TEXT.search(_read_header(path)))
+
+
+def _read_names(path: Path) -> list[str]:
+    """Names of data and markers in a BrainVision header."""
+    return [name.replace("$b", path.stem) for name in _NAMED.findall(_read_header(path))]
+
+
+def _read_header(path: Path) -> str:
+    """Text of a BrainVision header."""
+    with os_errors(path), path.open("rb") as file:
+        return file.read(_MOST_HEADER_BYTES).decode("utf-8", "replace").replace("\r", "\n")

@@ -1,0 +1,102 @@
+"""BrainVision and EEGLAB files: what is cut off, interrupted, elsewhere or not there is refused in one line."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from extract.io.raw import EegFile, open_signal
+from store.runtime.errors import UserError
+from tests.fuzz.formats import FILES, write_recording
+from tests.helpers.eeg import RATE_HZ, noise_uv
+
+SEED = 110  # of the fuzzed recording
+
+
+def write(folder: Path, form: str, **fields: object) -> dict[str, Path]:
+    paths = {suffix: folder / f"one.{suffix}" for suffix in FILES[form]}
+    write_recording(paths, {})
+    if fields:
+        write_recording(paths, fields)
+    return paths
+
+
+def opened(path: Path) -> EegFile:
+    with open_signal(path) as signal:
+        return signal
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_a_sound_recording(tmp_path: Path, form: str) -> None:
+    paths = write(tmp_path, form)
+    with open_signal(paths[FILES[form][0]]) as signal:
+        assert signal.duration_s == 4.5
+        wanted_uv = noise_uv(4.5, SEED)
+        np.testing.assert_allclose(signal.read(0, signal.samples), wanted_uv, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("form", "data"), [("vhdr", "eeg"), ("set and fdt", "fdt")])
+@pytest.mark.parametrize("size", [100, -1, 1])
+def test_data_of_another_length(tmp_path: Path, form: str, data: str, size: int) -> None:
+    paths = write(tmp_path, form)
+    content = paths[data].read_bytes()
+    paths[data].write_bytes(content[:size] if size != 1 else content + b"x")
+    with pytest.raises(UserError, match=rf"one.{data}: \d+ bytes, which are not \d+ samples of 18 channels: cut"):
+        opened(paths[FILES[form][0]])
+
+
+def test_a_break_of_brainvision(tmp_path: Path) -> None:
+    paths = write(tmp_path, "vhdr")
+    with paths["vmrk"].open("a") as file:
+        file.write(f"\nMk3=New Segment,,{2 * RATE_HZ + 1},1,0,20260102040405000000\n")
+    with pytest.raises(UserError, match=r"one.vhdr: discontinuous, with a break at 2 s \('New Segment/'\); split"):
+        opened(paths["vhdr"])
+
+
+def test_a_break_of_eeglab(tmp_path: Path) -> None:
+    event = {"type": "boundary", "latency": 2.0 * RATE_HZ + 1, "duration": 5.0}
+    paths = write(tmp_path, "set", event=event)
+    with pytest.raises(UserError, match=r"one.set: discontinuous, with a break at 2 s \('boundary'\); split"):
+        opened(paths["set"])
+
+
+def test_a_header_that_names_another_folder(tmp_path: Path) -> None:
+    paths = write(tmp_path, "vhdr")
+    header = paths["vhdr"].read_text().replace("DataFile=one.eeg", "DataFile=../one.eeg")
+    paths["vhdr"].write_text(header)
+    with pytest.raises(UserError, match=r"one.vhdr: names a file of another folder, '../one.eeg'; put it beside"):
+        opened(paths["vhdr"])
+
+
+@pytest.mark.parametrize(("form", "data"), [("vhdr", "eeg"), ("vhdr", "vmrk"), ("set and fdt", "fdt")])
+def test_data_that_are_not_there(tmp_path: Path, form: str, data: str) -> None:
+    paths = write(tmp_path, form)
+    path = paths[data]
+    path.unlink()
+    path.symlink_to("../.git/annex/objects/xx/one")
+    with pytest.raises(UserError, match=rf"one.{data}: its content has not been fetched .*datalad get"):
+        opened(paths[FILES[form][0]])
+    path.unlink()
+    os.mkfifo(path)  # opening it would wait for ever
+    with pytest.raises(UserError, match=rf"one.{data}: is no file \(a folder, a pipe or a device\), which one\."):
+        opened(paths[FILES[form][0]])
+    path.unlink()
+    if data != "fdt":  # samples may also be in the .set
+        with pytest.raises(UserError, match=rf"one.{data}: no such file, which one\.vhdr names; put it there"):
+            opened(paths[FILES[form][0]])
+
+
+@pytest.mark.parametrize("fields", [{"chanlocs": "x"}, {"nbchan": "x"}, {"srate": []}, {"data": 0}])
+def test_a_damaged_header_is_one_line(tmp_path: Path, fields: dict[str, object]) -> None:
+    paths = write(tmp_path, "set", **fields)
+    with pytest.raises(UserError, match=r"one.set: cannot be read \(.+\); export it again, as EDF") as raised:
+        opened(paths["set"])
+    assert "<class" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["one.set", "one.edf", "one.vhdr"])
+def test_a_pointer_in_the_place_of_a_recording(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("/annex/objects/SHA256E-s1--aa.edf\n")
+    with pytest.raises(UserError, match=rf"{name}: its content has not been fetched \(a pointer to it\)"):
+        opened(tmp_path / name)
