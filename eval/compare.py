@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ _DESCRIPTION = """Compare scored runs with the first of them, over the same pers
 example: python -m eval compare runs/bandpower runs/random runs/braincodec
 
 Earlier comparisons are kept: each set of runs gets a folder of its own."""
+_FILES = (
+    *("comparison.csv", "comparison.json", "comparison.svg", "comparison.png"),
+    *("table.csv", "table.md", "table.tex"),
+)
 
 
 @dataclass(frozen=True)
@@ -178,6 +183,8 @@ def _claim_folder(out: Path | None, runs: Sequence[ScoredRun], table: pd.DataFra
         stored = _read_comparison(out)
         if stored is not None and stored.get("runs") != content["runs"]:
             raise UserError(f"{out}: holds a comparison of {stored.get('runs')}; choose another folder")
+        if stored is None and (others := [name for name in _FILES if os.path.lexists(out / name)]):
+            raise UserError(f"{out}: holds {others[0]}, which is of no comparison; choose another folder")
     else:
         folder = runs[0].path / "comparison"
         name = to_path_name("-".join(run.name for run in runs))

@@ -221,9 +221,7 @@ def _guard(command: CodecCommand) -> None:
         return
     if command.picture.suffix.lower() not in PICTURES:
         raise UserError(f"{command.picture}: no kind of picture; allowed: {', '.join(PICTURES)}")
-    if command.picture.resolve() == command.output.resolve():
-        raise UserError(f"{command.picture}: is the output; give the picture another name")
-    guard_output(command.picture, inputs=inputs, is_ours=is_ours, force=command.force)
+    guard_output(command.picture, inputs=[*inputs, command.output], is_ours=is_ours, force=command.force)
 
 
 def _command(command: CodecCommand) -> None:

@@ -168,8 +168,8 @@ def generate(settings: DemoCommand) -> None:
         if not least <= getattr(settings, field) <= most:
             raise UserError(f"{field} is {getattr(settings, field)}; allowed: {least} to {most}")
     with os_errors(settings.directory):
-        directory = settings.directory.resolve()
-        if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+        directory = Path(os.path.realpath(settings.directory))  # also of links in a circle
+        if os.path.lexists(directory) and not (directory.is_dir() and not any(directory.iterdir())):
             raise UserError(f"{settings.directory} is there and not an empty folder; name a new folder")
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as aside:

@@ -32,7 +32,7 @@ from extract.planning.summary import Outcomes, Summary, summarise
 from store import FeatureSpec, StoreError
 from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import to_one_line
-from store.runtime.errors import UserError
+from store.runtime.outputs import guard_folder
 from store.runtime.parallel import WorkerSettings, run_tasks
 from store.schema import LeftOut, count_seconds, count_windows
 
@@ -120,8 +120,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
         If the store holds features of another spec.
     """
     command.check()
-    if command.store.resolve() == command.bids.resolve():
-        raise UserError(f"store {command.store}: is the data set itself; give another folder")
+    guard_folder(command.store, inputs=[command.bids], own="sub-*.h5", apart=[command.bids])
     index, shards = parse_shard(command.shard, os.environ) if command.shard is not None else (0, 1)
     if not command.alone:  # workers may be in another folder
         command = replace(command, bids=command.bids.absolute(), store=command.store.absolute())

@@ -23,6 +23,7 @@ from store import open as open_store
 from store.runtime.atomic import write_text
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
+from store.runtime.outputs import guard_folder, list_others
 from store.schema import same_dataset
 
 
@@ -78,8 +79,9 @@ class StandardTest:
         Raises
         ------
         UserError
-            If it holds a run, or other heads or another store were tested there.
+            If it holds a run or something else, or other heads or another store were tested there.
         """
+        guard_folder(self.out, inputs=[self.store.path], own="config.json")
         path = self.out / "config.json"
         if path.exists():
             stored = Run.open(self.out).config
@@ -91,6 +93,10 @@ class StandardTest:
                     f"{self.out}: holds scores of {stored[TESTED].get('run')} on {stored['store'].get('path')}; "
                     "choose another folder"
                 )
+        elif others := list_others(self.out):
+            raise UserError(
+                f"{self.out}: holds {others[0]} and no scores; choose a new folder for scores on other data"
+            )
         write_text(path, json.dumps(self.config, indent=2, sort_keys=True) + "\n")
 
     def score(self) -> Iterator[Results]:

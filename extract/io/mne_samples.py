@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from extract.io.edf_header import SAMPLE_RATES_HZ
 from extract.io.signal_files import holds_text, require_signal_files
 from store.runtime.errors import UserError, os_errors
 
@@ -67,14 +68,20 @@ class MneSamples:
             if (unit := self.raw._orig_units.get(name, "µV")) not in VOLTAGES:
                 raise UserError(f"{self.path}: unit of {name} is '{unit}'; allowed: {', '.join(VOLTAGES)}")
 
-    def check_length(self) -> None:
-        """Refuse data that were cut off or are of another header, and breaks of the time.
+    def check_times(self) -> None:
+        """Refuse rates of no EEG, data that were cut off or are of another header, and breaks of the time.
 
         Raises
         ------
         UserError
             If the data file does not hold the samples of all channels, or there is a mark of a break in it.
         """
+        rate_hz, (lowest, highest) = float(self.raw.info["sfreq"]), SAMPLE_RATES_HZ
+        if not lowest <= rate_hz <= highest:
+            raise UserError(
+                f"{self.path}: sampling rate is {rate_hz:g} Hz; allowed: {lowest:g} to {highest:g} Hz; correct the "
+                "header"
+            )
         samples, channels = self.raw.n_times, self.raw.info["nchan"]
         sizes = [samples * channels * each for each in _SAMPLE_BYTES.get(self.path.suffix.lower(), ())]
         for file in map(Path, filter(None, self.raw.filenames)):

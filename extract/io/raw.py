@@ -71,6 +71,8 @@ class EegOutline:
 
 def read_outline(path: Path) -> EegOutline:
     """Read length, rate and start of an EEG file from its header alone."""
+    if not path.is_file():  # a pipe would be waited for
+        return EegOutline()
     try:
         if path.suffix.lower() in edf.SAMPLE_BYTES:
             header = edf.read_header(path)
@@ -118,7 +120,8 @@ def open_signal(path: Path, missing: str = "error") -> EegFile:
     if reason := explain_absent_content(path):
         raise UserError(f"{path}: {reason}")
     if not path.is_file():
-        raise UserError(f"{path}: a folder; give an EEG file" if path.is_dir() else f"{path}: no such file")
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        raise UserError(f"{path}: {kind}; give an EEG file" if path.exists() else f"{path}: no such file")
     opened = _open_edf(path, missing) if path.suffix.lower() in edf.SAMPLE_BYTES else _open_other(path, missing)
     try:
         faults = scan(path, opened.raw, opened.names, opened.montage, opened.samples, opened.sample_rate_hz)
@@ -155,7 +158,7 @@ def _check_other(path: Path, samples: MneSamples, missing: str) -> EegFile:
     names = samples.names
     montage = _derive(path, names, missing)
     samples.check_units(montage.needed)
-    samples.check_length()
+    samples.check_times()
     rate_hz, length = float(samples.raw.info["sfreq"]), int(samples.raw.n_times)
     return EegFile(path, rate_hz, length, samples.start, names, montage, samples)
 

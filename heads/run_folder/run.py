@@ -24,6 +24,7 @@ from store.gate import read_json
 from store.runtime.atomic import write_bytes, write_text
 from store.runtime.errors import UserError, os_errors
 from store.runtime.names import to_path_name
+from store.runtime.outputs import guard_folder, list_others
 
 _CHECKPOINTS = "checkpoints.json"  # names of files of unfinished trainings, each with its folds
 
@@ -242,13 +243,12 @@ def _is_old(fold: Fold, planned: Mapping[str, Fold], change: StoreChange) -> boo
 
 def _guard_folder(path: Path, config: Mapping[str, Any], force: bool) -> None:
     """Refuse a folder that holds something else than a run."""
+    recorded = config.get("store", {})
+    sources = [recorded.get("path"), *(member["path"] for member in recorded.get("members", ()))]
+    guard_folder(path, inputs=[Path(source) for source in sources if source], own="config.json")
     with os_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        recorded = config.get("store", {})
-        for source in [recorded.get("path"), *(member["path"] for member in recorded.get("members", ()))]:
-            if source and Path(source).exists() and path.samefile(source):
-                raise UserError(f"{path}: is the store itself; choose another --out")
-        others = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+    others = list_others(path)
     if others and not force and "config.json" not in others:
         raise UserError(f"{path}: holds {others[0]} and no run; choose another --out, or --force to use it")
 

@@ -6,6 +6,11 @@ from pathlib import Path
 
 from store.runtime.errors import UserError, os_errors
 
+MARKS = {  # by which folders are known
+    "sub-*.h5": "a feature store",
+    "config.json": "a run",
+    "sub-*/": "a BIDS data set",
+}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -52,6 +57,45 @@ def guard_output(
                 f"{path}: is there already, and this command did not write it; give another path, or --force "
                 "to overwrite it"
             )
+
+
+def guard_folder(path: Path, *, inputs: Iterable[Path], own: str, apart: Iterable[Path] = ()) -> None:
+    """Refuse to write into a folder that is an input, or holds what another kind of command keeps.
+
+    Parameters
+    ----------
+    inputs
+        Files and folders that are read.
+    own
+        Which of `MARKS` the folder may hold.
+    apart
+        Data sets that the folder may not lie in either, but in their ``derivatives``.
+
+    Raises
+    ------
+    UserError
+        Saying what is there and what to do.
+    """
+    with os_errors(path):
+        for source in inputs:
+            if _is_same(path, source):
+                raise UserError(f"{path}: is the input {source}, or a link to it; give another folder to write to")
+        target = _resolve(path)
+        for data in apart:
+            inner = next((below for below in (target, *target.parents) if _is_same(below.parent, data)), None)
+            if inner is not None and inner.name != "derivatives":
+                raise UserError(
+                    f"{path}: is in the data set {data}; give a folder elsewhere, or in its derivatives"
+                )
+        for mark, kind in MARKS.items():
+            if mark != own and path.is_dir() and next(path.glob(mark), None) is not None:
+                raise UserError(f"{path}: holds {kind}; give another folder to write to")
+
+
+def list_others(folder: Path) -> list[str]:
+    """Names of what a folder holds but hidden files, sorted; none if there is no such folder."""
+    with os_errors(folder):
+        return sorted(entry.name for entry in folder.iterdir() if entry.name[0] != ".") if folder.exists() else []
 
 
 def _is_same(first: Path, second: Path) -> bool:

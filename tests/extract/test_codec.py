@@ -109,7 +109,7 @@ def test_inputs_and_strangers_files_are_not_overwritten(eeg, weights, tmp_path, 
         (notes, [], "this command did not write it"),
         (out, ["--picture", str(hard)], "no kind of picture"),
         (out, ["--picture", str(notes)], "this command did not write it"),
-        (tmp_path / "x.png", ["--picture", str(tmp_path / "x.png")], "is the output"),
+        (tmp_path / "x.png", ["--picture", str(tmp_path / "x.png")], "is the input"),
     ):
         assert main([str(eeg), str(output), "--weights", str(weights), *more]) == 2
         error = capsys.readouterr().err

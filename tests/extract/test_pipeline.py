@@ -256,5 +256,5 @@ def test_persons_join_the_cases_of_chb_mit(tmp_path: Path) -> None:
 
 def test_the_data_set_is_no_store(data: Data, capsys: pytest.CaptureFixture[str]) -> None:
     assert Data(data.bids, data.bids).extract() == 2
-    assert "is the data set itself; give another folder" in capsys.readouterr().err
+    assert "or a link to it; give another folder to write to" in capsys.readouterr().err
     assert not list(data.bids.glob("*.h5"))

@@ -26,14 +26,14 @@ class Kind:
 
 
 KINDS = {
-    "events": Kind(events.cases(), events.check, 40),
-    "participants": Kind(participants.cases(), participants.check, 25),
-    "trees": Kind(trees.cases(), trees.check, 40),
-    "edf": Kind(edf.cases(), edf.check, 30),
+    "events": Kind(events.cases(), events.check, 30),
+    "participants": Kind(participants.cases(), participants.check, 20),
+    "trees": Kind(trees.cases(), trees.check, 30),
+    "edf": Kind(edf.cases(), edf.check, 20),
     "formats": Kind(formats.cases(), formats.check, 20),
-    "links": Kind(links.cases(), links.check, 15),
-    "stores": Kind(stores.cases(), stores.check, 30),
+    "links": Kind(links.cases(), links.check, 10),
+    "stores": Kind(stores.cases(), stores.check, 25),
     "checkpoints": Kind(checkpoints.cases(), checkpoints.check, 15),
-    "trainings": Kind(trainings.cases(), trainings.check, 15),
+    "trainings": Kind(trainings.cases(), trainings.check, 10),
     "runs": Kind(runs.cases(), runs.check, 20),
 }

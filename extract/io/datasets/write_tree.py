@@ -37,7 +37,7 @@ def require_apart(source: Path, dest: Path) -> None:
     UserError
         If one of the two folders holds the other.
     """
-    inner, outer = dest.resolve(), source.resolve()
+    inner, outer = Path(os.path.realpath(dest)), Path(os.path.realpath(source))
     if inner == outer or outer in inner.parents:
         raise UserError(f"{dest} is inside {source}, which is never written to; give a folder elsewhere")
     if inner in outer.parents:

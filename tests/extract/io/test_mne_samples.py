@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract.io.raw import EegFile, open_signal
+from extract.io.raw import EegFile, EegOutline, open_signal, read_outline
 from store.runtime.errors import UserError
 from tests.fuzz.formats import FILES, write_recording
 from tests.helpers.eeg import RATE_HZ, noise_uv
@@ -99,4 +99,12 @@ def test_a_damaged_header_is_one_line(tmp_path: Path, fields: dict[str, object])
 def test_a_pointer_in_the_place_of_a_recording(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("/annex/objects/SHA256E-s1--aa.edf\n")
     with pytest.raises(UserError, match=rf"{name}: its content has not been fetched \(a pointer to it\)"):
+        opened(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["one.set", "one.edf", "one.vhdr"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert read_outline(tmp_path / name) == EegOutline()
+    with pytest.raises(UserError, match=rf"{name}: a pipe or a device; give an EEG file"):
         opened(tmp_path / name)
