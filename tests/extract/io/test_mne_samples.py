@@ -108,3 +108,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
     assert read_outline(tmp_path / name) == EegOutline()
     with pytest.raises(UserError, match=rf"{name}: a pipe or a device; give an EEG file"):
         opened(tmp_path / name)
+
+
+@pytest.mark.parametrize("rate_hz", [np.inf, 1e9, 1.0])
+def test_a_rate_of_no_eeg(tmp_path: Path, rate_hz: float) -> None:
+    paths = write(tmp_path, "set", srate=rate_hz)
+    with pytest.raises(UserError, match=r"one.set: sampling rate is .* Hz; allowed: 10 to 100000 Hz; correct"):
+        opened(paths["set"])
