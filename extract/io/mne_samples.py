@@ -79,8 +79,8 @@ class MneSamples:
         rate_hz, (lowest, highest) = float(self.raw.info["sfreq"]), SAMPLE_RATES_HZ
         if not lowest <= rate_hz <= highest:
             raise UserError(
-                f"{self.path}: sampling rate is {rate_hz:g} Hz; allowed: {lowest:g} to {highest:g} Hz; correct the "
-                "header"
+                f"{self.path}: sampling rate is {rate_hz:g} Hz; allowed: {lowest:g} to {highest:g} Hz; correct "
+                "the header"
             )
         samples, channels = self.raw.n_times, self.raw.info["nchan"]
         sizes = [samples * channels * each for each in _SAMPLE_BYTES.get(self.path.suffix.lower(), ())]
