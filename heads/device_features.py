@@ -12,7 +12,7 @@ from heads.dataset import Dataset
 from heads.models.head import Head
 
 _BLOCK_WINDOWS = 512
-_CACHED_WINDOWS = 16  # float32 features of so many fit in the processor's cache
+_CACHED_WINDOWS = 16  # float32 features of 16 windows fit in the processor's cache
 _KEPT_BYTES = 1 << 30  # of features in the form that a head takes
 _STORED_SHARE = 0.5  # of a GPU's free memory, for features as they are stored
 

@@ -1,4 +1,4 @@
-"""Persons to train, validation and test; no person is ever on two sides. Pure."""
+"""Assign persons to training, validation and test; no person is ever on two sides."""
 
 import itertools
 from collections.abc import Mapping

@@ -79,8 +79,8 @@ def predict_recordings(
     values = predict_windows(head, state, features, windows, as_logits=head.context_s > 1)
     predicted, first = {}, 0
     for info, rows in recordings:
-        own = values[:, first : first + len(rows)]
-        predicted[info.name] = merge_predictions(head, own, info.seconds, dataset.stride_s)
+        by_window = values[:, first : first + len(rows)]
+        predicted[info.name] = merge_predictions(head, by_window, info.seconds, dataset.stride_s)
         first += len(rows)
     return predicted
 
@@ -108,7 +108,7 @@ def predict_persons(
 
 
 def aurocs(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """AUROC of K scores of the same seconds: labels ``(N,)``, 0 and 1 both there, and scores ``(K, N)``.
+    """AUROC of K scores of the same seconds: labels ``(N,)`` of both kinds, and scores ``(K, N)``.
 
     It is the share of pairs of a seizure and a background second that are in order; ties count half (Hanley and
     McNeil, 1982). A score that overflowed to nan counts as 0. For 23 heads it takes a quarter of the time of

@@ -34,12 +34,12 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         X, y = _checked(X), np.asarray(y)
         labels = y[:, None] if y.ndim == 1 else y
         if labels.ndim != 2 or len(labels) != len(X):
-            raise UserError(f"y is {y.shape}, wanted one row of labels for each of the {len(X)} windows")
-        if not {0, 1} <= (found := set(np.unique(labels))) <= {-1, 0, 1}:
-            raise UserError(f"labels are {sorted(found)}; 0 and 1 are both needed, -1 marks the unknown")
+            raise UserError(f"y is {y.shape}, expected one row of labels for each of the {len(X)} windows")
+        if not {0, 1} <= (values := set(np.unique(labels))) <= {-1, 0, 1}:
+            raise UserError(f"labels are {sorted(values)}; 0 and 1 are both needed, -1 marks unknown ones")
         parameters = self.get_params()
-        known = {field.name: parameters[field.name] for field in fields(TrainSettings) if field.name in parameters}
-        settings = TrainSettings(head=self._head, background_per_seizure=None, **known)
+        given = {field.name: parameters[field.name] for field in fields(TrainSettings) if field.name in parameters}
+        settings = TrainSettings(head=self._head, background_per_seizure=None, **given)
         settings.check()
         self.head_ = train_on_arrays(X, labels, settings)
         self.classes_, self.per_window_ = np.array([0, 1]), y.ndim == 1
@@ -140,7 +140,7 @@ def load_arrays(dataset: StoreDataset) -> tuple[NDArray[np.float32], NDArray[np.
 def _checked(X: NDArray[Any]) -> NDArray[Any]:
     X = np.asarray(X)
     if X.ndim != 4 or not len(X):
-        raise UserError(f"X is {X.shape}, wanted windows x frames x electrodes x dims")
+        raise UserError(f"X is {X.shape}, expected windows x frames x electrodes x dims")
     if not np.isfinite(X).all():
         raise UserError("X holds values that are not finite; leave these windows out")
     return X

@@ -123,7 +123,7 @@ def sweep(command: SweepSettings) -> tuple[Run, pd.DataFrame]:
 
 
 def combinations(grid: Mapping[str, Sequence[Any]], count: int | None) -> list[TrainSettings]:
-    """All combinations of the values, or so many of them at random, always the same ones.
+    """All combinations of the values, or a number of them at random, always the same ones.
 
     Raises
     ------

@@ -48,14 +48,14 @@ class SweepRow:
         return TrialResult(head, self.best_epoch, self.threshold, self.history)
 
     def checked(self) -> "SweepRow":
-        """The row itself, if its values can be; else raise what cannot."""
+        """The row itself; raise a ValueError that names an invalid value."""
         numbers = [self.score, self.threshold, *(value for entry in self.history for value in entry.values())]
         if not all(type(number) in (int, float) for number in numbers):
-            raise ValueError("holds a value that is no number")
+            raise ValueError("holds a value that is not a number")
         if type(self.best_epoch) is not int or not 0 <= self.best_epoch <= self.trial.settings.epochs:
             raise ValueError(f"best_epoch is {self.best_epoch!r}")
         if not isinstance(self.head_prefix, str) or not isinstance(self.error, str | None):
-            raise ValueError("head_prefix or error is no text")
+            raise ValueError("head_prefix or error is not text")
         if not self.error and not (np.isfinite(self.score) and np.isfinite(self.threshold)):
             raise ValueError(f"score is {self.score}, threshold {self.threshold}")
         return self
@@ -65,8 +65,8 @@ def write_rows(path: Path, group: Sequence[Trial], results: Sequence[TrialResult
     """Write the results of a group, and beside them the heads of the best setting of each fold."""
     heads = path.with_suffix(".safetensors")
     rows = [
-        SweepRow(trial, one.score, one.best_epoch, one.threshold, one.history, one.error, heads, "")
-        for trial, one in zip(group, results, strict=True)
+        SweepRow(trial, result.score, result.best_epoch, result.threshold, result.history, result.error, heads, "")
+        for trial, result in zip(group, results, strict=True)
     ]
     best = {fold: best_setting(rows, fold) for fold in {trial.fold for trial in group}}
     content: list[dict[str, Any]] = []
@@ -113,7 +113,9 @@ def best_setting(rows: Sequence[SweepRow], fold: Fold) -> TrainSettings | None:
     for row in rows:
         if row.trial.fold == fold:
             scores.setdefault(unseeded(row.trial), []).append(np.nan if row.error else row.score)
-    usable = {setting: float(np.mean(own)) for setting, own in scores.items() if np.isfinite(own).all()}
+    usable = {
+        setting: float(np.mean(by_seed)) for setting, by_seed in scores.items() if np.isfinite(by_seed).all()
+    }
     return max(usable, key=lambda setting: usable[setting], default=None)
 
 
@@ -150,7 +152,7 @@ def tabulate(rows: Sequence[SweepRow], best: Sequence[TrainSettings], names: Seq
                 "sd": scores.std(ddof=1) if len(scores) > 1 else np.nan,
                 "best_epoch": np.median([row.best_epoch for row in of_setting]),
                 "failed": len(of_setting) - len(scores),
-                "folds_choosing": sum(one == setting for one in best),
+                "folds_choosing": sum(choice == setting for choice in best),
             }
         )
     return pd.DataFrame(table).sort_values("validation_auroc", ascending=False, ignore_index=True)

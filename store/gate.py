@@ -1,4 +1,4 @@
-"""What a foreign file is held against before anything else reads it."""
+"""Validate files that others may have written, before anything else reads them."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _HDF5_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, Overflow
 
 
 def read_checked(path: Path, handle: BinaryIO, file_bytes: int) -> tuple[SubjectContent, str, int]:
-    """Read all of a store's file but the features, held against the format.
+    """Read all of a store's file but the features, and validate it.
 
     Returns
     -------
@@ -37,14 +37,14 @@ def read_checked(path: Path, handle: BinaryIO, file_bytes: int) -> tuple[Subject
     Raises
     ------
     StoreError
-        If it is no file of this format, or damaged, or holds what no store holds.
+        If it is not a file of this format, is damaged, or holds an invalid value.
     """
     try:
         with defer_sigint(), h5py.File(handle, "r") as file:
             return _read(path, file, file_bytes)
     except StoreError:
         raise
-    except _HDF5_ERRORS as error:  # whatever HDF5 makes of damage
+    except _HDF5_ERRORS as error:  # all that HDF5 raises on a damaged file
         raise damaged(path, f"unreadable ({error})") from error
 
 
@@ -54,7 +54,8 @@ def read_json(path: Path, limit_bytes: int = _JSON_BYTES) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If the file cannot be read, is no regular file, is larger than the limit, or holds no JSON object.
+        If the file cannot be read, is not a regular file, is larger than the limit, or does not hold a JSON
+        object.
     """
     with (
         os_errors(path),
@@ -62,16 +63,16 @@ def read_json(path: Path, limit_bytes: int = _JSON_BYTES) -> dict[str, Any]:
     ):
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{path}: no regular file; give a JSON file")
+            raise UserError(f"{path}: not a regular file; give a JSON file")
         if status.st_size > limit_bytes:
             raise UserError(f"{path}: {status.st_size} bytes, allowed are {limit_bytes}; it is not a file of ours")
         content = file.read()
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no JSON ({error}); restore it from a copy, or make it again") from error
+        raise UserError(f"{path}: not valid JSON ({error}); restore it from a copy, or make it again") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path}: holds a {type(values).__name__}, wanted a JSON object; restore it from a copy")
+        raise UserError(f"{path}: holds a {type(values).__name__}, expected a JSON object; restore it from a copy")
     return values
 
 
@@ -107,15 +108,15 @@ def _read(path: Path, file: h5py.File, file_bytes: int) -> tuple[SubjectContent,
 def _features_offset(path: Path, dataset: h5d.DatasetID, content: SubjectContent, file_bytes: int) -> int:
     shape = (sum(info.windows for info in content.recordings), *content.spec.shape)
     if dataset.shape != shape or dataset.dtype != content.spec.dtype:
-        raise damaged(path, f"features are {dataset.dtype} {dataset.shape}, wanted {content.spec.dtype} {shape}")
+        raise damaged(path, f"features are {dataset.dtype} {dataset.shape}, expected {content.spec.dtype} {shape}")
     return int(dataset.get_offset())
 
 
 def _spec_problem(spec: FeatureSpec) -> str:
-    """Say what no spec can be; empty if nothing."""
+    """Say what is wrong with a spec; empty if nothing is."""
     texts = ("encoder", "weights_sha256", "features", "dtype", "resampling", "precision")
     if wrong := [name for name in texts if not isinstance(getattr(spec, name), str)]:
-        return f"spec: {wrong[0]} is no text"
+        return f"spec: {wrong[0]} is not text"
     counts = ("sample_rate_hz", "window_s", "stride_s", "hop", "frames", "dims")
     for name in counts:
         value = getattr(spec, name)
@@ -126,44 +127,44 @@ def _spec_problem(spec: FeatureSpec) -> str:
     if (spec.features, spec.dtype) not in (("latents", "float16"), ("latents", "float32"), ("codes", "uint8")):
         return f"spec: {spec.features!r} as {spec.dtype!r}; allowed are latents as float16, codes as uint8"
     if not spec.channels or not all(isinstance(channel, str) for channel in spec.channels):
-        return "spec: channels are no names"
+        return "spec: channels are not names"
     return ""
 
 
 def _content_problem(content: SubjectContent) -> str:
-    """Say which value cannot be; empty if all can."""
+    """Say which value is invalid; empty if none is."""
     checks = (_metadata_problem, _recordings_problem, _events_problem, _labels_problem, _moments_problem)
     return next(filter(None, (check(content) for check in checks)), "")
 
 
 def _metadata_problem(content: SubjectContent) -> str:
     if not content.person or not content.subject or "/" in content.subject:
-        return f"person {content.person!r} or subject {content.subject!r} is no name"
+        return f"person {content.person!r} or subject {content.subject!r} is not a name"
     if not isinstance(content.provenance, dict):
-        return "provenance is no JSON object"
+        return "provenance is not a JSON object"
     for name in ("encoder", "versions"):
         if not isinstance(content.provenance.get(name), dict):
             return f"provenance names no {name}"
     for source in content.sources.values():
         if not isinstance(source.signal_bytes, int) or not isinstance(source.signal_mtime_ns, int):
-            return "sources: size and time of a signal are no whole numbers"
+            return "sources: size and time of a signal are not whole numbers"
     texts = [content.dataset, *content.participant, *content.participant.values(), *content.former_checksums]
     texts += [text for recording in content.left_out for text in (recording.name, recording.reason)]
-    return "" if all(isinstance(text, str) for text in texts) else "metadata: a text is none"
+    return "" if all(isinstance(text, str) for text in texts) else "metadata: a text field holds something else"
 
 
 def _recordings_problem(content: SubjectContent) -> str:
     spec, window, second = content.spec, 0, 0
     if not content.recordings:
-        return "recordings: there is none"
+        return "recordings: the table is empty"
     names = [info.name for info in content.recordings]
     if len(set(names)) < len(names):
         return "recordings: two have the same name"
     for info, features in zip(content.recordings, content.hashes, strict=True):
         if not info.name or "/" in info.name or "\0" in info.name:
-            return f"recordings: {info.name!r} is no name"
+            return f"recordings: {info.name!r} is not a name"
         if not _SHA256.fullmatch(features):
-            return f"recordings: the checksum of {info.name} is none"
+            return f"recordings: the checksum of {info.name} is not a sha256"
         if not 0 < info.duration_s <= _LONGEST_S:  # also for nan
             return f"recordings: {info.name} lasts {info.duration_s} s, allowed are up to {_LONGEST_S:.0f}"
         if info.seconds != count_seconds(info.duration_s):
@@ -200,7 +201,7 @@ def _moments_problem(content: SubjectContent) -> str:
     dims = content.spec.dims if content.codebooks is None else content.codebooks.shape[2]
     moments = content.moments
     if moments.total.shape[1] != dims or moments.squares.shape[1] != dims:
-        return f"sums: have {moments.total.shape[1]} dims, wanted {dims}"
+        return f"sums: have {moments.total.shape[1]} dims, expected {dims}"
     arrays: list[Array] = [moments.count, moments.total, moments.squares]
     arrays += [] if content.codebooks is None else [content.codebooks]
     if not all(np.isfinite(array).all() for array in arrays):

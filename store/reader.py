@@ -310,7 +310,7 @@ def _open_binary(path: Path) -> BinaryIO:
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise StoreError(f"{path}: no regular file; move it out of the store's folder")
+        raise StoreError(f"{path}: not a regular file; move it out of the store's folder")
     return os.fdopen(number, "rb", buffering=0)
 
 

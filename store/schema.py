@@ -74,13 +74,13 @@ class FeatureSpec:
         """
         values = json.loads(text)
         if not isinstance(values, dict):
-            raise StoreError("feature spec is no JSON object")
+            raise StoreError("feature spec is not a JSON object")
         names = {field.name for field in dataclasses.fields(cls)}
         if values.keys() != names:
             odd = ", ".join(sorted(values.keys() ^ names))
             raise StoreError(f"feature spec has missing or unknown fields: {odd}")
         if not isinstance(values["channels"], list):
-            raise StoreError(f"feature spec has channels {values['channels']!r}, wanted a list of names")
+            raise StoreError(f"feature spec has channels {values['channels']!r}, expected a list of names")
         return cls(**{**values, "channels": tuple(values["channels"])})
 
     def difference(self, other: "FeatureSpec") -> str:

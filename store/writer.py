@@ -208,7 +208,7 @@ def relabel_file(
 
 
 def _copy_file(path: Path, old: StoreFile, content: SubjectContent) -> None:
-    """Write a file of that content, whose features are copied as they lie, and compared with their checksums."""
+    """Write a file of that content; the features are copied byte by byte and compared with their checksums."""
     features_bytes = old.windows * old.spec.window_bytes
     with _new_file(path, features_bytes) as (sink, file):
         offset = allocate(file, "features", (old.windows, *old.spec.shape), old.spec.dtype)

@@ -71,7 +71,7 @@ class Detections:
                 confidence = math.nan if row["confidence"] == "n/a" else float(row["confidence"])
                 start = "" if row["dateTime"] == "n/a" else _iso(row["dateTime"])
             except (TypeError, ValueError) as error:
-                raise UserError(f"{source}, line {line}: {error}; wanted seconds and dates or n/a") from error
+                raise UserError(f"{source}, line {line}: {error}; expected seconds and dates or n/a") from error
             kind = row["eventType"]
             if kind != "bckg" and not kind.startswith("sz"):
                 raise UserError(f"{source}, line {line}: eventType is {kind!r}; allowed: bckg and sz...")

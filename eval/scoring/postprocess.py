@@ -77,14 +77,14 @@ class PostProcessing:
 def _read_number(record: dict[Any, Any], name: str) -> float:
     value = record.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise UserError(f"{name} is {value!r}, wanted a number")
+        raise UserError(f"{name} is {value!r}, expected a number")
     return float(value)
 
 
 def _read_seconds(record: dict[Any, Any], name: str) -> int:
     value = record.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{name} is {value!r}, wanted whole seconds, 1 or more")
+        raise UserError(f"{name} is {value!r}, expected whole seconds, 1 or more")
     return value
 
 
@@ -98,7 +98,7 @@ def require_probabilities(values: NDArray[Any]) -> None:
     """
     invalid = values[~((values >= 0) & (values <= 1))]
     if len(invalid):
-        raise UserError(f"{len(invalid)} values are no probabilities (0 to 1), the first is {invalid[0]}")
+        raise UserError(f"{len(invalid)} values are not probabilities (0 to 1), the first is {invalid[0]}")
 
 
 def smooth(probabilities: NDArray[Any], window_s: int) -> NDArray[np.float64]:

@@ -217,7 +217,7 @@ def _choose(path: Path, store_paths: Sequence[Path], name: str) -> PostProcessin
         if len(predicted.get(info.name, ())) != info.seconds:
             raise UserError(
                 f"{result.validation_path}: {len(predicted.get(info.name, ()))} seconds of {info.name}, "
-                f"wanted {info.seconds}; train the fold again"
+                f"expected {info.seconds}; train the fold again"
             )
         persons.setdefault(info.person, []).append(
             ScoredRecording(info.events, (), info.duration_s, store.labels(info), predicted[info.name])

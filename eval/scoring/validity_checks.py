@@ -43,7 +43,7 @@ def _check_split(results: Results) -> Iterator[str]:
     if overlap := sorted(set(results.persons_seen) & set(results.persons.index)):
         yield (
             f"the encoder saw persons of these names in pretraining: {', '.join(overlap)}; if they are the tested "
-            "ones (the same data set), their scores are no test of new persons"
+            "ones (the same data set), their scores are not a test of new persons"
         )
 
 

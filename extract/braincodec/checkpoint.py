@@ -251,7 +251,7 @@ def _require_fit(path: Path, weights: Mapping[str, Tensor], shapes: Mapping[str,
     if wrong:
         raise UserError(f"{path}: {_count_and_names('tensors of another shape', wrong)}")
     if bad := [name for name, tensor in weights.items() if not _is_plain(tensor)]:
-        raise UserError(f"{path}: {_count_and_names('tensors that are no plain real numbers', bad)}")
+        raise UserError(f"{path}: {_count_and_names('tensors that are not plain real numbers', bad)}")
     if bad := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
         raise UserError(f"{path}: {_count_and_names('tensors with values that are not finite', bad)}")
 

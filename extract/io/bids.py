@@ -196,11 +196,11 @@ def _explain_odd_name(path: Path, bids: Path) -> str | None:
     folders = path.relative_to(bids).parts[:-1]
     first, *entities = stem.removesuffix("_eeg").split("_")
     if path.parent.name != "eeg":
-        return "lies in no folder called eeg; move it there"
+        return "is not in a folder called eeg; move it there"
     if not stem.endswith("_eeg"):
         return "its name does not end in _eeg; rename it, or remove it"
     if not first.startswith("sub-") or not all(_is_entity(part) for part in (first, *entities)):
-        return "its name is none of BIDS (sub-01_ses-01_task-x_run-01_eeg); rename it, or remove it"
+        return "its name is not a BIDS name (sub-01_ses-01_task-x_run-01_eeg); rename it, or remove it"
     sessions = [folder for folder in folders if folder.startswith("ses-")]
     named = [part for part in entities if part.startswith("ses-")]
     if first != folders[0] or (sessions and named and sessions != named):
@@ -234,7 +234,7 @@ def _explain_format(path: Path) -> str | None:
     extension = path.suffix.lower()
     if extension not in EXTENSIONS:
         return f"format {extension} is not read here; export it as EDF"
-    return None if path.is_file() else "is no file (a folder, a pipe or a device); put the recording there"
+    return None if path.is_file() else "is not a file (a folder, a pipe or a device); put the recording there"
 
 
 def _packing(path: Path) -> str:

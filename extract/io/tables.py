@@ -38,7 +38,7 @@ def read_table(path: Path, delimiters: str = "\t") -> Table:
     Raises
     ------
     UserError
-        If the file cannot be read, is no regular file, is no UTF-8 text, or a line has more cells than the header.
+        If the file cannot be read, is not a regular UTF-8 file, or a line has more cells than the header.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path}: a pipe or device in the place of a table; put the file there")

@@ -50,15 +50,15 @@ def fit_closed_form(seconds: SecondFeatures, folds: Sequence[Fold], method: str)
     }
     scored = {person: _score_by_others(seconds, person, without) for person in persons}
     for fold in folds:
-        own = [scored[person][frozenset(fold.test)] for person in sorted((*fold.train, *fold.validation))]
-        scores = score_persons(own)
+        by_person = [scored[person][frozenset(fold.test)] for person in sorted((*fold.train, *fold.validation))]
+        scores = score_persons(by_person)
         best = best_strength(scores)
-        known = functools.reduce(sub, (moments[person] for person in fold.test), total)
-        trained = functools.reduce(sub, (moments[person] for person in fold.validation), known)
+        not_tested = functools.reduce(sub, (moments[person] for person in fold.test), total)
+        trained = functools.reduce(sub, (moments[person] for person in fold.validation), not_tested)
         head, validation_head = (
-            seconds.as_head(fit_ridge_lda(training, STRENGTHS, method), best) for training in (known, trained)
+            seconds.as_head(fit_ridge_lda(training, STRENGTHS, method), best) for training in (not_tested, trained)
         )
-        yield FittedFold(fold, head, validation_head, choose_threshold(own, best), scores.nanmean(0))
+        yield FittedFold(fold, head, validation_head, choose_threshold(by_person, best), scores.nanmean(0))
 
 
 def _score_by_others(
@@ -69,7 +69,9 @@ def _score_by_others(
     models = [without[pair] for pair in held_out]
     if not models:
         return {}
-    joined = LinearModels(torch.cat([one.weight for one in models], 1), torch.cat([one.bias for one in models]))
+    joined = LinearModels(
+        torch.cat([model.weight for model in models], 1), torch.cat([model.bias for model in models])
+    )
     labels, scores = seconds.scores(person, joined)
     parts = np.split(scores.astype(np.float32), len(held_out), axis=1)
     return {pair - {person}: (labels, part) for pair, part in zip(held_out, parts, strict=True)}

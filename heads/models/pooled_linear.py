@@ -63,12 +63,12 @@ def pool_electrodes(features: Tensor, seconds: int) -> Tensor:
     ``(B, F, C, D)`` -> ``(B, S, 3 * D)``. Electrodes whose features are nan are left out; without any all is 0.
     """
     values = frame_statistic(features, seconds)
-    there = ~values.isnan().any(-1, keepdim=True)  # (B, S, C, 1)
-    count = there.sum(2).clamp(min=1)
-    mean = values.where(there, 0.0).sum(2) / count
-    maximum = values.where(there, -torch.inf).amax(2)
-    variance = (values - mean[:, :, None]).square().where(there, 0.0).sum(2) / count
-    return torch.cat([mean, maximum.where(there.any(2), 0.0), variance.sqrt()], -1)
+    present = ~values.isnan().any(-1, keepdim=True)  # (B, S, C, 1)
+    count = present.sum(2).clamp(min=1)
+    mean = values.where(present, 0.0).sum(2) / count
+    maximum = values.where(present, -torch.inf).amax(2)
+    variance = (values - mean[:, :, None]).square().where(present, 0.0).sum(2) / count
+    return torch.cat([mean, maximum.where(present.any(2), 0.0), variance.sqrt()], -1)
 
 
 def frame_statistic(features: Tensor, seconds: int) -> Tensor:

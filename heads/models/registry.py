@@ -74,7 +74,7 @@ def _try_out(head: Head, shape: tuple[int, int, int], seconds: int) -> None:
     Whatever the head raises.
     """
     if not isinstance(head, Head):
-        raise TypeError(f"made a {type(head).__name__}, no heads.models.head.Head")
+        raise TypeError(f"made a {type(head).__name__}, expected a heads.models.head.Head")
     if not list(head.parameters()):
         raise TypeError("has no parameters to train")
     features, uniforms = torch.zeros(2, *shape), None

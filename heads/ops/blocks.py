@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_WINDOWS = 32  # the filter output of so many fits in the second cache
+_MOST_WINDOWS = 32  # the filter output of 32 windows fits in the L2 cache
 _FEWEST_WINDOWS = 8  # fewer are products too small to be quick
 
 

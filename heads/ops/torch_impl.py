@@ -129,12 +129,12 @@ def _find_max_frame(responses: Tensor, first_window: int) -> Tensor:
     than ``argmax``. Values that differ in these bits alone count as equal; those of bfloat16 have none.
     """
     finite_max = torch.finfo(responses.dtype).max
-    responses.clamp_(-finite_max, finite_max)  # with other last bits, what is infinite is no number
+    responses.clamp_(-finite_max, finite_max)  # an infinity with other last bits would be a nan
     windows, seconds, length = responses.shape[:3]
     bits = (1 << (length - 1).bit_length()) - 1
     number = torch.arange(length, dtype=torch.int32)[:, None, None]
     packed = responses.view(torch.int32).bitwise_and_(~bits).bitwise_or_(number)
     frame = packed.view(torch.float32).amax(2).view(torch.int32).bitwise_and_(bits)
-    frame.clamp_(max=length - 1)  # what is no number has any bits
+    frame.clamp_(max=length - 1)  # of a nan the last bits may be anything
     first = length * torch.arange(windows * seconds, dtype=torch.int32).view(windows, seconds, 1, 1)
     return frame.add_(first + first_window * seconds * length).permute(2, 0, 1, 3)

@@ -1,4 +1,4 @@
-"""``config.json`` of a run, held against its form."""
+"""Read and validate ``config.json`` of a run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,18 +27,18 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _problem(config: Mapping[str, Any]) -> str:
-    """Say what no configuration can be; empty if nothing."""
+    """Say what is wrong with a configuration; empty if nothing is."""
     for name in ("settings", "store"):
         if not isinstance(config.get(name), dict):
-            return f"{name} is no object"
+            return f"{name} is not an object"
     return _settings_problem(config["settings"]) or _store_problem(config["store"])
 
 
 def _settings_problem(settings: Mapping[str, Any]) -> str:
     for name, value in settings.items():
-        for one in value if isinstance(value, list) else [value]:
-            if one is not None and not isinstance(one, str | int | float):
-                return f"settings.{name} is a {type(one).__name__}"
+        for entry in value if isinstance(value, list) else [value]:
+            if entry is not None and not isinstance(entry, str | int | float):
+                return f"settings.{name} is a {type(entry).__name__}"
     heads = settings.get("head")
     if not all(isinstance(head, str) for head in (heads if isinstance(heads, list) else [heads])):
         return f"settings.head is {heads!r}"
@@ -47,23 +47,23 @@ def _settings_problem(settings: Mapping[str, Any]) -> str:
 
 def _store_problem(store: Mapping[str, Any]) -> str:
     if not isinstance(store.get("path"), str) or "\0" in store["path"]:
-        return "store.path is no path"
+        return "store.path is not a path"
     for name in ("checksums", "identities"):
         texts = store.get(name, {} if name == "identities" else None)
         if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-            return f"store.{name} is no object of hashes"
+            return f"store.{name} is not an object of hashes"
     recordings = store.get("recordings", {})
     if not isinstance(recordings, dict) or not all(map(_is_identity, recordings.values())):
-        return "store.recordings is no object of identities"
+        return "store.recordings is not an object of identities"
     provenance = store.get("provenance")
     if not isinstance(provenance, dict) or not isinstance(provenance.get("encoder"), dict):
         return "store.provenance names no encoder"
     seen = provenance["encoder"].get("persons_seen", [])
     if not isinstance(seen, list):
-        return "store.provenance.encoder.persons_seen is no list"
+        return "store.provenance.encoder.persons_seen is not a list"
     datasets = store.get("datasets", [])
     if not isinstance(datasets, list) or not all(isinstance(name, str) for name in datasets):
-        return "store.datasets is no list of names"
+        return "store.datasets is not a list of names"
     return _members_problem(store) or _spec_problem(store.get("spec"))
 
 
@@ -71,7 +71,7 @@ def _members_problem(store: Mapping[str, Any]) -> str:
     """What is wrong with the record of several stores that were trained on together."""
     members, persons = store.get("members", []), store.get("persons", {})
     if not isinstance(members, list) or not all(_are_texts(member, ("name", "path")) for member in members):
-        return "store.members is no list of names and paths"
+        return "store.members is not a list of names and paths"
     rows = persons.values() if isinstance(persons, dict) else [None]
     if not all(_are_texts(row, ("dataset", "person")) for row in rows):
         return "store.persons names no data sets"
@@ -94,5 +94,7 @@ def _spec_problem(spec: Any) -> str:
         if type(spec[name]) is not kinds[field.type]:  # type: ignore[index]  # types, no names of types
             return f"store.spec.{name} is {spec[name]!r}"
     return (
-        "" if all(isinstance(channel, str) for channel in spec["channels"]) else "store.spec.channels are no names"
+        ""
+        if all(isinstance(channel, str) for channel in spec["channels"])
+        else "store.spec.channels are not names"
     )

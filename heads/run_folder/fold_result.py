@@ -1,4 +1,4 @@
-"""A finished fold in a run: its result, and its files held against their form."""
+"""A finished fold in a run: its result, and its files, which are validated when read."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ from store.runtime.errors import UserError, os_errors
 
 _MOST_EPOCHS = 1_000_000
 _MOST_BYTES = 1 << 26
-_DAMAGE = (  # what numpy and zipfile make of damage
+_DAMAGE = (  # all that numpy and zipfile raise on a damaged file
     *(ValueError, KeyError, EOFError, AttributeError, TypeError, OverflowError, SyntaxError, MemoryError),
     *(RuntimeError, IndexError, OSError, zipfile.BadZipFile, zlib.error, struct.error),
 )
@@ -157,7 +157,7 @@ def require_probabilities(path: Path, values: Any) -> NDArray[np.float32]:
 
 
 def _problem(content: Mapping[str, Any], folder: str) -> str:
-    """Say what no fold can be; empty if nothing."""
+    """Say what is wrong with the content of a fold; empty if nothing is."""
     expected = {"name", "test", "validation", "train", "best_epoch", "threshold", "history"}
     if missing := sorted(expected - content.keys()):
         return f"{missing[0]} is missing"
@@ -165,7 +165,7 @@ def _problem(content: Mapping[str, Any], folder: str) -> str:
         return f"name is {content['name']!r} in the folder {folder}"
     for side in ("test", "validation", "train"):
         if not isinstance(content[side], list) or not all(isinstance(person, str) for person in content[side]):
-            return f"{side} is no list of persons"
+            return f"{side} is not a list of persons"
     if problem := _sides_problem(content):
         return problem
     if type(content["best_epoch"]) is not int or not 0 <= content["best_epoch"] <= _MOST_EPOCHS:
@@ -174,9 +174,9 @@ def _problem(content: Mapping[str, Any], folder: str) -> str:
         return f"threshold is {content['threshold']!r}, expected a probability"
     history = content["history"]
     if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
-        return "history is no list of epochs"
+        return "history is not a list of epochs"
     if not all(_is_number(value) for entry in history for value in entry.values()):
-        return "history holds a value that is no number"
+        return "history holds a value that is not a number"
     if not all("epoch" in entry for entry in history):
         return "history holds an entry without epoch"
     if content["validation"] and not all("validation_auroc" in entry for entry in history):
@@ -189,7 +189,7 @@ def _sides_problem(content: Mapping[str, Any]) -> str:
     test, validation, train = (content[side] for side in ("test", "validation", "train"))
     inner = content.get("inner", [])  # version 1 has none
     if not isinstance(inner, list) or not all(isinstance(group, list) for group in inner):
-        return "inner is no list of groups"
+        return "inner is not a list of groups"
     persons = [*test, *train] if inner else [*test, *validation, *train]
     if len(set(persons)) < len(persons) and test:
         return "a person is on two sides"

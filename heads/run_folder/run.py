@@ -1,4 +1,4 @@
-"""One run in a folder: made, gone on with, read."""
+"""A run folder: make it, resume it, read it."""
 
 import io
 import json
@@ -38,7 +38,9 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any], *, force: bool = False) -> "Run":
-        """Make the folder, or go on with one of the same settings. Of two at once with unlike settings one wins.
+        """Make the folder, or resume a run with the same settings there.
+
+        Of two processes that make it at the same time with unlike settings, one gets the error.
 
         Parameters
         ----------
@@ -112,7 +114,7 @@ class Run:
             raise UserError(f"{path}: no prediction; train the fold of person {info.person}")
         values = read_array(path)
         if values.shape != (info.seconds,):
-            raise UserError(f"{path}: shape is {values.shape}, wanted ({info.seconds},); train the fold again")
+            raise UserError(f"{path}: shape is {values.shape}, expected ({info.seconds},); train the fold again")
         return values
 
     def write_probabilities(self, info: RecordingInfo, values: NDArray[np.float32]) -> None:
@@ -141,7 +143,7 @@ class Run:
         return store
 
     def follow_store(self, store: Store, planned: Sequence[Fold], *, retrain: bool = False) -> "Run":
-        """Go on with a store: what was trained on other content stops, or is moved aside.
+        """Go on with a store; what was trained on other content is an error, or is moved aside.
 
         Parameters
         ----------
@@ -153,7 +155,7 @@ class Run:
         Raises
         ------
         UserError
-            If there are such folds, or heads half trained, and they are not to be moved.
+            If there are such folds or half-trained heads, without ``retrain``.
         """
         change = find_change(self.config["store"], store)
         folds = {fold.name: fold for fold in planned}
@@ -264,11 +266,11 @@ def _write_once(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _differing(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+def _differing(stored: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> str:
     """Say which entries differ, by their dotted names."""
     parts = []
-    for key in sorted(stored.keys() | wanted.keys()):
-        old, new = stored.get(key), wanted.get(key)
+    for key in sorted(stored.keys() | given.keys()):
+        old, new = stored.get(key), given.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             parts.append(_differing(old, new, f"{prefix}{key}."))
         elif old != new:

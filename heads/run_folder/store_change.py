@@ -1,4 +1,4 @@
-"""What of a store is not as it was when a run was trained on it."""
+"""How a store differs from what it was when a run was trained on it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""The state of a training in a file, so that a killed one goes on."""
+"""The state of a training in a file, so that a killed training can resume."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,11 +49,11 @@ def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) 
 
 
 def _check(state: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
-    """Raise what differs from the state of a fresh training in kind or size."""
+    """Raise a ValueError if types or sizes differ from the state of a fresh training."""
     trials = len(fresh["history"])
     running = state["running"]
     if sorted(set(running)) != running or not set(running) <= set(range(trials)):
-        raise ValueError("running is no list of its trials")
+        raise ValueError("running is not a list of its trials")
     for name, value in fresh.items():
         rows = len(running) if name in ("parameters", "exp_avg", "exp_avg_sq") else trials
         if isinstance(value, Tensor):
@@ -70,4 +70,4 @@ def _check(state: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
         if not all(isinstance(score, float | int) for score in (state["best_score"][number], *epochs)):
             raise ValueError("history holds no numbers")
         if type(state["best_epoch"][number]) is not int:
-            raise ValueError("best_epoch is no number")
+            raise ValueError("best_epoch is not a number")

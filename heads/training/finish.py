@@ -1,4 +1,4 @@
-"""What a trained head leaves in a run: the head, its predictions, and the mark of a finished fold."""
+"""Write the result of a fold into a run: the head, its predictions, and the mark of a finished fold."""
 
 import torch
 

@@ -27,7 +27,7 @@ def adamw_step(
     step
         Number of the step, from 1.
     weights
-        So many columns are weights, which decay; the others are biases.
+        Number of leading columns that are weights, which decay; the others are biases.
     clip_norm
         Largest norm of a head's gradient.
     """

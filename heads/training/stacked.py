@@ -27,7 +27,7 @@ from heads.training.trials import Trial, TrialResult, initial_head, positive_wei
 from store.runtime.device import choose_precision
 
 _SAVE_EVERY_S = 5.0  # training a short epoch again is faster than saving it
-_CACHED_TRIALS = 32  # a step's tensors of so many fit in the processor's cache
+_CACHED_TRIALS = 32  # a step's tensors of 32 trials fit in the processor's cache
 _STATE = (
     "parameters",
     "exp_avg",
@@ -113,7 +113,7 @@ class StackedTrainer:
         self._select_running()
 
     def run_epoch(self, progress: Callable[[int], object]) -> None:
-        """Train on every batch of the epoch once, then validate and let go of the trials that are done."""
+        """Train on every batch of the epoch once, then validate, and drop the trials that are done."""
         settings = self.trials[0].settings
         self.epoch += 1
         losses = []

@@ -62,7 +62,7 @@ def trial_on_everyone(trial: Trial, result: TrialResult, dataset: Dataset) -> Tr
 
 
 def hash_trials(trials: Sequence[Trial]) -> str:
-    """Name of what a group of trials leaves in files; the same as in earlier versions."""
+    """Hash that names the files of a group of trials; the same as in earlier versions."""
     content = []
     for trial in trials:
         fold = dataclasses.asdict(trial.fold)

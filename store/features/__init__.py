@@ -1,1 +1,1 @@
-"""Features on their way into a file."""
+"""Writing features into a file."""

@@ -1,4 +1,4 @@
-"""Features on their way into a file: cast and checked, or copied as they lie and compared with their checksums."""
+"""Write features into a file: cast and checked, or copied byte by byte and compared with their checksums."""
 
 import hashlib
 import os

@@ -1,1 +1,1 @@
-"""HDF5 files as others may have made them."""
+"""The structure of HDF5 files."""

@@ -1,4 +1,4 @@
-"""What an HDF5 file is made of, held against the format before a value of it is read."""
+"""Validate the structure of an HDF5 file before any of its values is read."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ def read_attributes(path: Path, file: h5py.File) -> tuple[dict[str, bytes], int]
         attribute = h5a.open(file.id, name.encode())
         kind = attribute.get_type()
         if not isinstance(kind, h5t.TypeStringID) or kind.is_variable_str() or attribute.shape:
-            raise damaged(path, f"attribute {name} is no text of fixed length")
+            raise damaged(path, f"attribute {name} is not a text of fixed length")
         texts[name] = bytes(file.attrs[name])
     if texts.get("format") != FORMAT.encode():
         raise StoreError(f"{path}: an HDF5 file, but no feature store; move it out of the store's folder")
@@ -41,7 +41,7 @@ def read_attributes(path: Path, file: h5py.File) -> tuple[dict[str, bytes], int]
         or not np.issubdtype(np.asarray(version).dtype, np.integer)
         or version < 1
     ):
-        raise damaged(path, "format version is no whole number")
+        raise damaged(path, "format version is not a whole number")
     if version > FORMAT_VERSION:
         raise StoreError(f"{path}: format version {version}, this program reads up to {FORMAT_VERSION}; update it")
     if "checksum" not in texts:
@@ -58,7 +58,7 @@ def open_dataset(path: Path, file: h5py.File, name: str, file_bytes: int) -> h5d
         group = _open_linked(path, group, part, name)
     dataset = _open_linked(path, group, parts[-1], name)
     if not isinstance(dataset, h5d.DatasetID):
-        raise damaged(path, f"{name} is no dataset")
+        raise damaged(path, f"{name} is not a dataset")
     creation = dataset.get_create_plist()
     if creation.get_external_count():
         raise damaged(path, f"{name} lies in an external file, which a store never does")
@@ -87,7 +87,7 @@ def table_problem(name: str, dataset: h5d.DatasetID, spec: FeatureSpec, version:
         return "holds values of variable length"
     if name in ("recordings", "events"):
         return _columns_problem(dtype, _columns(name, channels, version)) or (
-            "" if len(shape) == 1 else "no list of rows"
+            "" if len(shape) == 1 else "not a list of rows"
         )
     allowed: Mapping[str, tuple[str, int]] = {
         "labels": ("|u1", 1),
@@ -96,7 +96,7 @@ def table_problem(name: str, dataset: h5d.DatasetID, spec: FeatureSpec, version:
     }
     expected, axes = allowed.get(name, ("<f8", 1 if name == "sums/count" else 2))
     if dtype != np.dtype(expected) or len(shape) != axes:
-        return f"is {dtype} {shape}, wanted {np.dtype(expected)} with {axes} axes"
+        return f"is {dtype} {shape}, expected {np.dtype(expected)} with {axes} axes"
     if (name.startswith("sums/") and shape[0] != channels) or (name == "codebooks" and shape[0] != spec.dims):
         return f"has the shape {shape}, which does not fit {channels} channels and {spec.dims} dims"
     return ""
@@ -124,6 +124,6 @@ def _columns(name: str, channels: int, version: int) -> dict[str, Callable[[np.d
 
 def _columns_problem(dtype: np.dtype[Any], columns: Mapping[str, Callable[[np.dtype[Any]], bool]]) -> str:
     if dtype.fields is None or list(dtype.fields) != list(columns):
-        return f"wanted columns {', '.join(columns)}"
+        return f"expected columns {', '.join(columns)}"
     wrong = [name for name, fits in columns.items() if not fits(dtype.fields[name][0])]
     return f"column {wrong[0]} is {dtype.fields[wrong[0]][0]}" if wrong else ""

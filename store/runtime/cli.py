@@ -15,7 +15,7 @@ from store.runtime.errors import UserError, from_os_error
 
 _BUG = "this is a bug in braincodec-seizure; please report it with the lines above and the command that you gave"
 _OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")  # torch's, which is not loaded
-_LONGEST_LINE = 3000  # of which more tells a person nothing
+_LONGEST_LINE = 3000  # characters; nobody reads more of an error
 _BUG_STATUS = 70  # EX_SOFTWARE of sysexits.h
 _program: ContextVar[str | None] = ContextVar("program", default=None)
 
@@ -164,7 +164,7 @@ class _ForgivingStream(io.TextIOBase):
         return self._stream.encoding
 
     def _drop(self, error: OSError) -> None:
-        """Send what follows to nowhere; output that a full disk cut off is an error all the same."""
+        """Send what follows to nowhere; output that a full disk cut off is still an error."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)

@@ -1,4 +1,4 @@
-"""What this machine can do: its GPUs, and the arithmetic of its processor. torch is loaded where it is asked."""
+"""Capabilities of this machine: its GPUs and the arithmetic of its processor. torch is imported where needed."""
 
 import multiprocessing
 import re
@@ -18,7 +18,7 @@ def choose_device(name: str) -> str:
 
     if name == "auto":
         gpus = torch.cuda.device_count()
-        return f"cuda:{own_gpu(multiprocessing.current_process().name, gpus)}" if gpus else "cpu"
+        return f"cuda:{gpu_of_process(multiprocessing.current_process().name, gpus)}" if gpus else "cpu"
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -27,10 +27,10 @@ def choose_device(name: str) -> str:
     return name
 
 
-def own_gpu(process: str, gpus: int) -> int:
+def gpu_of_process(process: str, gpus: int) -> int:
     """Number of the GPU that a process takes: loky's processes, numbered from 1, take them in turn.
 
-    >>> [own_gpu(f"LokyProcess-{number}", 2) for number in (1, 2, 3)], own_gpu("MainProcess", 2)
+    >>> [gpu_of_process(f"LokyProcess-{number}", 2) for number in (1, 2, 3)], gpu_of_process("MainProcess", 2)
     ([0, 1, 0], 0)
     """
     match = re.fullmatch(r"LokyProcess-(\d+)", process)

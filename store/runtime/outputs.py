@@ -30,7 +30,7 @@ def guard_output(
     is_ours
         Whether the file there is one that this command writes, and may be replaced; without it, none is.
     force
-        Whether a file that is not ours is overwritten all the same. Inputs, features and weights never are.
+        Whether a file that is not ours is overwritten too. Inputs, features and weights never are.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def _resolve(path: Path) -> Path:
 
 
 def _kind(path: Path) -> str:
-    """What of ours a file is that took long to make; empty if it is none."""
+    """Name the kind of a file that took long to make, features or weights; empty for any other."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:

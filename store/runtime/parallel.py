@@ -188,7 +188,7 @@ def _dask_client(distributed: Any, settings: WorkerSettings) -> Iterator[Any]:
 def _ray_cluster(ray: Any, settings: WorkerSettings) -> Iterator[None]:
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     if settings.address is None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # otherwise Ray reports usage to its makers
         ray.init("local", num_cpus=settings.jobs, **quiet)
     else:
         try:
@@ -207,7 +207,7 @@ def _ray_cluster(ray: Any, settings: WorkerSettings) -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Look whether anybody listens there."""
+    """Raise an OSError if nothing listens at the address."""
     parts = urlsplit(address if "//" in address else f"//{address}")
     if parts.port is None:
         raise UserError("no port")
@@ -215,7 +215,7 @@ def _knock(address: str) -> None:
 
 
 def _limited(function: Callable[[Task], Result], task: Task, threads: int | None) -> Result:
-    """Compute with so many threads, or as many as the cluster has set."""
+    """Compute with ``threads`` threads; with None, as many as the cluster has set."""
     torch = sys.modules.get("torch")  # what computes with it has loaded it by now
     if threads is not None and torch is not None:
         torch.set_num_threads(threads)

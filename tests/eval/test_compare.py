@@ -145,10 +145,10 @@ def test_what_else_differs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no JSON ("),
-        (b"\xff", "no JSON ("),
-        (b"[" * 100_000, "no JSON ("),
-        (b"[]", "holds a list, wanted a JSON object"),
+        (b"", "not valid JSON ("),
+        (b"\xff", "not valid JSON ("),
+        (b"[" * 100_000, "not valid JSON ("),
+        (b"[]", "holds a list, expected a JSON object"),
         (b'{"persons": []}', "damaged (AttributeError"),
         (b'{"persons": {"01": {"auroc": "high"}}}', "damaged (ValueError"),
         (b'{"persons": {"01": {"auroc": 0.5}}}', "damaged (KeyError"),

@@ -232,7 +232,7 @@ def test_a_run_that_is_not_ready_is_refused(
     shutil.copytree(line / "run", run)
     (run / "folds" / "final" / POSTPROCESSING).write_text('{"threshold": 0.5}')
     assert (
-        f"{POSTPROCESSING}: damaged (hysteresis_ratio is None, wanted a number); run python -m eval {run}"
+        f"{POSTPROCESSING}: damaged (hysteresis_ratio is None, expected a number); run python -m eval {run}"
         in fails(capsys, eeg, run)
     )
     (run / "folds" / "final" / POSTPROCESSING).unlink()
@@ -244,17 +244,17 @@ def test_a_run_that_is_not_ready_is_refused(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no JSON (Expecting value"),
-        (b"\xff{", "no JSON ("),
-        (b"[" * 100_000, "no JSON (maximum recursion depth"),
-        (b"[]", "holds a list, wanted a JSON object"),
-        (b'{"threshold": NaN}', "threshold is nan, wanted a number"),
+        (b"", "not valid JSON (Expecting value"),
+        (b"\xff{", "not valid JSON ("),
+        (b"[" * 100_000, "not valid JSON (maximum recursion depth"),
+        (b"[]", "holds a list, expected a JSON object"),
+        (b'{"threshold": NaN}', "threshold is nan, expected a number"),
         (
             b'{"threshold": 0.5, "release": 1, "smoothing_s": 0}',
-            "smoothing_s is 0, wanted whole seconds, 1 or more",
+            "smoothing_s is 0, expected whole seconds, 1 or more",
         ),
-        (b'{"threshold": 0.5, "release": 1, "smoothing_s": 1.5}', "smoothing_s is 1.5, wanted whole seconds"),
-        (b'{"threshold": "0.5"}', "threshold is '0.5', wanted a number"),
+        (b'{"threshold": 0.5, "release": 1, "smoothing_s": 1.5}', "smoothing_s is 1.5, expected whole seconds"),
+        (b'{"threshold": "0.5"}', "threshold is '0.5', expected a number"),
     ],
 )
 def test_damaged_post_processing_is_named(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -110,10 +110,10 @@ def test_scikit_learns_checks_that_need_no_features(kind: str, name: str) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x[:, 0], y), r"X is \(30, 3, 5\), wanted windows x frames x electrodes x dims"),
-        (lambda x, y: (x[:0], y[:0]), r"X is \(0, 8, 3, 5\), wanted windows"),
+        (lambda x, y: (x[:, 0], y), r"X is \(30, 3, 5\), expected windows x frames x electrodes x dims"),
+        (lambda x, y: (x[:0], y[:0]), r"X is \(0, 8, 3, 5\), expected windows"),
         (lambda x, y: (np.where(x > 3, np.nan, x), y), "X holds values that are not finite"),
-        (lambda x, y: (x, y[1:]), r"y is \(29, 4\), wanted one row of labels for each of the 30 windows"),
+        (lambda x, y: (x, y[1:]), r"y is \(29, 4\), expected one row of labels for each of the 30 windows"),
         (lambda x, y: (x, y * 0), r"labels are \[.*0.*\]; 0 and 1 are both needed"),
     ],
 )

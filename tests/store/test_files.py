@@ -252,7 +252,7 @@ def damage_shape(path: Path) -> None:
         (damage_version, "format version 3, this program reads up to 2; update it"),
         (damage_checksum, "incomplete, it has no checksum"),
         (damage_labels, "labels, tables or attributes differ from their checksum"),
-        (damage_shape, r"features are float16 \(3, 4\), wanted float16 \(10, 8, 3, 5\)"),
+        (damage_shape, r"features are float16 \(3, 4\), expected float16 \(10, 8, 3, 5\)"),
     ],
 )
 def test_damaged_files_are_refused_on_opening(

@@ -67,11 +67,11 @@ SIGNED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "label 255": (lambda f: f["labels"].__setitem__(3, 255), "labels: one is 255, allowed are 0 and 1"),
     "labels as floats": (
         lambda f: replace_array(f, "labels", np.full(58, np.nan)),
-        "labels: is float64 (58,), wanted uint8",
+        "labels: is float64 (58,), expected uint8",
     ),
     "labels of wrong shape": (
         lambda f: replace_array(f, "labels", np.zeros((58, 1), np.uint8)),
-        "labels: is uint8 (58, 1), wanted uint8 with 1 axes",
+        "labels: is uint8 (58, 1), expected uint8 with 1 axes",
     ),
     "too few labels": (lambda f: replace_array(f, "labels", np.zeros(57, np.uint8)), "57 labels for 58 seconds"),
     "labels without annotation": (
@@ -93,30 +93,30 @@ SIGNED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     ),
     "name that leaves the folder": (
         lambda f: change(f, "recordings", 1, "name", b"sub-01/../../x"),
-        "recordings: 'sub-01/../../x' is no name",
+        "recordings: 'sub-01/../../x' is not a name",
     ),
     "hash that is none": (
         lambda f: change(f, "recordings", 1, "features_sha256", b"x"),
-        "recordings: the checksum of sub-01_ses-01_task-szMonitoring_run-01 is none",
+        "recordings: the checksum of sub-01_ses-01_task-szMonitoring_run-01 is not a sha256",
     ),
     "no recording": (
         lambda f: (
             replace_array(f, "recordings", f["recordings"][:0]),
             replace_array(f, "events", f["events"][:0]),
         ),
-        "recordings: there is none",
+        "recordings: the table is empty",
     ),
     "missing column": (
         lambda f: without_column(f, "recordings", "seconds"),
-        "recordings: wanted columns name, first",
+        "recordings: expected columns name, first",
     ),
     "table that is none": (
         lambda f: replace_array(f, "recordings", np.zeros(3)),
-        "recordings: wanted columns name, first_window",
+        "recordings: expected columns name, first_window",
     ),
     "rows in two axes": (
         lambda f: replace_array(f, "events", f["events"][()].reshape(2, 1)),
-        "events: no list of rows",
+        "events: not a list of rows",
     ),
     "event of nan": (
         lambda f: change(f, "events", 0, "onset_s", np.nan),
@@ -130,7 +130,7 @@ SIGNED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     ),
     "sums of other dims": (
         lambda f: [replace_array(f, f"sums/{name}", np.zeros((3, 4))) for name in ("total", "squares")],
-        "sums: have 4 dims, wanted 5",
+        "sums: have 4 dims, expected 5",
     ),
     "sums of nan": (
         lambda f: f["sums/total"].__setitem__((0, 0), np.nan),
@@ -147,26 +147,26 @@ SIGNED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         "spec: frames is '8', allowed are whole",
     ),
     "frames true": (lambda f: change_spec(f, frames=True), "spec: frames is True, allowed are whole numbers"),
-    "encoder that is none": (lambda f: change_spec(f, encoder=None), "spec: encoder is no text"),
+    "encoder that is none": (lambda f: change_spec(f, encoder=None), "spec: encoder is not text"),
     "type of objects": (
         lambda f: change_spec(f, dtype="O"),
         "spec: 'latents' as 'O'; allowed are latents",
     ),
-    "channels that are none": (lambda f: change_spec(f, channels=[1, 2, 3]), "spec: channels are no names"),
+    "channels that are none": (lambda f: change_spec(f, channels=[1, 2, 3]), "spec: channels are not names"),
     "provenance without versions": (
         lambda f: f.attrs.__setitem__("provenance", np.bytes_(b'{"encoder": {}}')),
         "provenance names no versions",
     ),
     "provenance that is none": (
         lambda f: f.attrs.__setitem__("provenance", np.bytes_(b"[]")),
-        "provenance is no JSON object",
+        "provenance is not a JSON object",
     ),
     "sources of other fields": (
         lambda f: change_metadata(f, sources={"a": {"path": "/etc/passwd"}}),
         "metadata: unexpected or missing fields",
     ),
     "sources that are none": (lambda f: change_metadata(f, sources=[1]), "metadata: unexpected or missing fields"),
-    "text that is none": (lambda f: change_metadata(f, dataset=7), "metadata: a text is none"),
+    "text that is none": (lambda f: change_metadata(f, dataset=7), "metadata: a text field holds something else"),
     "left out that is none": (lambda f: change_metadata(f, left_out=7), "metadata: unexpected or missing fields"),
     "nested metadata": (
         lambda f: replace_array(f, "metadata", np.frombuffer(b"[" * 100_000, np.uint8)),
@@ -224,10 +224,10 @@ def test_the_gate_takes_milliseconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"{", r"a\.json: no JSON \(Expecting property name"),
-        (b'{"\xff', r"a\.json: no JSON \(.*codec can't decode"),
-        (b"[" * 100_001, r"a\.json: no JSON \(maximum recursion depth"),
-        (b"[1]", r"a\.json: holds a list, wanted a JSON object"),
+        (b"{", r"a\.json: not valid JSON \(Expecting property name"),
+        (b'{"\xff', r"a\.json: not valid JSON \(.*codec can't decode"),
+        (b"[" * 100_001, r"a\.json: not valid JSON \(maximum recursion depth"),
+        (b"[1]", r"a\.json: holds a list, expected a JSON object"),
         (
             b'{"a": "' + b"x" * 200_000 + b'"}',
             r"a\.json: 200009 bytes, allowed are 150000; it is not a",
@@ -244,7 +244,7 @@ def test_foreign_json(tmp_path: Path, content: bytes | None, message: str) -> No
 
 def test_json_that_never_ends(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.json")
-    with pytest.raises(UserError, match=r"a\.json: no regular file; give a JSON file"):
+    with pytest.raises(UserError, match=r"a\.json: not a regular file; give a JSON file"):
         read_json(tmp_path / "a.json")
 
 

@@ -28,7 +28,7 @@ def test_spec_of_other_fields_is_refused() -> None:
 
 def test_channels_that_are_no_list_are_refused() -> None:
     values = {**json.loads(SPEC.to_json()), "channels": None}
-    with pytest.raises(StoreError, match="feature spec has channels None, wanted a list of names"):
+    with pytest.raises(StoreError, match="feature spec has channels None, expected a list of names"):
         FeatureSpec.from_json(json.dumps(values))
 
 

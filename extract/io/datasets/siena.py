@@ -120,7 +120,7 @@ def _choose_time(text: str, file: str, at: str, notes: list[str]) -> int:
         return parse_clock(correction)[0]
     times = parse_clock(given)
     if not times:
-        raise UserError(f"{at}: '{given}' is no clock time such as 19.58.36; correct it")
+        raise UserError(f"{at}: '{given}' is not a clock time such as 19.58.36; correct it")
     if len(times) == 1:
         return times[0]
     electric = [

@@ -114,7 +114,7 @@ def test_any_seizure_type_and_an_unknown_confidence_are_read() -> None:
         ("onset\tduration\n0\t1\n", "x.tsv: columns missing: eventType, confidence, channels, dateTime, rec"),
         (f"{HEADER}\n0\tlong\tsz\tn/a\tn/a\tn/a\t9\n", "x.tsv, line 2: could not convert string to float: 'long'"),
         (f"{HEADER}\n0\t1\tsz\tn/a\tn/a\tMay\t9\n", "x.tsv, line 2: time data 'May' does not match"),
-        (f"{HEADER}\n0\t1\tsz\n", "x.tsv, line 2: .*; wanted seconds and dates or n/a"),
+        (f"{HEADER}\n0\t1\tsz\n", "x.tsv, line 2: .*; expected seconds and dates or n/a"),
         (
             f"{HEADER}\n0\t1\tblink\tn/a\tn/a\tn/a\t9\n",
             "x.tsv, line 2: eventType is 'blink'; allowed: bckg and sz",

@@ -116,9 +116,9 @@ def test_unusual_names_that_are_found(bids: Path, name: str, recording: str) -> 
 @pytest.mark.parametrize(
     ("folder", "name", "reason"),
     [
-        ("sub-02/eeg", "Copy of sub-02_task-rest_eeg.edf", "its name is none of BIDS"),
+        ("sub-02/eeg", "Copy of sub-02_task-rest_eeg.edf", "its name is not a BIDS name"),
         ("sub-02/eeg", "sub-02_task-rest_eeg (1).edf", "its name does not end in _eeg"),
-        ("sub-02/eeg", "sub-02_task-rest copy_eeg.edf", "its name is none of BIDS"),
+        ("sub-02/eeg", "sub-02_task-rest copy_eeg.edf", "its name is not a BIDS name"),
         ("sub-02/eeg", "night.edf", "its name does not end in _eeg"),
         ("sub-02/eeg", "sub-03_task-x_eeg.edf", "its name says sub-03, its folder sub-02; move or rename it"),
         (
@@ -126,7 +126,7 @@ def test_unusual_names_that_are_found(bids: Path, name: str, recording: str) -> 
             "sub-01_ses-09_task-x_eeg.edf",
             "its name says sub-01_ses-09, its folder sub-01/ses-01",
         ),
-        ("sub-01/ses-01", "sub-01_ses-01_task-x_eeg.edf", "lies in no folder called eeg; move it there"),
+        ("sub-01/ses-01", "sub-01_ses-01_task-x_eeg.edf", "is not in a folder called eeg; move it there"),
         ("sub-02/eeg", "sub-02_task-rest_desc-filtered_eeg.edf", "made from sub-02_task-rest_eeg.edf"),
         ("sub-02/eeg", "sub-02_task-rest_eeg.edf.gz", "a packed copy of sub-02_task-rest_eeg.edf"),
     ],
@@ -162,7 +162,9 @@ def test_what_is_no_file_is_not_opened(bids: Path) -> None:
     os.mkfifo(bids / "sub-02/eeg/sub-02_task-x_eeg.edf")
     (bids / "sub-02/eeg/sub-02_task-y_eeg.edf").mkdir()
     found = find_data_set(bids)
-    assert set(reasons(found).values()) == {"is no file (a folder, a pipe or a device); put the recording there"}
+    assert set(reasons(found).values()) == {
+        "is not a file (a folder, a pipe or a device); put the recording there"
+    }
     assert len(reasons(found)) == 2
 
 

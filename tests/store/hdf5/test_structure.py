@@ -92,13 +92,13 @@ STRUCTURES: list[tuple[Callable[[h5py.File, Path], None], str]] = [
     (huge_chunks, "labels is not one contiguous block, without filters"),
     (compressed, "labels is not one contiguous block, without filters"),
     (variable_length, "labels: holds values of variable length"),
-    (group, "labels is no dataset"),
+    (group, "labels is not a dataset"),
     (lambda file, target: file.__delitem__("labels"), "labels is missing"),
     (lambda file, target: file.__delitem__("sums"), "sums/count is missing"),
-    (text_of_variable_length, "attribute person is no text of fixed length"),
-    (version_that_is_none, "format version is no whole number"),
+    (text_of_variable_length, "attribute person is not a text of fixed length"),
+    (version_that_is_none, "format version is not a whole number"),
     (lambda file, target: file.attrs.__delitem__("person"), "attribute person is missing"),
-    (lambda file, target: file.attrs.__delitem__("version"), "format version is no whole number"),
+    (lambda file, target: file.attrs.__delitem__("version"), "format version is not a whole number"),
 ]
 
 
@@ -121,11 +121,11 @@ def test_what_lies_elsewhere_or_is_not_there_is_never_read(
 
 def test_a_pipe_or_a_folder_is_no_store_file(path: Path) -> None:
     os.mkfifo(path.parent / "sub-02.h5")
-    with pytest.raises(StoreError, match=r"sub-02\.h5: no regular file; move it out of the store's folder"):
+    with pytest.raises(StoreError, match=r"sub-02\.h5: not a regular file; move it out of the store's folder"):
         store.open(path.parent)
     (path.parent / "sub-02.h5").unlink()
     (path.parent / "sub-02.h5").mkdir()
-    with pytest.raises(StoreError, match=r"sub-02\.h5: no regular file; move it out of the store's folder"):
+    with pytest.raises(StoreError, match=r"sub-02\.h5: not a regular file; move it out of the store's folder"):
         store.open(path.parent)
 
 

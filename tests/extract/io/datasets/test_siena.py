@@ -95,8 +95,8 @@ def test_recordings_on_one_side_only(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("00.10.50", "soon", "line 5: 'soon' is no clock time such as 19.58.36; correct it"),
-        ("00.10.50", "25.10.50", "line 5: '25.10.50' is no clock time"),
+        ("00.10.50", "soon", "line 5: 'soon' is not a clock time such as 19.58.36; correct it"),
+        ("00.10.50", "25.10.50", "line 5: '25.10.50' is not a clock time"),
         ("Seizure start", "Begin of seizure start", "line 5: a seizure ends, and has no start; correct it"),
         ("Seizure end time: 00.10.50\n", "", "list: the last seizure has no end; correct it"),
         (
