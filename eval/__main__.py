@@ -51,7 +51,7 @@ class EvalCommand:
     fold: Literal["final", "all"] = "final"
     """With --on: the final head, or the head of every fold, each scored, then their mean and spread."""
     allow_training_persons: bool = False
-    """With --on: score persons of the training data too; that is no test of new persons."""
+    """With --on: score persons of the training data too; that is not a test of new persons."""
     no_report: bool = False
     """Leave out report.html and its figures."""
     workers: tyro.conf.OmitArgPrefixes[WorkerSettings] = field(default_factory=WorkerSettings)

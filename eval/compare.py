@@ -1,4 +1,4 @@
-"""``python -m eval compare A B ...``: scored runs beside each other, person by person."""
+"""``python -m eval compare A B ...``: compare scored runs, person by person."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""``python -m eval.detect``: one EEG file in, its seizures out. The whole way, streamed, without a store."""
+"""``python -m eval.detect``: find the seizures in one EEG file, streamed, without a store."""
 
 import glob
 import sys
@@ -79,8 +79,8 @@ def detect(command: DetectCommand) -> None:
     Raises
     ------
     UserError
-        If the run has no scored final fold, its encoder is not at hand, the EEG file cannot be used, or an output
-        would overwrite what this command did not write.
+        If the run has no scored final fold, its encoder is not available, the EEG file cannot be used, or an
+        output would overwrite what this command did not write.
     """
     _guard_outputs(command)
     fold = Run.open(command.run).fold_path("final")
@@ -105,7 +105,7 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
     Raises
     ------
     UserError
-        If it is not at hand, or is another one.
+        If it is not available, or its features differ.
     """
     if reference is None and spec.encoder not in (*BUILT_IN, *plugin_names(GROUP)):
         raise UserError(
@@ -137,8 +137,8 @@ def _guard_outputs(command: DetectCommand) -> None:
     UserError
         Saying what is there.
     """
-    beside = command.input.parent.glob(f"{glob.escape(command.input.stem)}.*")
-    signal = [path for path in beside if path.suffix in _SIGNAL_SUFFIXES]
+    companions = command.input.parent.glob(f"{glob.escape(command.input.stem)}.*")
+    signal = [path for path in companions if path.suffix in _SIGNAL_SUFFIXES]
     inputs = [command.input, *signal, command.run, *command.run.glob("folds/final/*")]
     inputs += [Path(command.encoder)] if command.encoder is not None else []
     guard_output(command.output, inputs=inputs, is_ours=_is_detections, force=command.force)
@@ -156,8 +156,8 @@ def _is_detections(path: Path) -> bool:
         return False
     if not text.startswith("\t".join(COLUMNS)) or any(np.isnan(event.confidence) for event in detections.events):
         return False
-    beside = f"{glob.escape(path.name.removesuffix('_events.tsv'))}_eeg.*"
-    is_annotation = path.name.endswith("_events.tsv") and any(path.parent.glob(beside))
+    signal_pattern = f"{glob.escape(path.name.removesuffix('_events.tsv'))}_eeg.*"
+    is_annotation = path.name.endswith("_events.tsv") and any(path.parent.glob(signal_pattern))
     return len(detections.events) > 0 or not is_annotation
 
 

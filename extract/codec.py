@@ -153,7 +153,7 @@ def write_edf(
 
 
 def _record_length(samples: int, sample_rate_hz: float) -> float | None:
-    """The longest data record, of a second at most, of which so many samples are a whole number.
+    """The longest data record, of a second at most, that divides this number of samples; None if none does.
 
     >>> _record_length(2688, 256), _record_length(999, 199.8), _record_length(2689, 256)
     (0.5, None, None)
@@ -213,14 +213,14 @@ def is_ours(path: Path) -> bool:
 
 
 def _guard(command: CodecCommand) -> None:
-    """Refuse outputs that would destroy an input or a stranger's file."""
-    beside = (command.input.with_suffix(suffix) for suffix in (".eeg", ".vmrk", ".fdt"))
-    inputs = [command.input, command.weights, *(path for path in beside if path.exists())]
+    """Refuse outputs that would overwrite an input or a file that this command did not write."""
+    companions = (command.input.with_suffix(suffix) for suffix in (".eeg", ".vmrk", ".fdt"))
+    inputs = [command.input, command.weights, *(path for path in companions if path.exists())]
     guard_output(command.output, inputs=inputs, is_ours=is_ours, force=command.force)
     if command.picture is None:
         return
     if command.picture.suffix.lower() not in PICTURES:
-        raise UserError(f"{command.picture}: no kind of picture; allowed: {', '.join(PICTURES)}")
+        raise UserError(f"{command.picture}: not a format of pictures; allowed: {', '.join(PICTURES)}")
     guard_output(command.picture, inputs=[*inputs, command.output], is_ours=is_ours, force=command.force)
 
 

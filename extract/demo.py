@@ -15,6 +15,7 @@ import tyro
 from edfio import Edf, EdfSignal, Patient, Recording
 from tqdm import tqdm
 
+from extract.io.events import format_events
 from extract.io.montage import CHANNELS
 from extract.synthetic.signal_model import (
     MAINS_HZ,
@@ -82,14 +83,6 @@ def to_edf(signal_uv: Array, person: str, start: datetime) -> Edf:
     return Edf(signals, patient=patient, recording=recording, starttime=start.time())
 
 
-def events_tsv(event: Event | None, duration_s: int, start: datetime) -> str:
-    """Text of a SzCORE events file: the seizure, or one row of background."""
-    onset_s, length_s, kind = (event.onset_s, event.duration_s, event.kind) if event else (0, duration_s, "bckg")
-    columns = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
-    values = f"{onset_s:.2f}", f"{length_s:.2f}", kind, "n/a", "n/a", f"{start}", f"{duration_s:.2f}"
-    return "\t".join(columns) + "\n" + "\t".join(values) + "\n"
-
-
 def to_json(fields: dict[str, Any]) -> str:
     """Text of a JSON file."""
     return json.dumps(fields, indent=2) + "\n"
@@ -119,7 +112,8 @@ def write_recording(
     stem.parent.mkdir(parents=True, exist_ok=True)
     to_edf(signal_uv, person, start).write(f"{stem}_eeg.edf")
     Path(f"{stem}_eeg.json").write_text(sidecar(duration_s), encoding="utf-8")
-    Path(f"{stem}_events.tsv").write_text(events_tsv(event, duration_s, start), encoding="utf-8")
+    events = format_events([event] if event else [], duration_s, start)
+    Path(f"{stem}_events.tsv").write_text(events, encoding="utf-8")
     rows = "".join(f"{name}\tEEG\tuV\n" for name in CHANNELS)
     Path(f"{stem}_channels.tsv").write_text(f"name\ttype\tunits\n{rows}", encoding="utf-8")
 

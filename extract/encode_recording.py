@@ -1,4 +1,4 @@
-"""One recording to a part of a store: read, encoded and written at the same time, in threads."""
+"""Encode recordings into parts of a store; reading, encoding and writing overlap, in threads."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -180,7 +180,7 @@ def _watched(
 def _failure(recording: Recording, settings: EncodeSettings, error: UserError | OSError) -> RecordingResult:
     if isinstance(error, DiskFullError) or is_disk_full(error):
         raise error
-    with suppress(UserError):  # a file that cannot be read is not the one that is stored
+    with suppress(UserError):  # an unreadable file cannot be the one stored
         if is_published(recording, settings):  # by another, which then removed the parts
             return RecordingResult(recording)
     known = (from_os_error(error) or error) if isinstance(error, OSError) else error
@@ -188,7 +188,7 @@ def _failure(recording: Recording, settings: EncodeSettings, error: UserError | 
 
 
 def _read(recording: Recording, source: Source, spec: FeatureSpec, settings: EncodeSettings) -> _Opened:
-    """Check a recording; what is given has its windows still to be read."""
+    """Check a recording; its windows are read when they are taken."""
     signal = open_signal(recording.path, settings.missing)
     annotations = None
     if source.events_sha256 is not None or not settings.unlabelled:

@@ -63,7 +63,7 @@ class ExportCommand:
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File to write, replaced if it is an export; person-NAME.npz or .parquet in the working folder by default."""
     force: bool = False
-    """Overwrite a file there that is no export."""
+    """Overwrite an existing file that is not an export."""
 
 
 Command = (

@@ -73,7 +73,7 @@ class SubjectContent:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of what a run was trained on: spec and, for each recording, its row of `recording_identity`."""
+        """Hash of what a run was trained on: spec and, of each recording, name, person, labels and features."""
         digest = hashlib.sha256(self.spec.to_json().encode())
         for info, features in sorted(
             zip(self.recordings, self.hashes, strict=True), key=lambda pair: pair[0].name
@@ -170,7 +170,7 @@ def to_bytes(text: str) -> bytes:
 
 
 def to_text(content: bytes) -> str:
-    """Inverse of `to_bytes`, also for bytes that are no UTF-8."""
+    """Inverse of `to_bytes`, also for bytes that are not UTF-8."""
     return content.decode(*_CODEC)
 
 
@@ -258,7 +258,7 @@ def _read_recordings(table: Array, events: Array, subject: str, person: str) -> 
 
 
 def _fields(dtype: np.dtype[Any]) -> list[tuple[Any, ...]]:
-    """Names, types and shapes of a row, without what h5py notes beside them."""
+    """Names, types and shapes of a row, without the metadata that h5py adds to them."""
     if not dtype.fields:
         return [("", dtype.str)]
     types = {name: field[0] for name, field in dtype.fields.items()}

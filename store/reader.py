@@ -106,7 +106,13 @@ class StoreFile(SubjectContent):
 
     @contextmanager
     def open_unchanged(self) -> Iterator[tuple[BinaryIO, int]]:
-        """Give the file, open, and the offset of its features; another file there must hold the same."""
+        """Open the file, and give it with the offset of its features.
+
+        Raises
+        ------
+        StoreError
+            If the file has been replaced by one of other content.
+        """
         if self.original is not None:
             with self.original.open_unchanged() as opened:
                 yield opened
@@ -215,7 +221,7 @@ class Store:
         }
 
     def file_of(self, subject: str) -> StoreFile:
-        """The file of a subject that is there."""
+        """The file of a subject of the store."""
         return next(file for file in self.files if file.subject == subject)
 
     def labels(self, info: RecordingInfo) -> Array:
@@ -252,7 +258,7 @@ def open_store(path: Path | str) -> Store:
     Raises
     ------
     StoreError
-        If the folder is not there or holds no subject, if a file is no complete file of this format, is
+        If the folder is not there or holds no subject, if a file is incomplete, of another format,
         damaged or misnamed, or if the files do not share one spec.
     """
     files = tuple(open_file(file) for file in list_files(Path(path)))

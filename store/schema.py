@@ -1,4 +1,4 @@
-"""What a feature store holds: its identity, its rows, its geometry in time. No I/O."""
+"""What a feature store holds: its identity, its rows, its geometry in time."""
 
 import dataclasses
 import json
@@ -70,7 +70,7 @@ class FeatureSpec:
         Raises
         ------
         StoreError
-            If a field is missing or unknown, or the channels are no list.
+            If a field is missing or unknown, or the channels are not a list.
         """
         values = json.loads(text)
         if not isinstance(values, dict):
@@ -84,7 +84,7 @@ class FeatureSpec:
         return cls(**{**values, "channels": tuple(values["channels"])})
 
     def difference(self, other: "FeatureSpec") -> str:
-        """Say which fields differ, stored against wanted; empty when none does. Another encoder says it all."""
+        """Say which fields differ, empty if none does; of another encoder the name alone."""
         if self.encoder != other.encoder:
             return f"encoder is {self.encoder!r}, wanted {other.encoder!r}"
         return "; ".join(

@@ -38,7 +38,7 @@ class PostProcessingChoice:
         Raises
         ------
         UserError
-            Naming the field that is missing or no such number.
+            Naming the field that is missing or not such a number.
         """
         scores: Any = content
         for name in ("validation", "event"):

@@ -36,7 +36,7 @@ class PostProcessing:
         Raises
         ------
         UserError
-            Naming the field that is missing or no such number.
+            Naming the field that is missing or not such a number.
         """
         record = translate_keys(content, POSTPROCESSING)
         return cls(
@@ -68,7 +68,7 @@ class PostProcessing:
         Raises
         ------
         UserError
-            If a value is no probability.
+            If a value is not a probability.
         """
         require_probabilities(probabilities)
         return events_from_mask(self.mask(probabilities), probabilities, duration_s)

@@ -129,7 +129,7 @@ def score_run(path: Path, store_paths: Sequence[Path], workers: WorkerSettings) 
     ------
     UserError
         If there is no run, no finished fold or not its store, a fold names persons that the store does not have,
-        or a prediction is missing or no probability.
+        or a prediction is missing or not a probability.
     """
     run = Run.open(path)
     if tested := read_tested(run.config):
@@ -171,7 +171,7 @@ def score_recordings(
     Raises
     ------
     UserError
-        If a value is no probability.
+        If a value is not a probability.
     """
     recordings: Recordings = {}
     unlabelled: Recordings = {}

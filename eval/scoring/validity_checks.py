@@ -37,8 +37,8 @@ def _check_split(results: Results) -> Iterator[str]:
         )
     if results.training_persons:
         yield (
-            f"persons of the training data are scored: {', '.join(results.training_persons)}; their scores are no "
-            "test of new persons"
+            f"persons of the training data are scored: {', '.join(results.training_persons)}; their scores are "
+            "not a test of new persons"
         )
     if overlap := sorted(set(results.persons_seen) & set(results.persons.index)):
         yield (
@@ -48,7 +48,7 @@ def _check_split(results: Results) -> Iterator[str]:
 
 
 def _check_data(results: Results) -> Iterator[str]:
-    """Recordings and events that count less than one thinks."""
+    """Recordings and events that count less than expected."""
     if left_out := list_left_out(results):
         names = _name_some([f"{recording.name} ({recording.reason})" for recording in left_out])
         yield f"{_count(len(left_out), 'recording')} of the data set not in the store: {names}"

@@ -1,4 +1,4 @@
-"""An encoder of another person, held against the protocol before and while it is used."""
+"""Check that an encoder of another package keeps to the protocol, before and while it is used."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,9 @@ class CheckedEncoder:
     def __init__(self, factory: object, settings: EncoderSettings) -> None:
         self._name = settings.encoder
         if not callable(factory):
-            raise self._error(f"is {factory!r}, no factory; give a class or function that takes EncoderSettings")
+            raise self._error(
+                f"is {factory!r}, not a factory; give a class or function that takes EncoderSettings"
+            )
         self._encoder = self._call("its factory", factory, settings)
         self.spec: FeatureSpec = self._attribute("spec")
         self.provenance: dict[str, Any] = self._attribute("provenance")
@@ -60,8 +62,8 @@ class CheckedEncoder:
         features = self._call("encode", self._encoder.encode, windows_uv)
         shape = (len(windows_uv), *self.spec.shape)
         if not isinstance(features, np.ndarray) or features.shape != shape:
-            found = getattr(features, "shape", None)
-            kind = type(features).__name__ if found is None else f"{type(features).__name__} {tuple(found)}"
+            given = getattr(features, "shape", None)
+            kind = type(features).__name__ if given is None else f"{type(features).__name__} {tuple(given)}"
             raise self._error(f"encode gave {kind}; its spec says a numpy array {shape}, (B, F, C, D)")
         if features.dtype.kind not in ("f" if self.codebooks is None else "u"):
             raise self._error(

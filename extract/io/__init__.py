@@ -1,1 +1,1 @@
-"""EEG files and BIDS data sets: found, read, derived, cut into windows."""
+"""EEG files and BIDS data sets: find, read, derive channels, cut into windows."""

@@ -14,20 +14,10 @@ from store.runtime.errors import UserError, os_errors
 
 EXTENSIONS = tuple(mne_bids.config.allowed_extensions_eeg)
 _PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
-_FOREIGN = (
-    ".cnt",
-    ".mff",
-    ".nwb",
-    ".fif",
-    ".mat",
-    ".rec",
-    ".trc",
-    ".e",
-    ".nk",
-    ".h5",
-    ".hdf5",
-)  # EEG all the same
-_NO_EEG = ("ecg", "emg", "eog", "physio", "stim", "beh", "ieeg", "meg", "mov")  # no EEG, beside it
+# of EEG that is not read here: it is named, not passed over
+_FOREIGN = (".cnt", ".mff", ".nwb", ".fif", ".mat", ".rec", ".trc", ".e", ".nk", ".h5", ".hdf5")
+# endings of BIDS names of other signals
+_NO_EEG = ("ecg", "emg", "eog", "physio", "stim", "beh", "ieeg", "meg", "mov")
 _DEEPEST = 6  # folders below a subject
 
 
@@ -46,7 +36,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Ignored:
-    """A file that looks like a recording and is none of the data set's own."""
+    """A file that looks like a recording but does not count as one."""
 
     path: Path
     subject: str
@@ -98,16 +88,16 @@ def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
     with os_errors(bids):
         root = frozenset([_identify(bids)])
         files = [file for folder in sorted(bids.glob("sub-*")) for file in _walk(folder, root)]
-    wanted = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
+    selected = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
     participants = read_participants(bids)
-    recordings, ignored = _sort_out(files, bids, participants, wanted)
+    recordings, ignored = _sort_out(files, bids, participants, selected)
     present = sorted({recording.subject for recording in recordings})
-    if not files or (wanted is None and not recordings and not ignored):
+    if not files or (selected is None and not recordings and not ignored):
         raise UserError(
             f"{bids}: no EEG in this folder; a BIDS data set has "
             f"sub-*/[ses-*/]eeg/*_eeg with one of {', '.join(EXTENSIONS)}"
         )
-    if absent := sorted((wanted or set()) - set(present)):
+    if absent := sorted((selected or set()) - set(present)):
         everyone = sorted({_subject_of(file, bids) for file in files})
         raise UserError(f"{bids}: no EEG of subject {', '.join(absent)}; subjects there: {', '.join(everyone)}")
     name, is_named = _read_name(bids)
@@ -115,14 +105,14 @@ def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
 
 
 def _sort_out(
-    files: Sequence[Path], bids: Path, participants: Participants, wanted: set[str] | None
+    files: Sequence[Path], bids: Path, participants: Participants, selected: set[str] | None
 ) -> tuple[list[Recording], list[Ignored]]:
     """Make recordings of files; two files of one recording count once."""
     by_entities: dict[frozenset[str], list[Path]] = {}
     ignored = []
     for file in files:
         subject = _subject_of(file, bids)
-        if wanted is not None and subject not in wanted:
+        if selected is not None and subject not in selected:
             continue
         if reason := _explain_lost_folder(file) or _explain_odd_name(file, bids):
             ignored.append(Ignored(file, subject, reason))
@@ -191,7 +181,7 @@ def _looks_like_eeg(path: Path) -> bool:
 
 
 def _explain_odd_name(path: Path, bids: Path) -> str | None:
-    """Say what makes a file's name none of a BIDS recording; None if it is one."""
+    """Say why a file's name is not that of a BIDS recording; None if it is."""
     stem = os.path.splitext(_unpacked(path.name))[0]
     folders = path.relative_to(bids).parts[:-1]
     first, *entities = stem.removesuffix("_eeg").split("_")

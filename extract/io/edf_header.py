@@ -1,7 +1,7 @@
-"""Header of an EDF or BDF file, and what in it no reading can mend: such files are refused here.
+"""Read the header of an EDF or BDF file, and refuse files whose header is invalid.
 
 edfio reads headers too, in twice the time; it accepts data records of 99,999,999 s, physical ranges of nan, units
-that are no voltage, and (with a warning) files that were cut off. So this is ours.
+that are not voltages, and (with a warning) files that were cut off. So this is ours.
 """
 
 import math
@@ -144,7 +144,7 @@ def check_channels(path: Path, header: EdfHeader, channels: Iterable[int]) -> No
     Raises
     ------
     UserError
-        If the channels differ in rate, the rate is none of EEG, or a channel has no voltage unit or no scale.
+        If the channels differ in rate, the rate is not one of EEG, or a channel has no voltage unit or no scale.
     """
     rates = {index: header.rate_hz(index) for index in channels}
     if len(set(rates.values())) > 1:

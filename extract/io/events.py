@@ -7,6 +7,7 @@ without a word. So this is ours.
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,8 @@ from extract.io.tables import Row, parse_table
 from store.runtime.errors import UserError, os_errors
 from store.schema import Event
 
-EVENT_COLUMNS = ("onset", "duration", "eventType")
+COLUMNS = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
+REQUIRED_COLUMNS = COLUMNS[:3]
 BACKGROUND = ("bckg", "impd")  # SeizeIT2 marks its checks of impedance so
 EVENT_TOLERANCE_S = 0.02  # onset and duration are each written with two decimals
 
@@ -52,6 +54,28 @@ def read_annotations(path: Path, duration_s: float) -> Annotations:
     return Annotations(tuple(seizures), _parse_start(rows[0]), hashlib.sha256(content).hexdigest())
 
 
+def format_events(events: Sequence[Event], duration_s: float, start: datetime | None) -> str:
+    """Text of a SzCORE ``events.tsv``: a row for each seizure, or one of background over the recording.
+
+    >>> print(format_events([], 8.5, None).splitlines()[1].split())
+    ['0.00', '8.50', 'bckg', 'n/a', 'n/a', 'n/a', '8.50']
+    """
+    date_time = f"{start:%Y-%m-%d %H:%M:%S}" if start else "n/a"
+    rows = [
+        (
+            f"{event.onset_s:.2f}",
+            f"{event.duration_s:.2f}",
+            event.kind,
+            "n/a",
+            "n/a",
+            date_time,
+            f"{duration_s:.2f}",
+        )
+        for event in events or (Event(0.0, duration_s, BACKGROUND[0]),)
+    ]
+    return "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
+
+
 def hash_events(path: Path) -> str | None:
     """sha256 of an events file; None if there is none.
 
@@ -78,8 +102,10 @@ def _parse_rows(content: bytes, path: Path) -> tuple[Row, ...]:
     table = parse_table(content, path)
     if not table.rows:
         raise UserError(f"{path}: has no event; a recording without seizure has one row of eventType bckg")
-    if absent := [name for name in EVENT_COLUMNS if name not in table.columns]:
-        raise UserError(f"{path}: no column {', '.join(absent)}; SzCORE has {', '.join(EVENT_COLUMNS)}, by tabs")
+    if absent := [name for name in REQUIRED_COLUMNS if name not in table.columns]:
+        raise UserError(
+            f"{path}: no column {', '.join(absent)}; SzCORE has {', '.join(REQUIRED_COLUMNS)}, by tabs"
+        )
     return table.rows
 
 

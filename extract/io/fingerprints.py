@@ -1,4 +1,4 @@
-"""What a recording is made from, told by the files as they are now."""
+"""Fingerprints of the files that a recording is made from."""
 
 import hashlib
 from pathlib import Path

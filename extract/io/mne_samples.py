@@ -61,7 +61,7 @@ class MneSamples:
         Raises
         ------
         UserError
-            If its unit is no voltage.
+            If its unit is not a voltage.
         """
         for index in channels:
             name = self.names[index]

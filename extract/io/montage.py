@@ -1,4 +1,4 @@
-"""Channel names of any EEG file to the 18 bipolar channels that everything downstream speaks. No I/O."""
+"""Channel names of any EEG file to the 18 bipolar channels that everything downstream uses."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -75,7 +75,7 @@ class Montage:
 
 
 def parse_name(name: str) -> tuple[str, str] | None:
-    """Electrode and its reference, empty when the name has none; None when the channel is none of the 19.
+    """Electrode and its reference, empty when the name has none; None when it is not one of the 19 electrodes.
 
     >>> parse_name("EEG T3-Ref"), parse_name("Fp1."), parse_name("p3-01"), parse_name("T8-P8-1")
     (('T7', 'REF'), ('FP1', ''), ('P3', 'O1'), ('T8', 'P8'))

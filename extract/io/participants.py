@@ -1,4 +1,4 @@
-"""Which human each subject of a data set is, and what else ``participants.tsv`` tells."""
+"""Read ``participants.tsv``: which human each subject of a data set is, and its other columns."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""EEG files: checked whole, then read as microvolts a few seconds at a time. The only reader of them."""
+"""Open an EEG file: check all of it, then read microvolts a few seconds at a time."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ class EegFile:
 
 @dataclass(frozen=True)
 class EegOutline:
-    """What the header of an EEG file says; zeros if that is no use, which opening the file will explain."""
+    """What the header of an EEG file says; zeros if it is unusable, which opening the file will explain."""
 
     duration_s: float = 0.0
     sample_rate_hz: float = 0.0  # the highest of any channel
@@ -91,7 +91,7 @@ def read_outline(path: Path) -> EegOutline:
 
 
 def read_duration(path: Path) -> float:
-    """Seconds of an EEG file by its header alone; 0 if that is no use, which opening the signal will explain."""
+    """Seconds of an EEG file by its header alone; 0 if it is unusable, which opening the signal will explain."""
     return read_outline(path).duration_s
 
 

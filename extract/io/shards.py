@@ -24,7 +24,7 @@ def parse_shard(text: str, environment: Mapping[str, str]) -> tuple[int, int]:
         names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
         if absent := [name for name in names if name not in environment]:
             raise UserError(
-                f"--shard slurm: {', '.join(absent)} not set, this is no Slurm job array; "
+                f"--shard slurm: {', '.join(absent)} not set, this is not a Slurm job array; "
                 "submit with sbatch --array=1-8, or give --shard 1/8"
             )
         number, first, count = (int(environment[name]) for name in names)
@@ -33,7 +33,7 @@ def parse_shard(text: str, environment: Mapping[str, str]) -> tuple[int, int]:
     else:
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         index, count = (int(match[1]) - 1, int(match[2])) if match else (-1, 0)
-        where = f"--shard {text}: no shard; allowed: i/n with i from 1 to n, as 1/8, or slurm in a job array"
+        where = f"--shard {text}: not a shard; allowed: i/n with i from 1 to n, as 1/8, or slurm in a job array"
     if not 0 <= index < count:
         raise UserError(where)
     return index, count

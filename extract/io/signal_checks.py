@@ -1,4 +1,4 @@
-"""All of a recording looked at once, in minutes: what no EEG has, and channels that no electrode can give."""
+"""Scan a whole signal, a minute at a time, for samples that are not EEG and for channels without an electrode."""
 
 import math
 from collections.abc import Sequence
@@ -12,11 +12,10 @@ import numpy.typing as npt
 from extract.io.montage import CHANNELS, Montage
 from store.runtime.errors import UserError
 
-AMPLITUDES_UV = (
-    0.5,
-    5000.0,
-)  # standard deviation of scalp EEG: noise alone has more, artefacts throughout have less
-# beside the median channel; of 360 recordings at hand the largest is 82 times as large, of intensive care, then 13
+# standard deviation of scalp EEG: noise alone has more than 0.5, artefacts throughout have less than 5000
+AMPLITUDES_UV = (0.5, 5000.0)
+# a channel's standard deviation over the median channel's; in 360 recordings the largest is 82 (intensive care),
+# the next 13
 LARGEST_RATIO = 150.0
 DUPLICATE_TOLERANCE_UV = 1.0  # two gains may round a signal differently
 SCAN_S = 60
@@ -60,7 +59,7 @@ def scan(
     ------
     UserError
         If a sample is not finite, duplicates disagree, all channels are flat, or the median channel's amplitude
-        is none of scalp EEG.
+        is not one of scalp EEG.
     """
     needed = montage.needed
     used = [needed.index(index) for index in montage.used]
@@ -89,7 +88,7 @@ def scan(
 def _judge(
     path: Path, alive: list[int], flat: tuple[int, ...], deviation_uv: npt.NDArray[np.float64]
 ) -> ChannelFaults:
-    """Hold the standard deviation of each channel, ``(18,)``, against what scalp EEG has."""
+    """Compare the standard deviation of each channel, ``(18,)``, with that of scalp EEG."""
     median_uv = float(np.median(deviation_uv[alive]))
     lowest, highest = AMPLITUDES_UV
     if not lowest <= median_uv <= highest:
@@ -119,7 +118,7 @@ def _check_samples(
     start_s: float,
     sample_rate_hz: float,
 ) -> None:
-    """Refuse samples that are not finite, and duplicates that disagree, in what was read from a time on."""
+    """Refuse samples that are not finite, and duplicates that disagree, in a part that begins at ``start_s``."""
     needed = montage.needed
     if not np.isfinite(raw_uv).all():
         row, sample = np.argwhere(~np.isfinite(raw_uv))[0]

@@ -1,4 +1,4 @@
-"""Tables of text as BIDS has them, read with the number of each line."""
+"""Read BIDS tables, with the line number of each row."""
 
 import csv
 from collections.abc import Sequence
@@ -41,10 +41,12 @@ def read_table(path: Path, delimiters: str = "\t") -> Table:
         If the file cannot be read, is not a regular UTF-8 file, or a line has more cells than the header.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise UserError(f"{path}: a pipe or device in the place of a table; put the file there")
+        raise UserError(f"{path}: a pipe or device instead of a table; put the file there")
     with os_errors(path):
         if path.stat().st_size > _MOST_BYTES:
-            raise UserError(f"{path}: larger than {_MOST_BYTES >> 20} MiB, no table that describes recordings")
+            raise UserError(
+                f"{path}: larger than {_MOST_BYTES >> 20} MiB, too large for a table that describes recordings"
+            )
         content = path.read_bytes()
     return parse_table(content, path, delimiters)
 

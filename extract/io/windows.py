@@ -1,4 +1,4 @@
-"""Recordings cut to windows, seizure events to 1-Hz labels."""
+"""Cut recordings into windows, and turn seizure events into 1-Hz labels."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -77,7 +77,7 @@ def compare_settings(stored: FeatureSpec, settings: EncoderSettings) -> str | No
 
 
 def _read_weights_sha256(path: Path) -> str | None:
-    """Checksum that our own checkpoints carry; None if it is none of ours."""
+    """Checksum that our own checkpoints carry; None if it is not one of ours."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             return (file.metadata() or {}).get("sha256")

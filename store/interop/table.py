@@ -25,7 +25,7 @@ def export(store: Store, person: str, out: Path, *, force: bool = False) -> int:
     Parameters
     ----------
     force
-        Whether a file there that is no such table is overwritten.
+        Whether an existing file that is not such a table is overwritten.
 
     Raises
     ------

@@ -16,26 +16,13 @@ from extract.io.montage import CHANNELS
 from store import Event, FeatureSpec, RecordingInfo
 from store.schema import count_windows
 from store.writer import write_file
+from tests.helpers import stores
 
 PERSONS = 23
 RECORDINGS = 42  # a person
 RECORDING_S = 3652  # in all 882,000 windows
-CODES = FeatureSpec(
-    encoder="synthetic",
-    weights_sha256="0" * 64,
-    features="codes",
-    dtype="uint8",
-    sample_rate_hz=512,
-    window_s=4,
-    stride_s=4,
-    hop=64,
-    frames=32,
-    dims=4,
-    channels=CHANNELS,
-    resampling="linear, each window",
-    precision="float32",
-)
-LATENTS = replace(CODES, features="latents", dtype="float16", dims=64)
+LATENTS = replace(stores.SPEC, encoder="synthetic", hop=64, frames=32, dims=64, channels=CHANNELS)
+CODES = replace(LATENTS, features="codes", dtype="uint8", dims=4)
 _BLOCK_WINDOWS = 64
 _BLOCKS = 16  # that differ; a recording repeats them
 

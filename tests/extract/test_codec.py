@@ -107,7 +107,7 @@ def test_inputs_and_strangers_files_are_not_overwritten(eeg, weights, tmp_path, 
         (weights, [], "is the input"),
         (copy, [], "is the input"),
         (notes, [], "this command did not write it"),
-        (out, ["--picture", str(hard)], "no kind of picture"),
+        (out, ["--picture", str(hard)], "not a format of pictures"),
         (out, ["--picture", str(notes)], "this command did not write it"),
         (tmp_path / "x.png", ["--picture", str(tmp_path / "x.png")], "is the input"),
     ):

@@ -159,12 +159,14 @@ def test_a_shard_takes_its_number_from_slurm(
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1/0", "1", "1/2/3", "a/b", "-1/2", ""])
 def test_shards_that_are_none(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, tmp_path / "s", f"--shard={text}") == 2
-    message = f"--shard {text}: no shard; allowed: i/n with i from 1 to n, as 1/8, or slurm in a job array\n"
+    message = f"--shard {text}: not a shard; allowed: i/n with i from 1 to n, as 1/8, or slurm in a job array\n"
     assert capsys.readouterr().err == f"python -m extract: error: {message}"
 
 
 def test_slurm_that_is_none() -> None:
-    with pytest.raises(ValueError, match=r"SLURM_ARRAY_TASK_ID, .* not set, this is no Slurm job array; submit"):
+    with pytest.raises(
+        ValueError, match=r"SLURM_ARRAY_TASK_ID, .* not set, this is not a Slurm job array; submit"
+    ):
         parse_shard("slurm", {})
     gaps = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
     with pytest.raises(ValueError, match="task 7 of 3 from 1; give the array consecutive numbers"):

@@ -130,7 +130,7 @@ def test_a_run_is_no_store_and_no_stranger_is_read(stores: list[str], tmp_path: 
     assert train(["--store", *stores, "--fold", "chb_01", "--out", str(run), *QUICK]) == 0
     config = json.loads((run / "config.json").read_text())
     for key, value, said in (
-        ("members", [{"name": "a"}], "store.members is no list of names and paths"),
+        ("members", [{"name": "a"}], "store.members is not a list of names and paths"),
         ("persons", {"a": 1}, "store.persons names no data sets"),
     ):
         damaged = {**config, "store": {**config["store"], key: value}}

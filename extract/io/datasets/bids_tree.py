@@ -1,4 +1,4 @@
-"""A data set to the files of a BIDS tree in SzCORE's form. No I/O."""
+"""Plan the BIDS tree of a data set, with events in SzCORE's form."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from extract.io.datasets.source import EdfInfo, Participant, SourceDataSet, SourceRecording, list_names
+from extract.io.events import format_events
 from store import Event
 from store.runtime.errors import UserError
 
 ROUNDING_S = 1.0  # annotations are in whole seconds: a seizure that ends so little past its file ends with it
-EVENT_COLUMNS = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
-BACKGROUND = "bckg"
 README = """{name}, as its authors ship it, under the names of BIDS and with the events of SzCORE.
 
 Each EDF file here is a link to the file of the data set that scans.tsv names, or a copy of it.
@@ -54,31 +53,33 @@ def build_tree(data_set: SourceDataSet, source: Path, unlisted: str, past_end: s
     UserError
         If nothing is left, two recordings would have one name, or a seizure ends past its file's end.
     """
-    there = [(one, one.info) for one in data_set.recordings if one.info is not None]
-    kept = [(one, info) for one, info in there if one.seizures is not None or unlisted == BACKGROUND]
+    on_disk = [(recording, recording.info) for recording in data_set.recordings if recording.info is not None]
+    kept = [pair for pair in on_disk if pair[0].seizures is not None or unlisted == "bckg"]
     if not kept:
-        raise UserError(f"{source}: no EDF file that the annotations list; {_what_is_there(data_set, source)}")
-    recordings = [one for one, _ in kept]
+        raise UserError(f"{source}: no EDF file that the annotations list; {_list_recordings(data_set, source)}")
+    recordings = [recording for recording, _ in kept]
     _require_distinct(recordings, source)
     fitted, notes = fit_seizures(kept, source, past_end)
     texts, links = {}, {}
     for (recording, info), seizures in zip(kept, fitted, strict=True):
         stem = f"sub-{recording.subject}/ses-{recording.session}/eeg/{recording.name}"
         links[f"{stem}_eeg.edf"] = recording.path
-        texts[f"{stem}_events.tsv"] = events_tsv(seizures, info)
+        texts[f"{stem}_events.tsv"] = format_events(seizures, info.duration_s, info.start)
     subjects = {recording.subject for recording in recordings}
-    participants = [one for one in data_set.participants if one.subject in subjects]
+    participants = [row for row in data_set.participants if row.subject in subjects]
     return BidsTree(
         str(data_set.description["Name"]),
         texts | _scans(recordings, source) | _metadata(data_set, participants),
         links,
-        persons=len({one.person for one in participants}),
+        persons=len({row.person for row in participants}),
         duration_s=sum(info.duration_s for _, info in kept),
         seizures=sum(map(len, fitted)),
         ictal_s=sum(event.duration_s for seizures in fitted for event in seizures),
-        unlisted=tuple(_relative(one, source) for one, _ in there if one.seizures is None),
+        unlisted=tuple(_relative(recording, source) for recording, _ in on_disk if recording.seizures is None),
         absent=tuple(
-            _relative(one, source) for one in data_set.recordings if one.info is None and one.seizures is not None
+            _relative(recording, source)
+            for recording in data_set.recordings
+            if recording.info is None and recording.seizures is not None
         ),
         notes=(*data_set.notes, *notes),
     )
@@ -115,17 +116,6 @@ def fit_seizures(
     return fitted, notes
 
 
-def events_tsv(seizures: Sequence[Event], info: EdfInfo) -> str:
-    """Text of a SzCORE events file: a row for each seizure, or one of background."""
-    start = f"{info.start:%Y-%m-%d %H:%M:%S}" if info.start else "n/a"
-    rows = seizures or (Event(0.0, info.duration_s, BACKGROUND),)
-    cells = [
-        (f"{one.onset_s:.2f}", f"{one.duration_s:.2f}", one.kind, "n/a", "n/a", start, f"{info.duration_s:.2f}")
-        for one in rows
-    ]
-    return _table([EVENT_COLUMNS, *cells])
-
-
 def _scans(recordings: Sequence[SourceRecording], source: Path) -> dict[str, str]:
     """``scans.tsv`` of each session, which says what file each recording is."""
     sessions: dict[tuple[str, str], list[SourceRecording]] = {}
@@ -133,7 +123,10 @@ def _scans(recordings: Sequence[SourceRecording], source: Path) -> dict[str, str
         sessions.setdefault((recording.subject, recording.session), []).append(recording)
     return {
         f"sub-{subject}/ses-{session}/sub-{subject}_ses-{session}_scans.tsv": _table(
-            [("filename", "source"), *((f"eeg/{one.name}_eeg.edf", _relative(one, source)) for one in members)]
+            [
+                ("filename", "source"),
+                *((f"eeg/{member.name}_eeg.edf", _relative(member, source)) for member in members),
+            ]
         )
         for (subject, session), members in sessions.items()
     }
@@ -147,11 +140,11 @@ def _metadata(data_set: SourceDataSet, participants: Sequence[Participant]) -> d
         "DatasetType": "raw",
         "GeneratedBy": [{"Name": "braincodec-seizure", "Version": version("braincodec-seizure")}],
     }
-    splits = any(one.split for one in participants)
+    splits = any(row.split for row in participants)
     columns = ("participant_id", "person_id", "source_id", "sex", "age", *(("split",) if splits else ()))
     rows = [
-        (f"sub-{one.subject}", one.person, one.source_id, one.sex, one.age, *((one.split,) if splits else ()))
-        for one in participants
+        (f"sub-{row.subject}", row.person, row.source_id, row.sex, row.age, *((row.split,) if splits else ()))
+        for row in participants
     ]
     meaning = {
         "person_id": {"Description": "the person; subjects of one person share it"},
@@ -174,15 +167,17 @@ def _require_distinct(recordings: Sequence[SourceRecording], source: Path) -> No
     for recording in recordings:
         other = names.setdefault(recording.name, recording)
         if other is not recording:
-            both = f"{_relative(other, source)} and {_relative(recording, source)}"
-            raise UserError(f"{source}: {both} would both be {recording.name}; move one of them out")
+            names_of_both = f"{_relative(other, source)} and {_relative(recording, source)}"
+            raise UserError(f"{source}: {names_of_both} would both be {recording.name}; move one of them out")
 
 
-def _what_is_there(data_set: SourceDataSet, source: Path) -> str:
-    there = [_relative(one, source) for one in data_set.recordings if one.info is not None]
-    if there:
-        return f"there: {list_names(there, 5)}; --unlisted bckg takes these as background"
-    return f"listed: {list_names([_relative(one, source) for one in data_set.recordings], 5)}; fetch them"
+def _list_recordings(data_set: SourceDataSet, source: Path) -> str:
+    names = [_relative(recording, source) for recording in data_set.recordings if recording.info is not None]
+    if names:
+        return f"there: {list_names(names, 5)}; --unlisted bckg takes these as background"
+    return (
+        f"listed: {list_names([_relative(recording, source) for recording in data_set.recordings], 5)}; fetch them"
+    )
 
 
 def _relative(recording: SourceRecording, source: Path) -> str:

@@ -62,8 +62,8 @@ def parse_clock(text: str) -> list[int]:
     >>> parse_clock("19.58.36"), parse_clock("Start time: 21:51:02"), parse_clock(":1 6.49.25")
     ([71916], [78662], [60565])
     """
-    found = ((int(h.replace(" ", "")), int(m), int(s)) for h, m, s in _CLOCK.findall(text))
-    return [h * 3600 + m * 60 + s for h, m, s in found if h < 24 and m < 60 and s < 60]
+    times = ((int(h.replace(" ", "")), int(m), int(s)) for h, m, s in _CLOCK.findall(text))
+    return [h * 3600 + m * 60 + s for h, m, s in times if h < 24 and m < 60 and s < 60]
 
 
 def parse_list(text: str, where: str) -> tuple[list[ListedSeizure], list[str]]:
@@ -114,19 +114,19 @@ def parse_list(text: str, where: str) -> tuple[list[ListedSeizure], list[str]]:
 
 def _choose_time(text: str, file: str, at: str, notes: list[str]) -> int:
     """The time of a line, in seconds of the day."""
-    given = text.strip()
-    if correction := TYPOS.get((file, given)):
-        notes.append(f"{at}: {given} is past the end of {file}, {correction} is taken")
+    written = text.strip()
+    if correction := TYPOS.get((file, written)):
+        notes.append(f"{at}: {written} is past the end of {file}, {correction} is taken")
         return parse_clock(correction)[0]
-    times = parse_clock(given)
+    times = parse_clock(written)
     if not times:
-        raise UserError(f"{at}: '{given}' is not a clock time such as 19.58.36; correct it")
+        raise UserError(f"{at}: '{written}' is not a clock time such as 19.58.36; correct it")
     if len(times) == 1:
         return times[0]
     electric = [
-        parse_clock(part)[0] for part in given.split(";") if "ELECTRIC" in part.upper() and parse_clock(part)
+        parse_clock(part)[0] for part in written.split(";") if "ELECTRIC" in part.upper() and parse_clock(part)
     ]
-    notes.append(f"{at}: several times ('{given}'), the {'electric' if electric else 'first'} one is taken")
+    notes.append(f"{at}: several times ('{written}'), the {'electric' if electric else 'first'} one is taken")
     return (electric or times)[0]
 
 
@@ -189,7 +189,7 @@ def _read_patient(patient: Path, kind: str, notes: list[str]) -> list[SourceReco
         info = read_edf_info(patient / name)
         events = None
         if name in seizures:
-            events = tuple(_to_event(one, info, kind, f"{path}: {name}") for one in seizures[name])
+            events = tuple(_to_event(seizure, info, kind, f"{path}: {name}") for seizure in seizures[name])
             notes += _compare_starts(seizures[name][0], info, f"{path}: {name}")
         recordings.append(SourceRecording(patient / name, patient.name[2:], "01", run, info, events))
     return recordings

@@ -119,7 +119,7 @@ def read_text(path: Path) -> str:
 
 
 def require_folder(source: Path) -> None:
-    """Refuse a source that is no folder."""
+    """Refuse a source that is not a folder."""
     if not source.is_dir():
         raise UserError(f"{source}: no such folder; give the folder of the data set as it was downloaded")
 

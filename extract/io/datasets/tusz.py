@@ -112,7 +112,7 @@ def _main_label(rows: Iterable[Row]) -> str:
 
 
 def read_seizures(edf: Path) -> tuple[Event, ...] | None:
-    """Seizures in the files beside an EDF file, None if there are none such.
+    """Seizures in the files beside an EDF file, None if it has no such files.
 
     The .csv_bi file says when; without it, all channels of the .csv file together. The .csv file says which kind.
 

@@ -21,7 +21,7 @@ RECORD = ".link.json"  # at the tree's top: which of its files are ours, and wha
 
 @dataclass(frozen=True)
 class Changes:
-    """How many files of a tree were made, replaced, removed and left as they are."""
+    """How many files of a tree were made, replaced, removed and left unchanged."""
 
     added: int = 0
     changed: int = 0
@@ -45,10 +45,10 @@ def require_apart(source: Path, dest: Path) -> None:
 
 
 def write_tree(tree: BidsTree, source: Path, dest: Path, copy: bool) -> Changes:
-    """Make the files of a tree, replace those that differ, remove those of an earlier run that are no more.
+    """Make the files of a tree, replace those that differ, remove those that the tree no longer has.
 
     A new tree of links is written aside and moved into place. Copies are made in place, each whole or absent, so
-    that a run that was interrupted goes on.
+    that an interrupted run can resume.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _put_text(path: Path, text: str) -> str:
 
 
 def _put_link(path: Path, target: str) -> str:
-    there = path.is_symlink() or path.exists()
+    existed = path.is_symlink() or path.exists()
     if path.is_symlink() and os.readlink(path) == target:
         return "unchanged"
     aside = path.with_name(f".{uuid.uuid4().hex}.link")
@@ -130,33 +130,33 @@ def _put_link(path: Path, target: str) -> str:
             f"{known or f'{path}: no symbolic link can be made here ({error.strerror})'}; or give --copy"
         ) from error
     os.replace(aside, path)
-    return "changed" if there else "added"
+    return "changed" if existed else "added"
 
 
 def _put_copy(path: Path, original: Path) -> str:
-    there = path.is_symlink() or path.exists()
+    existed = path.is_symlink() or path.exists()
     with os_errors(path):
-        wanted = original.stat()
+        source = original.stat()
         if path.is_file() and not path.is_symlink():
-            have = path.stat()
-            if (have.st_size, have.st_mtime_ns) == (wanted.st_size, wanted.st_mtime_ns):
+            present = path.stat()
+            if (present.st_size, present.st_mtime_ns) == (source.st_size, source.st_mtime_ns):
                 return "unchanged"
         with atomic_write(path) as file, original.open("rb") as content:
             shutil.copyfileobj(content, file)
-        os.utime(path, ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
-    return "changed" if there else "added"
+        os.utime(path, ns=(source.st_atime_ns, source.st_mtime_ns))
+    return "changed" if existed else "added"
 
 
 def _remove(root: Path, name: str) -> bool:
     """Remove a file of an earlier run, and its folders as they become empty."""
     path = root / name
-    there = path.is_symlink() or path.exists()
+    existed = path.is_symlink() or path.exists()
     with os_errors(path):
         path.unlink(missing_ok=True)
     for folder in path.relative_to(root).parents[:-1]:
         with suppress(OSError):  # not empty
             (root / folder).rmdir()
-    return there
+    return existed
 
 
 def _require_own_folders(root: Path, names: Iterable[str]) -> None:

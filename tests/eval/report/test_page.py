@@ -17,35 +17,16 @@ from eval.report.palette import DARK, LIGHT
 from eval.report.timeline import draw_person, draw_recordings
 from eval.scoring.background import Background, measure_background
 from eval.scoring.calibration import bin_reliability
-from eval.scoring.events import DetectedEvent
 from eval.scoring.operating_curve import sweep_thresholds
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import ScoredRecording, score_person, summarise
 from heads.folds import Fold
 from heads.run_folder import FoldResult
 from heads.train import main as train
-from store import Event
+from tests.helpers.scored import record
 from tests.helpers.stores import write_subject
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-def record(
-    reference: list[tuple[float, float]], detected: list[tuple[float, float]], duration_s: float = 1000
-) -> ScoredRecording:
-    """Probabilities of 0.1, in detections of 0.8."""
-    probabilities, labels = np.full(int(duration_s), 0.1), np.zeros(int(duration_s), np.uint8)
-    for onset_s, stop_s in detected:
-        probabilities[int(onset_s) : int(stop_s)] = 0.8
-    for onset_s, stop_s in reference:
-        labels[int(onset_s) : int(stop_s)] = 1
-    return ScoredRecording(
-        tuple(Event(on, stop - on, "sz") for on, stop in reference),
-        tuple(DetectedEvent(on, stop, 0.8) for on, stop in detected),
-        duration_s,
-        labels,
-        probabilities,
-    )
 
 
 class Page(HTMLParser):

@@ -15,26 +15,22 @@ from extract.encoders import protocol, registry
 from extract.encoders.checked import CheckedEncoder
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
-from store import FeatureSpec
+from extract.io.montage import CHANNELS
 from store.runtime.errors import UserError
+from tests.helpers import stores
 from tests.helpers.eeg import noise_uv, write_recording
 from tests.helpers.paths import ROOT
 
 SETTINGS = EncoderSettings(encoder="mine:Mine")
-SPEC = FeatureSpec(
+SPEC = dataclasses.replace(
+    stores.SPEC,
     encoder="mine",
     weights_sha256="",
-    features="latents",
-    dtype="float16",
     sample_rate_hz=100,
-    window_s=4,
-    stride_s=4,
     hop=100,
     frames=4,
     dims=2,
-    channels=registry.load_encoder(EncoderSettings(encoder="bandpower")).spec.channels,
-    resampling="linear, each window",
-    precision="float32",
+    channels=CHANNELS,
 )
 
 
@@ -87,7 +83,7 @@ def test_the_encoder_of_the_documentation_fills_a_store(folder: Path) -> None:
     [
         ("other:Thing", r"other:Thing: cannot be imported \(ModuleNotFoundError: No module named 'other'\)"),
         ("mine:Thing", "mine:Thing: mine has no Thing; give a name that the module defines"),
-        ("mine:np", r"encoder mine:np: is <module 'numpy'.*, no factory"),
+        ("mine:np", r"encoder mine:np: is <module 'numpy'.*, not a factory"),
         ("mine:FeatureSpec", r"encoder mine:FeatureSpec: its factory failed \(TypeError: .*missing"),
         ("broken:Thing", r"broken:Thing: cannot be imported \(ZeroDivisionError: division by zero\)"),
         ("leaves:Thing", r"leaves:Thing: cannot be imported \(SystemExit: 3\)"),
