@@ -1,6 +1,8 @@
-"""Write the stores and runs of format version 1 that later versions must go on using: make_golden_v1.py DIR.
+"""Record of how ``golden-v1/`` was made: the stores and runs of format version 1 that every version must read.
 
-They are committed once, in ``golden-v1/``, and never written anew: the commands here are those of that version.
+It does not run on today's code: ``heads.fused`` and ``max-deviation`` are names of version 0.1.0, and today's code
+writes store format 2. It ran once, ``python tests/data/make_golden_v1.py DIR``, on the commit that added it, which
+``git log --diff-filter=A -- tests/data/make_golden_v1.py`` names. The files are never written again.
 """
 
 import os
@@ -18,7 +20,7 @@ STOP_AFTER_AN_EPOCH = (
 
 
 def call(module: str, *arguments: str) -> None:
-    """Run a command of that version."""
+    """Run a command of version 0.1.0."""
     subprocess.run([sys.executable, "-m", module, *arguments], check=True)
 
 
@@ -32,7 +34,7 @@ def leave_a_checkpoint(*arguments: str) -> None:
 
 
 def main(folder: Path) -> None:
-    """Everything below a folder, by relative paths, so that no path of this machine is kept."""
+    """Write everything below a folder, by relative paths, so that no file names the machine."""
     folder.mkdir(parents=True)
     os.chdir(folder)
     call("extract.demo", "bids", "--persons", "4", "--recordings", "2", "--minutes", "1.5")

@@ -1,6 +1,7 @@
-"""Write the stores of format version 1 that every later version must read: python tests/data/make_store_v1.py DIR.
+"""Record of how ``store-v1/`` was made: the stores of format version 1 that every version must read.
 
-They are committed once, in ``store-v1/``, and never written anew.
+It ran once, ``python tests/data/make_store_v1.py DIR``, when format 1 was the newest. On today's code it writes the
+same content in today's format. The files are never written again.
 """
 
 import sys
