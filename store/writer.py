@@ -160,51 +160,36 @@ def relabel_file(
         If the disk is full.
     """
     old = open_file(path)
+    _require_same_windows(old, recordings)
+    rows = _consecutive(recordings)
+    _require_labels(path, rows, labels)
+    metadata: dict[str, Any] = {
+        "dataset": dataset,
+        "sources": sources or {},
+        "left_out": tuple(left_out),
+        "participant": participant or {},
+    }
     numbers = {info.name: number for number, info in enumerate(old.recordings)}
+    if [info.name for info in rows] != list(numbers):
+        blocks = chain.from_iterable(old.blocks(numbers[info.name]) for info in rows)
+        write_file(path, old.spec, rows, labels, blocks, old.provenance, old.codebooks, **metadata)
+        return
+    fields = {field.name: getattr(old, field.name) for field in dataclasses.fields(SubjectContent)}
+    fields |= {"person": rows[0].person, "recordings": tuple(rows), "labels": labels, "version": FORMAT_VERSION}
+    content = SubjectContent(**{**fields, **metadata})
+    _copy_file(path, old, _with_former_checksums(content, path, old))
+
+
+def _require_same_windows(old: StoreFile, recordings: Sequence[RecordingInfo]) -> None:
+    """Refuse recordings that a file does not hold, or whose features would have to change."""
+    stored = {info.name: (info.windows, info.seconds, info.channel_mask) for info in old.recordings}
     for info in recordings:
-        if info.name not in numbers:
-            raise StoreError(f"{path}: holds no recording {info.name}; extract the subject again")
-        before = old.recordings[numbers[info.name]]
-        if (info.windows, info.seconds, info.channel_mask) != (
-            before.windows,
-            before.seconds,
-            before.channel_mask,
-        ):
+        if info.name not in stored:
+            raise StoreError(f"{old.path}: holds no recording {info.name}; extract the subject again")
+        if (info.windows, info.seconds, info.channel_mask) != stored[info.name]:
             raise ValueError(
                 f"{info.name}: windows, seconds and channels belong to its features and cannot change"
             )
-    rows = _consecutive(recordings)
-    _require_labels(path, rows, labels)
-    if [info.name for info in rows] != list(numbers):
-        write_file(
-            path,
-            old.spec,
-            rows,
-            labels,
-            chain.from_iterable(old.blocks(numbers[info.name]) for info in rows),
-            old.provenance,
-            old.codebooks,
-            dataset=dataset,
-            sources=sources,
-            left_out=left_out,
-            participant=participant,
-        )
-        return
-    content = SubjectContent(
-        **{field.name: getattr(old, field.name) for field in dataclasses.fields(SubjectContent)}
-    )
-    content = dataclasses.replace(
-        content,
-        person=rows[0].person,
-        recordings=tuple(rows),
-        labels=labels,
-        version=FORMAT_VERSION,
-        dataset=dataset,
-        sources=sources or {},
-        left_out=tuple(left_out),
-        participant=participant or {},
-    )
-    _copy_file(path, old, _with_former_checksums(content, path, old))
 
 
 def _copy_file(path: Path, old: StoreFile, content: SubjectContent) -> None:

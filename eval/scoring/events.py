@@ -1,4 +1,4 @@
-"""Probabilities to events, and the text form that SzCORE gives them."""
+"""Detected events, and the events files of SzCORE."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""From probabilities to seconds in seizure: smoothing, threshold, hysteresis, minimum length."""
+"""Post-processing: smoothing, threshold, hysteresis and minimum duration turn probabilities into events."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from store.runtime.old_spellings import POSTPROCESSING, translate_keys
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """How probabilities become events; a threshold alone does nothing else.
+    """How probabilities become events; by default by the threshold alone.
 
     Examples
     --------

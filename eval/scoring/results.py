@@ -1,4 +1,4 @@
-"""Score a run: the table, the report and the files are made from its results. Writes nothing."""
+"""Score a run; table, report and files are made from its `Results`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Runs that were scored, as their files tell: scores of persons, what made them, and how two differ."""
+"""Read scored runs from their files, and describe how two of them differ."""
 
 import math
 from collections.abc import Mapping

@@ -125,28 +125,33 @@ def _sort_out(
         first, *others = sorted(same_files, key=lambda file: ("_desc-" in file.name, _packing(file), str(file)))
         problem = None
         for other in others:
-            if "_desc-" in other.name:
-                reason = f"made from {first.name} or from the same EEG, which counts once"
-            elif _packing(other) and not _packing(first):
-                reason = f"a packed copy of {first.name}"
-            else:
-                problem = f"the same recording as {other.name}; remove one of them"
-                reason = f"the same recording as {first.name}; remove one of them"
+            reason, is_copy = _explain_other(first, other)
+            problem = problem if is_copy else f"the same recording as {other.name}; remove one of them"
             ignored.append(Ignored(other, _subject_of(other, bids), reason))
-        name, subject = _name_of(first), _subject_of(first, bids)
-        events_path = first.with_name(f"{name}_events.tsv")
-        recordings.append(
-            Recording(
-                name,
-                first,
-                events_path,
-                subject,
-                participants.person(subject),
-                problem or _explain_format(first),
-                is_fetched=explain_absent_content(first) is None,
-            )
-        )
+        recordings.append(_to_recording(first, bids, participants, problem))
     return sorted(recordings, key=lambda recording: recording.name), ignored
+
+
+def _explain_other(first: Path, other: Path) -> tuple[str, bool]:
+    """Say why another file of a recording is ignored, and whether it is a copy of the first or made from it."""
+    if "_desc-" in other.name:
+        return f"made from {first.name} or from the same EEG, which counts once", True
+    if _packing(other) and not _packing(first):
+        return f"a packed copy of {first.name}", True
+    return f"the same recording as {first.name}; remove one of them", False
+
+
+def _to_recording(path: Path, bids: Path, participants: Participants, problem: str | None) -> Recording:
+    name, subject = _name_of(path), _subject_of(path, bids)
+    return Recording(
+        name,
+        path,
+        path.with_name(f"{name}_events.tsv"),
+        subject,
+        participants.person(subject),
+        problem or _explain_format(path),
+        is_fetched=explain_absent_content(path) is None,
+    )
 
 
 def _walk(folder: Path, seen: frozenset[tuple[int, int]]) -> Iterator[Path]:

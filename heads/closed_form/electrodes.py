@@ -1,4 +1,4 @@
-"""Statistics over the electrodes of each second, taken once for each store and kept in files beside it."""
+"""Statistics over the electrodes of each second, computed once for a store and cached in files."""
 
 import glob
 import hashlib
@@ -114,7 +114,7 @@ class PooledElectrodes(SecondFeatures):
 
 
 def _fingerprint(file: StoreFile) -> str:
-    """Hash of all that a subject's statistics depend on; labels are not among it."""
+    """Hash of all that a subject's statistics depend on; they do not depend on labels."""
     recordings = [
         [info.name, info.seconds, info.channel_mask, features]
         for info, features in zip(file.recordings, file.hashes, strict=True)

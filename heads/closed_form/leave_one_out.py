@@ -64,7 +64,7 @@ def fit_closed_form(seconds: SecondFeatures, folds: Sequence[Fold], method: str)
 def _score_by_others(
     seconds: SecondFeatures, person: str, without: Mapping[frozenset[str], LinearModels]
 ) -> dict[frozenset[str], Scored]:
-    """Labels and scores of a person by each model without them, by who else it is without."""
+    """Labels and scores of a person by each model that did not see them; the key is who else it did not see."""
     held_out = [pair for pair in without if person in pair]
     models = [without[pair] for pair in held_out]
     if not models:

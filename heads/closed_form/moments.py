@@ -40,6 +40,6 @@ class ClassMoments:
 
 
 def inverse_deviation(mean: Tensor, variance: Tensor) -> Tensor:
-    """One over the standard deviation of features, ``(P,)``; 0 where it is next to nothing beside the mean."""
+    """One over the standard deviation of features, ``(P,)``; 0 where it is negligible against the mean."""
     varies = variance > (_CONSTANT * mean.abs().clamp(min=1)) ** 2
     return torch.where(varies, variance.clamp(min=1e-300).rsqrt(), 0.0)

@@ -27,7 +27,7 @@ _WORK = (  # members of Work in kernel.h
 
 
 def can_run(features: Tensor) -> bool:
-    """Whether these functions run here for such features, and nothing else does so faster."""
+    """Whether these functions run here for features of this type, and are the fastest that do."""
     if not COMPILED or features.device.type != "cpu":
         return False
     if features.dtype == torch.bfloat16:

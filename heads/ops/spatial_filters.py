@@ -71,7 +71,7 @@ def filter_max_and_variance(
 
 
 class _FilterMax(Function):
-    """The same for a CPU, by blocks. Of equal frames one has the gradient."""
+    """`filter_max` on a CPU, by blocks. Of equal frames one has the gradient."""
 
     @staticmethod
     def forward(
@@ -101,7 +101,7 @@ class _FilterMax(Function):
 
 
 class _FilterMaxAndVariance(Function):
-    """The same for a CPU, by blocks. Of equal frames one has the gradient of the maximum."""
+    """`filter_max_and_variance` on a CPU, by blocks. Of equal frames one has the gradient of the maximum."""
 
     @staticmethod
     def forward(
@@ -137,7 +137,7 @@ def _check_frames(features: Tensor, seconds: int) -> None:
 
 
 def _choose_implementation(features: Tensor) -> Any:
-    """The module that computes with such features."""
+    """The module that computes with features of this device and type."""
     return avx512_impl if avx512_impl.can_run(features) else torch_impl
 
 

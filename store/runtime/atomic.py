@@ -21,7 +21,7 @@ _PROBE_BYTES = 1 << 16
 
 
 class AtomicFile(io.RawIOBase):
-    """A file that keeps its first failed write to itself: HDF5 cannot close a file that fails under it.
+    """A file that raises its first failed write in `check` alone: HDF5 cannot close a file whose writes fail.
 
     It gives no ``fileno``: numpy's ``tofile`` would write past these checks, and loses what does not fit.
     """
@@ -130,7 +130,7 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[AtomicFile]:
 
 
 def _write_failure(file: AtomicFile, error: BaseException) -> OSError | None:
-    """What stopped the writing, if that was the disk: a library may have made another error of it."""
+    """The disk's error behind a failed write, None if there is none: libraries raise errors of their own."""
     if file.failure:
         return file.failure
     if isinstance(error, OSError) and is_disk_full(error):
@@ -206,7 +206,7 @@ def _open_locked(folder: Path) -> AtomicFile:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what killed writers left in the folder: nobody locks it, or, without locks, it is a day old."""
+    """Remove temporary files of killed writers: not locked or, where there are no locks, a day old."""
     for temporary in folder.glob(".*.tmp"):
         if not _OURS.fullmatch(temporary.name):
             continue

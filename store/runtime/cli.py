@@ -93,7 +93,7 @@ def to_one_line(text: object) -> str:
 
 
 def _explain(error: Exception) -> UserError | str | None:
-    """What a person can do about it; None if it is a bug."""
+    """The message for an error that a person can cause; None for a bug."""
     if isinstance(error, UserError):
         return error
     if isinstance(error, OSError):
@@ -104,7 +104,7 @@ def _explain(error: Exception) -> UserError | str | None:
 
 
 class _ForgivingStreams:
-    """Let work go on when the reader of its output, such as ``head``, has seen enough and left."""
+    """Keep working when the reader of the output, such as ``head``, has closed it."""
 
     def __enter__(self) -> None:
         self._before = sys.stdout, sys.stderr
@@ -119,7 +119,7 @@ class _ForgivingStreams:
 
 
 class _ForgivingStream(io.TextIOBase):
-    """A text stream that drops what nobody reads, and escapes what its encoding lacks."""
+    """A text stream that drops output after its reader has left, and escapes what its encoding lacks."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

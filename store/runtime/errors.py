@@ -29,7 +29,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 class UserError(ValueError):
-    """What a person can cause and mend: a command prints it as one line and ends with status 2."""
+    """An error that a person can cause and mend: a command prints it as one line and ends with status 2."""
 
 
 class StoreError(UserError):

@@ -1,7 +1,7 @@
-"""Names that earlier versions wrote and users typed, and what they are called now: the one place that knows them.
+"""The one table of old names, which users typed and files hold, and their new ones.
 
 Values are translated where a command line, a run's settings or a file is read. What is named by a hash of its
-settings (checkpoints, rows of a sweep) stays named by the old values, so that work of an earlier version goes on.
+settings (checkpoints, rows of a sweep) stays named by the old values, so that older work can resume.
 """
 
 from collections.abc import Mapping, Sequence

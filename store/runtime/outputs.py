@@ -1,4 +1,4 @@
-"""What a command may overwrite: never its inputs, nor what is not its own."""
+"""Refuse to overwrite inputs, and files that a command did not write."""
 
 import os
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Tasks side by side: processes here, or the workers of a Dask or Ray cluster that sees the same files."""
+"""Run tasks in parallel: in processes here, or on a Dask or Ray cluster that sees the same files."""
 
 import importlib
 import logging
@@ -207,7 +207,7 @@ def _ray_cluster(ray: Any, settings: WorkerSettings) -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Raise an OSError if nothing listens at the address."""
+    """Raise an OSError if nothing listens at the address, a ValueError if it has no port."""
     parts = urlsplit(address if "//" in address else f"//{address}")
     if parts.port is None:
         raise UserError("no port")

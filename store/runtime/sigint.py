@@ -1,4 +1,4 @@
-"""Ctrl-C where HDF5 calls back into Python, which would lose it or make another error of it."""
+"""Defer Ctrl-C while HDF5 calls back into Python, where it would be lost or become another error."""
 
 import signal
 import threading

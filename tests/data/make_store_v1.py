@@ -1,6 +1,6 @@
 """Record of how ``store-v1/`` was made: the stores of format version 1 that every version must read.
 
-It ran once, ``python tests/data/make_store_v1.py DIR``, when format 1 was the newest. On today's code it writes the
+It ran once, ``python tests/data/make_store_v1.py DIR``, when format 1 was the newest. Today it writes the
 same content in today's format. The files are never written again.
 """
 

@@ -9,8 +9,8 @@ import pytest
 
 from eval.__main__ import main
 from heads.train import main as train
-from store.runtime.text_table import from_csv
 from tests.helpers.stores import rename_person, write_subject
+from tests.helpers.text_table import from_csv
 
 PERSONS = ("site/1", "../../x", "final", "mean", "=cmd()", "\x1b[31mred", "José 脑", "$\\alpha")
 QUICK = ("--epochs", "1", "--filters", "2", "--hidden", "2", "--head", "linear")

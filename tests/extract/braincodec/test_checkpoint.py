@@ -244,7 +244,7 @@ def test_published_shapes_that_no_network_has_are_refused(tmp_path):
         torch.quantize_per_tensor(torch.zeros(4, 1, 3), 1, 0, torch.qint8),
     ):
         state[FIRST] = tensor
-        with pytest.raises(UserError, match=r"no plain real numbers: encoder.first.weight"):
+        with pytest.raises(UserError, match=r"not plain real numbers: encoder.first.weight"):
             load_checkpoint(save_torch(tmp_path, state))
 
 

@@ -13,5 +13,5 @@ from store.runtime.errors import UserError
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, make: object) -> None:
     assert callable(make)
     make(tmp_path / "participants.tsv")
-    with pytest.raises(UserError, match="a pipe or device in the place of a table; put the file there"):
+    with pytest.raises(UserError, match="a pipe or device instead of a table; put the file there"):
         read_table(tmp_path / "participants.tsv")

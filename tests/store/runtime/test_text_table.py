@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.runtime.text_table import escape_cell, from_csv, to_csv, unescape_cell
+from store.runtime.text_table import escape_cell, to_csv
+from tests.helpers.text_table import from_csv, unescape_cell
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+a", "-a", "@a", "\ta", "\ra", "=", "-", "-1+cmd|'/C calc'!A0"])
