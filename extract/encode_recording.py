@@ -21,12 +21,13 @@ from extract.io.prefetch import prefetch
 from extract.io.raw import open_signal
 from extract.io.windows import label_seconds
 from extract.planning.paths import part_path, published_path
-from extract.planning.plan import explain_encoding, explain_relabelling
+from extract.planning.plan import Found, explain_encoding, explain_relabelling
+from extract.planning.rows import update_row
 from store import FeatureSpec, RecordingInfo, StoreError
 from store.reader import StoreFile, open_file
 from store.runtime.errors import DiskFullError, UserError, from_os_error, is_disk_full
 from store.schema import Source, count_seconds, count_windows
-from store.writer import write_file
+from store.writer import relabel_file, write_file
 
 _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and what fills a GPU
 
@@ -96,15 +97,40 @@ def encode_recording(recording: Recording, settings: EncodeSettings) -> Recordin
 
 def is_part(recording: Recording, settings: EncodeSettings) -> bool:
     """Whether a complete part of this recording, as it is now, is there. A damaged one is encoded again."""
+    part = _read_part(recording, settings)
+    return part is not None and _holds(part, recording, settings)
+
+
+def _read_part(recording: Recording, settings: EncodeSettings) -> StoreFile | None:
+    """The part of a recording, complete and of the encoder's spec; None if there is none."""
     path = part_path(settings.store, recording.subject, recording.name)
     try:
         if not path.exists():
-            return False
+            return None
         part = open_file(path)
         part.verify()
     except (StoreError, OSError):  # removed by an extraction that published the subject meanwhile
+        return None
+    return part if part.spec == load_encoder(settings.only_encoder).spec else None
+
+
+def _relabel_part(part: StoreFile, recording: Recording, settings: EncodeSettings) -> bool:
+    """Write a part anew with the events and person of now; False if its features are of another signal."""
+    info, before = part.recordings[0], part.sources.get(recording.name)
+    if before is None or info.name != recording.name:
         return False
-    return part.spec == load_encoder(settings.only_encoder).spec and _holds(part, recording, settings)
+    now = read_source(recording, settings.missing, before)
+    if explain_encoding(info, before, now, 0, settings.missing):
+        return False
+    annotations = None
+    if now.events_sha256 is not None or not settings.unlabelled:
+        annotations = read_annotations(recording.events_path, info.duration_s)
+        now = replace(now, events_sha256=annotations.sha256)
+    row = update_row(part, 0, Found(recording, now, annotations))
+    relabel_file(
+        part.path, recordings=[row.info], labels=row.labels, sources={info.name: row.source} if row.source else {}
+    )
+    return True
 
 
 def is_published(recording: Recording, settings: EncodeSettings) -> bool:
@@ -130,7 +156,10 @@ def _holds(file: StoreFile, recording: Recording, settings: EncodeSettings) -> b
 
 def _open(recording: Recording, settings: EncodeSettings) -> _Opened | RecordingResult:
     try:
-        if is_published(recording, settings) or is_part(recording, settings):
+        if is_published(recording, settings):
+            return RecordingResult(recording)
+        part = _read_part(recording, settings)
+        if part is not None and (_holds(part, recording, settings) or _relabel_part(part, recording, settings)):
             return RecordingResult(recording)
         source = read_source(recording, settings.missing)
         spec = load_encoder(settings.only_encoder).spec

@@ -10,6 +10,7 @@ import mne_bids.config
 
 from extract.io.annex import explain_absent_content
 from extract.io.participants import Participants, read_participants
+from extract.io.tables import read_content
 from store.runtime.errors import UserError, os_errors
 
 EXTENSIONS = tuple(mne_bids.config.allowed_extensions_eeg)
@@ -87,12 +88,13 @@ def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
         raise UserError(f"{bids}: no such folder; give the folder of a BIDS data set")
     with os_errors(bids):
         root = frozenset([_identify(bids)])
-        files = [file for folder in sorted(bids.glob("sub-*")) for file in _walk(folder, root)]
+        entries = sorted(path for path in bids.iterdir() if path.name.lower().startswith("sub-"))
+        files = [file for entry in entries for file in _walk(entry, root)]
     selected = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
     participants = read_participants(bids)
     recordings, ignored = _sort_out(files, bids, participants, selected)
     present = sorted({recording.subject for recording in recordings})
-    if not files or (selected is None and not recordings and not ignored):
+    if all(file.parent == bids for file in files) or (selected is None and not recordings and not ignored):
         raise UserError(
             f"{bids}: no EEG in this folder; a BIDS data set has "
             f"sub-*/[ses-*/]eeg/*_eeg with one of {', '.join(EXTENSIONS)}"
@@ -157,7 +159,7 @@ def _to_recording(path: Path, bids: Path, participants: Participants, problem: s
 def _walk(folder: Path, seen: frozenset[tuple[int, int]]) -> Iterator[Path]:
     """Files below a subject's folder that look like EEG; a link that leads back is not followed."""
     if not folder.is_dir():
-        yield from [folder] if _explain_lost_folder(folder) else []
+        yield from [folder] if _explain_lost_folder(folder) or _looks_like_eeg(folder) else []
         return
     here = _identify(folder)
     if here in seen or len(seen) > _DEEPEST:
@@ -181,7 +183,7 @@ def _looks_like_eeg(path: Path) -> bool:
     if name.startswith(".") or stem.rpartition("_")[2] in _NO_EEG:
         return False
     if path.parent.name != "eeg":
-        return extension in EXTENSIONS and stem.endswith("_eeg") and path.parent.name.startswith(("sub-", "ses-"))
+        return extension in EXTENSIONS and stem.endswith("_eeg")
     return extension in EXTENSIONS or (extension in _FOREIGN and stem.endswith("_eeg"))
 
 
@@ -192,6 +194,8 @@ def _explain_odd_name(path: Path, bids: Path) -> str | None:
     first, *entities = stem.removesuffix("_eeg").split("_")
     if path.parent.name != "eeg":
         return "is not in a folder called eeg; move it there"
+    if not folders[0].startswith("sub-"):
+        return f"its folder is called {folders[0]}; rename it to {folders[0].lower()}"
     if not stem.endswith("_eeg"):
         return "its name does not end in _eeg; rename it, or remove it"
     if not first.startswith("sub-") or not all(_is_entity(part) for part in (first, *entities)):
@@ -255,8 +259,7 @@ def _read_name(bids: Path) -> tuple[str, bool]:
         raise UserError(f"{path}: {reason}")
     if path.is_file():
         try:
-            with os_errors(path):
-                description = json.loads(path.read_text(encoding="utf-8-sig"))
+            description = json.loads(read_content(path).decode("utf-8-sig"))
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise UserError(f"{path}: not a JSON file of UTF-8 text ({error}); correct it") from error
         name = description.get("Name") if isinstance(description, dict) else None

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from extract.io.annex import explain_absent_content
-from extract.io.tables import Row, parse_table
-from store.runtime.errors import UserError, os_errors
+from extract.io.tables import Row, parse_table, read_content
+from store.runtime.errors import UserError
 from store.schema import Event
 
 COLUMNS = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
@@ -44,8 +44,8 @@ def read_annotations(path: Path, duration_s: float) -> Annotations:
     Raises
     ------
     UserError
-        If there is no such file, a column or all rows are missing, or a row is of unknown type, has no times,
-        lasts no time, or ends too late.
+        If there is no such file, a column or all rows are missing, a column is there twice, or a row is of unknown
+        type, has no times, lasts no time, or ends too late.
     """
     content = _read_content(path)
     rows = _parse_rows(content, path)
@@ -94,8 +94,7 @@ def _read_content(path: Path) -> bytes:
         raise UserError(f"{path}: {reason}")
     if not path.is_file():
         raise UserError(f"{path}: no such events file; each recording needs one, bckg if without seizure")
-    with os_errors(path):
-        return path.read_bytes()
+    return read_content(path)
 
 
 def _parse_rows(content: bytes, path: Path) -> tuple[Row, ...]:
@@ -106,6 +105,8 @@ def _parse_rows(content: bytes, path: Path) -> tuple[Row, ...]:
         raise UserError(
             f"{path}: no column {', '.join(absent)}; SzCORE has {', '.join(REQUIRED_COLUMNS)}, by tabs"
         )
+    if twice := [name for name in REQUIRED_COLUMNS if table.columns.count(name) > 1]:
+        raise UserError(f"{path}: has the column {twice[0]} twice; keep one of them")
     return table.rows
 
 

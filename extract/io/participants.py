@@ -1,6 +1,7 @@
 """Read ``participants.tsv``: which human each subject of a data set is, and its other columns."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from extract.io.tables import Row, Table, read_table
 from store.runtime.errors import UserError
 
 SAME_PERSON = {"chb21": "chb01"}  # CHB-MIT's own case names: one girl, recorded twice
-_NONE = ("", "n/a")
+_NONE = frozenset(("", "n/a", "#n/a", "na", "nan", "none", "null", "unknown", "?", "-", "--"))  # in any case
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def read_participants(bids: Path) -> Participants:
     Raises
     ------
     UserError
-        If the table cannot be read, has a subject twice, or has persons and none for one of its subjects.
+        If the table cannot be read, has a subject twice, has persons and none for one of its subjects, or
+        persons whose names differ in spelling alone.
     """
     path = bids / "participants.tsv"
     if reason := explain_absent_content(path):
@@ -79,7 +81,21 @@ def _read_persons(path: Path, table: Table, rows: Mapping[str, Row]) -> dict[str
                 f"{path}: line {row.line}: no {column} for sub-{subject}; give every subject one, or none "
                 "(then each subject is a person)"
             )
-    return {subject: row.cells[column] for subject, row in rows.items()}
+    persons = {subject: row.cells[column] for subject, row in rows.items()}
+    _require_one_spelling(path, persons)
+    return persons
+
+
+def _require_one_spelling(path: Path, persons: Mapping[str, str]) -> None:
+    """Refuse persons whose names differ in letter case, blanks or composition of characters alone."""
+    spellings: dict[str, str] = {}
+    for person in persons.values():
+        plain = " ".join(unicodedata.normalize("NFKC", person).casefold().split())
+        if (other := spellings.setdefault(plain, person)) != person:
+            raise UserError(
+                f"{path}: persons {other!a} and {person!a} differ in spelling alone; write one person one "
+                "way, and two persons differently"
+            )
 
 
 def _find_column(table: Table, name: str, path: Path) -> str | None:

@@ -38,7 +38,19 @@ def read_table(path: Path, delimiters: str = "\t") -> Table:
     Raises
     ------
     UserError
-        If the file cannot be read, is not a regular UTF-8 file, or a line has more cells than the header.
+        If the file cannot be read, is not a regular UTF-8 file, the header holds characters that are no text, or a
+        line has more cells than the header.
+    """
+    return parse_table(read_content(path), path, delimiters)
+
+
+def read_content(path: Path) -> bytes:
+    """Read a file that describes recordings or persons.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, is not a regular file, or is larger than any such file.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path}: a pipe or device instead of a table; put the file there")
@@ -47,8 +59,7 @@ def read_table(path: Path, delimiters: str = "\t") -> Table:
             raise UserError(
                 f"{path}: larger than {_MOST_BYTES >> 20} MiB, too large for a table that describes recordings"
             )
-        content = path.read_bytes()
-    return parse_table(content, path, delimiters)
+        return path.read_bytes()
 
 
 def parse_table(content: bytes, path: Path, delimiters: str = "\t") -> Table:
@@ -60,6 +71,11 @@ def parse_table(content: bytes, path: Path, delimiters: str = "\t") -> Table:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     delimiter = next((mark for mark in delimiters if mark in lines[0]), delimiters[0])
     columns = _split(lines[0], delimiter, path, 1)
+    if odd := [column for column in columns if not column.isprintable()]:
+        raise UserError(
+            f"{path}: the header holds a character that is no text, in {odd[0][:80]!a}; save it with ordinary "
+            "line ends"
+        )
     rows = [
         Row(number, _to_cells(columns, _split(line, delimiter, path, number), path, number))
         for number, line in enumerate(lines[1:], start=2)

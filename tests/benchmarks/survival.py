@@ -8,12 +8,10 @@ import signal
 import subprocess
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import store
 import store.writer
@@ -22,11 +20,14 @@ from extract.__main__ import main as extract
 from store import Store, StoreError
 from store.reader import open_file
 from store.schema import FeatureSpec
+from tests.benchmarks import killed_commands
 from tests.benchmarks.full_size import CODES, write_store
 from tests.helpers.paths import DATA
+from tests.helpers.processes import content, start, wait
 
-KILLS = 50
-KILLS_RELABELLING = 50
+KILLS = 30
+KILLS_RELABELLING = 30
+KILLS_OF_OTHERS = 40  # of all the other commands
 FULL_DISKS = 20
 SHARED_S = 60.0
 
@@ -37,37 +38,10 @@ def make_data(folder: Path) -> Path:
     return folder
 
 
-def start(work: Callable[[], int], log: Path) -> int:
-    """Fork a process that works and writes to a log; give its id. Forking saves it the imports."""
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 70
-    torch.set_num_threads(1)  # a child has not the threads of its parent, and would wait for them
-    try:
-        with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            try:
-                status = work()
-            except Exception:
-                traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
 def start_extract(bids: Path, folder: Path, log: Path) -> int:
     """Fork an extraction."""
     arguments = ["--bids", str(bids), "--store", str(folder), "--encoder", "bandpower"]
     return start(lambda: extract(arguments), log)
-
-
-def wait(pid: int) -> int:
-    """Exit status of a process, negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Bytes of every file of a store, parts and leftovers too."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def check_files(folder: Path) -> int:
@@ -288,6 +262,10 @@ def main() -> None:
         relabelled_s = relabel_and_kill(folder, bids, rng, log)
         print(
             f"{KILLS_RELABELLING} kills in relabellings of {relabelled_s:.2f} s: each file the old or the new one"
+        )
+        named = killed_commands.kill_all(folder / "others", KILLS_OF_OTHERS, rng)
+        print(
+            f"{KILLS_OF_OTHERS} kills in {named}: each went on to the bytes of an unbroken one, inputs untouched"
         )
         if os.geteuid():
             print("full disk: not checked, only root can mount one")

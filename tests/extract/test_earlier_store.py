@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from extract import demo
-from tests.benchmarks import survival
 from tests.helpers.eeg import HEADER, noise_uv, write_recording
 from tests.helpers.extraction import Data, fresh, lines, name_data_set, opened, same_content, set_events
 from tests.helpers.paths import DATA
+from tests.helpers.processes import content
 
 Capture = pytest.CaptureFixture[str]
 
@@ -21,12 +21,12 @@ def test_another_data_set_with_the_same_subjects(data: Data, tmp_path: Path, cap
     other = Data(tmp_path / "other", data.store)
     write_recording(other.bids, "01", 0, noise_uv(8, 50))
     name_data_set(other.bids, "CHB-MIT")
-    before = survival.content(data.store)
+    before = content(data.store)
     assert other.extract() == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "sub-01.h5: holds sub-01 of Siena" in line
     assert "give another --store, or replace it with --force" in line
-    assert survival.content(data.store) == before
+    assert content(data.store) == before
     assert other.extract("--force") == 0
     assert (opened(data).dataset, opened(data, "02").dataset) == ("CHB-MIT", "Siena")
     assert same_content(opened(data), opened(fresh(other)))

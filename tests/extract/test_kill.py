@@ -9,6 +9,7 @@ import pytest
 from extract.__main__ import main as extract
 from store.__main__ import main as store_main
 from tests.benchmarks import survival
+from tests.helpers.processes import content, wait
 from tests.helpers.stores import SPEC
 
 
@@ -21,8 +22,8 @@ def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wanted(bids: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Files of an unbroken extraction."""
     folder = tmp_path_factory.mktemp("unbroken")
-    assert survival.wait(survival.start_extract(bids, folder / "store", folder / "log")) == 0
-    files = survival.content(folder / "store")
+    assert wait(survival.start_extract(bids, folder / "store", folder / "log")) == 0
+    files = content(folder / "store")
     assert sorted(files) == ["sub-01.h5", "sub-02.h5"]
     return files
 
@@ -49,26 +50,26 @@ def test_a_relabelling_at_once_with_another(bids: Path, wanted: dict[str, bytes]
             (tmp_path / folder / name).write_bytes(file)
     survival.change_events(own)
     pids = [survival.start_extract(own, tmp_path / "s", tmp_path / "log") for _ in range(3)]
-    assert [survival.wait(pid) for pid in pids] == [0, 0, 0], (tmp_path / "log").read_text()
-    assert survival.wait(survival.start_extract(own, tmp_path / "alone", tmp_path / "log")) == 0
-    assert survival.content(tmp_path / "s") == survival.content(tmp_path / "alone")
+    assert [wait(pid) for pid in pids] == [0, 0, 0], (tmp_path / "log").read_text()
+    assert wait(survival.start_extract(own, tmp_path / "alone", tmp_path / "log")) == 0
+    assert content(tmp_path / "s") == content(tmp_path / "alone")
 
 
 def test_two_extractions_at_once_make_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
     pids = [survival.start_extract(bids, tmp_path / "s", tmp_path / "log") for _ in range(3)]
-    assert [survival.wait(pid) for pid in pids] == [0, 0, 0], (tmp_path / "log").read_text()
-    assert survival.content(tmp_path / "s") == wanted
+    assert [wait(pid) for pid in pids] == [0, 0, 0], (tmp_path / "log").read_text()
+    assert content(tmp_path / "s") == wanted
 
 
 def test_a_damaged_part_is_encoded_again(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
     arguments = ["--bids", str(bids), "--store", str(tmp_path / "s"), "--encoder", "bandpower"]
     assert extract([*arguments, "--shard", "1/6"]) == 0
     (part,) = (tmp_path / "s").glob(".parts/*/*.h5")
-    content = bytearray(part.read_bytes())
-    content[len(content) // 2] ^= 1
-    part.write_bytes(content)
+    damaged = bytearray(part.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    part.write_bytes(damaged)
     assert extract(arguments) == 0
-    assert survival.content(tmp_path / "s") == wanted
+    assert content(tmp_path / "s") == wanted
 
 
 @pytest.mark.parametrize("blind", [False, True])
@@ -87,7 +88,7 @@ def test_a_read_only_disk_is_one_line(bids: Path, tmp_path: Path) -> None:
     try:
         with survival.small_disk(tmp_path / "disk", 1 << 20):
             subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
-            assert survival.wait(survival.start_extract(bids, tmp_path / "disk", tmp_path / "log")) == 2
+            assert wait(survival.start_extract(bids, tmp_path / "disk", tmp_path / "log")) == 2
             assert store_main(["info", str(tmp_path / "disk")]) == 2
     except (subprocess.CalledProcessError, FileNotFoundError):
         pytest.skip("only root can mount a disk")

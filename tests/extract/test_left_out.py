@@ -9,9 +9,9 @@ import pytest
 
 from extract.io.montage import CHANNELS
 from store import Event
-from tests.benchmarks import survival
 from tests.helpers.eeg import noise_uv, write_recording
 from tests.helpers.extraction import NAME, Data, fresh, lines, opened, same_content, set_events
+from tests.helpers.processes import content
 
 Capture = pytest.CaptureFixture[str]
 
@@ -24,22 +24,22 @@ def test_missing_channels_are_a_policy(data: Data, capsys: Capture) -> None:
     assert "P3-O1" in capsys.readouterr().err
     assert all(opened(data).recordings[1].channel_mask)  # of the file before
     assert data.extract("--missing", "zero") == 0
-    stored = survival.content(data.store)
+    stored = content(data.store)
     assert not all(opened(data).recordings[1].channel_mask)
     capsys.readouterr()
     assert data.extract() == 1
     out, err = capsys.readouterr()
     assert "flat from beginning to end: P3-O1" in err
     assert "4 recordings found: 0 encoded, 3 up to date, 1 left out" in out.splitlines()
-    assert {k: v for k, v in survival.content(data.store).items() if not k.startswith(".parts")} == stored
+    assert {k: v for k, v in content(data.store).items() if not k.startswith(".parts")} == stored
 
 
 def test_a_recording_that_cannot_be_used_may_be_left_out(data: Data, capsys: Capture) -> None:
     good = data.edf("01", 1).read_bytes()
     data.edf("01", 1).write_bytes(good[:-5000])
-    before = survival.content(data.store)
+    before = content(data.store)
     assert data.extract() == 1
-    assert {k: v for k, v in survival.content(data.store).items() if "/" not in k} == before
+    assert {k: v for k, v in content(data.store).items() if "/" not in k} == before
     assert data.extract("--skip-unusable") == 0
     capsys.readouterr()
     file = opened(data)
@@ -47,12 +47,12 @@ def test_a_recording_that_cannot_be_used_may_be_left_out(data: Data, capsys: Cap
     (left_out,) = file.left_out
     assert left_out.name == NAME(1)
     assert left_out.reason.startswith(f"sub-01/ses-01/eeg/{NAME(1)}_eeg.edf: truncated")
-    before = survival.content(data.store)
+    before = content(data.store)
     assert data.extract("--skip-unusable") == 0
     out = lines(capsys)
     assert "4 recordings found: 0 encoded, 3 up to date, 1 left out" in out
     assert any(line.startswith(f"  left out: {NAME(1)}: sub-01/ses-01/eeg/") for line in out)
-    assert survival.content(data.store) == before
+    assert content(data.store) == before
     assert data.extract("--skip-unusable", "--check") == 0
     assert data.extract() == 1  # without the option it waits to be mended
     data.edf("01", 1).write_bytes(good)
@@ -67,7 +67,7 @@ def test_shards_leave_out_what_another_shard_could_not_use(data: Data, tmp_path:
     whole, sharded = Data(data.bids, tmp_path / "whole"), Data(data.bids, tmp_path / "sharded")
     assert whole.extract("--skip-unusable") == 0
     assert [sharded.extract("--skip-unusable", "--shard", f"{n}/3") for n in (3, 1, 2)] == [0, 0, 0]
-    assert survival.content(sharded.store) == survival.content(whole.store)
+    assert content(sharded.store) == content(whole.store)
 
 
 def test_a_subject_without_a_usable_recording(data: Data, tmp_path: Path, capsys: Capture) -> None:
@@ -118,10 +118,10 @@ def test_an_upper_case_file_is_encoded(data: Data, tmp_path: Path) -> None:
 
 def test_an_event_of_no_duration_is_an_error(data: Data, capsys: Capture) -> None:
     set_events(data, "01", 0, "2.00\t3.00\tsz", "5.00\t0.00\tsz")
-    before = survival.content(data.store)
+    before = content(data.store)
     assert data.extract() == 1
     assert "run-00_events.tsv: line 3: event of duration 0 at 5.00 s" in capsys.readouterr().err
-    assert survival.content(data.store) == before
+    assert content(data.store) == before
 
 
 def test_a_signal_that_changes_while_it_is_read(data: Data, tmp_path: Path, capsys: Capture) -> None:

@@ -16,9 +16,9 @@ from extract.io.montage import CHANNELS
 from extract.io.windows import resample
 from store import Event
 from store.reader import StoreFile
-from tests.benchmarks import survival
 from tests.helpers.eeg import HEADER, RATE_HZ, noise_uv, write_recording
 from tests.helpers.extraction import Data
+from tests.helpers.processes import content
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_a_data_set_that_grew_is_followed(data: Data, tmp_path: Path, capsys: py
     assert out[2] == "5 recordings found: 1 encoded, 4 up to date, 0 left out"
     fresh = Data(data.bids, tmp_path / "fresh")
     fresh.extract()
-    assert survival.content(data.store) == survival.content(fresh.store)
+    assert content(data.store) == content(fresh.store)
 
 
 def test_full_disk_stops_with_one_line(

@@ -15,8 +15,8 @@ import pytest
 from extract.__main__ import main
 from extract.io.shards import parse_shard, split_by_duration
 from store import Event
-from tests.benchmarks import survival
 from tests.helpers.eeg import noise_uv, write_recording
+from tests.helpers.processes import content, start, wait
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def wanted(bids: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
     """Files of an extraction in one process."""
     folder = tmp_path_factory.mktemp("one") / "store"
     assert run(bids, folder) == 0
-    return survival.content(folder)
+    return content(folder)
 
 
 def test_dask_makes_the_same_store(
@@ -62,7 +62,7 @@ def test_dask_makes_the_same_store(
         == 0
     )
     killer.join()
-    assert survival.content(tmp_path / "s") == wanted
+    assert content(tmp_path / "s") == wanted
 
 
 def kill_when(ready: Callable[[], Sequence[Path]], pid: int) -> None:
@@ -95,13 +95,13 @@ def test_ray_makes_the_same_store(
     status = run(Path(os.path.relpath(bids)), Path("s"), "--backend", "ray", "--address", ray_address)
     killer.join()
     assert (status, len(killed)) == (0, 1)
-    assert survival.content(tmp_path / "s") == wanted
+    assert content(tmp_path / "s") == wanted
 
 
 def test_ray_on_this_machine(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="an optional extra; CONTRIBUTING says how to test it")
     assert run(bids, tmp_path / "s", "--backend", "ray", "--jobs", "2") == 0
-    assert survival.content(tmp_path / "s") == wanted
+    assert content(tmp_path / "s") == wanted
 
 
 @pytest.mark.parametrize("order", [("1/2", "2/2"), ("2/2", "1/2")])
@@ -117,15 +117,15 @@ def test_shards_make_the_same_store(
     assert not list((tmp_path / "s").glob("*.h5"))
     assert run(bids, tmp_path / "s", "--shard", order[1]) == 0
     assert "2 subjects complete" in capsys.readouterr().out
-    assert survival.content(tmp_path / "s") == wanted
+    assert content(tmp_path / "s") == wanted
 
 
 def test_shards_at_once_make_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
     for trial in range(2):
         arguments, log = (bids, tmp_path / str(trial), "--shard"), tmp_path / "log"
-        shards = [survival.start(partial(run, *arguments, shard), log) for shard in ("1/3", "2/3", "3/3")]
-        assert [survival.wait(pid) for pid in shards] == [0, 0, 0], log.read_text()
-        assert survival.content(tmp_path / str(trial)) == wanted
+        shards = [start(partial(run, *arguments, shard), log) for shard in ("1/3", "2/3", "3/3")]
+        assert [wait(pid) for pid in shards] == [0, 0, 0], log.read_text()
+        assert content(tmp_path / str(trial)) == wanted
 
 
 def test_more_shards_than_recordings(bids: Path, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_last_shard_does_not_trust_a_damaged_part(
     assert run(bids, tmp_path / "s", "--shard", "2/2") == 0
     assert [path.name for path in (tmp_path / "s").glob("*.h5")] == ["sub-02.h5"]
     assert run(bids, tmp_path / "s", "--shard", "1/2") == 0
-    assert survival.content(tmp_path / "s") == wanted
+    assert content(tmp_path / "s") == wanted
 
 
 def test_a_shard_takes_its_number_from_slurm(

@@ -12,10 +12,10 @@ import pytest
 import store
 from store import Event
 from store.reader import open_file
-from tests.benchmarks import survival
 from tests.helpers.eeg import noise_uv, write_recording
 from tests.helpers.extraction import NAME, Data, fresh, lines, opened, same_content, set_events
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import content
 
 Capture = pytest.CaptureFixture[str]
 
@@ -72,7 +72,7 @@ def test_a_replaced_signal_is_encoded(data: Data, capsys: Capture) -> None:
     out = lines(capsys)
     assert out[0] == "sub-01: encoded 1 recording (signal changed)"
     assert "4 recordings found: 1 encoded, 3 up to date, 0 left out" in out
-    assert survival.content(data.store) == survival.content(fresh(data).store)
+    assert content(data.store) == content(fresh(data).store)
 
 
 def test_signal_and_events_of_one_subject_change(data: Data, capsys: Capture) -> None:
@@ -83,7 +83,7 @@ def test_signal_and_events_of_one_subject_change(data: Data, capsys: Capture) ->
     out = lines(capsys)
     assert out[0] == "sub-01: relabelled 1 recording (events changed); encoded 1 recording (signal changed)"
     assert "4 recordings found: 1 encoded, 1 relabelled, 2 up to date, 0 left out" in out
-    assert survival.content(data.store) == survival.content(fresh(data).store)
+    assert content(data.store) == content(fresh(data).store)
 
 
 @pytest.mark.usefixtures("without_encoder")
@@ -91,10 +91,10 @@ def test_a_copied_data_set_is_up_to_date(data: Data, capsys: Capture) -> None:
     """Other times of the files, same content: nothing is written."""
     for path in data.bids.rglob("*_eeg.edf"):
         os.utime(path)
-    before = survival.content(data.store)
+    before = content(data.store)
     assert data.extract() == 0
     assert "4 recordings found: 0 encoded, 4 up to date, 0 left out" in lines(capsys)
-    assert survival.content(data.store) == before
+    assert content(data.store) == before
     assert data.extract("--check") == 0
 
 
@@ -112,10 +112,10 @@ def test_a_removed_events_file(data: Data, capsys: Capture) -> None:
     """It is refused, then taken without labels if asked, and taken with labels again when it is back."""
     text = data.events("01", 0).read_text()
     data.events("01", 0).unlink()
-    before = survival.content(data.store)
+    before = content(data.store)
     assert data.extract() == 1
     assert "run-00_events.tsv: no such events file; each recording needs one" in capsys.readouterr().err
-    assert survival.content(data.store) == before
+    assert content(data.store) == before
     assert data.extract("--unlabelled") == 0
     out = lines(capsys)
     assert out[0] == "sub-01: relabelled 1 recording (events file removed)"
@@ -136,14 +136,14 @@ def test_what_is_gone_is_kept_unless_pruned(data: Data, capsys: Capture) -> None
     data.edf("01", 1).unlink()
     data.events("01", 1).unlink()
     shutil.rmtree(data.bids / "sub-02")
-    before = survival.content(data.store)
+    before = content(data.store)
     capsys.readouterr()
     assert data.extract() == 0
     out = lines(capsys)
     assert f"sub-01: keeps 1 recording gone from the data set ({NAME(1)}); --prune removes what is gone" in out
     assert any(line.startswith("sub-02: keeps 2 recordings gone") for line in out)
     assert "2 recordings found: 0 encoded, 2 up to date, 0 left out" in out
-    assert survival.content(data.store) == before
+    assert content(data.store) == before
     assert data.extract("--prune") == 0
     out = lines(capsys)
     assert out[:2] == [
@@ -166,7 +166,7 @@ def test_check_says_it_and_changes_nothing(data: Data, capsys: Capture) -> None:
     set_events(data, "01", 0, "6.00\t2.00\tsz_gen")
     write_recording(data.bids, "02", 0, noise_uv(12, 99))
     write_recording(data.bids, "03", 0, noise_uv(8, 98))
-    before = survival.content(data.store)
+    before = content(data.store)
     assert data.extract("--check") == 1
     assert lines(capsys) == [
         "sub-01: relabel 1 recording (events changed)",
@@ -174,7 +174,7 @@ def test_check_says_it_and_changes_nothing(data: Data, capsys: Capture) -> None:
         "sub-03: encode 1 recording (new)",
         "5 recordings found: 2 to encode, 1 to relabel, 2 up to date, 0 left out",
     ]
-    assert survival.content(data.store) == before
+    assert content(data.store) == before
     assert data.extract() == 0
     assert data.extract("--check") == 0
 
@@ -230,7 +230,7 @@ def test_a_part_whose_events_changed_is_made_anew(data: Data, tmp_path: Path) ->
     ((part,),) = [list(other.store.glob(".parts/*/*.h5"))]
     set_events(data, open_file(part).subject, 0, "6.00\t2.00\tsz_gen")
     assert other.extract() == 0
-    assert survival.content(other.store) == survival.content(fresh(data).store)
+    assert content(other.store) == content(fresh(data).store)
 
 
 def test_relabelling_loads_neither_torch_nor_an_encoder(data: Data) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from extract.io.edf_header import read_header
+from extract.io.tables import read_content
 from store import Event
 from store.runtime.errors import UserError, os_errors
 
@@ -107,8 +108,7 @@ def read_text(path: Path) -> str:
     UserError
         If there is no such file, or it is not text.
     """
-    with os_errors(path):
-        content = path.read_bytes()
+    content = read_content(path)
     if b"\0" in content:
         raise UserError(f"{path}: not a text file; fetch it again")
     try:

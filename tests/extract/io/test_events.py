@@ -71,6 +71,12 @@ def test_events_without_column(tmp_path: Path) -> None:
         read_annotations(path, 60.0)
 
 
+def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
+    path = write_events(tmp_path, ["1\t2\tsz\tbckg"], "onset\tduration\teventType\teventType\n")
+    with pytest.raises(UserError, match="has the column eventType twice; keep one of them"):
+        read_annotations(path, 60.0)
+
+
 def test_events_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "events.tsv"
     path.write_bytes(b"\xff\xfe\x00")
