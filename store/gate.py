@@ -19,6 +19,7 @@ from store.schema import FeatureSpec, count_seconds, count_windows
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _LONGEST_S = 1e8  # three years
+_EVENT_TOLERANCE_S = 1.0  # past the last second, for rounding
 _JSON_BYTES = 1 << 26
 _HDF5_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError)
 
@@ -180,7 +181,8 @@ def _recordings_problem(content: SubjectContent) -> str:
 def _events_problem(content: SubjectContent) -> str:
     for info in content.recordings:
         for event in info.events:
-            if not (abs(event.onset_s) <= _LONGEST_S and 0 <= event.duration_s <= _LONGEST_S):
+            stop_s = event.onset_s + event.duration_s
+            if not 0 <= event.onset_s <= stop_s <= info.seconds + _EVENT_TOLERANCE_S:
                 return f"events: {info.name} has one at {event.onset_s} s that lasts {event.duration_s} s"
     return ""
 

@@ -68,7 +68,8 @@ def write_subject(
     infos, labels, features = [], [], []
     first_window = first_second = 0
     for number, seconds in enumerate(lengths_s):
-        info = recording(number, seconds, person, spec.stride_s, mask, events=[Event(20.0, 15.0, "sz")])
+        events = [Event(20.0, float(min(15, seconds - 20)), "sz")] if seconds > 20 else []
+        info = recording(number, seconds, person, spec.stride_s, mask, events=events)
         info = replace(info, first_window=first_window, first_second=first_second)
         first_window, first_second = first_window + info.windows, first_second + seconds
         own = np.zeros(seconds, np.uint8)

@@ -115,7 +115,7 @@ SIGNED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         "recordings: expected columns name, first_window",
     ),
     "rows in two axes": (
-        lambda f: replace_array(f, "events", f["events"][()].reshape(2, 1)),
+        lambda f: replace_array(f, "events", f["events"][()][:, None]),
         "events: not a list of rows",
     ),
     "event of nan": (
@@ -123,6 +123,9 @@ SIGNED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         "has one at nan s that lasts 15.0 s",
     ),
     "event of 1e300": (lambda f: change(f, "events", 0, "duration_s", 1e300), "one at 20.0 s that lasts 1e+300 s"),
+    "event before": (lambda f: change(f, "events", 0, "onset_s", -1.0), "has one at -1.0 s"),
+    "event after": (lambda f: change(f, "events", 0, "onset_s", 1e6), "has one at 1000000.0 s"),
+    "event backwards": (lambda f: change(f, "events", 0, "duration_s", -0.5), "that lasts -0.5 s"),
     "event of none": (lambda f: change(f, "events", 0, "recording", 7), "events: one belongs to no recording"),
     "sums of wrong shape": (
         lambda f: replace_array(f, "sums/total", np.zeros((2, 5))),
