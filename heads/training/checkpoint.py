@@ -60,6 +60,8 @@ def _check(state: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
             shape = (rows, *value.shape[1:])
             if state[name].shape != shape or state[name].dtype != value.dtype:
                 raise ValueError(f"{name} is {state[name].dtype} {tuple(state[name].shape)}, expected {shape}")
+            if state[name].layout != torch.strided or not state[name].isfinite().all():
+                raise ValueError(f"{name} holds no finite numbers")
         elif isinstance(value, list):
             if len(state[name]) != rows and name != "running":
                 raise ValueError(f"{name} has {len(state[name])} entries, expected {rows}")

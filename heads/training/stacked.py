@@ -254,9 +254,13 @@ class StackedTrainer:
         for number, pairs in enumerate(predicted):
             head = copy.deepcopy(self.head).cpu()
             head.load_state_dict({name: value[number] for name, value in state.items()})
-            threshold = best_threshold(*map(np.concatenate, zip(*pairs, strict=True))) if pairs else 0.5
+            threshold, error = 0.5, self.errors[number]
+            if not all(np.isfinite(probabilities).all() for _, probabilities in pairs):
+                error = error or "predictions of the best epoch are not finite; lower lr"
+            elif pairs:
+                threshold = best_threshold(*map(np.concatenate, zip(*pairs, strict=True)))
             history = tuple(self.history[number])
-            results.append(TrialResult(head, self.best_epoch[number], threshold, history, self.errors[number]))
+            results.append(TrialResult(head, self.best_epoch[number], threshold, history, error))
         return results
 
     def state(self) -> dict[str, object]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heads.folds import Inner, LabelCounts, Split, make_folds
+from store.runtime.errors import UserError
 
 BOTH = LabelCounts(ictal=20, background=80)
 QUIET = LabelCounts(ictal=0, background=100)
@@ -111,3 +112,20 @@ def test_inner_groups_that_cannot_be_built(counts: dict[str, LabelCounts], inner
 def test_folds_that_cannot_be_built(counts: dict[str, LabelCounts], selection: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_folds(counts, selection)
+
+
+@pytest.mark.parametrize("inner", ["one", "pairs", 2])
+def test_unlabelled_persons_do_not_choose(inner: Inner) -> None:
+    counts = {"01": UNLABELLED, **dict.fromkeys(("02", "03", "04"), BOTH)}
+    for fold in make_folds(counts, "all", inner):
+        assert "01" not in fold.validation
+        assert fold.validation
+
+
+@pytest.mark.parametrize("inner", ["one", "pairs", 2])
+def test_persons_without_any_labels_are_one_line(inner: Inner) -> None:
+    counts = dict.fromkeys(("01", "02", "03", "04"), UNLABELLED)
+    with pytest.raises(
+        UserError, match=r"fold 01: .* seizure and background seconds are needed.*, 0 found among 02"
+    ):
+        make_folds(counts, "all", inner)

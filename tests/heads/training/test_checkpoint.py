@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,10 @@ def test_code_is_not_run(path: Path) -> None:
 def test_what_cannot_be_opened_is_no_damage(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.pt: no such file or folder"):
         load(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.to_sparse, lambda tensor: tensor.fill_(torch.nan)])
+def test_tensors_that_hold_no_finite_numbers(path: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    save_checkpoint(path, {**FRESH, "parameters": change(torch.zeros(2, 3))})
+    with pytest.raises(UserError, match=r"not the state of this training \(parameters holds no finite numbers\)"):
+        load(path)

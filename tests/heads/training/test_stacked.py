@@ -15,7 +15,7 @@ from heads.folds import Fold, make_folds
 from heads.models.registry import HEADS, make_head
 from heads.ops.blocks import full_blocks
 from heads.settings import TrainSettings
-from heads.training.stacked import train_stacked
+from heads.training.stacked import StackedTrainer, train_stacked
 from heads.training.trials import Trial, TrialResult
 from tests.helpers.stores import SPEC, write_subject
 
@@ -254,3 +254,19 @@ def test_a_diverging_slot_fails_and_the_others_finish(make_store: Callable[..., 
         assert one.error is None
         assert len(one.history) == SETTINGS.epochs
         assert_same(one, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_best_epoch_of_infinite_predictions_fails(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights may be finite, and what a head makes of them not."""
+    real = StackedTrainer.results
+
+    def results(self: StackedTrainer) -> list[TrialResult]:
+        self.best_state[0] = 3e38
+        return real(self)
+
+    monkeypatch.setattr(StackedTrainer, "results", results)
+    failed, *others = train(make_store(persons=3), SETTINGS, tmp_path)
+    assert failed.error == "predictions of the best epoch are not finite; lower lr"
+    assert not any(other.error for other in others)
