@@ -1,7 +1,8 @@
 """``python -m eval RUN``: score a run, write events, metrics and report; ``compare`` sets runs side by side."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ import pandas as pd
 import tyro
 
 from eval import compare
+from eval.report.eeg_reader import EegReader, EegSnippet
 from eval.report.files import write_choices, write_metrics, write_scores, write_table
 from eval.report.headline import describe_scores, describe_tested, describe_time_in_alarm
 from eval.report.tables import format_heads, format_scores
@@ -52,6 +54,8 @@ class EvalCommand:
     """With --on: the final head, or the head of every fold, each scored, then their mean and spread."""
     allow_training_persons: bool = False
     """With --on: score persons of the training data too; that is not a test of new persons."""
+    bids: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """The BIDS data set: the report then shows the EEG around misses and false alarms."""
     no_report: bool = False
     """Leave out report.html and its figures."""
     workers: tyro.conf.OmitArgPrefixes[WorkerSettings] = field(default_factory=WorkerSettings)
@@ -86,7 +90,7 @@ def evaluate(command: EvalCommand) -> None:
     if not results.posts:
         print(f"{results.path}: post-processing is chosen; no finished fold has a test person to score")
         return
-    _publish(results, report=not command.no_report)
+    _publish(results, command)
 
 
 def _test_on_store(command: EvalCommand) -> None:
@@ -105,7 +109,7 @@ def _test_on_store(command: EvalCommand) -> None:
     scored = []
     for results in test.score():
         write_choices(results, results.path / "folds")
-        _publish(results, report=not command.no_report)
+        _publish(results, command)
         scored.append(results)
     if len(scored) == 1 or scored[0].persons.empty:
         return
@@ -121,7 +125,7 @@ def _test_on_store(command: EvalCommand) -> None:
     print(f"Scores: {command.out / 'metrics.json'}, {command.out / 'metrics.csv'}, {command.out / 'tables'}")
 
 
-def _publish(results: Results, report: bool) -> None:
+def _publish(results: Results, command: EvalCommand) -> None:
     """Write all files of the results, and print what they say."""
     write_scores(results)
     path, persons, store = results.path, results.persons, results.store
@@ -139,10 +143,36 @@ def _publish(results: Results, report: bool) -> None:
     print(f"\nScores: {path / 'metrics.json'}, {path / 'metrics.csv'}, {path / 'tables'}")
     print(f"Seizures: {path / 'seizures.csv'}, {path / 'false_alarms.csv'}")
     print(f"Events: {path / 'predictions'} (SzCORE events.tsv)")
-    if report:
-        from eval.report.page import write_report  # here, since it loads matplotlib
+    if not command.no_report:
+        print(f"Report: {_write_report(results, table, warnings, command.bids)}")
 
-        print(f"Report: {write_report(results, table, warnings)}")
+
+def _write_report(results: Results, table: pd.DataFrame, warnings: Sequence[str], bids: Path | None) -> Path:
+    from eval.report.page import write_report  # here, since it loads matplotlib
+    from eval.report.provenance import describe_now
+
+    if bids is None:
+        return write_report(results, table, warnings, describe_now())
+    with open_eeg(bids, [info.name for info in results.store.recordings]) as reader:
+        return write_report(results, table, warnings, describe_now(), reader)
+
+
+@contextmanager
+def open_eeg(bids: Path, names: Sequence[str]) -> Iterator[EegReader]:
+    """Read the EEG of a data set for the report, which knows no EEG files."""
+    from extract.io.montage import CHANNELS  # here, since only --bids needs mne
+    from extract.io.snippets import SnippetReader
+
+    reader = SnippetReader(bids, names)
+
+    def read(recording: str, start_s: float, stop_s: float) -> EegSnippet:
+        signal_uv, file = reader.read(recording, start_s, stop_s)
+        return EegSnippet(max(0.0, start_s), signal_uv, file.sample_rate_hz, CHANNELS, file.channel_mask)
+
+    try:
+        yield read
+    finally:
+        reader.close()
 
 
 def _print_table(table: pd.DataFrame) -> None:

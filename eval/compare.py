@@ -83,7 +83,8 @@ def write_comparison(command: CompareCommand) -> None:
     out = _claim_folder(command.out, runs, table)
     write_csv(out / "comparison.csv", table)
     write_table(out, "table", format_table(table))
-    from eval.report.figures import draw_comparison, save_figure  # here, since it loads matplotlib
+    from eval.report.comparison import draw_comparison  # here, since it loads matplotlib
+    from eval.report.style import save_figure
 
     save_figure(draw_comparison(scores, metrics), out, "comparison")
     _print_comparison(runs, table)

@@ -19,6 +19,7 @@ from tests.helpers.paths import ROOT
 
 ALLOWED = {"extract": {"store"}, "heads": {"store"}, "eval": {"store", "heads"}, "store": set()}
 COMPOSE = {"eval/detect.py", "eval/study.py", "eval/export.py"}  # go the whole way, so they also know extract
+READS_EEG = {"eval/__main__.py"}  # does with --bids, and loads extract only then
 ONLY_IN = {"mne": {"extract", "eval"}, "mne_bids": {"extract"}, "h5py": {"store"}, "edfio": {"extract", "eval"}}
 WITHOUT_MNE = (
     "extract/braincodec/network.py",
@@ -66,9 +67,11 @@ def first_names(path: Path, top_level: bool = False) -> set[str]:
 def test_packages_import_one_way(package: str) -> None:
     for path in source_files(package):
         allowed = ALLOWED[package] | {package}
-        if path.relative_to(ROOT).as_posix() in COMPOSE:
+        name = path.relative_to(ROOT).as_posix()
+        if name in COMPOSE | READS_EEG:
             allowed = allowed | {"extract"}
         assert first_names(path) & set(PACKAGES) <= allowed, path
+        assert name not in READS_EEG or "extract" not in first_names(path, top_level=True)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

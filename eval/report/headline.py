@@ -1,11 +1,22 @@
 """The first lines that anyone reads of a scored run, on the terminal and in the report."""
 
+from dataclasses import dataclass
+
 import pandas as pd
 
 from eval.report.tables import format_number
 from eval.scoring.background import find_always_alarmed, measure_background
 
 _HEADLINE = {"AUROC": "auroc", "event sensitivity": "event.sensitivity", "event F1": "event.f1"}
+
+
+@dataclass(frozen=True)
+class HeadlineNumber:
+    """A number that is read first, and its interval or what it lacks."""
+
+    name: str
+    value: str
+    note: str
 
 
 def describe_tested(persons: pd.DataFrame, persons_in_store: int) -> str:
@@ -36,9 +47,33 @@ def describe_scores(persons: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Mean scores with their 95 % intervals, and false alarms: a rate only where background suffices."""
     parts = []
     for heading, metric in _HEADLINE.items():
-        mean, low, high = (format_number(summary[metric][row], 3) for row in ("mean", "ci95_low", "ci95_high"))
-        interval = "" if low == "-" else f" ({low} to {high})"
-        parts.append(f"{heading} {'undefined' if mean == '-' else mean}{interval}")
+        mean, interval = _format_mean(summary, metric, 3)
+        parts.append(f"{heading} {'undefined' if mean == '-' else mean}{interval and f' ({interval})'}")
     background = measure_background(persons)
     per_day = float(summary["event.fp_per_day"]["mean"])
     return "; ".join([*parts, background.describe(float(persons["event.fp"].sum()), per_day)])
+
+
+def list_headline_numbers(persons: pd.DataFrame, summary: pd.DataFrame) -> list[HeadlineNumber]:
+    """AUROC, event sensitivity, event F1 and false alarms, with 95 % intervals over persons."""
+    numbers = []
+    for name, metric in _HEADLINE.items():
+        mean, interval = _format_mean(summary, metric, 3)
+        numbers.append(HeadlineNumber(name, mean, _note(interval)))
+    background = measure_background(persons)
+    if background.suffices:
+        mean, interval = _format_mean(summary, "event.fp_per_day", 2)
+        return [*numbers, HeadlineNumber("false alarms a day", mean, _note(interval))]
+    alarms = f"{persons['event.fp'].sum():.0f}"
+    return [*numbers, HeadlineNumber("false alarms", alarms, f"in {background.shortage}")]
+
+
+def _note(interval: str) -> str:
+    return f"95 % interval {interval}" if interval else "no interval: too few persons"
+
+
+def _format_mean(summary: pd.DataFrame, metric: str, decimals: int) -> tuple[str, str]:
+    """Mean, a dash where it is undefined, and its interval, empty where there is none."""
+    rows = ("mean", "ci95_low", "ci95_high")
+    mean, low, high = (format_number(summary[metric][row], decimals) for row in rows)
+    return mean, "" if low == "-" else f"{low} to {high}"

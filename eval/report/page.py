@@ -10,25 +10,34 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from eval.report import figures, sections
-from eval.report.headline import describe_scores, describe_tested, describe_time_in_alarm
-from eval.report.palette import DARK, LIGHT, to_variables
-from eval.report.timeline import draw_person, draw_recordings
+from eval.report import errors, figures, sections
+from eval.report.eeg_reader import EegReader
+from eval.report.headline import describe_tested, describe_time_in_alarm
+from eval.report.markup import format_figure, list_variables
+from eval.report.palette import DARK, LIGHT
+from eval.report.provenance import Provenance
+from eval.report.style import save_figure
+from eval.report.summary import format_facts, format_numbers
+from eval.report.timeline import draw_person, format_style, format_timeline
 from eval.scoring.calibration import bin_reliability, expected_calibration_error
 from eval.scoring.results import Results
 from store.runtime.atomic import write_text
 from store.runtime.cli import to_one_line
 from store.runtime.names import to_path_name
 
+_FIRST = ("sensitivity", "persons")  # figures of the first screen
 _CAPTIONS = {
-    "operating": "Left: seizures found against false alarms, at thresholds even in log odds. Right: the same "
-    "thresholds by event F1. Sensitivity, F1 and rates are means over persons. Only the threshold varies; the "
-    "rest of the post-processing is each fold's own.",
+    "sensitivity": "One threshold for all persons, at values even in log odds, and the thresholds as chosen "
+    "for each, with the interval over persons. The rest of the post-processing is each fold's own.",
     "persons": "A dot a person; line and band are the mean and its 95 % bootstrap interval over persons.",
-    "ranking": "How well the probability of a second ranks seizure before background.",
+    "f1": "Mean over persons, over the same thresholds.",
+    "roc": "How well the probability of a second ranks seizure before background.",
+    "precision-recall": "The same with precision, which depends on how rare seizure is.",
     "reliability": "Whether a probability of 0.7 means seizure in 70 % of seconds. Heads weigh seizures up, so "
     "that probabilities can be too high where seizures are rare. Expected calibration error: $error.",
-    "training": "Each fold keeps the epoch with the best validation AUROC.",
+    "probabilities": "Seconds of all persons.",
+    "loss": "A line a fold, a dot at the epoch that was kept.",
+    "validation": "On persons that are not tested, a dot at the epoch that was kept.",
 }
 _SCORES_NOTE = (
     "Event and sample scores by SzCORE (timescoring): counts are added up over a person's recordings, "
@@ -39,27 +48,33 @@ _SCORES_NOTE = (
 )
 
 
-def write_report(results: Results, table: pd.DataFrame, warnings: Sequence[str]) -> Path:
+def write_report(
+    results: Results,
+    table: pd.DataFrame,
+    warnings: Sequence[str],
+    provenance: Provenance,
+    reader: EegReader | None = None,
+) -> Path:
     """Write ``report.html`` and ``figures/`` into the folder of the results.
 
     Parameters
     ----------
     table
         Scores as text, a row a person and what is known over persons.
+    reader
+        Reads the EEG that is drawn beside misses and false alarms; none is drawn if not given.
 
     Returns
     -------
     Path of the page.
     """
     folder = results.path / "figures"
-    svg = {name: figures.save_figure(figure, folder, name) for name, figure in _draw(results).items()}
-    timelines = {}
+    svg = {name: save_figure(figure, folder, name) for name, figure in _draw(results).items()}
     for person, by_name in results.recordings.items():
-        post = results.posts[person]
-        timelines[person] = draw_recordings(by_name, post)
-        write_text(folder / f"timeline-{to_path_name(person)}.svg", draw_person(by_name, post))
+        drawing = draw_person(by_name, results.posts[person])
+        write_text(folder / f"timeline-{to_path_name(person)}.svg", drawing)
     path = results.path / "report.html"
-    write_text(path, _page(results, table, warnings, svg, timelines))
+    write_text(path, _page(results, table, warnings, svg, provenance, reader))
     return path
 
 
@@ -67,12 +82,17 @@ def _draw(results: Results) -> dict[str, Figure]:
     drawn = {}
     if len(results.persons):
         seconds = results.seconds()
-        pooled = map(np.concatenate, zip(*seconds.values(), strict=True))
-        drawn["operating"] = figures.draw_operating_curve(results.curve, results.summary, results.background)
-        drawn["persons"] = figures.draw_persons(results.persons, results.summary, results.background)
-        drawn["ranking"] = figures.draw_ranking(seconds)
-        drawn["reliability"] = figures.draw_reliability(bin_reliability(*pooled))
-    drawn["training"] = figures.draw_training(results.folds)
+        bins = bin_reliability(*map(np.concatenate, zip(*seconds.values(), strict=True)))
+        known = results.summary, results.background
+        drawn["sensitivity"] = figures.draw_sensitivity(results.curve, *known)
+        drawn["persons"] = figures.draw_persons(results.persons, *known)
+        drawn["f1"] = figures.draw_f1(results.curve, results.summary)
+        drawn["roc"] = figures.draw_roc(seconds)
+        drawn["precision-recall"] = figures.draw_precision_recall(seconds)
+        drawn["reliability"] = figures.draw_reliability(bins)
+        drawn["probabilities"] = figures.draw_probabilities(bins)
+    drawn["loss"] = figures.draw_training(results.folds, "loss", "training loss")
+    drawn["validation"] = figures.draw_training(results.folds, "validation_auroc", "validation AUROC")
     return drawn
 
 
@@ -81,46 +101,63 @@ def _page(
     table: pd.DataFrame,
     warnings: Sequence[str],
     svg: dict[str, str],
-    timelines: dict[str, list[str]],
+    provenance: Provenance,
+    reader: EegReader | None,
 ) -> str:
     items = "".join(f"<li>{escape(to_one_line(text))}</li>" for text in warnings)
+    found = errors.list_errors(results)
+    drawings = {name: format_figure(name, text, _caption(name, results)) for name, text in svg.items()}
     fill = {
         "title": escape(to_one_line(f"Seizure detection: {results.path.resolve().name}")),
-        "light": _variables(LIGHT),
-        "dark": _variables(DARK),
+        "light": list_variables(LIGHT),
+        "dark": list_variables(DARK),
+        "css": f"{_read('page.css')}{format_style()}",
         "lead": escape(to_one_line(_lead(results))),
+        "facts": format_facts(results, provenance),
+        "numbers": format_numbers(results),
+        "first": "".join(drawing for name, drawing in drawings.items() if name in _FIRST),
         "warnings": items and f'<section class="warnings"><strong>Beware</strong><ul>{items}</ul></section>',
+        "errors": errors.format_errors(results, found, reader),
         "scores": sections.format_scores_table(table),
         "scores_note": escape(_SCORES_NOTE),
-        "figures": "".join(_figure(name, text, _caption(name, results)) for name, text in svg.items()),
-        "failures": sections.format_failures(results),
-        "timelines": "".join(
-            f"<details open><summary>Person {escape(to_one_line(person))}</summary>"
-            f"{''.join(f'<figure>{to_variables(drawing)}</figure>' for drawing in drawings)}</details>"
-            for person, drawings in timelines.items()
-        ),
+        "figures": "".join(drawing for name, drawing in drawings.items() if name not in _FIRST),
+        "timelines": _format_timelines(results, found),
         "settings": sections.format_settings(results),
     }
-    page = resources.files("eval.report").joinpath("page.html").read_text(encoding="utf-8")
-    return Template(page).substitute(fill)
+    return Template(_read("page.html")).substitute(fill)
+
+
+def _read(name: str) -> str:
+    return resources.files("eval.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _lead(results: Results) -> str:
-    """What was tested and how it did, in some sentences."""
-    spec, persons = results.store.spec, results.persons
+    """What was tested, in a sentence or two."""
     texts = [
-        f"{results.head} head on {spec.encoder} {spec.features}: "
-        f"{describe_tested(persons, len(results.store.persons))}."
+        f"{results.head} head on {results.store.spec.encoder} {results.store.spec.features}: "
+        f"{describe_tested(results.persons, len(results.store.persons))}."
     ]
-    if len(persons):
-        seconds, ictal = (persons[column].sum() for column in ("seconds", "ictal_seconds"))
-        texts += [
-            f"{seconds / 3600:.1f} h, of them {ictal / 3600:.2f} h in seizure.",
-            f"Mean over persons (95 % interval): {describe_scores(persons, results.summary)}.",
-        ]
     if results.unlabelled:
         texts.append(f"{describe_time_in_alarm(results.time_in_alarm())}.")
     return " ".join(texts)
+
+
+def _format_timelines(results: Results, found: Sequence[errors.DetectionError]) -> str:
+    """Recordings that no error shows whole, folded by person."""
+    shown = {(error.person, error.recording) for error in found if errors.is_shown_whole(results, error)}
+    parts = []
+    for person, by_name in results.recordings.items():
+        post = results.posts[person]
+        rows = [
+            f"<figure><figcaption>{escape(to_one_line(name))}</figcaption>"
+            f"{format_timeline(recording, post)}</figure>"
+            for name, recording in by_name.items()
+            if (person, name) not in shown
+        ]
+        heading = f"Person {escape(to_one_line(person))}: {len(rows)} recording{'s' * (len(rows) != 1)}"
+        text = f'<p class="muted">{errors.describe_post(post)}</p><div class="pair">{"".join(rows)}</div>'
+        parts.append(f"<details><summary>{heading}</summary>{text}</details>" if rows else "")
+    return "".join(parts) or "<p>Every recording has an error and is shown above.</p>"
 
 
 def _caption(name: str, results: Results) -> str:
@@ -129,12 +166,3 @@ def _caption(name: str, results: Results) -> str:
         return text
     pooled = map(np.concatenate, zip(*results.seconds().values(), strict=True))
     return Template(text).substitute(error=f"{expected_calibration_error(bin_reliability(*pooled)):.3f}")
-
-
-def _figure(name: str, svg: str, caption: str) -> str:
-    drawing = to_variables(svg[svg.index("<svg") :]).replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
-    return f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _variables(colours: dict[str, str]) -> str:
-    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())

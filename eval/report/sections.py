@@ -1,20 +1,19 @@
-"""Sections of the report as HTML tables: scores, failures, and what was run."""
+"""Sections of the report as HTML tables: scores, and what was run."""
 
-from collections.abc import Iterable, Sequence
 from html import escape
 
 import pandas as pd
 
+from eval.report.markup import format_table, format_wide
 from eval.report.tables import SUMMARY_ROWS, format_number
 from eval.report.timeline import clock
 from eval.scoring.choice import PostProcessingChoice
 from eval.scoring.results import Results
-from eval.scoring.seizures import find_unlabelled_events, list_false_alarms, list_seizures
+from eval.scoring.seizures import find_unlabelled_events
 from eval.scoring.validity_checks import list_left_out
 from heads.run_folder import FoldResult
 from store.runtime.cli import to_one_line
 
-_WORST = 10
 _FOLD_HEADINGS = (
     *("fold", "validation persons", "best epoch", "threshold", "held while above", "smoothing", "shortest event"),
     *("validation event F1", "validation FP/day"),
@@ -24,39 +23,7 @@ _FOLD_HEADINGS = (
 def format_scores_table(table: pd.DataFrame) -> str:
     """Scores as text, the rows over persons marked."""
     rows = [(name, *row) for name, row in zip(table.index, table.to_numpy(), strict=True)]
-    return _table(["person", *table.columns], rows, summary_rows=SUMMARY_ROWS)
-
-
-def format_failures(results: Results) -> str:
-    """Missed seizures and false alarms, the worst of each; the files beside the page hold all."""
-    seizures = list_seizures(results.recordings, results.posts)
-    misses = seizures[~seizures["hit"].astype(bool)].sort_values("peak_probability", kind="stable")
-    alarms = list_false_alarms(results.recordings).sort_values("mean_probability", ascending=False, kind="stable")
-    miss_rows = [
-        (
-            row["recording"],
-            clock(row["onset_s"]),
-            f"{row['duration_s']:.0f} s",
-            f"{row['peak_probability']:.2f}",
-            row["why_missed"],
-        )
-        for row in misses.head(_WORST).to_dict(orient="records")
-    ]
-    alarm_rows = [
-        (row["recording"], clock(row["onset_s"]), f"{row['duration_s']:.0f} s", f"{row['mean_probability']:.2f}")
-        for row in alarms.head(_WORST).to_dict(orient="records")
-    ]
-    headings = ("recording", "from", "length")
-    return "".join(
-        [
-            _failure_heading(
-                "Missed seizures", len(misses), "peak probability, the least noticed", "seizures.csv"
-            ),
-            _wide((*headings, "peak probability", "why"), miss_rows),
-            _failure_heading("False alarms", len(alarms), "mean probability, the surest", "false_alarms.csv"),
-            _wide((*headings, "mean probability"), alarm_rows),
-        ]
-    )
+    return format_table(["person", *table.columns], rows, summary_rows=SUMMARY_ROWS)
 
 
 def format_settings(results: Results) -> str:
@@ -64,7 +31,7 @@ def format_settings(results: Results) -> str:
     folds = [_fold_cells(fold, results.choices[fold.path.name]) for fold in results.folds]
     return (
         f'<table class="text"><tbody>{_describe_run(results)}</tbody></table><h3>Chosen on validation persons</h3>'
-        f"{_wide(_FOLD_HEADINGS, folds)}{_data_notes(results)}"
+        f"{format_wide(_FOLD_HEADINGS, folds)}{_data_notes(results)}"
     )
 
 
@@ -101,14 +68,14 @@ def _data_notes(results: Results) -> str:
     notes = ""
     if time_in_alarm:
         notes += "<h3>Unlabelled recordings: time in alarm</h3>"
-        notes += _wide(("person", "recordings", "hours", "in alarm"), time_in_alarm)
+        notes += format_wide(("person", "recordings", "hours", "in alarm"), time_in_alarm)
     if left_out:
         notes += "<h3>Recordings of the data set that are not in the store</h3>"
-        notes += _wide(("recording", "reason"), left_out, "text")
+        notes += format_wide(("recording", "reason"), left_out, "text")
     if events:
         notes += "<h3>Seizures that label no second</h3><p class='muted'>Each covers more than half of no second. "
         notes += "Event scores count it; its seconds count as background.</p>"
-        notes += _wide(("recording", "from", "length"), events)
+        notes += format_wide(("recording", "from", "length"), events)
     return notes
 
 
@@ -119,27 +86,3 @@ def _fold_cells(result: FoldResult, choice: PostProcessingChoice) -> tuple[objec
         *(f"{post.threshold * post.hysteresis_ratio:.3f}", f"{post.smoothing_s} s", f"{post.min_duration_s} s"),
         *(format_number(choice.f1, 3), format_number(choice.fp_per_day, 1)),
     )
-
-
-def _failure_heading(title: str, number: int, order: str, file: str) -> str:
-    if not number:
-        return f"<h3>{title}</h3><p>None.</p>"
-    shown = f", {_WORST} here" if number > _WORST else ""
-    return f"<h3>{title}</h3><p class='muted'>{number} in all{shown}; by {order} first. {file} holds all.</p>"
-
-
-def _wide(headings: Sequence[str], rows: Sequence[Iterable[object]], kind: str = "") -> str:
-    return f'<div class="wide">{_table(headings, rows, kind)}</div>' if rows else ""
-
-
-def _table(
-    headings: Sequence[str], rows: Sequence[Iterable[object]], kind: str = "", summary_rows: int = 0
-) -> str:
-    body = "".join(_row(row, number >= len(rows) - summary_rows) for number, row in enumerate(rows))
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    return f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _row(cells: Iterable[object], is_summary: bool = False) -> str:
-    kind = ' class="summary"' if is_summary else ""
-    return f"<tr{kind}>{''.join(f'<td>{escape(to_one_line(cell))}</td>' for cell in cells)}</tr>"

@@ -1,9 +1,10 @@
-"""Timelines of recordings as SVG: probability, threshold, reference and detected events."""
+"""Timelines of recordings: probability, threshold, hysteresis, reference and detected events."""
 
 from collections.abc import Mapping
 from html import escape
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eval.report.palette import LIGHT
 from eval.scoring.counts import Interval
@@ -11,26 +12,59 @@ from eval.scoring.postprocess import PostProcessing, smooth
 from eval.scoring.scores import ScoredRecording
 from store.runtime.cli import to_one_line
 
-_WIDTH, _LEFT = 1000, 44
-_TITLE, _CURVE, _STRIP, _AXIS = 16, 36, 6, 24  # heights of the parts of a recording
-_ROW = _TITLE + _CURVE + 2 * _STRIP + _AXIS
-_COLUMNS = 800  # most points of a curve
-_STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
-_FEWEST_PIXELS = 70  # between two ticks
+_COLUMNS = 250  # most points of a curve
+_CURVE, _STRIP = 50, 4  # heights: of probability 0 to 1, of a row of events
+_HEIGHT = _CURVE + 2 * (_STRIP + 1)
+_STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200)
+_MOST_TICKS = 6
+# Colours come from the page, or from the style of a file; strokes keep their width when a drawing is stretched.
+_STYLE = (
+    ".p,.h,.l{{fill:none;vector-effect:non-scaling-stroke}}.p{{stroke:{blue}}}"
+    ".h{{stroke:{muted};stroke-dasharray:4 3}}"
+    ".l{{stroke:{muted};stroke-dasharray:1 3}}.s{{fill:{orange}}}.d{{fill:{green}}}"
+)
+_FILE_WIDTH, _FILE_ROW, _LEFT = 1000, 96, 44
 
 
-def draw_recordings(recordings: Mapping[str, ScoredRecording], post: PostProcessing) -> list[str]:
-    """A drawing of each recording of a person, all on one scale of time."""
-    return [_frame(row, _ROW) for row in _rows(recordings, post)]
+def format_timeline(recording: ScoredRecording, post: PostProcessing, window: Interval | None = None) -> str:
+    """HTML of a timeline that stretches to the width of its page, its text not.
+
+    Parameters
+    ----------
+    window
+        Start and stop in seconds; the whole recording if not given.
+    """
+    start_s, stop_s = window or (0.0, recording.duration_s)
+    ticks = "".join(
+        f'<i style="left:{100 * (tick_s - start_s) / (stop_s - start_s):.3g}%">{clock(tick_s)}</i>'
+        for tick_s in _ticks(start_s, stop_s)
+    )
+    marks, columns = _draw(recording, post, start_s, stop_s)
+    return (
+        f'<div class="timeline"><svg viewBox="0 0 {columns} {_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="timeline">{marks}</svg>{ticks}<b style="top:{_level(post.threshold):.3g}px">'
+        f"{post.threshold:.2f}</b></div>"
+    )
 
 
 def draw_person(recordings: Mapping[str, ScoredRecording], post: PostProcessing) -> str:
-    """All recordings of a person below each other."""
+    """SVG file of all recordings of a person below each other."""
     rows = [
-        f'<g transform="translate(0 {number * _ROW})">{row}</g>\n'
-        for number, row in enumerate(_rows(recordings, post))
+        _file_row(name, recording, post, number * _FILE_ROW)
+        for number, (name, recording) in enumerate(recordings.items())
     ]
-    return _frame("".join(rows), _ROW * len(rows))
+    height = _FILE_ROW * len(rows)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_FILE_WIDTH} {height}" width="{_FILE_WIDTH}" '
+        f'height="{height}" font-family="system-ui, DejaVu Sans, sans-serif" font-size="10">\n'
+        f'<style>{_STYLE.format(**LIGHT)}</style><rect width="100%" height="100%" fill="{LIGHT["paper"]}"/>\n'
+        f"{''.join(rows)}</svg>\n"
+    )
+
+
+def format_style() -> str:
+    """CSS of the marks of a timeline, in the colours of the page."""
+    return _STYLE.format(**{name: f"var(--{name})" for name in LIGHT})
 
 
 def clock(seconds: float) -> str:
@@ -44,58 +78,89 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def _frame(content: str, height: int) -> str:
+def _file_row(name: str, recording: ScoredRecording, post: PostProcessing, top: int) -> str:
+    marks, columns = _draw(recording, post, 0, recording.duration_s)
+    width = _FILE_WIDTH - _LEFT - 44
+    muted = f'fill="{LIGHT["muted"]}"'
+    texts = [f'<text x="{_LEFT}" y="{top + 11}" fill="{LIGHT["ink"]}">{escape(to_one_line(name))}</text>']
+    for text, y in (("1", 7), ("0", _CURVE)):
+        texts.append(f'<text x="{_LEFT - 5}" y="{top + 16 + y}" {muted} text-anchor="end">{text}</text>')
+    level = top + 19 + _level(post.threshold)
+    texts.append(f'<text x="{_LEFT + width + 4}" y="{level:.1f}" {muted}>{post.threshold:.2f}</text>')
+    for tick_s in _ticks(0, recording.duration_s):
+        x = _LEFT + width * tick_s / recording.duration_s
+        texts.append(
+            f'<text x="{x:.1f}" y="{top + _FILE_ROW - 9}" {muted} text-anchor="middle">{clock(tick_s)}</text>'
+        )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
-        f'height="{height}" font-family="system-ui, DejaVu Sans, sans-serif" font-size="10">\n'
-        f'<rect width="100%" height="100%" fill="{LIGHT["paper"]}"/>\n{content}</svg>\n'
+        f'<svg x="{_LEFT}" y="{top + 16}" width="{width}" height="{_HEIGHT}" viewBox="0 0 {columns} {_HEIGHT}" '
+        f'preserveAspectRatio="none">{marks}</svg>{"".join(texts)}\n'
     )
 
 
-def _rows(recordings: Mapping[str, ScoredRecording], post: PostProcessing) -> list[str]:
-    longest_s = max(recording.duration_s for recording in recordings.values())
-    return [_recording(name, recording, post, longest_s) for name, recording in recordings.items()]
-
-
-def _recording(name: str, recording: ScoredRecording, post: PostProcessing, longest_s: float) -> str:
-    scale = (_WIDTH - _LEFT - 16) / longest_s
-    end = _LEFT + recording.duration_s * scale
-    top, base = _TITLE, _TITLE + _CURVE
-    level = base - post.threshold * _CURVE
-    parts = [
-        f'<text x="{_LEFT}" y="11" fill="{LIGHT["ink"]}">{escape(to_one_line(name))}</text>',
-        f'<path d="M{_LEFT} {top}V{base}H{end:.1f}" fill="none" stroke="{LIGHT["grid"]}"/>',
-        f'<path d="{_curve(recording, post, scale)}" fill="none" stroke="{LIGHT["blue"]}"/>',
-        f'<path d="M{_LEFT} {level:.1f}H{end:.1f}" stroke="{LIGHT["muted"]}" stroke-dasharray="3 3"/>',
-        *(_bar(event, base + 1, scale, "orange", "seizure") for event in recording.reference_intervals),
-        *(_bar(event, base + 1 + _STRIP, scale, "green", "detected") for event in recording.detected_intervals),
+def _draw(recording: ScoredRecording, post: PostProcessing, start_s: float, stop_s: float) -> tuple[str, int]:
+    """Marks of a stretch of a recording, in a frame of so many columns."""
+    values = smooth(recording.probabilities, post.smoothing_s)[int(start_s) : int(np.ceil(stop_s))]
+    columns = min(len(values), _COLUMNS)
+    scale = columns / (stop_s - start_s)
+    marks = [
+        f'<path class="p" d="{_curve(values, columns)}"/>',
+        f'<path class="h" d="M0 {_level(post.threshold):.3g}H{columns}"/>',
     ]
-    labels = (("1", top + 7, "muted"), ("0", base, "muted"))
-    parts += [
-        f'<text x="{_LEFT - 5}" y="{y}" fill="{LIGHT[c]}" text-anchor="end">{t}</text>' for t, y, c in labels
-    ]
-    step_s = next((step for step in _STEPS_S if step * scale >= _FEWEST_PIXELS), _STEPS_S[-1])
-    for tick_s in np.arange(0, recording.duration_s, step_s):
-        x = _LEFT + tick_s * scale
-        place = f'x="{x:.1f}" y="{_ROW - 12}" fill="{LIGHT["muted"]}" text-anchor="middle"'
-        parts.append(f"<text {place}>{clock(tick_s)}</text>")
-    return "".join(parts)
+    if post.hysteresis_ratio < 1:
+        marks.append(f'<path class="l" d="M0 {_level(post.threshold * post.hysteresis_ratio):.3g}H{columns}"/>')
+    rows = ((recording.reference_intervals, "s", "seizure"), (recording.detected_intervals, "d", "detected"))
+    for number, (events, kind, what) in enumerate(rows):
+        top = _CURVE + 1 + number * (_STRIP + 1)
+        marks += [
+            _bar(
+                event,
+                max(0.0, event[0] - start_s) * scale,
+                (min(event[1], stop_s) - start_s) * scale,
+                top,
+                kind,
+                what,
+            )
+            for event in events
+            if event[0] < stop_s and event[1] > start_s
+        ]
+    return "".join(marks), columns
 
 
-def _curve(recording: ScoredRecording, post: PostProcessing, scale: float) -> str:
-    """Path of the smoothed probability; where seconds are many, of the largest in each piece."""
-    values = smooth(recording.probabilities, post.smoothing_s)
-    piece = -(-len(values) // _COLUMNS)
-    padded = np.pad(values, (0, -len(values) % piece), mode="edge").reshape(-1, piece).max(axis=1)
-    x = _LEFT + np.minimum((np.arange(len(padded)) + 0.5) * piece, recording.duration_s) * scale
-    y = _TITLE + (1 - padded) * _CURVE
-    return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
-
-
-def _bar(event: Interval, y: float, scale: float, colour: str, what: str) -> str:
-    on_s, stop_s = event
-    width = max(1.0, (stop_s - on_s) * scale)
+def _bar(event: Interval, left: float, right: float, top: int, kind: str, what: str) -> str:
     return (
-        f'<rect x="{_LEFT + on_s * scale:.1f}" y="{y}" width="{width:.1f}" height="{_STRIP - 1}" '
-        f'fill="{LIGHT[colour]}"><title>{what} {clock(on_s)} to {clock(stop_s)}</title></rect>'
+        f'<rect class="{kind}" x="{left:.4g}" y="{top}" width="{max(1.0, right - left):.4g}" height="{_STRIP}">'
+        f"<title>{what} {clock(event[0])} to {clock(event[1])}</title></rect>"
     )
+
+
+def _curve(values: NDArray[np.float64], columns: int) -> str:
+    """Path with a point a column, relative; where seconds are many, at the largest of each column's.
+
+    >>> _curve(np.array([0.0, 0.5, 0.5, 0.5, 1.0]), 5)
+    'M.5 50l1-25h2l1-25'
+    """
+    edges = np.linspace(0, len(values), columns, endpoint=False).astype(int)
+    levels = np.rint((1 - np.maximum.reduceat(values, edges)) * _CURVE).astype(int)
+    steps = np.diff(levels).tolist()
+    path, flat = f"M.5 {levels[0]}", 0
+    for step in [*steps, None]:
+        if step == 0:
+            flat += 1
+            continue
+        path += f"h{flat}" if flat else ""
+        flat = 0
+        path += "" if step is None else f"l1 {step}".replace(" -", "-")
+    return path
+
+
+def _level(probability: float) -> float:
+    """Height of a probability from the top."""
+    return (1 - probability) * _CURVE
+
+
+def _ticks(start_s: float, stop_s: float) -> list[float]:
+    """Round times within a stretch."""
+    step_s = next((step for step in _STEPS_S if (stop_s - start_s) / step <= _MOST_TICKS), 86400)
+    first = -(-start_s // step_s) * step_s
+    return np.arange(first, stop_s, step_s).tolist()

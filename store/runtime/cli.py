@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ _OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memor
 _LONGEST_LINE = 3000  # characters; nobody reads more of an error
 _BUG_STATUS = 70  # EX_SOFTWARE of sysexits.h
 _program: ContextVar[str | None] = ContextVar("program", default=None)
+_given: ContextVar[str] = ContextVar("given", default="")
 
 
 @contextmanager
@@ -28,6 +30,11 @@ def called_as(program: str) -> Iterator[None]:
         yield
     finally:
         _program.reset(token)
+
+
+def given_command() -> str:
+    """The command at work, as it was given; empty outside of one."""
+    return _given.get()
 
 
 def run(
@@ -45,6 +52,7 @@ def run(
     ends in its traceback and status 70. ``--debug`` shows the traceback of a `UserError` too.
     """
     prog = _program.get() or prog
+    _given.set(shlex.join([*prog.split(), *_arguments(argv)]))
     with _ForgivingStreams():
         try:
             return command(_read_settings(settings_type, argv, prog, description)) or 0

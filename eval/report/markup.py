@@ -1,0 +1,37 @@
+"""Pieces of HTML that pages share: tables, figures, colours."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from eval.report.palette import to_variables
+from store.runtime.cli import to_one_line
+
+
+def format_table(
+    headings: Sequence[str], rows: Sequence[Iterable[object]], kind: str = "", summary_rows: int = 0
+) -> str:
+    """A table; the last ``summary_rows`` rows are marked."""
+    body = "".join(_row(row, number >= len(rows) - summary_rows) for number, row in enumerate(rows))
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    return f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def format_wide(headings: Sequence[str], rows: Sequence[Iterable[object]], kind: str = "") -> str:
+    """A table that scrolls sideways where the page is narrow; nothing if it has no rows."""
+    return f'<div class="wide">{format_table(headings, rows, kind)}</div>' if rows else ""
+
+
+def format_figure(name: str, svg: str, caption: str) -> str:
+    """A figure in the colours of its page."""
+    drawing = to_variables(svg[svg.index("<svg") :]).replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+    return f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def list_variables(colours: Mapping[str, str]) -> str:
+    """Colours as variables of CSS."""
+    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
+
+
+def _row(cells: Iterable[object], is_summary: bool = False) -> str:
+    kind = ' class="summary"' if is_summary else ""
+    return f"<tr{kind}>{''.join(f'<td>{escape(to_one_line(cell))}</td>' for cell in cells)}</tr>"

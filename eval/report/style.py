@@ -1,0 +1,69 @@
+"""How figures look, and how they are written."""
+
+import functools
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eval.report.palette import LIGHT
+from store.runtime.atomic import write_bytes, write_text
+from store.runtime.cli import to_one_line
+
+P = ParamSpec("P")
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # travels with matplotlib: no glyph is missing anywhere
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LIGHT["grid"],
+    "grid.linewidth": 0.6,
+    "figure.facecolor": LIGHT["paper"],
+    "axes.facecolor": LIGHT["paper"],
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor"), LIGHT["ink"]),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), LIGHT["muted"]),
+}
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in the style of the project."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> str:
+    """Write a figure as SVG and PNG; return the SVG, which is the same for the same figure."""
+    text, image = io.StringIO(), io.BytesIO()
+    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a name in another script: a box is drawn
+        figure.savefig(text, format="svg", metadata={"Date": None})
+        figure.savefig(image, format="png", dpi=150)
+    write_bytes(folder / f"{name}.png", image.getvalue())
+    write_text(folder / f"{name}.svg", text.getvalue())
+    return text.getvalue()
+
+
+def label(name: object) -> str:
+    """A name as text of a figure: no formula, no control characters."""
+    return to_one_line(name).replace("$", r"\$")
+
+
+def panels(number: int = 1, height: float = 3.2, width: float = 5.2, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure, by default half a page wide, and its axes."""
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    return figure, list(figure.subplots(rows, number // rows, squeeze=False).flat)
