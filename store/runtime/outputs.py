@@ -9,6 +9,7 @@ from store.runtime.errors import UserError, os_errors
 MARKS = {  # by which folders are known
     "sub-*.h5": "a feature store",
     "config.json": "a run",
+    "study.json": "a study",
     "sub-*/": "a BIDS data set",
 }
 _HDF5 = b"\x89HDF\r\n\x1a\n"

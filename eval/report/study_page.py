@@ -1,0 +1,104 @@
+"""The page of a study: one picture, one table, and the way to every report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from eval.report.markup import format_figure, format_wide, list_variables
+from eval.report.palette import DARK, LIGHT
+from eval.report.provenance import Provenance
+from eval.report.style import label, panels, save_figure, styled
+from eval.scoring.background import Background
+from eval.scoring.scores import bootstrap_interval
+from eval.scoring.study_scores import CombinationScores
+from store.runtime.atomic import write_text
+from store.runtime.cli import to_one_line
+
+_CAPTION = (
+    "AUROC of each second: a dot a person, line and bar are the mean and its 95 % bootstrap interval over persons."
+)
+
+
+@dataclass(frozen=True)
+class StudyPage:
+    """What the page shows."""
+
+    path: Path  # folder of the study
+    rows: Sequence[CombinationScores]
+    table: pd.DataFrame  # of text
+    tests: pd.DataFrame | None  # of text, on other data
+    skipped: Sequence[str]
+    reports: Mapping[str, str]  # name -> path of the report, from the folder
+    background: Background
+
+
+def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
+    """Write ``study.html``, and its picture into ``figures/``; return the path of the page."""
+    svg = save_figure(draw_study(page.rows), page.path / "figures", "auroc")
+    scores = page.rows[0].persons
+    text = f"{len(page.rows)} combinations of encoder, features and head on {len(scores)} persons"
+    fill = {
+        "title": escape(to_one_line(f"Study: {page.path.resolve().name}")),
+        "light": list_variables(LIGHT),
+        "dark": list_variables(DARK),
+        "css": resources.files("eval.report").joinpath("page.css").read_text(encoding="utf-8"),
+        "lead": escape(f"{text}, {scores['seconds'].sum() / 3600:.1f} h."),
+        "figure": format_figure("auroc", svg, _CAPTION),
+        "table": format_wide(["encoder", *page.table.columns], _to_rows(page.table), "study"),
+        "note": escape(_describe_table(page)),
+        "tests": _format_tests(page),
+        "skipped": "".join(f"<li>{escape(to_one_line(line))}</li>" for line in page.skipped) or "<li>nothing</li>",
+        "reports": "".join(
+            f'<li><a href="{escape(path)}">{escape(to_one_line(name))}</a></li>'
+            for name, path in page.reports.items()
+        ),
+        "date": escape(provenance.date),
+        "command": escape(to_one_line(provenance.command)),
+        "code": escape(provenance.code),
+    }
+    template = resources.files("eval.report").joinpath("study.html").read_text(encoding="utf-8")
+    path = page.path / "study.html"
+    write_text(path, Template(template).substitute(fill))
+    return path
+
+
+@styled
+def draw_study(rows: Sequence[CombinationScores]) -> Figure:
+    """A row a combination: a dot a person, the mean, and its 95 % interval over persons."""
+    figure, (axes,) = panels(height=0.9 + 0.3 * len(rows), width=8.4)
+    for number, row in enumerate(rows):
+        values = row.persons["auroc"].dropna().to_numpy(float)
+        low, high = bootstrap_interval(values, np.random.default_rng(0))
+        axes.plot(values, np.full(len(values), number), "o", color=LIGHT["muted"], markersize=3.5, alpha=0.6)
+        axes.hlines(number, low, high, color=LIGHT["blue"], linewidth=2.5)
+        axes.plot(values.mean() if len(values) else np.nan, number, "D", color=LIGHT["blue"], markersize=6)
+    axes.set(yticks=range(len(rows)), ylim=(len(rows) - 0.5, -0.5), xlabel="AUROC")
+    axes.set_yticklabels([label(row.combination) for row in rows])
+    return figure
+
+
+def _describe_table(page: StudyPage) -> str:
+    text = (
+        "Mean over persons of scores averaged over seeds, with its 95 % bootstrap interval over persons; a person "
+        "is tested by heads that never saw it. From the first: difference in AUROC from the first row, paired by "
+        "person."
+    )
+    return text if page.background.suffices else f"{text} False alarms are counts: {page.background.shortage}."
+
+
+def _format_tests(page: StudyPage) -> str:
+    if page.tests is None:
+        return ""
+    table = format_wide(["encoder", *page.tests.columns], _to_rows(page.tests), "study")
+    return f"<h2>Heads trained on everyone, on other data</h2>{table}"
+
+
+def _to_rows(table: pd.DataFrame) -> list[tuple[object, ...]]:
+    return [(name, *row) for name, row in zip(table.index, table.to_numpy(), strict=True)]

@@ -1,0 +1,129 @@
+"""Scores of a study: a row for each combination of encoder, features and head, averaged over seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.scoring.background import measure_background
+from eval.scoring.scored_runs import read_scored_run
+from eval.scoring.scores import bootstrap_interval, summarise
+from store.gate import read_json
+
+SUMMARISED = {  # of a study's table: heading, column
+    "AUROC": "auroc",
+    "AUPRC": "auprc",
+    "event sens": "event.sensitivity",
+    "event F1": "event.f1",
+    "event FP/day": "event.fp_per_day",
+    "sample F1": "sample.f1",
+}
+_TESTED = ("auroc", "event.sensitivity", "sample.f1")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What is trained: a head on the features of an encoder."""
+
+    encoder: str
+    features: str
+    head: str
+
+    def __str__(self) -> str:
+        return f"{self.encoder} {self.features}, {self.head}"
+
+
+@dataclass(frozen=True)
+class CombinationScores:
+    """Scores of one combination, by seed."""
+
+    combination: Combination
+    seeds: Mapping[str, pd.DataFrame]  # seed -> scores, a row a person
+
+    @property
+    def persons(self) -> pd.DataFrame:
+        """Scores of persons, averaged over the seeds for which they are defined."""
+        stacked = pd.concat(list(self.seeds.values()))
+        return stacked.groupby(level=0).mean().reindex(columns=stacked.columns)
+
+    @property
+    def spread(self) -> pd.Series:
+        """Standard deviation over seeds of each mean over persons (divisor n)."""
+        return pd.DataFrame({seed: scores.mean() for seed, scores in self.seeds.items()}).T.std(ddof=0)
+
+
+def tabulate_study(rows: Sequence[CombinationScores]) -> pd.DataFrame:
+    """A row a combination: means over persons, their intervals, spread over seeds, differences from the first row.
+
+    Returns
+    -------
+    encoder, features, head, seeds, persons; for each score NAME of `SUMMARISED` also NAME_low, NAME_high (95 %
+    bootstrap over persons), NAME_sd (over seeds); auroc_difference with low and high (paired by person);
+    false_alarms (number in all, mean over seeds).
+    """
+    table = []
+    for row in rows:
+        summary = summarise(row.persons, np.random.default_rng(0))
+        cells: dict[str, Any] = {
+            **vars(row.combination),
+            "seeds": len(row.seeds),
+            "persons": len(row.persons),
+        }
+        for column in SUMMARISED.values():
+            mean, low, high = summary[column][["mean", "ci95_low", "ci95_high"]]
+            cells |= {
+                column: mean,
+                f"{column}_low": low,
+                f"{column}_high": high,
+                f"{column}_sd": row.spread[column],
+            }
+        cells |= _compare(row, rows[0])
+        cells["false_alarms"] = float(row.persons["event.fp"].sum())
+        table.append(cells)
+    return pd.DataFrame(table)
+
+
+def _compare(row: CombinationScores, first: CombinationScores) -> dict[str, float]:
+    """Difference in AUROC from the first row, over the persons for whom both define it."""
+    difference = (row.persons["auroc"] - first.persons["auroc"]).dropna().to_numpy(float)
+    if row is first or not len(difference):
+        return dict.fromkeys(("auroc_difference", "auroc_difference_low", "auroc_difference_high"), np.nan)
+    low, high = bootstrap_interval(difference, np.random.default_rng(0))
+    return {
+        "auroc_difference": float(difference.mean()),
+        "auroc_difference_low": low,
+        "auroc_difference_high": high,
+    }
+
+
+def tabulate_tests(tests: Sequence[tuple[Combination, Path]]) -> pd.DataFrame:
+    """Scores of heads on other data, from the folders that hold them, a row a head.
+
+    Returns
+    -------
+    encoder, features, head, persons, auroc, event.sensitivity, sample.f1 (means over persons), false_alarms (in
+    all), background_hours, alarmed: the share in alarm of background and of recordings without labels.
+    """
+    return pd.DataFrame([{**vars(combination), **_measure_test(path)} for combination, path in tests])
+
+
+def _measure_test(path: Path) -> dict[str, float]:
+    scores = read_scored_run(path).scores
+    unlabelled = pd.DataFrame(read_json(path / "metrics.json").get("time_in_alarm", {})).T
+    alarmed_h = hours = 0.0
+    measured: dict[str, float] = {"persons": len({*scores.index, *unlabelled.index})}
+    if len(unlabelled):
+        hours = float(unlabelled["hours"].sum())
+        alarmed_h = float((unlabelled["hours"] * unlabelled["alarmed"]).sum())
+    if scores.empty:
+        measured |= dict.fromkeys((*_TESTED, "false_alarms", "background_hours"), np.nan)
+    else:
+        background_hours = measure_background(scores).hours
+        measured |= {column: float(scores[column].mean()) for column in _TESTED}
+        measured |= {"false_alarms": float(scores["event.fp"].sum()), "background_hours": background_hours}
+        hours += background_hours
+        alarmed_h += float((scores["sample.fp_per_day"] * scores["seconds"]).sum()) / 86400 / 3600
+    return {**measured, "alarmed": alarmed_h / hours if hours else np.nan}
