@@ -45,7 +45,7 @@ class MneSamples:
             If mne cannot read them, with its reason.
         """
         try:
-            with np.errstate(all="ignore"):  # samples that are no numbers are looked for
+            with np.errstate(all="ignore"):  # samples that are not numbers are looked for
                 volts: npt.NDArray[np.float64] = self.raw.get_data(picks=list(channels), start=start, stop=stop)
         except Exception as error:  # each format's reader has its own
             raise _unreadable(self.path, error) from error

@@ -41,7 +41,7 @@ def require_signal_files(path: Path) -> None:
         if reason := explain_absent_content(other):
             raise UserError(f"{other}: {reason}")
         if not other.is_file():
-            what = "is no file (a folder, a pipe or a device)" if other.exists() else "no such file"
+            what = "is not a file (a folder, a pipe or a device)" if other.exists() else "no such file"
             raise UserError(f"{other}: {what}, which {path.name} names; put it there")
 
 

@@ -79,7 +79,8 @@ def test_data_that_are_not_there(tmp_path: Path, form: str, data: str) -> None:
         opened(paths[FILES[form][0]])
     path.unlink()
     os.mkfifo(path)  # opening it would wait for ever
-    with pytest.raises(UserError, match=rf"one.{data}: is no file \(a folder, a pipe or a device\), which one\."):
+    message = rf"one.{data}: is not a file \(a folder, a pipe or a device\), which one\."
+    with pytest.raises(UserError, match=message):
         opened(paths[FILES[form][0]])
     path.unlink()
     if data != "fdt":  # samples may also be in the .set
