@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from extract.braincodec.network import Codebook, ResidualQuantizer
+from extract.braincodec.quantizer import Codebook, ResidualQuantizer
 from store.runtime.errors import UserError
 
 DECAY = 0.99

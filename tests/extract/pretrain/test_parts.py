@@ -7,7 +7,7 @@ import torch
 from torch import Generator
 
 from extract.braincodec.config import BrainCodecConfig
-from extract.braincodec.network import Codebook, ResidualQuantizer
+from extract.braincodec.quantizer import Codebook, ResidualQuantizer
 from extract.pretrain.data import TrainingSignal, augment, cut_windows, draw_windows, split
 from extract.pretrain.losses import LOSSES, Balancer, line_length, prd, reconstruction_losses
 from extract.pretrain.quantizer import (
