@@ -8,7 +8,7 @@ from store.runtime.errors import UserError
 _MOST = {
     **{"n_filters": 1024, "max_filters": 4096, "dimension": 4096, "compress": 1024},
     **{"kernel_size": 255, "last_kernel_size": 255, "residual_kernel_size": 255},
-    **{"quantizers": 64, "codebook_size": 65_536, "sample_rate_hz": 100_000, "window_s": 600},
+    **{"quantizers": 64, "codebook_size": 65_536, "sample_rate_hz": 100_000, "window_s": 600, "beam": 1024},
 }
 
 
@@ -28,6 +28,7 @@ class BrainCodecConfig:
     codebook_size: int = 256
     sample_rate_hz: int = 512
     window_s: int = 4
+    beam: int = 1  # sums of vectors kept at each stage of choosing codes; 1 is greedy, as published
 
     def __post_init__(self) -> None:
         """Refuse a shape that no network should have, before memory is taken for it.

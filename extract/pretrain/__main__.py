@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import tyro
+from torch import Generator
 
 from extract.braincodec.checkpoint import is_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.encoders.braincodec import WEIGHTS
-from extract.io.antialias import low_passed
-from extract.io.bids import find_recordings
-from extract.io.raw import open_signal
-from extract.pretrain.data import TrainingSignal, split
-from extract.pretrain.training import Training, TrainingSettings, in_microvolts, train, validate
+from extract.pretrain.data import find_persons, names_by_dataset, split
+from extract.pretrain.folding import fold_units
+from extract.pretrain.read import read_eeg
+from extract.pretrain.training import START_WINDOWS, Training, TrainingSettings, train
+from extract.pretrain.validation import validate
 from store.runtime.atomic import require_writable
 from store.runtime.cli import run
 from store.runtime.errors import UserError
@@ -25,7 +25,7 @@ from store.runtime.outputs import guard_output
 
 HELP = """Train a BrainCodec; a killed run goes on when the same command is given again.
 
-Example: python -m extract.pretrain --bids DIR --out mine.safetensors --hold-out 03 18
+Example: python -m extract.pretrain --bids DIR1 DIR2 --out mine.safetensors --hold-out DIR1/03 DIR1/18
 
 What matters first: --bids and --out, --hold-out for persons to validate on, --steps for how long."""
 
@@ -35,11 +35,11 @@ class TrainingFiles:
     """What to train on, and where to."""
 
     bids: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]
-    """Folders of BIDS data sets; any EEG with the 18 channels, events are not read."""
+    """Folders of BIDS data sets; every EEG channel is taken, of any montage, events are not read."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.safetensors")]
     """Checkpoint to write (safetensors); the state to resume from stands beside it, with .state added."""
     hold_out: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PERSON [PERSON ...]")] = ()
-    """Persons to validate on and not to train on."""
+    """Persons to validate on and not to train on; FOLDER/PERSON where several data sets have one of that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,26 +48,10 @@ class PretrainCommand(TrainingSettings, TrainingFiles):
 
     ratios: Annotated[tuple[int, ...], tyro.conf.arg(metavar="STRIDE [STRIDE ...]")] = BrainCodecConfig().ratios
     """Strides of the encoder."""
+    beam: int = 8
+    """Sums of codes kept at each stage when codes are chosen, in training and after; 1 is greedy, as published."""
     force: bool = False
     """Overwrite a file at --out that is none of this training."""
-
-
-def read_signals(folders: Sequence[Path], config: BrainCodecConfig) -> list[TrainingSignal]:
-    """All recordings of BIDS data sets, in memory, low-passed where their rate is above the config's.
-
-    Raises
-    ------
-    UserError
-        If a folder or recording cannot be used; see `find_recordings` and `open_signal`.
-    """
-    signals = []
-    for folder in folders:
-        for recording in find_recordings(folder):
-            with open_signal(recording.path) as signal:
-                read = low_passed(signal.read, signal.samples, signal.sample_rate_hz, config.sample_rate_hz)
-                values = torch.from_numpy(read(0, signal.samples))
-            signals.append(TrainingSignal(recording.person, signal.sample_rate_hz, values))
-    return signals
 
 
 def _command(settings: PretrainCommand) -> None:
@@ -81,8 +65,11 @@ def _command(settings: PretrainCommand) -> None:
         force=settings.force,
     )
     require_writable(settings.out.parent)
-    config = BrainCodecConfig(ratios=settings.ratios)
-    signals, held_out = split(read_signals(settings.bids, config), settings.hold_out, config, settings.batch)
+    config = BrainCodecConfig(ratios=settings.ratios, beam=settings.beam)
+    eeg = read_eeg(settings.bids, config.sample_rate_hz)
+    print("\n".join([*(f"left out: {reason}" for reason in eeg.unreadable), eeg.describe()]), flush=True)
+    hold_out = find_persons(settings.hold_out, {signal.person for signal in eeg.signals}, eeg.folders)
+    signals, held_out = split(eeg.signals, hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)
     training = Training(config, TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields}))
     if state_path.exists():
@@ -90,15 +77,19 @@ def _command(settings: PretrainCommand) -> None:
         print(f"going on from step {training.step} of {state_path}")
     for figures in train(training, signals, held_out, state_path):
         print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
-    persons = sorted({signal.person for signal in signals})
+    persons = {signal.person for signal in signals}
     metadata = {
-        "persons_seen": persons,
-        "persons_held_out": sorted(settings.hold_out),
-        "hours": sum(s.signal_uv.shape[1] / s.sample_rate_hz for s in signals) / 3600,
+        "persons_seen": names_by_dataset(persons),
+        "persons_held_out": names_by_dataset(hold_out),
+        "channel_hours": sum(s.signal_uv.numel() / s.sample_rate_hz for s in signals) / 3600,
+        "channels": eeg.channels,
+        "channels_left_out": dict(eeg.left_out),
+        "recordings_left_out": len(eeg.unreadable),
         "settings": dataclasses.asdict(training.settings),
-        "validation": validate(training.model, held_out),
+        "validation": validate(training.averaged, held_out),
     }
-    save_checkpoint(settings.out, in_microvolts(training.model), metadata)
+    model = fold_units(training.averaged, training.draw(signals, START_WINDOWS, Generator().manual_seed(0)))
+    save_checkpoint(settings.out, model, metadata)
     print(f"{settings.out}: trained on {len(persons)} persons; use it with --encoder {settings.out}")
 
 

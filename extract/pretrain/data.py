@@ -1,8 +1,8 @@
 """Windows to train on: drawn at random from recordings, and augmented."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,21 @@ from extract.braincodec.config import BrainCodecConfig
 from store.runtime.errors import UserError
 
 
+class Person(NamedTuple):
+    """One human: the same name in another data set is somebody else."""
+
+    dataset: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.name}"
+
+
 @dataclass(frozen=True)
 class TrainingSignal:
-    """Microvolts ``(C, samples)`` float32 of one recording."""
+    """Microvolts ``(C, samples)`` float32 of channels of one recording."""
 
-    person: str
+    person: Person
     sample_rate_hz: float
     signal_uv: Tensor
 
@@ -24,15 +34,8 @@ class TrainingSignal:
 def draw_windows(
     signals: Sequence[TrainingSignal], config: BrainCodecConfig, count: int, generator: Generator
 ) -> Tensor:
-    """Windows of random channels and starts, ``(count, 1, samples)`` float32, microvolts.
-
-    Persons are drawn by the root of how much EEG each has, so that none dominates.
-    """
-    lengths = torch.tensor([s.signal_uv.shape[1] / s.sample_rate_hz - config.window_s for s in signals])
-    seconds: dict[str, float] = {}
-    for signal, length in zip(signals, lengths.tolist(), strict=True):
-        seconds[signal.person] = seconds.get(signal.person, 0.0) + length + config.window_s
-    weights = (lengths + config.window_s) / torch.tensor([math.sqrt(seconds[s.person]) for s in signals])
+    """Windows of random channels and starts, ``(count, 1, samples)`` float32, microvolts; see `shares`."""
+    weights = shares(signals)
     windows = []
     for which in torch.multinomial(weights, count, replacement=True, generator=generator).tolist():
         signal = signals[which]
@@ -42,6 +45,23 @@ def draw_windows(
         row = signal.signal_uv[int(channel * len(signal.signal_uv)), first : first + samples]
         windows.append(resample(row[None, None], config.samples))
     return torch.cat(windows)
+
+
+def shares(signals: Sequence[TrainingSignal]) -> Tensor:
+    """Chance of each recording to be drawn, ``(recordings,)``, up to a factor.
+
+    Data sets count by the root of how much EEG they have, channels times seconds, persons within a data set by
+    the root of theirs, recordings of a person in proportion: none dominates.
+    """
+    amounts = torch.tensor([s.signal_uv.numel() / s.sample_rate_hz for s in signals])
+    chances = amounts.clone()
+    keys_of_levels: list[list[object]] = [[s.person for s in signals], [s.person.dataset for s in signals]]
+    for keys in keys_of_levels:
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        index = torch.tensor([numbers[key] for key in keys])
+        total, drawn = (torch.zeros(len(numbers)).index_add_(0, index, x) for x in (amounts, chances))
+        chances = chances * (total.sqrt() / drawn)[index]
+    return chances
 
 
 def cut_windows(signal: TrainingSignal, config: BrainCodecConfig) -> Tensor:
@@ -72,25 +92,60 @@ def augment(windows: Tensor, others: Tensor, generator: Generator) -> Tensor:
     return torch.where(chances[7] < 1 / 2, x.flip(-1), x)
 
 
-def by_person(signals: Sequence[TrainingSignal]) -> Mapping[str, list[TrainingSignal]]:
+def by_person(signals: Sequence[TrainingSignal]) -> Mapping[Person, list[TrainingSignal]]:
     """Recordings of each person, persons in order."""
     persons = sorted({signal.person for signal in signals})
     return {person: [s for s in signals if s.person == person] for person in persons}
 
 
+def names_by_dataset(persons: Iterable[Person]) -> dict[str, list[str]]:
+    """Names of persons by data set, both in order.
+
+    >>> names_by_dataset([Person("b", "2"), Person("a", "2"), Person("b", "1")])
+    {'a': ['2'], 'b': ['1', '2']}
+    """
+    ordered = sorted(set(persons))
+    return {dataset: [p.name for p in ordered if p.dataset == dataset] for dataset, _ in ordered}
+
+
+def find_persons(names: Sequence[str], persons: Collection[Person], folders: Mapping[str, str]) -> set[Person]:
+    """Persons that are written ``PERSON``, where one data set has them, or ``DATASET/PERSON``.
+
+    Parameters
+    ----------
+    folders
+        Name of the data set by name of its folder; both may be written.
+
+    Raises
+    ------
+    UserError
+        If there is no such person, or several data sets have one.
+    """
+    selected = set()
+    for name in names:
+        dataset, _, person = name.rpartition("/")
+        datasets = {dataset, folders.get(dataset, dataset)} if dataset else {p.dataset for p in persons}
+        matches = [p for p in persons if p.name == person and p.dataset in datasets]
+        if not matches:
+            there = ", ".join(map(str, sorted(persons)))
+            raise UserError(f"--hold-out: no EEG of person {name}; there: {there}")
+        if len(matches) > 1:
+            listed = ", ".join(map(str, sorted(matches)))
+            raise UserError(f"--hold-out: {name} is a person of several data sets; write one of {listed}")
+        selected.update(matches)
+    return selected
+
+
 def split(
-    signals: Sequence[TrainingSignal], hold_out: Sequence[str], config: BrainCodecConfig, batch: int
+    signals: Sequence[TrainingSignal], hold_out: Collection[Person], config: BrainCodecConfig, batch: int
 ) -> tuple[list[TrainingSignal], list[TrainingSignal]]:
     """Recordings to train on and those of the persons held out; recordings shorter than a window are left out.
 
     Raises
     ------
     UserError
-        If a person held out is not there, or what is left is too little for a batch.
+        If what is left is too little for a batch.
     """
-    persons = sorted({signal.person for signal in signals})
-    if absent := sorted(set(hold_out) - set(persons)):
-        raise UserError(f"--hold-out: no EEG of person {', '.join(absent)}; there: {', '.join(persons)}")
     usable = [s for s in signals if s.signal_uv.shape[1] >= config.window_s * s.sample_rate_hz]
     rest = [signal for signal in usable if signal.person not in hold_out]
     windows = sum(len(s.signal_uv) * int(s.signal_uv.shape[1] / s.sample_rate_hz / config.window_s) for s in rest)

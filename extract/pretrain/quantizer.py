@@ -67,11 +67,11 @@ def quantize_in_training(
     """
     rows = rows_of(latents)
     scale = rows.detach().var(0).mean().clamp(min=1e-12)
+    codes = quantizer.search(rows.detach())
     total = torch.zeros_like(rows)
     commitment = rows.new_zeros(())
-    for codebook in quantizer.codebooks:
+    for codebook, index in zip(quantizer.codebooks, codes.unbind(1), strict=True):
         residual = rows.detach() - total
-        index = codebook.nearest(residual)
         total = total + codebook.vectors[index]
         commitment = commitment + (rows - total).square().mean() / scale
         update(codebook, residual, index, generator)

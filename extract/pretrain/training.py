@@ -6,46 +6,57 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
-from extract.pretrain.data import TrainingSignal, augment, by_person, cut_windows, draw_windows
+from extract.pretrain.data import TrainingSignal, augment, draw_windows
 from extract.pretrain.discriminator import Adversary
+from extract.pretrain.folding import UNIT_UV, encode_all
 from extract.pretrain.losses import LOSSES, Balancer, prd, reconstruction_losses
-from extract.pretrain.quantizer import perplexity, quantize_in_training, start_codebooks
+from extract.pretrain.optimizers import Optimizers
+from extract.pretrain.quantizer import quantize_in_training, start_codebooks
+from extract.pretrain.validation import validate
 from store.runtime.archives import require_unpacked_size
 from store.runtime.atomic import write_bytes
 from store.runtime.errors import UserError
 
-UNIT_UV = 50.0  # the network trains on signals in this unit; `in_microvolts` folds it into the weights
 START_WINDOWS = 512  # that the codebooks start from
-VALIDATION_WINDOWS = 512  # of each person, at most
-BATCH_ENCODED = 64
+ADVERSARY_RATE = 1e-3
+VALIDATION_WINDOWS = 512  # while it trains, of all persons
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """How to train; two runs with the same settings on the same machine give the same weights."""
 
-    steps: int = 20_000
+    steps: int = 5_000
     """Batches to train on; a finished run goes on when this is raised."""
     batch: int = 32
     """Windows of one channel in a batch."""
-    learning_rate: float = 1e-3
-    """Highest, after the warm-up; a cosine leads it to zero."""
-    warmup: int = 200
+    learning_rate: float = 0.02
+    """Highest of Muon, on the convolutions' weights, after the warm-up; a cosine leads it to zero at the end."""
+    adamw_rate: float = 2e-3
+    """Highest of AdamW, on the first convolution and the biases."""
+    warmup: int = 50
     """Steps of the warm-up."""
-    weight_decay: float = 0.01
-    """Of AdamW."""
+    cooldown: float = 0.9
+    """Share of the steps, the last ones, in which the cosine leads the rates to zero."""
+    weight_decay: float = 0.1
+    """Of Muon and AdamW."""
+    average: float = 0.999
+    """Decay of the running mean of the weights, which is what is validated and written."""
     clip: float = 1.0
     """Largest norm of a gradient."""
-    quantize_from: int = 500
-    """Step at which the codebooks start; before it the autoencoder trains alone."""
+    quantize_from: int = 3_300
+    """Step at which the codebooks start; before it noise is added to the latents in their place."""
+    noise: float = 0.5
+    """Standard deviation of that noise, as a share of the latents' root mean square."""
     l2: float = 1.0
     """Weight of the relative root mean square error."""
     l1: float = 0.0
@@ -54,7 +65,7 @@ class TrainingSettings:
     """Weight of the error of the line length."""
     spectrogram: float = 0.0
     """Weight of the error of the spectrograms."""
-    commitment: float = 0.25
+    commitment: float = 64.0
     """Weight of the distance of latents to their codes."""
     adversarial: float = 0.0
     """Weight of the loss against a discriminator of spectra; zero leaves the discriminator out."""
@@ -87,9 +98,8 @@ class Training:
     def __init__(self, config: BrainCodecConfig, settings: TrainingSettings) -> None:
         self.settings = settings
         self.model = BrainCodec(config, settings.seed)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
-        )
+        self._average = AveragedModel(self.model, multi_avg_fn=self._move_average, use_buffers=True)
+        self.optimizers = Optimizers(self.model, settings.weight_decay)
         self.balancer = Balancer(settings.loss_weights | settings.adversarial_weights)
         self.adversary = Adversary(settings.seed) if settings.adversarial_weights else None
         self.step = 0
@@ -104,26 +114,27 @@ class Training:
         UserError
             If the gradient is not finite.
         """
-        settings, model, config = self.settings, self.model, self.model.config
+        settings, model = self.settings, self.model
         generator = Generator().manual_seed(settings.seed * 1_000_003 + self.step)
-        x, others = (draw_windows(signals, config, settings.batch, generator) for _ in range(2))
-        x = augment(x, others, generator) / UNIT_UV
+        x, others = (self.draw(signals, settings.batch, generator) for _ in range(2))
+        x = augment(x, others, generator)
         if self.step == settings.quantize_from:
-            windows = draw_windows(signals, config, START_WINDOWS, generator) / UNIT_UV
-            with torch.no_grad():
-                latents = torch.cat([model.encode(part) for part in torch.split(windows, BATCH_ENCODED)])
-            start_codebooks(model.quantizer, latents, generator)
+            self._start_codebooks(signals, generator)
         dtype = getattr(torch, settings.precision)
         latents = model.encoder(x.to(dtype)).float()
         commitment = latents.new_zeros(())
         if self.step >= settings.quantize_from:
             latents, commitment = quantize_in_training(model.quantizer, latents, generator)
+        elif settings.noise:
+            spread = latents.square().mean().sqrt()
+            latents = latents + settings.noise * spread * torch.randn(latents.shape, generator=generator)
         y = model.decoder(latents.to(dtype)).float()
         losses = reconstruction_losses(UNIT_UV * x, UNIT_UV * y, settings.loss_weights)
         if self.adversary and self.step >= settings.adversarial_from:
-            losses |= self.adversary.compete(UNIT_UV * x, UNIT_UV * y, learning_rate(settings, self.step))
+            rate = ADVERSARY_RATE * rate_share(settings, self.step)
+            losses |= self.adversary.compete(UNIT_UV * x, UNIT_UV * y, rate)
         objective = (self.balancer.gradient(losses, y).detach() * y).sum() + settings.commitment * commitment
-        self.optimizer.zero_grad()
+        model.zero_grad()
         objective.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         if not torch.isfinite(norm):
@@ -131,11 +142,30 @@ class Training:
                 f"training diverged at step {self.step}: the gradient is not finite; the last state is kept, "
                 "train again with a lower --learning-rate and another --out"
             )
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(settings, self.step)
-        self.optimizer.step()
+        share = rate_share(settings, self.step)
+        self.optimizers.step(share * settings.learning_rate, share * settings.adamw_rate)
+        self._average.update_parameters(model)
         self.step += 1
         return float(prd(x, y.detach()).nanmean())
+
+    @property
+    def averaged(self) -> BrainCodec:
+        """The running mean of the model, in the unit of training."""
+        return cast(BrainCodec, self._average.module)
+
+    def draw(self, signals: Sequence[TrainingSignal], count: int, generator: Generator) -> Tensor:
+        """Windows ``(count, 1, samples)`` in the unit of training."""
+        return draw_windows(signals, self.model.config, count, generator) / UNIT_UV
+
+    @torch.no_grad()
+    def _start_codebooks(self, signals: Sequence[TrainingSignal], generator: Generator) -> None:
+        windows = self.draw(signals, START_WINDOWS, generator)
+        start_codebooks(self.model.quantizer, encode_all(self.model, windows), generator)
+        self.averaged.load_state_dict(self.model.state_dict())
+
+    def _move_average(self, averaged: list[Tensor], current: list[Tensor], count: int) -> None:
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(averaged, current, 1 - decay)
 
     def save(self, path: Path) -> None:
         """Write all that a step changes, whole or not at all.
@@ -149,7 +179,8 @@ class Training:
             "settings": _comparable(self.settings),
             "config": dataclasses.asdict(self.model.config),
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "average": self.averaged.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
             "adversary": self.adversary and self.adversary.state_dict(),
             "norms": self.balancer.norms,
             "step": self.step,
@@ -180,7 +211,8 @@ class Training:
             raise UserError(f"{path}: begun with {text}; use the same settings, or another --out")
         try:
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.averaged.load_state_dict(state["average"])
+            self.optimizers.load_state_dict(state["optimizers"])
             if self.adversary:
                 self.adversary.load_state_dict(state["adversary"])
             self.balancer.norms = dict(state["norms"])
@@ -208,7 +240,8 @@ def train(
         bar.set_postfix_str(f"batch PRD {training.batch_prd:.1f} %", refresh=False)
         if training.step % settings.every == 0 or training.step == settings.steps:
             figures = {"step": training.step, "batch_prd": training.batch_prd}
-            parts = validate(training.model, held_out).values()
+            most = max(16, VALIDATION_WINDOWS // max(1, len({signal.person for signal in held_out})))
+            parts = validate(training.averaged, held_out, most).values()
             if parts:
                 figures["prd"] = sum(part["prd"] for part in parts) / len(parts)
                 figures["autoencoder_prd"] = sum(part["autoencoder_prd"] for part in parts) / len(parts)
@@ -218,55 +251,15 @@ def train(
     bar.close()
 
 
-@torch.inference_mode()
-def validate(model: BrainCodec, signals: Sequence[TrainingSignal]) -> dict[str, dict[str, Any]]:
-    """Figures of each person: mean PRD of windows with and without quantization, codes in effective use.
+def rate_share(settings: TrainingSettings, step: int) -> float:
+    """Share of the highest rates: a linear warm-up, all of them, then a cosine to zero.
 
-    The model is in its unit of training. Windows that are all zero have no PRD and are left out.
+    >>> settings = TrainingSettings(steps=1000, warmup=100, cooldown=0.8)
+    >>> [round(rate_share(settings, step), 2) for step in (0, 49, 100, 200, 600, 1000)]
+    [0.01, 0.5, 1.0, 1.0, 0.5, 0.0]
     """
-    figures = {}
-    for person, recordings in by_person(signals).items():
-        windows = torch.cat([cut_windows(signal, model.config) for signal in recordings]) / UNIT_UV
-        windows = windows[windows.abs().amax((1, 2)) > 0]
-        windows = windows[:: math.ceil(len(windows) / VALIDATION_WINDOWS)]
-        plain, quantized, codes = [], [], []
-        for part in torch.split(windows, BATCH_ENCODED):
-            latents = model.encode(part)
-            plain.append(prd(part, model.decode(latents)))
-            if model.quantizer.codebooks[0].trained:
-                codes.append(model.quantize(latents))
-                quantized.append(prd(part, model.decode(model.dequantize(codes[-1]))))
-        figures[person] = {
-            "windows": len(windows),
-            "autoencoder_prd": float(torch.cat(plain).mean()),
-            "prd": float(torch.cat(quantized or plain).mean()),
-            "perplexity": perplexity(torch.cat(codes), model.config.codebook_size).tolist() if codes else [],
-        }
-    return figures
-
-
-def learning_rate(settings: TrainingSettings, step: int) -> float:
-    """Linear warm-up, then a cosine to zero.
-
-    >>> settings = TrainingSettings(steps=1000, learning_rate=1.0, warmup=100)
-    >>> [round(learning_rate(settings, step), 2) for step in (0, 49, 100, 550, 1000)]
-    [0.01, 0.5, 1.0, 0.5, 0.0]
-    """
-    if step < settings.warmup:
-        return settings.learning_rate * (step + 1) / settings.warmup
-    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def in_microvolts(model: BrainCodec) -> BrainCodec:
-    """The model that does in microvolts what this one does in its unit of training."""
-    folded = BrainCodec(model.config)
-    folded.load_state_dict(model.state_dict())
-    with torch.no_grad():
-        folded.encoder.first.weight.div_(UNIT_UV)
-        folded.decoder.last.weight.mul_(UNIT_UV)
-        folded.decoder.last.bias.mul_(UNIT_UV)
-    return folded
+    cooled = 1 - (settings.steps - step) / max(1.0, settings.cooldown * settings.steps)
+    return min((step + 1) / max(1, settings.warmup), 0.5 * (1 + math.cos(math.pi * max(0.0, cooled))))
 
 
 def _comparable(settings: TrainingSettings) -> dict[str, Any]:

@@ -8,7 +8,16 @@ from torch import Generator
 
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.quantizer import Codebook, ResidualQuantizer
-from extract.pretrain.data import TrainingSignal, augment, cut_windows, draw_windows, split
+from extract.pretrain.data import (
+    Person,
+    TrainingSignal,
+    augment,
+    cut_windows,
+    draw_windows,
+    find_persons,
+    shares,
+    split,
+)
 from extract.pretrain.losses import LOSSES, Balancer, line_length, prd, reconstruction_losses
 from extract.pretrain.quantizer import (
     DECAY,
@@ -145,10 +154,10 @@ def test_rows_keep_window_and_frame_together():
     assert torch.equal(rows_of(latents)[4 + 1], latents[1, :, 1])
 
 
-def ramp(person, seconds, rate_hz=32.0, channels=2):
+def ramp(person, seconds, rate_hz=32.0, channels=2, dataset="x"):
     """Channel c holds 1000 * c + the time in seconds."""
     times = torch.arange(int(seconds * rate_hz)) / rate_hz
-    return TrainingSignal(person, rate_hz, times + 1000.0 * torch.arange(channels)[:, None])
+    return TrainingSignal(Person(dataset, person), rate_hz, times + 1000.0 * torch.arange(channels)[:, None])
 
 
 def test_drawn_windows_are_pieces_of_one_channel():
@@ -179,15 +188,34 @@ def test_augmentation_keeps_shape_and_some_windows_as_they_are():
     assert math.isfinite(changed.abs().max())
 
 
+def test_shares_are_roots_of_what_data_sets_and_persons_have():
+    signals = [ramp("a", 36), ramp("b", 4), ramp("a", 12, dataset="y"), ramp("a", 24, dataset="y")]
+    chances = shares(signals).double()
+    of_x, of_y = chances[:2].sum(), chances[2:].sum()
+    assert of_x / of_y == pytest.approx(math.sqrt(40 / 36), rel=1e-5)
+    assert chances[0] / chances[1] == pytest.approx(math.sqrt(36 / 4), rel=1e-5)
+    assert chances[3] / chances[2] == pytest.approx(24 / 12, rel=1e-5)
+
+
 def test_split_holds_out_whole_persons_and_leaves_out_short_recordings():
-    signals = [ramp("a", 30), ramp("b", 20), ramp("a", 3), ramp("b", 12)]
-    train, held_out = split(signals, ["b"], CONFIG, 8)
-    assert [s.person for s in train] == ["a"]
-    assert [s.person for s in held_out] == ["b", "b"]
+    signals = [ramp("a", 30), ramp("b", 20), ramp("a", 3), ramp("b", 12), ramp("b", 8, dataset="y")]
+    train, held_out = split(signals, {Person("x", "b")}, CONFIG, 8)
+    assert [s.person for s in train] == [("x", "a"), ("y", "b")]
+    assert [s.person for s in held_out] == [("x", "b"), ("x", "b")]
 
 
 def test_split_names_what_is_wrong():
-    with pytest.raises(ValueError, match="no EEG of person x; there: a, b"):
-        split([ramp("a", 30), ramp("b", 20)], ["x"], CONFIG, 8)
     with pytest.raises(ValueError, match="10 windows of 4 s to train on, a batch has 11; give more EEG"):
-        split([ramp("a", 23), ramp("b", 20)], ["b"], CONFIG, 11)
+        split([ramp("a", 23), ramp("b", 20)], {Person("x", "b")}, CONFIG, 11)
+
+
+def test_persons_are_found_by_data_set_or_folder():
+    persons = {Person("Long name", "03"), Person("y", "03"), Person("y", "04")}
+    folders = {"long": "Long name", "y": "y"}
+    assert find_persons(["04"], persons, folders) == {("y", "04")}
+    assert find_persons(["long/03"], persons, folders) == {("Long name", "03")}
+    assert find_persons(["Long name/03", "y/03"], persons, folders) == {("Long name", "03"), ("y", "03")}
+    with pytest.raises(ValueError, match="03 is a person of several data sets; write one of Long name/03, y/03"):
+        find_persons(["03"], persons, folders)
+    with pytest.raises(ValueError, match="no EEG of person long/04; there: Long name/03, y/03, y/04"):
+        find_persons(["long/04"], persons, folders)

@@ -16,22 +16,24 @@ from extract.braincodec.network import BrainCodec
 from extract.encoders.braincodec import WEIGHTS
 from extract.io.montage import CHANNELS
 from extract.pretrain.__main__ import main
-from extract.pretrain.data import TrainingSignal, cut_windows
+from extract.pretrain.data import Person, TrainingSignal, cut_windows
 from extract.pretrain.discriminator import Adversary
+from extract.pretrain.folding import UNIT_UV, fold_units
 from extract.pretrain.losses import prd
-from extract.pretrain.training import (
-    UNIT_UV,
-    Training,
-    TrainingSettings,
-    in_microvolts,
-    train,
-    validate,
-)
+from extract.pretrain.training import Training, TrainingSettings, train
+from extract.pretrain.validation import validate
 from store.runtime.errors import DiskFullError, UserError
 from tests.helpers.paths import ROOT
 
 CONFIG = BrainCodecConfig(
-    ratios=(2, 2), n_filters=4, max_filters=8, dimension=6, quantizers=2, codebook_size=16, sample_rate_hz=32
+    ratios=(2, 2),
+    n_filters=4,
+    max_filters=8,
+    dimension=6,
+    quantizers=2,
+    codebook_size=16,
+    sample_rate_hz=32,
+    beam=3,
 )
 SETTINGS = TrainingSettings(
     steps=12, batch=4, warmup=3, quantize_from=5, every=4, l1=0.1, line_length=0.1, spectrogram=0.1
@@ -43,7 +45,7 @@ def waves(person, seed=0):
     generator = torch.Generator().manual_seed(seed)
     times = torch.arange(40 * 32) / 32
     hertz, phases = 1 + 2 * torch.rand(3, 2, 1, generator=generator), 6 * torch.rand(3, 2, 1, generator=generator)
-    return TrainingSignal(person, 32.0, 60 * torch.sin(2 * torch.pi * hertz * times + phases).sum(1))
+    return TrainingSignal(Person("x", person), 32.0, 60 * torch.sin(2 * torch.pi * hertz * times + phases).sum(1))
 
 
 @pytest.fixture
@@ -56,12 +58,12 @@ def weights(training):
 
 
 def test_learns_and_reports(signals, tmp_path):
-    settings = dataclasses.replace(SETTINGS, steps=200, batch=8, quantize_from=100, every=100)
+    settings = dataclasses.replace(SETTINGS, steps=200, batch=8, learning_rate=5e-3, quantize_from=100, every=100)
     training = Training(CONFIG, settings)
     figures = list(train(training, signals, [waves("c", 3)], tmp_path / "state"))
     assert [f["step"] for f in figures] == [100, 200]
     assert figures[-1]["prd"] < 70
-    part = validate(training.model, [waves("c", 3)])["c"]
+    part = validate(training.averaged, [waves("c", 3)])["x/c"]
     assert part["prd"] == pytest.approx(figures[-1]["prd"])
     assert part["windows"] == 30
     assert all(4 < value <= 16 for value in part["perplexity"])
@@ -174,19 +176,29 @@ def test_a_state_with_damaged_parts_is_refused(tmp_path, changes):
         training.load(path)
 
 
-def test_unit_is_folded_into_the_weights(signals, tmp_path):
+def test_units_are_folded_into_the_weights(signals, tmp_path):
     training = Training(CONFIG, SETTINGS)
     list(train(training, signals, [], tmp_path / "state"))
-    x = signals[0].signal_uv[:, None, :128]
-    folded = in_microvolts(training.model)
-    torch.testing.assert_close(folded.encode(x), training.model.encode(x / UNIT_UV))
-    latents = folded.encode(x)
-    torch.testing.assert_close(folded.decode(latents), UNIT_UV * training.model.decode(latents))
+    model = training.averaged
+    model.encoder.last.weight.data *= 1e5  # as after a long training
+    model.encoder.last.bias.data *= 1e5
+    for codebook in model.quantizer.codebooks:
+        codebook.vectors *= 1e5
+    signal_uv = cut_windows(signals[0], CONFIG)
+    folded = fold_units(model, signal_uv / UNIT_UV)
+    latents = folded.encode(signal_uv)
+    assert latents.square().mean().sqrt().item() == pytest.approx(1, rel=1e-3)
+    before = model.encode(signal_uv / UNIT_UV)
+    torch.testing.assert_close(folded.decode(latents), UNIT_UV * model.decode(before), rtol=1e-3, atol=1e-3)
+    codes = folded.quantize(latents)
+    assert torch.equal(codes, model.quantize(before))
+    decoded, expected = folded.decode(folded.dequantize(codes)), model.decode(model.dequantize(codes))
+    torch.testing.assert_close(decoded, UNIT_UV * expected, rtol=1e-3, atol=1e-3)
 
 
 def test_all_zero_windows_have_no_prd_and_do_not_count(signals):
     training = Training(CONFIG, SETTINGS)
-    quiet = TrainingSignal("a", 32.0, torch.cat([torch.zeros(3, 128), signals[0].signal_uv], dim=1))
+    quiet = TrainingSignal(Person("x", "a"), 32.0, torch.cat([torch.zeros(3, 128), signals[0].signal_uv], dim=1))
     assert validate(training.model, [quiet]) == validate(training.model, [signals[0]])
     assert prd(torch.zeros(1, 1, 4), torch.ones(1, 1, 4)).isinf().all()
 
@@ -219,9 +231,9 @@ def test_command_writes_a_checkpoint_that_loads(bids, tmp_path, capsys):
     command = ["--bids", str(bids), "--out", str(out), "--hold-out", "02", *SHORT]
     assert main(command) == 0
     checkpoint = load_checkpoint(out)
-    assert checkpoint.metadata["persons_seen"] == ["01", "03"]
-    assert checkpoint.metadata["persons_held_out"] == ["02"]
-    assert checkpoint.metadata["validation"]["02"]["windows"] == 54
+    assert checkpoint.metadata["persons_seen"] == {"x": ["01", "03"]}
+    assert checkpoint.metadata["persons_held_out"] == {"x": ["02"]}
+    assert checkpoint.metadata["validation"]["x/02"]["windows"] == 54
     assert checkpoint.model.config.hop == 64
     assert "trained on 2 persons" in capsys.readouterr().out
     assert main([*command, "--steps", "4"]) == 0

@@ -1,0 +1,41 @@
+"""The units of training, folded into the weights that are written."""
+
+import torch
+from torch import Tensor
+
+from extract.braincodec.network import BrainCodec
+
+UNIT_UV = 50.0  # the network trains on signals in this unit
+BATCH_ENCODED = 64
+
+
+def encode_all(model: BrainCodec, windows: Tensor) -> Tensor:
+    """Latents of any number of windows, ``(N, 1, samples) -> (N, D, F)``."""
+    return torch.cat([model.encode(part) for part in torch.split(windows, BATCH_ENCODED)])
+
+
+@torch.no_grad()
+def fold_units(model: BrainCodec, windows: Tensor) -> BrainCodec:
+    """The model that does in microvolts what this one does in its unit of training, with latents of unit scale.
+
+    Codes and decoded signals are those of the model given, to rounding: signals are multiplied, latents divided,
+    by a number before the first and after the last layer of encoder and decoder.
+
+    Parameters
+    ----------
+    windows : Tensor
+        ``(N, 1, samples)`` in the unit of training; the root mean square of their latents becomes one.
+    """
+    size = encode_all(model, windows).square().mean().sqrt()
+    folded = BrainCodec(model.config)
+    folded.load_state_dict(model.state_dict())
+    folded.encoder.first.weight.div_(UNIT_UV)
+    folded.encoder.last.weight.div_(size)
+    folded.encoder.last.bias.div_(size)
+    for codebook in folded.quantizer.codebooks:
+        codebook.vectors.div_(size)
+        codebook.sums.div_(size)
+    folded.decoder.first.weight.mul_(size)
+    folded.decoder.last.weight.mul_(UNIT_UV)
+    folded.decoder.last.bias.mul_(UNIT_UV)
+    return folded

@@ -1,0 +1,71 @@
+"""The EEG of BIDS data sets, one channel at a time, in memory."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from extract.io.bids import Recording, find_data_set
+from extract.io.eeg_channels import read_eeg_channels
+from extract.pretrain.channels import judge_channels
+from extract.pretrain.data import Person, TrainingSignal
+from store.runtime.errors import UserError
+
+
+@dataclass
+class TrainingEeg:
+    """What was read, and what was left out."""
+
+    signals: list[TrainingSignal] = field(default_factory=list)
+    folders: dict[str, str] = field(default_factory=dict)  # name of the data set by name of its folder
+    channels: int = 0  # that are used, of all recordings
+    left_out: Counter[str] = field(default_factory=Counter)  # channels, by reason
+    unreadable: list[str] = field(default_factory=list)  # recordings, with the reason
+
+    def describe(self) -> str:
+        """One line for people: what is used and what is not."""
+        hours = sum(s.signal_uv.numel() / s.sample_rate_hz for s in self.signals) / 3600
+        persons = len({s.person for s in self.signals})
+        reasons = "".join(f", {count} {reason}" for reason, count in sorted(self.left_out.items()))
+        return (
+            f"{self.channels} EEG channels of {persons} persons, {hours:.1f} channel-hours; "
+            f"left out: {self.left_out.total()} channels{reasons}, {len(self.unreadable)} recordings"
+        )
+
+
+def read_eeg(folders: Sequence[Path], sample_rate_hz: float) -> TrainingEeg:
+    """All EEG channels of BIDS data sets, low-passed where their rate is above that of the network.
+
+    Recordings that cannot be read and channels that are not worth training on are left out and counted.
+
+    Raises
+    ------
+    UserError
+        If a folder is no BIDS data set with EEG, or two folders of different data sets share a name.
+    """
+    eeg = TrainingEeg()
+    for folder in folders:
+        data_set = find_data_set(folder)
+        name = folder.resolve().name
+        if eeg.folders.setdefault(name, data_set.name) != data_set.name:
+            raise UserError(f"--bids: two folders are called {name}; rename one, since --hold-out names them")
+        for recording in data_set.recordings:
+            try:
+                _add(eeg, data_set.name, recording, sample_rate_hz)
+            except UserError as error:
+                eeg.unreadable.append(str(error))
+    return eeg
+
+
+def _add(eeg: TrainingEeg, dataset: str, recording: Recording, sample_rate_hz: float) -> None:
+    if recording.problem:
+        raise UserError(f"{recording.path}: {recording.problem}")
+    for group in read_eeg_channels(recording.path, sample_rate_hz):
+        reasons = judge_channels(group.signal_uv)
+        eeg.left_out.update(reason for reason in reasons if reason)
+        if kept := [row for row, reason in enumerate(reasons) if reason is None]:
+            eeg.channels += len(kept)
+            signal_uv = torch.from_numpy(group.signal_uv[kept])
+            eeg.signals.append(TrainingSignal(Person(dataset, recording.person), group.sample_rate_hz, signal_uv))
