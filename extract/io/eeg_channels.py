@@ -113,7 +113,10 @@ def _electrodes() -> frozenset[str]:
     """Names of the 10-05 system, older ones included, in capitals."""
     import mne  # here, since it takes a second
 
-    return frozenset(name.upper() for name in mne.channels.make_standard_montage("standard_1005").ch_names)
+    known = mne.channels.get_builtin_montages()
+    newer, older = "colin27_1005", "standard_1005"  # renamed in mne 1.13
+    montage = mne.channels.make_standard_montage(newer if newer in known else older)
+    return frozenset(name.upper() for name in montage.ch_names)
 
 
 def _channel_tables(path: Path) -> Iterator[Path]:

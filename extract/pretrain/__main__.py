@@ -68,7 +68,7 @@ def _command(settings: PretrainCommand) -> None:
     config = BrainCodecConfig(ratios=settings.ratios, beam=settings.beam)
     eeg = read_eeg(settings.bids, config.sample_rate_hz)
     print("\n".join([*(f"left out: {reason}" for reason in eeg.unreadable), eeg.describe()]), flush=True)
-    hold_out = find_persons(settings.hold_out, {signal.person for signal in eeg.signals}, eeg.folders)
+    hold_out = find_persons(settings.hold_out, eeg.persons, eeg.folders)
     signals, held_out = split(eeg.signals, hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)
     training = Training(config, TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields}))

@@ -127,8 +127,8 @@ def find_persons(names: Sequence[str], persons: Collection[Person], folders: Map
         datasets = {dataset, folders.get(dataset, dataset)} if dataset else {p.dataset for p in persons}
         matches = [p for p in persons if p.name == person and p.dataset in datasets]
         if not matches:
-            there = ", ".join(map(str, sorted(persons)))
-            raise UserError(f"--hold-out: no EEG of person {name}; there: {there}")
+            there = sorted(p.name for p in persons if p.dataset in datasets) or sorted(folders)
+            raise UserError(f"--hold-out: no EEG of person {name}; there: {', '.join(there)}")
         if len(matches) > 1:
             listed = ", ".join(map(str, sorted(matches)))
             raise UserError(f"--hold-out: {name} is a person of several data sets; write one of {listed}")

@@ -19,6 +19,7 @@ class TrainingEeg:
     """What was read, and what was left out."""
 
     signals: list[TrainingSignal] = field(default_factory=list)
+    persons: set[Person] = field(default_factory=set)  # of all recordings, used or not
     folders: dict[str, str] = field(default_factory=dict)  # name of the data set by name of its folder
     channels: int = 0  # that are used, of all recordings
     left_out: Counter[str] = field(default_factory=Counter)  # channels, by reason
@@ -52,6 +53,7 @@ def read_eeg(folders: Sequence[Path], sample_rate_hz: float) -> TrainingEeg:
         if eeg.folders.setdefault(name, data_set.name) != data_set.name:
             raise UserError(f"--bids: two folders are called {name}; rename one, since --hold-out names them")
         for recording in data_set.recordings:
+            eeg.persons.add(Person(data_set.name, recording.person))
             try:
                 _add(eeg, data_set.name, recording, sample_rate_hz)
             except UserError as error:
