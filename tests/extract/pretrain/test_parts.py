@@ -217,7 +217,7 @@ def test_persons_are_found_by_data_set_or_folder():
     assert find_persons(["Long name/03", "y/03"], persons, folders) == {("Long name", "03"), ("y", "03")}
     with pytest.raises(ValueError, match="03 is a person of several data sets; write one of Long name/03, y/03"):
         find_persons(["03"], persons, folders)
-    with pytest.raises(ValueError, match="no EEG of person long/04; there: 03$"):
+    with pytest.raises(ValueError, match=r"no EEG of person long/04; there: 03$"):
         find_persons(["long/04"], persons, folders)
-    with pytest.raises(ValueError, match="no EEG of person z/04; there: long, y$"):
+    with pytest.raises(ValueError, match=r"no EEG of person z/04; there: long, y$"):
         find_persons(["z/04"], persons, folders)

@@ -162,7 +162,7 @@ def test_a_full_disk_is_said_and_leaves_the_last_state_alone(signals, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"model": {}}, {"optimizer": 3}, {"step": None, "norms": 1}, {"history": "missing"}]
+    "changes", [{"model": {}}, {"optimizers": 3}, {"step": None, "norms": 1}, {"history": "missing"}]
 )
 def test_a_state_with_damaged_parts_is_refused(tmp_path, changes):
     path = tmp_path / "state"

@@ -1,0 +1,68 @@
+"""What of a BIDS data set is trained on, and what is left out and counted."""
+
+import edfio
+import numpy as np
+import pytest
+
+from extract.pretrain.channels import judge_channels
+from extract.pretrain.read import read_eeg
+from store.runtime.errors import UserError
+
+
+def write(folder, subject, rows, rate_hz=64):
+    """Rows by name as a recording."""
+    path = folder / f"sub-{subject}" / "eeg" / f"sub-{subject}_task-rest_eeg.edf"
+    path.parent.mkdir(parents=True)
+    signals = [
+        edfio.EdfSignal(row, rate_hz, label=name, physical_dimension="uV", physical_range=(-9000, 9000))
+        for name, row in rows.items()
+    ]
+    edfio.Edf(signals).write(path)
+    return path
+
+
+def describe(folder, name):
+    (folder / "dataset_description.json").write_text(f'{{"Name": "{name}", "BIDSVersion": "1.10.1"}}')
+
+
+def noise(scale_uv, seconds=8):
+    return np.random.default_rng(0).normal(0, scale_uv, 64 * seconds)
+
+
+def test_each_channel_is_judged():
+    clipped = np.clip(noise(50), -60, 60)
+    rows = [noise(20), np.full(512, 7.0), clipped, noise(900), noise(0.1), np.r_[noise(20)[1:], np.nan]]
+    reasons = [None, "flat", "clipped", "absurd amplitude", "absurd amplitude", "not finite"]
+    assert judge_channels(np.array(rows, np.float32)) == reasons
+
+
+def test_persons_of_two_data_sets_stay_apart_and_what_is_left_out_is_counted(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        describe(tmp_path / name, f"Data set {name}")
+    write(tmp_path / "one", "01", {"Fp1": noise(20), "ECG": noise(300), "O1": np.zeros(512), "O2": noise(800)})
+    write(tmp_path / "two", "01", {"AF3": noise(30), "AF4": noise(10)})
+    broken = write(tmp_path / "two", "02", {"AF3": noise(30)})
+    broken.write_bytes(broken.read_bytes()[:-100])
+    eeg = read_eeg([tmp_path / "one", tmp_path / "two"], 512)
+    assert [(s.person, s.signal_uv.shape) for s in eeg.signals] == [
+        (("Data set one", "01"), (1, 512)),
+        (("Data set two", "01"), (2, 512)),
+    ]
+    assert eeg.folders == {"one": "Data set one", "two": "Data set two"}
+    assert len(eeg.persons) == 3
+    assert eeg.left_out == {"flat": 1, "absurd amplitude": 1}
+    (reason,) = eeg.unreadable
+    assert "truncated" in reason
+    assert eeg.describe() == (
+        "3 EEG channels of 2 persons, 0.0 channel-hours; "
+        "left out: 2 channels, 1 absurd amplitude, 1 flat, 1 recordings"
+    )
+
+
+def test_folders_of_one_name_and_two_data_sets_are_refused(tmp_path):
+    for parent in ("a", "b"):
+        write(tmp_path / parent / "eeg", "01", {"Fp1": noise(20)})
+        describe(tmp_path / parent / "eeg", f"Data set {parent}")
+    with pytest.raises(UserError, match="two folders are called eeg; rename one"):
+        read_eeg([tmp_path / "a" / "eeg", tmp_path / "b" / "eeg"], 512)
