@@ -5,8 +5,9 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,6 +180,21 @@ def same_dataset(first: str, second: str) -> bool:
     """
     short, long = sorted((_normalise(first), _normalise(second)), key=len)
     return long.startswith(short)
+
+
+def list_persons_seen(encoder: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Persons that an encoder saw in pretraining by its provenance, each with the name of the data set.
+
+    Encoders of earlier versions list persons alone, of the one data set that `data` begins with.
+
+    >>> list_persons_seen({"persons_seen": {"Clips": ["01", "02"], "Healthy": ["01"]}})
+    [('Clips', '01'), ('Clips', '02'), ('Healthy', '01')]
+    >>> list_persons_seen({"persons_seen": ["01"], "data": "Clips, ODC-By 1.0"})
+    [('Clips, ODC-By 1.0', '01')]
+    """
+    seen = encoder.get("persons_seen", ())
+    by_dataset = seen if isinstance(seen, Mapping) else {str(encoder.get("data", "")): seen}
+    return [(str(dataset), str(person)) for dataset, persons in by_dataset.items() for person in persons]
 
 
 def _normalise(dataset: str) -> str:

@@ -22,7 +22,7 @@ from store import RecordingInfo, Store
 from store.gate import read_json
 from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
-from store.schema import same_dataset
+from store.schema import list_persons_seen, same_dataset
 
 POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
 TESTED = "tested"  # entry of config.json by which scores on other data are known from a run
@@ -70,14 +70,16 @@ class Results:
     def persons_seen(self) -> tuple[str, ...]:
         """Persons that the encoder saw in pretraining; none if the store is known to be of another data set."""
         recorded = self.config["store"]
-        encoder = recorded["provenance"]["encoder"]
-        seen, data = tuple(map(str, encoder.get("persons_seen", ()))), str(encoder.get("data", ""))
+        seen = list_persons_seen(recorded["provenance"]["encoder"])
 
         def is_seen(name: str) -> bool:
-            known = list_known_as(recorded, name)
-            return any(person in seen and same_dataset(dataset, data) for dataset, person in known)
+            return any(
+                person == other and same_dataset(dataset, of)
+                for dataset, person in list_known_as(recorded, name)
+                for of, other in seen
+            )
 
-        return tuple(filter(is_seen, recorded.get("persons", seen)))
+        return tuple(filter(is_seen, recorded.get("persons", [person for _, person in seen])))
 
     def seconds(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
         """Labels and probabilities of all seconds of each person, ``(T,)`` each."""

@@ -59,8 +59,8 @@ def _store_problem(store: Mapping[str, Any]) -> str:
     if not isinstance(provenance, dict) or not isinstance(provenance.get("encoder"), dict):
         return "store.provenance names no encoder"
     seen = provenance["encoder"].get("persons_seen", [])
-    if not isinstance(seen, list):
-        return "store.provenance.encoder.persons_seen is not a list"
+    if not all(isinstance(persons, list) for persons in (seen.values() if isinstance(seen, dict) else [seen])):
+        return "store.provenance.encoder.persons_seen is neither a list nor lists by data set"
     datasets = store.get("datasets", [])
     if not isinstance(datasets, list) or not all(isinstance(name, str) for name in datasets):
         return "store.datasets is not a list of names"

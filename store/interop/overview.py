@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from store.reader import Store, StoreFile
-from store.schema import RecordingInfo, events_without_label, same_dataset
+from store.schema import RecordingInfo, events_without_label, list_persons_seen, same_dataset
 
 _COLUMNS = ("recordings", "hours", "seizures", "ictal_seconds", "bytes")
 
@@ -43,12 +43,10 @@ def format_overview(overview: Mapping[str, Any]) -> Iterator[str]:
 
 def _persons_seen(store: Store) -> Iterator[str]:
     """Persons of the store whom the encoder saw in pretraining, as far as names of data sets tell."""
-    encoder = store.provenance["encoder"]
-    seen, dataset = encoder.get("persons_seen", ()), str(encoder.get("data", ""))
+    seen = list_persons_seen(store.provenance["encoder"])
     for person in store.persons:
-        if person in seen and any(
-            same_dataset(file.dataset, dataset) for file in store.files if file.person == person
-        ):
+        datasets = [file.dataset for file in store.files if file.person == person]
+        if any(person == name and same_dataset(dataset, other) for other, name in seen for dataset in datasets):
             yield person
 
 

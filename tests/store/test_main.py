@@ -103,11 +103,13 @@ def test_info_says_what_is_missing_and_why(tmp_path: Path, capsys: pytest.Captur
     ]
 
 
+@pytest.mark.parametrize("by_dataset", [False, True])
 @pytest.mark.parametrize(("dataset", "seen"), [("CHB-MIT clips", ["01"]), ("", ["01"]), ("Siena", [])])
 def test_persons_seen_are_those_of_the_same_data_set(
-    tmp_path: Path, capsys: pytest.CaptureFixture, dataset: str, seen: list[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture, dataset: str, seen: list[str], by_dataset: bool
 ) -> None:
-    provenance = {"encoder": {"data": "CHB-MIT Scalp EEG Database, ODC-By 1.0", "persons_seen": ["01"]}}
+    earlier = {"data": "CHB-MIT Scalp EEG Database, ODC-By 1.0", "persons_seen": ["01"]}
+    provenance = {"encoder": {"persons_seen": {"CHB-MIT": ["01"], "TUSZ": ["02"]}} if by_dataset else earlier}
     blocks, labels = iter([np.zeros((2, *SPEC.shape), np.float32)]), np.zeros(8, np.uint8)
     write_file(tmp_path / "sub-01.h5", SPEC, [recording(0, 8)], labels, blocks, provenance, dataset=dataset)
     assert main(["info", str(tmp_path), "--json"]) == 0
