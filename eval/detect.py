@@ -118,6 +118,7 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
         stride=spec.stride_s,
         precision="bfloat16" if spec.precision == "bfloat16" else "float32",
         device=device,
+        weights_sha256=spec.weights_sha256,
         low_passed=is_low_passed(spec),
     )
     encoder = load_encoder(settings)

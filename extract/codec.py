@@ -17,7 +17,7 @@ import tyro
 
 from extract.braincodec.checkpoint import load_checkpoint
 from extract.braincodec.network import BrainCodec
-from extract.encoders.braincodec import WEIGHTS
+from extract.encoders.shipped import WEIGHTS
 from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, open_signal
 from extract.io.windows import resample, window_blocks

@@ -139,6 +139,8 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     ours = {data.recordings[number] for number in split_by_duration(durations_s, index, shards)}
     changed = [recording for subject in work.subjects for recording in subject.select(Action.ENCODE)]
     to_encode = [recording for recording in changed if recording in ours]
+    stored = find_readable(command.store)
+    command = replace(command, weights_sha256=stored.spec.weights_sha256 if stored else "")
     command = replace(command, low_passed=_is_low_passed(command, data, is_changed=bool(changed)))
     work = replace(work, command=command)
     spec = require_spec(command.store, command.only_encoder, is_encoded=bool(to_encode))

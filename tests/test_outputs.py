@@ -12,7 +12,7 @@ from eval.detect import main as detect
 from extract.__main__ import main as extract
 from extract.codec import main as codec
 from extract.demo import main as demo
-from extract.encoders.braincodec import WEIGHTS
+from extract.encoders.shipped import WEIGHTS
 from extract.link import main as link
 from extract.pretrain.__main__ import main as pretrain
 from heads.probe import main as probe

@@ -15,12 +15,12 @@ from extract.braincodec.checkpoint import load_checkpoint, weights_sha256
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.encoders.protocol import EncoderSettings
+from extract.encoders.shipped import FAMILY, shipped_path
 from extract.io.montage import CHANNELS
 from store import FeatureSpec
 from store.runtime.device import choose_device, choose_precision
 from store.runtime.errors import UserError
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "braincodec.safetensors"
 _GPU_WINDOWS = 128  # encoded at once
 
 
@@ -131,18 +131,20 @@ def _codebooks(model: BrainCodec, name: str) -> NDArray[np.float32]:
 
 
 def shipped(settings: EncoderSettings) -> BrainCodecEncoder:
-    """Make the encoder with the weights that ship.
+    """Make the encoder with weights that ship; see `shipped_path`.
 
     Raises
     ------
     UserError
         If they are not there.
     """
-    if not WEIGHTS.is_file():
+    path = shipped_path(settings.encoder, settings.weights_sha256)
+    if not path.is_file():
         raise UserError(
-            "encoder braincodec: this version ships no weights; give a checkpoint file, or random or bandpower"
+            f"encoder {settings.encoder}: {path.name} was not installed; give a checkpoint file, or random or "
+            "bandpower"
         )
-    return _from_checkpoint(WEIGHTS, "braincodec", settings)
+    return _from_checkpoint(path, FAMILY, settings)
 
 
 def untrained(settings: EncoderSettings) -> BrainCodecEncoder:

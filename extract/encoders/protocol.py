@@ -57,8 +57,9 @@ class EncoderSettings:
     """Which encoder, and how it computes."""
 
     encoder: str = "braincodec"
-    """braincodec (the weights that ship), random (the same network untrained), bandpower, the name that an
-    installed package gives, a checkpoint file, or package.module:factory."""
+    """braincodec (the weights that ship), braincodec-clips (those that shipped first), random (the same network
+    untrained), bandpower, the name that an installed package gives, a checkpoint file, or
+    package.module:factory."""
     features: Literal["latents", "codes"] = "latents"
     """What is stored: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
     stride: int = 4
@@ -67,6 +68,8 @@ class EncoderSettings:
     """Arithmetic of the network; "auto" takes bfloat16 where the processor or GPU multiplies it."""
     device: str = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    weights_sha256: Suppress[str] = ""
+    """Of the store that is added to, or that a head was trained on; see `shipped.shipped_path`."""
     low_passed: Suppress[bool] = False
     """Whether the spec says that recordings above its rate were low-passed; see `registry.needs_low_pass`."""
 

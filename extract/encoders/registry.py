@@ -12,6 +12,7 @@ from typing import cast
 
 from extract.encoders.checked import CheckedEncoder
 from extract.encoders.protocol import LOW_PASSED, EncoderFactory, EncoderSettings, FeatureExtractor, is_low_passed
+from extract.encoders.shipped import SHIPPED
 from extract.io.raw import read_outline
 from store import FeatureSpec
 from store.runtime.errors import UserError
@@ -19,7 +20,7 @@ from store.runtime.plugins import import_object, load_plugin, plugin_names
 
 GROUP = "braincodec_seizure.encoders"
 BUILT_IN = {  # imported only when asked for, since they load torch
-    "braincodec": "extract.encoders.braincodec:shipped",
+    **dict.fromkeys(SHIPPED, "extract.encoders.braincodec:shipped"),
     "random": "extract.encoders.braincodec:untrained",
     "bandpower": "extract.encoders.bandpower:BandpowerEncoder",
 }

@@ -4,15 +4,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import safetensors
-
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
+from extract.encoders.shipped import FAMILY, SHIPPED, read_sha256, shipped_path
 from store.reader import StoreFile, open_file
 from store.runtime.errors import StoreError
 from store.schema import FeatureSpec, count_windows
-
-_SHIPPED = Path(__file__).parents[1] / "weights" / "braincodec.safetensors"
 
 
 def require_spec(store: Path, settings: EncoderSettings, is_encoded: bool) -> FeatureSpec | None:
@@ -57,32 +54,26 @@ def compare_settings(stored: FeatureSpec, settings: EncoderSettings) -> str | No
 
     Where the precision is chosen by the machine, any that is stored will do.
     """
-    if settings.encoder in ("random", "bandpower"):
+    name = settings.encoder
+    if name in ("random", "bandpower"):
         weights_sha256: str | None = stored.weights_sha256
     else:
-        path = _SHIPPED if settings.encoder == "braincodec" else Path(settings.encoder)
-        weights_sha256 = _read_weights_sha256(path)
+        is_shipped = settings.encoder in SHIPPED
+        path = shipped_path(settings.encoder, stored.weights_sha256) if is_shipped else Path(settings.encoder)
+        name = FAMILY if is_shipped else path.name
+        weights_sha256 = read_sha256(path)
     if weights_sha256 is None:
         return None
     is_given = settings.precision != "auto" and settings.encoder != "bandpower"
     asked = replace(
         stored,
-        encoder=settings.encoder if settings.encoder in ("braincodec", "random", "bandpower") else path.name,
+        encoder=name,
         weights_sha256=weights_sha256,
         features=settings.features,
         stride_s=settings.stride,
         precision=settings.precision if is_given else stored.precision,
     )
     return stored.difference(asked)
-
-
-def _read_weights_sha256(path: Path) -> str | None:
-    """Checksum that our own checkpoints carry; None if it is not one of ours."""
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            return (file.metadata() or {}).get("sha256")
-    except (OSError, safetensors.SafetensorError):
-        return None
 
 
 def _is_other(stored: StoreFile, difference: str) -> StoreError:

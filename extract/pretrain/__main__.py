@@ -12,7 +12,7 @@ from torch import Generator
 
 from extract.braincodec.checkpoint import is_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
-from extract.encoders.braincodec import WEIGHTS
+from extract.encoders.shipped import WEIGHTS
 from extract.pretrain.data import find_persons, names_by_dataset, split
 from extract.pretrain.folding import fold_units
 from extract.pretrain.read import read_eeg

@@ -16,7 +16,7 @@ from eval.scoring.events import Detections
 from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.__main__ import main as extract
 from extract.demo import main as make_demo
-from extract.encoders.braincodec import WEIGHTS
+from extract.encoders.shipped import WEIGHTS
 from heads.dataset import StoreDataset
 from heads.device_features import DeviceFeatures
 from heads.inference import predict_recordings

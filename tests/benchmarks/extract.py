@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from extract.demo import main as make_demo
-from extract.encoders.braincodec import WEIGHTS
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
+from extract.encoders.shipped import WEIGHTS
 from extract.io.bids import find_recordings
 from extract.io.raw import open_signal
 from extract.pipeline import ExtractCommand, extract

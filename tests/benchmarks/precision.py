@@ -12,7 +12,7 @@ from eval.__main__ import main as evaluate
 from extract.__main__ import main as extract
 from extract.braincodec.checkpoint import load_checkpoint
 from extract.demo import main as make_demo
-from extract.encoders.braincodec import WEIGHTS
+from extract.encoders.shipped import WEIGHTS
 from heads.train import main as train
 from store import Store
 from tests.helpers.paths import REAL

@@ -3,10 +3,10 @@
 import torch
 
 from extract.braincodec.checkpoint import load_checkpoint
-from extract.encoders.braincodec import WEIGHTS
+from extract.encoders.shipped import WEIGHTS
 from extract.io.bids import find_recordings
 from extract.io.raw import open_signal
-from extract.pretrain.data import TrainingSignal, cut_windows
+from extract.pretrain.data import Person, TrainingSignal, cut_windows
 from extract.pretrain.losses import prd
 
 
@@ -31,7 +31,9 @@ def test_reconstructs_persons_it_has_not_seen(real_clips):
         for recording in find_recordings(real_clips, [person])[::3]:
             with open_signal(recording.path) as signal:
                 values = torch.from_numpy(signal.read(0, signal.samples))
-            windows = cut_windows(TrainingSignal(person, signal.sample_rate_hz, values), model.config)[::19]
+            windows = cut_windows(TrainingSignal(Person("", person), signal.sample_rate_hz, values), model.config)[
+                ::19
+            ]
             with torch.inference_mode():
                 decoded = model.decode(model.dequantize(model.quantize(model.encode(windows))))
             figures.append(prd(windows, decoded))

@@ -13,6 +13,7 @@ from extract.encoders.bandpower import BANDS_HZ
 from extract.encoders.braincodec import in_batches, in_threads
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
+from extract.encoders.shipped import SHIPPED, read_sha256
 from store.runtime.errors import UserError
 
 
@@ -85,13 +86,37 @@ def test_a_checkpoint_file_names_itself_and_its_weights(tmp_path: Path) -> None:
 
 
 def test_shipped_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("extract.encoders.braincodec.WEIGHTS", tmp_path / "none.safetensors")
-    with pytest.raises(UserError, match="this version ships no weights; give a checkpoint file, or random"):
+    monkeypatch.setitem(SHIPPED, "braincodec", tmp_path / "none.safetensors")
+    with pytest.raises(UserError, match=r"none\.safetensors was not installed; give a checkpoint file, or random"):
         load_encoder(EncoderSettings(encoder="braincodec", stride=1))
 
 
+def test_weights_that_ship_are_found_by_name_and_by_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, name in enumerate(("newer", "older")):
+        save_checkpoint(tmp_path / name, BrainCodec(BrainCodecConfig(), seed=seed), {})
+    monkeypatch.setitem(SHIPPED, "braincodec", tmp_path / "newer")
+    monkeypatch.setitem(SHIPPED, "braincodec-clips", tmp_path / "older")
+    newer, older = (read_sha256(tmp_path / name) or "" for name in ("newer", "older"))
+
+    def sha256_of(encoder: str, stored: str) -> str:
+        spec = load_encoder(EncoderSettings(encoder=encoder, weights_sha256=stored)).spec
+        assert spec.encoder == "braincodec"
+        return spec.weights_sha256
+
+    assert sha256_of("braincodec", "") == newer
+    assert sha256_of("braincodec", older) == older
+    assert sha256_of("braincodec", "0" * 64) == newer
+    assert sha256_of("braincodec-clips", "") == older
+    assert sha256_of("braincodec-clips", newer) == older
+    assert read_sha256(tmp_path / "none") is None
+
+
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.pt: no such file; allowed: braincodec, random, bandpower, a"):
+    with pytest.raises(
+        UserError, match=r"none\.pt: no such file; allowed: braincodec, braincodec-clips, random, bandpower, a"
+    ):
         load_encoder(EncoderSettings(encoder=str(tmp_path / "none.pt")))
 
 

@@ -13,7 +13,7 @@ import torch
 from extract.braincodec.checkpoint import load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
-from extract.encoders.braincodec import WEIGHTS
+from extract.encoders.shipped import WEIGHTS
 from extract.io.montage import CHANNELS
 from extract.pretrain.__main__ import main
 from extract.pretrain.data import Person, TrainingSignal, cut_windows

@@ -1,0 +1,39 @@
+"""The weights that ship: by name, and by the checksum that stores and runs keep. Loads no torch."""
+
+from pathlib import Path
+
+import safetensors
+
+_FOLDER = Path(__file__).parents[1] / "weights"
+FAMILY = "braincodec"  # the encoder's name in the spec of every store made with weights that ship
+SHIPPED = {
+    "braincodec": _FOLDER / "braincodec-clips.safetensors",
+    "braincodec-clips": _FOLDER / "braincodec-clips.safetensors",
+}
+WEIGHTS = SHIPPED[FAMILY]
+
+
+def shipped_path(name: str, sha256: str = "") -> Path:
+    """File of weights that ship.
+
+    Parameters
+    ----------
+    name
+        One of `SHIPPED`; `FAMILY` means those of the checksum, and the default ones where none have it.
+    sha256
+        Of the store that is added to, or that a head was trained on; empty for a new store.
+    """
+    if name == FAMILY and sha256:
+        for path in SHIPPED.values():
+            if read_sha256(path) == sha256:
+                return path
+    return SHIPPED[name]
+
+
+def read_sha256(path: Path) -> str | None:
+    """Checksum of the tensors that our own checkpoints carry; None if it is not one of ours."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return (file.metadata() or {}).get("sha256")
+    except (OSError, safetensors.SafetensorError):
+        return None
