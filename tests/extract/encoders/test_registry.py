@@ -114,8 +114,7 @@ def test_weights_that_ship_are_found_by_name_and_by_checksum(
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"none\.pt: no such file; allowed: braincodec, braincodec-clips, random, ":
+    with pytest.raises(UserError, match=r"none\.pt: no such file; allowed: braincodec, braincodec-clips, random"):
         load_encoder(EncoderSettings(encoder=str(tmp_path / "none.pt")))
 
 
