@@ -1,6 +1,5 @@
 """python -m extract.codec: an EDF to codes and back, to see what the codes keep."""
 
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import tyro
 
 from extract.braincodec.checkpoint import load_checkpoint
 from extract.braincodec.network import BrainCodec
+from extract.coding.picture import draw_codec
 from extract.encoders.shipped import WEIGHTS
 from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, open_signal
@@ -33,7 +33,6 @@ Example: python -m extract.codec INPUT.edf OUTPUT.edf --picture PICTURE.png
 What matters first: --picture draws what was lost, --missing zero takes files that lack channels, --weights tries
 another checkpoint."""
 WINDOWS_AT_ONCE = 4
-PICTURE_S = 10
 PICTURES = (".png", ".pdf", ".svg")
 EQUIPMENT = "braincodec-seizure-codec"  # by which our files are known
 EDF_YEARS = range(1985, 2085)
@@ -48,7 +47,7 @@ class CodecCommand:
     output: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUTPUT.edf")]
     """EDF to write: the 18 channels as decoded from the codes."""
     picture: Annotated[Path | None, tyro.conf.arg(metavar="PICTURE.png")] = None
-    """Picture to write (png, pdf, svg): original against decoded, ten seconds from the middle."""
+    """Picture to write (png, pdf, svg): original, decoded and the error, ten seconds from the middle."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing, flat or of an impossible amplitude: refuse the file, or code zeros."""
     weights: Annotated[
@@ -107,6 +106,11 @@ def channel_prd(
     error, power = ((original_uv - decoded_uv) ** 2.0).sum(1), (original_uv**2.0).sum(1)
     share: npt.NDArray[np.float64] = np.divide(error, power, out=np.full(len(power), np.nan), where=power > 0)
     return 100 * np.sqrt(share)
+
+
+def overall_prd(original_uv: npt.NDArray[np.float32], decoded_uv: npt.NDArray[np.float32]) -> float:
+    """Percent root-mean-square difference of all channels together; nan if all are zeros."""
+    return float(channel_prd(original_uv.reshape(1, -1), decoded_uv.reshape(1, -1))[0])
 
 
 def write_edf(
@@ -174,31 +178,11 @@ def _whole_record(sample_rate_hz: float) -> float:
     return float(Fraction(sample_rate_hz).limit_denominator(10_000).denominator)
 
 
-def draw(
+def _draw(
     path: Path, original_uv: npt.NDArray[np.float32], decoded_uv: npt.NDArray[np.float32], rate_hz: float
-) -> None:
-    """Picture of ten seconds from the middle, original in black, decoded in red."""
-    from matplotlib.figure import Figure
-
-    shown = min(original_uv.shape[1], round(PICTURE_S * rate_hz))
-    first = (original_uv.shape[1] - shown) // 2
-    part = slice(first, first + shown)
-    times_s = np.arange(first, first + shown) / rate_hz
-    step_uv = 4 * float(np.median(original_uv[:, part].std(1))) or 1.0
-    figure = Figure(figsize=(12, 10), layout="constrained")
-    axes = figure.subplots()
-    offsets = -step_uv * np.arange(len(CHANNELS))
-    for rows, colour, name in ((original_uv, "black", "original"), (decoded_uv, "red", "decoded")):
-        lines = axes.plot(times_s, (rows[:, part] + offsets[:, None]).T, color=colour, linewidth=0.7)
-        lines[0].set_label(name)
-    axes.set_yticks(offsets, CHANNELS)
-    axes.set_xlabel("s")
-    axes.set_title(f"PRD {np.nanmean(channel_prd(original_uv, decoded_uv)):.1f} %, rows {step_uv:.0f} uV apart")
-    axes.legend(loc="upper right")
-    axes.margins(x=0, y=0.02)
-    content = io.BytesIO()
-    figure.savefig(content, format=path.suffix[1:].lower(), dpi=120, metadata={"Title": EQUIPMENT})
-    write_bytes(path, content.getvalue())
+) -> bytes:
+    title = f"{EQUIPMENT}: PRD {overall_prd(original_uv, decoded_uv):.1f} % of the whole recording"
+    return draw_codec(original_uv, decoded_uv, rate_hz, CHANNELS, title, path.suffix[1:].lower())
 
 
 def _range_of(row: npt.NDArray[np.float32]) -> tuple[float, float]:
@@ -234,14 +218,14 @@ def _command(command: CodecCommand) -> None:
     record_s = header.record_s if header else None
     write_edf(command.output, decoded_uv, signal.sample_rate_hz, signal.start, record_s)
     if command.picture:
-        draw(command.picture, original_uv, decoded_uv, signal.sample_rate_hz)
+        write_bytes(command.picture, _draw(command.picture, original_uv, decoded_uv, signal.sample_rate_hz))
     config = model.config
     bits = codes.size / len(CHANNELS) * np.log2(config.codebook_size)
     rate = bits / (len(codes) * config.window_s)
     prds = channel_prd(original_uv, decoded_uv)
     for name, value in zip(CHANNELS, prds, strict=True):
         print(f"{name:8} {rate:.0f} bit/s  PRD {value:5.1f} %")
-    overall = channel_prd(original_uv.reshape(1, -1), decoded_uv.reshape(1, -1))[0]
+    overall = overall_prd(original_uv, decoded_uv)
     print(
         f"all      {rate * len(CHANNELS):.0f} bit/s  PRD {overall:5.1f} %  (mean of the channels "
         f"{np.nanmean(prds):.1f} %)"
