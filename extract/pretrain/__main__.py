@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from torch import Generator
 
-from extract.braincodec.checkpoint import is_checkpoint, save_checkpoint
+from extract.braincodec.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.encoders.shipped import WEIGHTS
 from extract.pretrain.data import find_persons, names_by_dataset, split
@@ -38,6 +38,8 @@ class TrainingFiles:
     """Folders of BIDS data sets; every EEG channel is taken, of any montage, events are not read."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.safetensors")]
     """Checkpoint to write (safetensors); the state to resume from stands beside it, with .state added."""
+    start: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Checkpoint to begin with, of the same strides; by default random weights."""
     hold_out: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PERSON [PERSON ...]")] = ()
     """Persons to validate on and not to train on; FOLDER/PERSON where several data sets have one of that name."""
 
@@ -60,7 +62,7 @@ def _command(settings: PretrainCommand) -> None:
     state_path = settings.out.with_name(f"{settings.out.name}.state")
     guard_output(
         settings.out,
-        inputs=[WEIGHTS, *settings.bids],
+        inputs=[WEIGHTS, *settings.bids, *([settings.start] if settings.start else [])],
         is_ours=lambda path: state_path.exists() and is_checkpoint(path),
         force=settings.force,
     )
@@ -72,6 +74,9 @@ def _command(settings: PretrainCommand) -> None:
     signals, held_out = split(eeg.signals, hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)
     training = Training(config, TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields}))
+    begun_with = load_checkpoint(settings.start) if settings.start else None
+    if begun_with:
+        training.start_from(begun_with.model)
     if state_path.exists():
         training.load(state_path)
         print(f"going on from step {training.step} of {state_path}")
@@ -85,6 +90,7 @@ def _command(settings: PretrainCommand) -> None:
         "channels": eeg.channels,
         "channels_left_out": dict(eeg.left_out),
         "recordings_left_out": len(eeg.unreadable),
+        "begun_with": begun_with.sha256 if begun_with else "",
         "settings": dataclasses.asdict(training.settings),
         "validation": validate(training.averaged, held_out),
     }

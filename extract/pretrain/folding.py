@@ -15,6 +15,22 @@ def encode_all(model: BrainCodec, windows: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def in_training_unit(model: BrainCodec) -> BrainCodec:
+    """The model that does in the unit of training what this one does in microvolts."""
+    return _scale_signal(model, UNIT_UV)
+
+
+def _scale_signal(model: BrainCodec, factor: float) -> BrainCodec:
+    """A model with the same codes for signals that are so many times smaller."""
+    scaled = BrainCodec(model.config)
+    scaled.load_state_dict(model.state_dict())
+    scaled.encoder.first.weight.mul_(factor)
+    scaled.decoder.last.weight.div_(factor)
+    scaled.decoder.last.bias.div_(factor)
+    return scaled
+
+
+@torch.no_grad()
 def fold_units(model: BrainCodec, windows: Tensor) -> BrainCodec:
     """The model that does in microvolts what this one does in its unit of training, with latents of unit scale.
 
@@ -27,15 +43,11 @@ def fold_units(model: BrainCodec, windows: Tensor) -> BrainCodec:
         ``(N, 1, samples)`` in the unit of training; the root mean square of their latents becomes one.
     """
     size = encode_all(model, windows).square().mean().sqrt()
-    folded = BrainCodec(model.config)
-    folded.load_state_dict(model.state_dict())
-    folded.encoder.first.weight.div_(UNIT_UV)
+    folded = _scale_signal(model, 1 / UNIT_UV)
     folded.encoder.last.weight.div_(size)
     folded.encoder.last.bias.div_(size)
     for codebook in folded.quantizer.codebooks:
         codebook.vectors.div_(size)
         codebook.sums.div_(size)
     folded.decoder.first.weight.mul_(size)
-    folded.decoder.last.weight.mul_(UNIT_UV)
-    folded.decoder.last.bias.mul_(UNIT_UV)
     return folded

@@ -17,7 +17,7 @@ from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.pretrain.data import TrainingSignal, augment, draw_windows
 from extract.pretrain.discriminator import Adversary
-from extract.pretrain.folding import UNIT_UV, encode_all
+from extract.pretrain.folding import UNIT_UV, encode_all, in_training_unit
 from extract.pretrain.losses import LOSSES, Balancer, prd, reconstruction_losses
 from extract.pretrain.optimizers import Optimizers
 from extract.pretrain.quantizer import quantize_in_training, start_codebooks
@@ -118,7 +118,7 @@ class Training:
         generator = Generator().manual_seed(settings.seed * 1_000_003 + self.step)
         x, others = (self.draw(signals, settings.batch, generator) for _ in range(2))
         x = augment(x, others, generator)
-        if self.step == settings.quantize_from:
+        if self.step == settings.quantize_from and not model.quantizer.codebooks[0].trained:
             self._start_codebooks(signals, generator)
         dtype = getattr(torch, settings.precision)
         latents = model.encoder(x.to(dtype)).float()
@@ -147,6 +147,11 @@ class Training:
         self._average.update_parameters(model)
         self.step += 1
         return float(prd(x, y.detach()).nanmean())
+
+    def start_from(self, model: BrainCodec) -> None:
+        """Begin with the weights of a model in microvolts, and with its codebooks where they are trained."""
+        self.model.load_state_dict(in_training_unit(model).state_dict())
+        self.averaged.load_state_dict(self.model.state_dict())
 
     @property
     def averaged(self) -> BrainCodec:
