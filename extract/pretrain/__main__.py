@@ -2,18 +2,18 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from torch import Generator
 
-from extract.braincodec.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
+from extract.braincodec.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.encoders.shipped import WEIGHTS
-from extract.pretrain.data import find_persons, names_by_dataset, split
+from extract.pretrain.data import Person, find_persons, names_by_dataset, split
 from extract.pretrain.folding import fold_units
 from extract.pretrain.read import read_eeg
 from extract.pretrain.training import START_WINDOWS, Training, TrainingSettings, train
@@ -22,6 +22,7 @@ from store.runtime.atomic import require_writable
 from store.runtime.cli import run
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_output
+from store.schema import list_persons_seen, same_dataset
 
 HELP = """Train a BrainCodec; a killed run goes on when the same command is given again.
 
@@ -74,17 +75,16 @@ def _command(settings: PretrainCommand) -> None:
     signals, held_out = split(eeg.signals, hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)
     training = Training(config, TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields}))
-    begun_with = load_checkpoint(settings.start) if settings.start else None
-    if begun_with:
-        training.start_from(begun_with.model)
+    begun_with = _begin(training, settings.start, hold_out) if settings.start else None
     if state_path.exists():
         training.load(state_path)
         print(f"going on from step {training.step} of {state_path}")
     for figures in train(training, signals, held_out, state_path):
         print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
     persons = {signal.person for signal in signals}
+    seen = persons | (_persons_seen(begun_with) if begun_with else set())
     metadata = {
-        "persons_seen": names_by_dataset(persons),
+        "persons_seen": names_by_dataset(seen),
         "persons_held_out": names_by_dataset(hold_out),
         "channel_hours": sum(s.signal_uv.numel() / s.sample_rate_hz for s in signals) / 3600,
         "channels": eeg.channels,
@@ -97,6 +97,36 @@ def _command(settings: PretrainCommand) -> None:
     model = fold_units(training.averaged, training.draw(signals, START_WINDOWS, Generator().manual_seed(0)))
     save_checkpoint(settings.out, model, metadata)
     print(f"{settings.out}: trained on {len(persons)} persons; use it with --encoder {settings.out}")
+
+
+def _begin(training: Training, path: Path, hold_out: Collection[Person]) -> Checkpoint:
+    """Load a checkpoint and begin a training with its weights.
+
+    Raises
+    ------
+    UserError
+        If it is of another shape, or saw a person that is held out.
+    """
+    checkpoint = load_checkpoint(path)
+    config = replace(checkpoint.model.config, beam=training.model.config.beam)
+    if config != training.model.config:
+        raise UserError(f"{path}: {config}, not the shape that is trained; give its --ratios, or another --start")
+    known = sorted(
+        str(person)
+        for person in hold_out
+        for other in _persons_seen(checkpoint)
+        if person.name == other.name and same_dataset(person.dataset, other.dataset)
+    )
+    if known:
+        raise UserError(
+            f"--hold-out: {path} was trained on {', '.join(known)}; hold out others, or begin without it"
+        )
+    training.start_from(checkpoint.model)
+    return checkpoint
+
+
+def _persons_seen(checkpoint: Checkpoint) -> set[Person]:
+    return {Person(*pair) for pair in list_persons_seen(checkpoint.metadata)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -240,6 +240,22 @@ def test_command_writes_a_checkpoint_that_loads(bids, tmp_path, capsys):
     assert "going on from step 3" in capsys.readouterr().out
 
 
+def test_a_training_begins_with_the_weights_of_a_checkpoint(bids, tmp_path, capsys):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert main(["--bids", str(bids), "--out", str(first), "--hold-out", "02", *SHORT]) == 0
+    start = ["--bids", str(bids), "--start", str(first), "--out", str(second)]
+    assert main([*start, "--hold-out", "02", *SHORT, "--learning-rate", "0", "--adamw-rate", "0"]) == 0
+    before, after = load_checkpoint(first), load_checkpoint(second)
+    assert after.metadata["begun_with"] == before.sha256
+    for name, tensor in before.model.encoder.state_dict().items():
+        torch.testing.assert_close(after.model.encoder.get_parameter(name), tensor, rtol=1e-4, atol=1e-6)
+    capsys.readouterr()
+    assert main([*start, "--force", "--hold-out", "03", *SHORT]) == 2
+    assert "first.safetensors was trained on x/03; hold out others" in capsys.readouterr().err
+    assert main([*start, "--force", *SHORT, "--ratios", "8", "4"]) == 2
+    assert "not the shape that is trained; give its --ratios" in capsys.readouterr().err
+
+
 def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
     def error_of(*arguments, out="o.safetensors"):
         assert main(["--out", str(tmp_path / out), *arguments, *SHORT]) == 2
