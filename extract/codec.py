@@ -1,5 +1,6 @@
 """python -m extract.codec: an EDF to codes and back, to see what the codes keep."""
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,11 @@ import tyro
 
 from extract.braincodec.checkpoint import load_checkpoint
 from extract.braincodec.network import BrainCodec
+from extract.coding.curve import draw_curve, measure_curve
+from extract.coding.distortion import band_prd, channel_prd, overall_prd
 from extract.coding.picture import draw_codec
 from extract.encoders.shipped import WEIGHTS
+from extract.io.antialias import low_passed
 from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, open_signal
 from extract.io.windows import resample, window_blocks
@@ -35,6 +39,7 @@ another checkpoint."""
 WINDOWS_AT_ONCE = 4
 PICTURES = (".png", ".pdf", ".svg")
 EQUIPMENT = "braincodec-seizure-codec"  # by which our files are known
+_CURVE_WINDOWS = 30  # of each channel, at most
 EDF_YEARS = range(1985, 2085)
 
 
@@ -48,6 +53,8 @@ class CodecCommand:
     """EDF to write: the 18 channels as decoded from the codes."""
     picture: Annotated[Path | None, tyro.conf.arg(metavar="PICTURE.png")] = None
     """Picture to write (png, pdf, svg): original, decoded and the error, ten seconds from the middle."""
+    curve: Annotated[Path | None, tyro.conf.arg(metavar="CURVE.png")] = None
+    """Picture to write of the error at each rate, of the first codes alone, beside a transform coder (DCT)."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing, flat or of an impossible amplitude: refuse the file, or code zeros."""
     weights: Annotated[
@@ -93,24 +100,6 @@ def through_codes(model: BrainCodec, signal: EegFile) -> tuple[npt.NDArray[np.fl
             decoded_uv[:, start : start + length] = window_uv[:, : signal.samples - start]
             first += 1
     return decoded_uv, torch.cat(codes).numpy()
-
-
-def channel_prd(
-    original_uv: npt.NDArray[np.float32], decoded_uv: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
-    """Percent root-mean-square difference of each row; nan for a row of zeros.
-
-    >>> channel_prd(np.array([[3.0, 4.0]], np.float32), np.array([[3.0, 3.0]], np.float32)).round(3)
-    array([20.])
-    """
-    error, power = ((original_uv - decoded_uv) ** 2.0).sum(1), (original_uv**2.0).sum(1)
-    share: npt.NDArray[np.float64] = np.divide(error, power, out=np.full(len(power), np.nan), where=power > 0)
-    return 100 * np.sqrt(share)
-
-
-def overall_prd(original_uv: npt.NDArray[np.float32], decoded_uv: npt.NDArray[np.float32]) -> float:
-    """Percent root-mean-square difference of all channels together; nan if all are zeros."""
-    return float(channel_prd(original_uv.reshape(1, -1), decoded_uv.reshape(1, -1))[0])
 
 
 def write_edf(
@@ -178,6 +167,17 @@ def _whole_record(sample_rate_hz: float) -> float:
     return float(Fraction(sample_rate_hz).limit_denominator(10_000).denominator)
 
 
+def _some_windows(model: BrainCodec, signal: EegFile) -> npt.NDArray[np.float32]:
+    """Windows of all channels at the model's rate, evenly spaced in time, ``(N, samples)``."""
+    config = model.config
+    read = low_passed(signal.read, signal.samples, signal.sample_rate_hz, config.sample_rate_hz)
+    length = round(config.window_s * signal.sample_rate_hz)
+    starts = range(0, max(1, signal.samples - length + 1), length)
+    starts = starts[:: math.ceil(len(starts) / _CURVE_WINDOWS)]
+    blocks = [resample(read(start, min(start + length, signal.samples)), config.samples) for start in starts]
+    return np.concatenate(blocks)
+
+
 def _draw(
     path: Path, original_uv: npt.NDArray[np.float32], decoded_uv: npt.NDArray[np.float32], rate_hz: float
 ) -> bytes:
@@ -201,11 +201,12 @@ def _guard(command: CodecCommand) -> None:
     companions = (command.input.with_suffix(suffix) for suffix in (".eeg", ".vmrk", ".fdt"))
     inputs = [command.input, command.weights, *(path for path in companions if path.exists())]
     guard_output(command.output, inputs=inputs, is_ours=is_ours, force=command.force)
-    if command.picture is None:
-        return
-    if command.picture.suffix.lower() not in PICTURES:
-        raise UserError(f"{command.picture}: not a format of pictures; allowed: {', '.join(PICTURES)}")
-    guard_output(command.picture, inputs=[*inputs, command.output], is_ours=is_ours, force=command.force)
+    outputs = [command.output]
+    for picture in filter(None, (command.picture, command.curve)):
+        if picture.suffix.lower() not in PICTURES:
+            raise UserError(f"{picture}: not a format of pictures; allowed: {', '.join(PICTURES)}")
+        guard_output(picture, inputs=[*inputs, *outputs], is_ours=is_ours, force=command.force)
+        outputs.append(picture)
 
 
 def _command(command: CodecCommand) -> None:
@@ -215,10 +216,14 @@ def _command(command: CodecCommand) -> None:
         decoded_uv, codes = through_codes(model, signal)
         original_uv = signal.read(0, signal.samples)
         header = getattr(signal.raw, "header", None)
+        points = measure_curve(model, _some_windows(model, signal)) if command.curve else []
     record_s = header.record_s if header else None
     write_edf(command.output, decoded_uv, signal.sample_rate_hz, signal.start, record_s)
     if command.picture:
         write_bytes(command.picture, _draw(command.picture, original_uv, decoded_uv, signal.sample_rate_hz))
+    if command.curve:
+        title = f"{EQUIPMENT}: error against rate, windows of {model.config.window_s} s"
+        write_bytes(command.curve, draw_curve(points, title, command.curve.suffix[1:].lower()))
     config = model.config
     bits = codes.size / len(CHANNELS) * np.log2(config.codebook_size)
     rate = bits / (len(codes) * config.window_s)
@@ -230,6 +235,12 @@ def _command(command: CodecCommand) -> None:
         f"all      {rate * len(CHANNELS):.0f} bit/s  PRD {overall:5.1f} %  (mean of the channels "
         f"{np.nanmean(prds):.1f} %)"
     )
+    bands = band_prd(original_uv, decoded_uv, signal.sample_rate_hz)
+    print("bands    " + "  ".join(f"{name} {prd:.1f} %" for name, prd in bands.items()))
+    for point in points:
+        print(
+            f"{point.coder:10} {point.bits_per_s:4.0f} bit/s a channel  PRD {point.prd:5.1f} % (mean of windows)"
+        )
     if signal.start and int(signal.start[:4]) not in EDF_YEARS:
         print(f"{command.output}: an EDF holds the years 1985 to 2084; the date, {signal.start[:10]}, is left out")
     stored = 16 * signal.sample_rate_hz

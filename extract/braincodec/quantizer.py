@@ -92,7 +92,7 @@ class ResidualQuantizer(nn.Module):
         return codes[torch.arange(len(rows), device=rows.device), best]
 
     def dequantize(self, codes: Tensor) -> Tensor:
-        """``(N, F, Q) -> (N, D, F)`` float32, the sum of the stages' vectors.
+        """``(N, F, Q) -> (N, D, F)`` float32, the sum of the stages' vectors; also of the first codes alone.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class ResidualQuantizer(nn.Module):
         """
         self._require_trained()
         indices = codes.long().unbind(-1)
-        parts = [codebook.vectors[index] for codebook, index in zip(self.codebooks, indices, strict=True)]
+        parts = [codebook.vectors[index] for codebook, index in zip(self.codebooks, indices, strict=False)]
         return torch.stack(parts).sum(0).transpose(1, 2)
 
     def _require_trained(self) -> None:

@@ -8,7 +8,8 @@ import torch
 from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
-from extract.codec import channel_prd, main, write_edf
+from extract.codec import main, write_edf
+from extract.coding.distortion import channel_prd
 from extract.io.montage import CHANNELS
 
 RATE_HZ, SECONDS = 128, 10
@@ -42,7 +43,7 @@ def test_decodes_every_sample_and_says_what_was_lost(eeg, weights, tmp_path, cap
     assert decoded.starttime == original.starttime
     assert all(len(s.data) == RATE_HZ * SECONDS and s.sampling_frequency == RATE_HZ for s in decoded.signals)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 20
+    assert len(lines) == 21
     rows = [np.concatenate([s.data for s in edf.signals]) for edf in (original, decoded)]
     overall = channel_prd(rows[0][None], rows[1][None])[0]
     assert lines[18].split()[:2] == ["all", "1152"]
@@ -52,7 +53,19 @@ def test_decodes_every_sample_and_says_what_was_lost(eeg, weights, tmp_path, cap
         assert line.split() == [first.label, "64", "bit/s", "PRD", f"{float(line.split()[-2]):.1f}", "%"]
         assert float(line.split()[-2]) == pytest.approx(prd, abs=0.2)
     assert "32 times fewer bits" in lines[-1]
+    assert lines[19].split()[:2] == ["bands", "delta"]
     assert picture.stat().st_size > 10_000
+
+
+def test_the_curve_of_both_coders_is_printed_and_drawn(eeg, weights, tmp_path, capsys):
+    curve = tmp_path / "curve.svg"
+    command = [str(eeg), str(tmp_path / "out.edf"), "--weights", str(weights), "--curve", str(curve)]
+    assert main(command) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if " a channel " in line]
+    assert [line[0] for line in lines] == ["braincodec"] * 2 + ["DCT"] * 2
+    assert [line[1] for line in lines[:2]] == ["32", "64"]
+    assert curve.read_bytes().startswith(b"<?xml")
+    assert main(command) == 0  # ours, so it is written again
 
 
 @pytest.mark.parametrize(("rate_hz", "samples"), [(128, 1279), (256, 2689), (199.8, 1998), (100, 730)])
@@ -109,6 +122,8 @@ def test_inputs_and_strangers_files_are_not_overwritten(eeg, weights, tmp_path, 
         (notes, [], "this command did not write it"),
         (out, ["--picture", str(hard)], "not a format of pictures"),
         (out, ["--picture", str(notes)], "this command did not write it"),
+        (out, ["--curve", str(notes)], "this command did not write it"),
+        (out, ["--picture", str(tmp_path / "p.png"), "--curve", str(tmp_path / "p.png")], "is the"),
         (tmp_path / "x.png", ["--picture", str(tmp_path / "x.png")], "is the input"),
     ):
         assert main([str(eeg), str(output), "--weights", str(weights), *more]) == 2
