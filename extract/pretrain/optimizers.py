@@ -50,7 +50,8 @@ class Optimizers:
         """Move the weights along the gradients that they hold; one without stays."""
         for weight, matrix in zip(self._convolutions, self._matrices, strict=True):
             matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
-        for optimizer, rate in ((self.muon, muon_rate), (self.adamw, adamw_rate)):
+        optimizers: tuple[torch.optim.Optimizer, ...] = (self.muon, self.adamw)
+        for optimizer, rate in zip(optimizers, (muon_rate, adamw_rate), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.step()

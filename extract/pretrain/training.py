@@ -28,6 +28,7 @@ from store.runtime.errors import UserError
 
 START_WINDOWS = 512  # that the codebooks start from
 ADVERSARY_RATE = 1e-3
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 VALIDATION_WINDOWS = 512  # while it trains, of all persons
 
 
@@ -168,7 +169,7 @@ class Training:
         start_codebooks(self.model.quantizer, encode_all(self.model, windows), generator)
         self.averaged.load_state_dict(self.model.state_dict())
 
-    def _move_average(self, averaged: list[Tensor], current: list[Tensor], count: int) -> None:
+    def _move_average(self, averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(averaged, current, 1 - decay)
 
