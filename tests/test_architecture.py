@@ -50,7 +50,7 @@ SHARED = {  # modules at the top that commands and folders share
     "eval": set[str](),
 }
 FOLDERS = {
-    "extract": {"io", "planning", "encoders", "braincodec", "synthetic", "pretrain"},
+    "extract": {"io", "planning", "encoders", "braincodec", "coding", "synthetic", "pretrain"},
     "store": {"runtime", "hdf5", "features", "interop"},
     "heads": {"models", "training", "ops", "closed_form"},
     "eval": {"scoring", "report"},
