@@ -11,7 +11,7 @@ COMMANDS = {  # name: module with a main, what it does
     "link": ("extract.link", "make a BIDS tree of links to CHB-MIT, Siena or TUSZ as they were downloaded"),
     "train": ("heads.train", "train seizure detection heads on a store, all folds in one pass"),
     "eval": ("eval.__main__", "score a run as SzCORE does and write its report"),
-    "sweep": ("heads.sweep", "train many settings at once, choose on validation persons"),
+    "sweep": ("heads.sweep", "train many settings at once, choose one for each fold"),
     "probe": ("heads.probe", "fit linear classifiers: a baseline in seconds"),
     "compare": ("eval.compare", "compare scored runs, person by person"),
     "detect": ("eval.detect", "find the seizures in an EEG file"),

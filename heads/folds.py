@@ -10,6 +10,7 @@ from store.runtime.names import to_path_name
 
 VALIDATION_SHARE = 0.2  # of the persons that are not tested, with ``inner`` "one"
 
+DEFAULT_INNER = 4
 Inner = int | Literal["pairs", "one"]  # how persons are left out to choose for a fold
 
 

@@ -1,7 +1,6 @@
 """Predict each second by many heads at once, score predictions, choose a threshold."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -85,16 +84,23 @@ def predict_recordings(
     return predicted
 
 
-def predict_person(
-    head: Head, state: Mapping[str, Tensor], dataset: Dataset, features: DeviceFeatures, person: str
-) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """Labels ``(T,)`` and probabilities ``(K, T)`` of all labelled seconds of a person."""
-    predicted = predict_recordings(head, state, dataset, features, person)
-    infos = [info for info, _ in dataset.recordings_of(person)]
+def choose_threshold(
+    dataset: Dataset, persons: Sequence[str], predicted: Mapping[str, NDArray[np.float32]]
+) -> float:
+    """The threshold with the best F1 over the labelled seconds of persons; 0.5 if there are no persons.
+
+    Parameters
+    ----------
+    predicted
+        Name of a recording -> probability of each second, ``(T,)``.
+    """
+    infos = [info for person in persons for info, _ in dataset.recordings_of(person)]
+    if not infos:
+        return 0.5
     labels = np.concatenate([dataset.labels_of(info) for info in infos])
-    probabilities = np.concatenate([predicted[info.name] for info in infos], axis=1)
+    probabilities = np.concatenate([predicted[info.name] for info in infos])
     labelled = labels != INVALID
-    return labels[labelled], probabilities[:, labelled]
+    return best_threshold(labels[labelled], probabilities[labelled])
 
 
 def predict_persons(

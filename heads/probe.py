@@ -16,7 +16,7 @@ from heads.closed_form.logistic_folds import INVERSE_STRENGTHS, fit_logistic_fol
 from heads.closed_form.ridge_lda import best_strength
 from heads.closed_form.seconds import PooledSeconds
 from heads.dataset import StoreDataset
-from heads.run_folder import FoldResult, Run, describe_run
+from heads.run_folder import FoldResult, Run, describe_run, resolve_inner
 from heads.settings import RunOptions, TrainSettings
 from heads.training.finish import write_fold
 from heads.training.trials import Trial, TrialResult
@@ -59,22 +59,23 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
         If a fold cannot be built, or the run folder belongs to other settings.
     """
     dataset = StoreDataset(open_stores(command.store))
-    folds = dataset.folds(command.fold.removeprefix("sub-"))
     statistics = command.statistics or ("pooled" if command.method == "logistic" else "mean")
     head = TrainSettings(head="pooled-linear" if statistics == "pooled" else "linear")
-    recorded = {"head": head.head, "method": command.method, "statistics": statistics}
+    logistic = command.method == "logistic"
     out = command.out or Path("runs") / f"{dataset.store.name}-{command.method}"
+    inner = resolve_inner(None, out) if logistic else resolve_inner(None, out, "pairs")
+    folds = dataset.folds(command.fold.removeprefix("sub-"), inner)
+    recorded = {"head": head.head, "method": command.method, "statistics": statistics, "inner": inner}
     run = Run.create(out, describe_run(recorded, dataset.store), force=command.force)
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}
     if todo := [fold for fold in folds if fold.name not in finished]:
         pooled = statistics == "pooled"
         seconds = PooledElectrodes(dataset, run.path) if pooled else PooledSeconds(dataset, statistics)
-        logistic = command.method == "logistic"
         fitted = fit_logistic_folds(seconds, todo) if logistic else fit_closed_form(seconds, todo, command.method)
         for fold in tqdm(fitted, total=len(todo), unit=" folds", disable=None):
             result = _describe(fold, "C" if logistic else "strength", INVERSE_STRENGTHS if logistic else STRENGTHS)
-            write_fold(run, Trial(fold.fold, head), result, dataset, torch.device("cpu"), fold.validation_head)
+            write_fold(run, Trial(fold.fold, head), result, dataset, torch.device("cpu"))
     return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
 
 
@@ -84,7 +85,8 @@ def _describe(fitted: FittedFold, name: str, strengths: Sequence[float]) -> Tria
         {"epoch": number, name: strength, "validation_auroc": float(score)}
         for number, (strength, score) in enumerate(zip(strengths, fitted.scores, strict=True), start=1)
     )
-    return TrialResult(fitted.head, best_strength(fitted.scores[None]) + 1, fitted.threshold, history)
+    best = best_strength(fitted.scores[None]) + 1
+    return TrialResult(fitted.head, best, fitted.threshold, history, validation=fitted.validation)
 
 
 def _run(command: ProbeCommand) -> None:

@@ -39,6 +39,16 @@ class RunOptions:
     """Make the run in a folder that holds other files."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class InnerOption:
+    """Who chooses for a fold."""
+
+    inner: Annotated[int | Literal["pairs", "one"] | None, tyro.conf.arg(metavar="INT|pairs|one")] = None
+    """Who chooses epoch, threshold and post-processing of a fold. INT: all persons that are not tested, in so many
+    groups, each predicted by a head trained on the others; pairs: the same, each person a group of its own; one:
+    the next persons after the tested one, which then do not train. 4 if not given, or as the run folder has it."""
+
+
 @dataclass(frozen=True)
 class TrainSettings(HeadSettings):
     """A head and how it is trained."""

@@ -1,4 +1,4 @@
-"""python -m heads.sweep: every setting on every fold and seed, chosen on validation persons alone."""
+"""python -m heads.sweep: every setting on every fold and seed, chosen without the tested person."""
 
 import dataclasses
 import itertools
@@ -16,12 +16,14 @@ import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
-from heads.run_folder import Run, describe_run
-from heads.settings import RunOptions, TrainSettings, field_sentences
+from heads.run_folder import Run, describe_run, resolve_inner
+from heads.settings import InnerOption, RunOptions, TrainSettings, field_sentences
 from heads.sweep_results import choose_setting, read_rows, tabulate, unseeded, write_rows
 from heads.training.finish import write_fold
+from heads.training.groups import split_groups
+from heads.training.plan import StackPlan
 from heads.training.stacked import train_stacked
-from heads.training.trials import Trial, hash_trials, split_groups
+from heads.training.trials import Trial, hash_trials
 from store import open_stores
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
@@ -46,7 +48,7 @@ class SweepTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings(RunOptions, WorkerSettings, SweepTarget):
+class SweepSettings(RunOptions, InnerOption, WorkerSettings, SweepTarget):
     """What a sweep needs beside the values to try."""
 
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
@@ -93,7 +95,8 @@ def sweep(command: SweepSettings) -> tuple[Run, pd.DataFrame]:
     """
     command.check()
     dataset = StoreDataset(open_stores(command.store))
-    folds = dataset.folds("all")
+    inner = resolve_inner(command.inner, command.out)
+    folds = dataset.folds("all", inner)
     device = choose_device(command.device)
     grid = {name: getattr(command, name) for name in TrainSettings.__dataclass_fields__}
     if empty := [name for name, values in grid.items() if not values]:
@@ -107,7 +110,7 @@ def sweep(command: SweepSettings) -> tuple[Run, pd.DataFrame]:
         for seed in seeds
     ]
     groups = split_groups(trials, dataset, together=len(seeds))
-    config = describe_run({**recorded, "random": command.random}, dataset.store)
+    config = describe_run({**recorded, "random": command.random, "inner": inner}, dataset.store)
     run = Run.create(command.out, config, force=command.force)
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     _train_groups(groups, dataset, command)
@@ -154,7 +157,7 @@ def _train_groups(groups: Sequence[Sequence[Trial]], dataset: StoreDataset, comm
         else:
             todo.append(group)
     total = sum(_work(group, dataset) for group in todo)
-    with tqdm(total=total, unit=" windows x trials", unit_scale=True, disable=None) as bar:
+    with tqdm(total=total, unit=" windows x heads", unit_scale=True, disable=None) as bar:
         for group, done in _run_groups(todo, command, bar.update):
             total -= _work(group, dataset) - done  # trials that stopped early
             bar.total = total
@@ -164,7 +167,7 @@ def _train_groups(groups: Sequence[Sequence[Trial]], dataset: StoreDataset, comm
 def _run_groups(
     todo: Sequence[Sequence[Trial]], command: SweepSettings, progress: Callable[[int], object]
 ) -> Iterator[tuple[Sequence[Trial], int]]:
-    """Finished groups with the windows x trials they took."""
+    """Finished groups with the windows x heads they took."""
     if command.alone:
         for group in todo:
             yield group, _train_group(group, command.store, command.out, command.device, progress)
@@ -184,17 +187,17 @@ def _train_group(
     device: str,
     progress: Callable[[int], object] = lambda count: None,
 ) -> int:
-    """Train a group and write its rows; the windows x trials that it took.
+    """Train a group and write its rows; the windows x heads that it took.
 
     A task of a worker: it carries paths and settings, no features.
     """
     path = _rows_path(out, group)
     done = 0
 
-    def count(windows_x_trials: int) -> None:
+    def count(windows_x_heads: int) -> None:
         nonlocal done
-        done += windows_x_trials
-        progress(windows_x_trials)
+        done += windows_x_heads
+        progress(windows_x_heads)
 
     checkpoint = _checkpoint_path(path)
     dataset, where = StoreDataset(open_stores(store_paths)), torch.device(choose_device(device))
@@ -212,9 +215,9 @@ def _checkpoint_path(rows: Path) -> Path:
 
 
 def _work(group: Sequence[Trial], dataset: StoreDataset) -> int:
-    """Windows x trials if no trial stops early."""
+    """Windows x heads if no trial stops early."""
     size = len(dataset.epoch_windows(1, group[0].settings.background_per_seizure))
-    return size * sum(trial.settings.epochs for trial in group)
+    return size * sum(head.settings.epochs for head in StackPlan(group).heads)
 
 
 def _run(command: SweepSettings) -> None:
@@ -222,7 +225,7 @@ def _run(command: SweepSettings) -> None:
     print(table.head(_ROWS_SHOWN).to_string(float_format=lambda value: f"{value:.4g}"))
     if len(table) > _ROWS_SHOWN:
         print(f"... {len(table) - _ROWS_SHOWN} more settings in {run.path / 'sweep.csv'}")
-    print("\nEach fold's test person was predicted once, with the setting its validation persons chose.")
+    print("\nEach fold's test person was predicted once, with the setting that the other persons chose.")
     print(f"run in {run.path}; score it with: python -m eval {run.path}")
 
 
@@ -233,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SweepCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
         prog="python -m heads.sweep",
-        description="Try many settings of heads on every fold, and choose on validation persons.\n\n"
+        description="Try many settings of heads on every fold, and choose one without the tested person.\n\n"
         "Example: python -m heads.sweep --store store --out runs/sweep --lr 1e-3 3e-4 --hidden 64 128 --seed 0 1",
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from heads.folds import Fold
@@ -22,6 +23,7 @@ from store.runtime.errors import UserError, os_errors
 from store.runtime.old_spellings import SWEEP_ROW, translate_keys
 
 _MOST_BYTES = 1 << 30
+_VALIDATION = "validation"
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ class SweepRow:
         try:
             with safetensors.safe_open(self.head_path, "pt") as file:
                 state = {name: file.get_tensor(f"{self.head_prefix}.{name}") for name in head.state_dict()}
+                prefix = f"{_VALIDATION}/{self.head_prefix}/"
+                names = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118  # no mapping
+                validation = {key.removeprefix(prefix): file.get_tensor(key).numpy() for key in names}
             head.load_state_dict(state)
         except (safetensors.SafetensorError, RuntimeError, KeyError, OSError) as error:
             raise _damaged(self.head_path, error) from error
-        return TrialResult(head, self.best_epoch, self.threshold, self.history)
+        known = head, self.best_epoch, self.threshold, self.history
+        return TrialResult(*known, validation=validation if self.trial.fold.inner else None)
 
     def checked(self) -> "SweepRow":
         """The row itself; raise a ValueError that names an invalid value."""
@@ -86,6 +92,9 @@ def write_rows(path: Path, group: Sequence[Trial], results: Sequence[TrialResult
         if keep:
             state = result.head.state_dict()
             tensors |= {f"{number}.{name}": value.contiguous() for name, value in state.items()}
+            if row.trial.fold.inner:  # else the head itself predicts its validation persons
+                predicted = (result.validation or {}).items()
+                tensors |= {f"{_VALIDATION}/{number}/{name}": torch.from_numpy(value) for name, value in predicted}
     write_bytes(heads, safetensors.torch.save(tensors))
     write_text(path, json.dumps(content) + "\n")
 

@@ -1,6 +1,7 @@
 """python -m heads.train: train the heads of one fold, of all, or the final one."""
 
 import dataclasses
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
-from heads.run_folder import FoldResult, Run, describe_run
-from heads.settings import RunOptions, TrainSettings
+from heads.run_folder import FoldResult, Run, describe_run, resolve_inner
+from heads.settings import InnerOption, RunOptions, TrainSettings
 from heads.training.finish import write_fold
+from heads.training.groups import split_groups
 from heads.training.stacked import train_stacked
-from heads.training.trials import Trial, TrialResult, hash_trials, split_groups, trial_on_everyone
+from heads.training.trials import Trial, TrialResult, hash_trials, trial_on_everyone
 from store import open_stores
 from store.runtime.cli import run as run_command
 from store.runtime.device import choose_device
@@ -37,7 +39,7 @@ class TrainTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(RunOptions, TrainSettings, TrainTarget):
+class TrainCommand(RunOptions, TrainSettings, InnerOption, TrainTarget):
     """The command line of ``python -m heads.train``."""
 
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
@@ -56,12 +58,15 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     """
     store = open_stores(command.store)
     dataset = StoreDataset(store)
-    folds = dataset.folds(command.fold.removeprefix("sub-"))
     device = torch.device(choose_device(command.device))
     out = command.out or Path("runs") / f"{store.name}-{command.head.rpartition(':')[2]}"
+    inner = resolve_inner(command.inner, out)
+    folds = dataset.folds(command.fold.removeprefix("sub-"), inner)
     settings = TrainSettings(**{name: getattr(command, name) for name in TrainSettings.__dataclass_fields__})
     Trial(folds[0], settings).check(dataset)
-    run = Run.create(out, describe_run(dataclasses.asdict(settings), store), force=command.force)
+    run = Run.create(
+        out, describe_run({**dataclasses.asdict(settings), "inner": inner}, store), force=command.force
+    )
     run = run.follow_store(store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}
     todo = [Trial(fold, settings) for fold in folds if fold.name not in finished]
@@ -69,12 +74,12 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     for group in split_groups(todo, dataset):
         for trial, result in zip(group, _train_group(group, dataset, run, device), strict=True):
             kept = result
-            if trial.fold.name == "final" and not result.error:
+            if not (trial.fold.test or trial.fold.inner or result.error):
                 kept = _train_on_everyone(trial, result, dataset, run, device)
             if kept.error:
                 errors.append(f"fold {trial.fold.name}: {kept.error}")
             else:
-                write_fold(run, trial, kept, dataset, device, validation_head=result.head)
+                write_fold(run, trial, kept, dataset, device)
     run.remove_checkpoints()
     if errors:
         raise UserError(f"{run.path}: the other folds are finished, but {'; '.join(errors)}")
@@ -105,7 +110,7 @@ def _run(command: TrainCommand) -> None:
         scores = [entry["validation_auroc"] for entry in result.history]
         print(
             f"fold {result.fold.name}: best epoch {result.best_epoch} of {len(scores)}, "
-            f"validation AUROC {max(scores):.3f}, threshold {result.threshold:.3f}"
+            f"validation AUROC {max(scores, default=math.nan):.3f}, threshold {result.threshold:.3f}"
         )
     print(f"run in {run.path}; score it with: python -m eval {run.path}")
 

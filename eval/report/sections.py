@@ -15,7 +15,7 @@ from heads.run_folder import FoldResult
 from store.runtime.cli import to_one_line
 
 _FOLD_HEADINGS = (
-    *("fold", "validation persons", "best epoch", "threshold", "held while above", "smoothing", "shortest event"),
+    *("fold", "chosen on", "best epoch", "threshold", "held while above", "smoothing", "shortest event"),
     *("validation event F1", "validation FP/day"),
 )
 
@@ -30,7 +30,7 @@ def format_settings(results: Results) -> str:
     """What was run, what was chosen, and which recordings count less than one thinks."""
     folds = [_fold_cells(fold, results.choices[fold.path.name]) for fold in results.folds]
     return (
-        f'<table class="text"><tbody>{_describe_run(results)}</tbody></table><h3>Chosen on validation persons</h3>'
+        f'<table class="text"><tbody>{_describe_run(results)}</tbody></table><h3>Chosen for each fold</h3>'
         f"{format_wide(_FOLD_HEADINGS, folds)}{_data_notes(results)}"
     )
 
@@ -80,9 +80,10 @@ def _data_notes(results: Results) -> str:
 
 
 def _fold_cells(result: FoldResult, choice: PostProcessingChoice) -> tuple[object, ...]:
-    post = choice.post
+    post, fold = choice.post, result.fold
+    chosen_on = f"all others, in {len(fold.inner)} groups" if fold.inner else ", ".join(fold.validation)
     return (
-        *(result.fold.name, ", ".join(result.fold.validation), result.best_epoch, f"{post.threshold:.3f}"),
+        *(fold.name, chosen_on, result.best_epoch, f"{post.threshold:.3f}"),
         *(f"{post.threshold * post.hysteresis_ratio:.3f}", f"{post.smoothing_s} s", f"{post.min_duration_s} s"),
         *(format_number(choice.f1, 3), format_number(choice.fp_per_day, 1)),
     )

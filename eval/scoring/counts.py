@@ -64,7 +64,9 @@ def as_scored(events: Iterable[Interval], duration_s: float) -> list[Interval]:
 
 def widen(event: Interval, duration_s: float) -> Interval:
     """Reference event with the tolerance before and after in which a detection hits it, within the recording."""
-    return max(0, event[0] - TOLERANCE_BEFORE_S), min(_samples(duration_s) / RATE_HZ, event[1] + TOLERANCE_AFTER_S)
+    return max(0, event[0] - TOLERANCE_BEFORE_S), min(
+        count_samples(duration_s) / RATE_HZ, event[1] + TOLERANCE_AFTER_S
+    )
 
 
 def overlap(one: Interval, other: Interval) -> bool:
@@ -80,13 +82,14 @@ def _share(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return one[0] < other[1] and other[0] < one[1] and one[0] < one[1] and other[0] < other[1]
 
 
-def _samples(duration_s: float) -> int:
+def count_samples(duration_s: float) -> int:
+    """Samples of a recording at 10 Hz; the shortest counts as one second."""
     return max(RATE_HZ, round(duration_s * RATE_HZ))
 
 
 def _round(events: Iterable[Interval], duration_s: float) -> list[Interval]:
     """Sorted, disjoint, within the recording, at whole samples."""
-    end = _samples(duration_s)
+    end = count_samples(duration_s)
     edges = sorted((round(max(0.0, on) * RATE_HZ), min(round(stop * RATE_HZ), end)) for on, stop in events)
     joined: list[tuple[int, int]] = []
     for first, stop in edges:

@@ -125,7 +125,7 @@ def _is_tested_head(head: object) -> bool:
 
 
 def score_run(path: Path, store_paths: Sequence[Path], workers: WorkerSettings) -> Results:
-    """Choose each fold's post-processing on its validation persons, then score its test persons.
+    """Choose each fold's post-processing by predictions for its validation persons, then score its test persons.
 
     Raises
     ------

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor
 from tqdm import tqdm
 
@@ -61,6 +62,14 @@ class PooledElectrodes(SecondFeatures):
                 labelled = block != INVALID
                 x = torch.from_numpy(values[start : start + _BLOCK_SECONDS][labelled])
                 yield x.double(), torch.from_numpy(block[labelled]).double()
+
+    def predict(self, person: str, models: LinearModels, row: int) -> dict[str, NDArray[np.float32]]:
+        """Probability of each second of a person's recordings by one of the models: name -> ``(T,)``."""
+        weight, bias = models.weight[:, row].numpy(), float(models.bias[row])
+        return {
+            info.name: expit(self.values(info) @ weight + bias).astype(np.float32)
+            for info, _ in self.dataset.recordings_of(person)
+        }
 
     def values(self, info: RecordingInfo) -> NDArray[np.float32]:
         """Statistics of every second of a recording, ``(T, P)``."""

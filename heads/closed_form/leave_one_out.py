@@ -27,7 +27,7 @@ class FittedFold:
 
     fold: Fold
     head: Head
-    validation_head: Head  # its training left the validation persons out
+    validation: Mapping[str, NDArray[np.float32]]  # recordings of the validation persons -> (T,), by inner models
     threshold: float
     scores: Tensor  # (R,), validation AUROC of each strength
 
@@ -50,15 +50,26 @@ def fit_closed_form(seconds: SecondFeatures, folds: Sequence[Fold], method: str)
     }
     scored = {person: _score_by_others(seconds, person, without) for person in persons}
     for fold in folds:
-        by_person = [scored[person][frozenset(fold.test)] for person in sorted((*fold.train, *fold.validation))]
+        by_person = [scored[person][frozenset(fold.test)] for person in sorted({*fold.train, *fold.validation})]
         scores = score_persons(by_person)
         best = best_strength(scores)
         not_tested = functools.reduce(sub, (moments[person] for person in fold.test), total)
-        trained = functools.reduce(sub, (moments[person] for person in fold.validation), not_tested)
-        head, validation_head = (
-            seconds.as_head(fit_ridge_lda(training, STRENGTHS, method), best) for training in (not_tested, trained)
-        )
-        yield FittedFold(fold, head, validation_head, choose_threshold(by_person, best), scores.nanmean(0))
+        head = seconds.as_head(fit_ridge_lda(not_tested, STRENGTHS, method), best)
+        if fold.inner:
+            models = {person: without[frozenset((*fold.test, person))] for person in fold.validation}
+        else:
+            trained = functools.reduce(sub, (moments[person] for person in fold.validation), not_tested)
+            models = dict.fromkeys(fold.validation, fit_ridge_lda(trained, STRENGTHS, method))
+        validation = predict_validation(seconds, models, best)
+        yield FittedFold(fold, head, validation, choose_threshold(by_person, best), scores.nanmean(0))
+
+
+def predict_validation(
+    seconds: SecondFeatures, models: Mapping[str, LinearModels], best: int
+) -> dict[str, NDArray[np.float32]]:
+    """Probability of each second of persons by the model ``best`` of those of each: recording -> ``(T,)``."""
+    by_person = (seconds.predict(person, by, best) for person, by in models.items())
+    return {name: values for predicted in by_person for name, values in predicted.items()}
 
 
 def _score_by_others(

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from heads.closed_form.leave_one_out import FittedFold, Scored, choose_threshold, score_persons
+from heads.closed_form.leave_one_out import FittedFold, choose_threshold, predict_validation, score_persons
 from heads.closed_form.logistic import fit_logistic
 from heads.closed_form.moments import inverse_deviation
 from heads.closed_form.ridge_lda import LinearModels, best_strength
@@ -57,18 +57,23 @@ def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterat
     _require_memory(seconds, counts)
     rows = {person: _training_seconds(seconds, person, count.background) for person, count in counts.items()}
     for fold in folds:
-        known = sorted((*fold.train, *fold.validation))
-        groups = split_persons({person: counts[person] for person in known}, _GROUPS)
+        known = sorted({*fold.train, *fold.validation})
+        groups = fold.inner or split_persons({person: counts[person] for person in known}, _GROUPS)
         rest = [[rows[person] for person in known if person not in group] for group in groups]
-        scored: dict[str, Scored] = {}
-        for group, models in zip(groups, _fit_each(rest, INVERSE_STRENGTHS), strict=True):
-            scored |= {person: seconds.scores(person, models) for person in group}
+        fitted = list(zip(groups, _fit_each(rest, INVERSE_STRENGTHS), strict=True))
+        inner = {person: models for group, models in fitted for person in group}
+        scored = {person: seconds.scores(person, models) for person, models in inner.items()}
         scores = score_persons(scored.values())
         best = best_strength(scores)
         chosen = INVERSE_STRENGTHS[best : best + 1]
-        trained = _fit_each([[rows[person] for person in persons] for persons in (known, fold.train)], chosen)
-        head, validation_head = (seconds.as_head(models, 0) for models in trained)
-        yield FittedFold(fold, head, validation_head, choose_threshold(scored.values(), best), scores.nanmean(0))
+        sets = [known] if fold.inner else [known, fold.train]
+        of_all, *of_train = _fit_each([[rows[person] for person in persons] for persons in sets], chosen)
+        if fold.inner:
+            validation = predict_validation(seconds, inner, best)
+        else:
+            validation = predict_validation(seconds, dict.fromkeys(fold.validation, of_train[0]), 0)
+        threshold = choose_threshold(scored.values(), best)
+        yield FittedFold(fold, seconds.as_head(of_all, 0), validation, threshold, scores.nanmean(0))
 
 
 def _fit_each(sets: Sequence[Sequence[TrainingSeconds]], inverse_strengths: Sequence[float]) -> list[LinearModels]:

@@ -13,6 +13,7 @@ from heads.closed_form.moments import ClassMoments
 from heads.closed_form.ridge_lda import LinearModels
 from heads.dataset import INVALID, StoreDataset
 from heads.device_features import DeviceFeatures
+from heads.inference import predict_recordings
 from heads.models.head import Head
 from heads.models.linear import LinearHead
 from heads.settings import HeadSettings
@@ -40,6 +41,10 @@ class SecondFeatures(ABC):
     @abstractmethod
     def as_head(self, models: LinearModels, row: int) -> Head:
         """The head that gives each second its score by one of the models."""
+
+    @abstractmethod
+    def predict(self, person: str, models: LinearModels, row: int) -> dict[str, NDArray[np.float32]]:
+        """Probability of each second of a person's recordings by one of the models: name -> ``(T,)``."""
 
     def moments(self, person: str) -> ClassMoments:
         """Moments of a person's seconds."""
@@ -86,3 +91,10 @@ class PooledSeconds(SecondFeatures):
             head.out.weight.copy_(weight.flatten(1))
             head.out.bias.fill_(float(models.bias[row]))
         return head
+
+    def predict(self, person: str, models: LinearModels, row: int) -> dict[str, NDArray[np.float32]]:
+        """Probability of each second of a person's recordings by one of the models: name -> ``(T,)``."""
+        head = self.as_head(models, row)
+        state = {name: value[None] for name, value in head.state_dict().items()}
+        predicted = predict_recordings(head, state, self.dataset, self._features, person)
+        return {name: values[0] for name, values in predicted.items()}

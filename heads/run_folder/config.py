@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from heads.folds import DEFAULT_INNER, Inner
 from store import FeatureSpec
 from store.gate import read_json
 from store.runtime.errors import UserError
@@ -23,7 +24,28 @@ def read_config(path: Path) -> dict[str, Any]:
     config = read_json(path, _MOST_BYTES)
     if problem := _problem(config):
         raise UserError(f"{path}: damaged ({problem}); restore it from a copy, or train the run again")
-    return {**config, "settings": translate_settings(config["settings"])}
+    return {**config, "settings": complete_settings(translate_settings(config["settings"]))}
+
+
+def complete_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with what the first version, which knew no inner heads, did not name."""
+    return {"inner": "one", **settings}
+
+
+def resolve_inner(given: Inner | None, path: Path, default: Inner = DEFAULT_INNER) -> Inner:
+    """How persons choose: as given, else as in the run folder that is there, else the default.
+
+    Raises
+    ------
+    UserError
+        If the run's configuration is damaged.
+    """
+    if given is not None:
+        return given
+    recorded = (
+        read_config(path / "config.json")["settings"]["inner"] if (path / "config.json").is_file() else default
+    )
+    return recorded if recorded in ("pairs", "one") else int(recorded)
 
 
 def _problem(config: Mapping[str, Any]) -> str:
@@ -39,6 +61,9 @@ def _settings_problem(settings: Mapping[str, Any]) -> str:
         for entry in value if isinstance(value, list) else [value]:
             if entry is not None and not isinstance(entry, str | int | float):
                 return f"settings.{name} is a {type(entry).__name__}"
+    inner = settings.get("inner", "one")
+    if inner not in ("pairs", "one") and type(inner) is not int:
+        return f"settings.inner is {inner!r}"
     heads = settings.get("head")
     if not all(isinstance(head, str) for head in (heads if isinstance(heads, list) else [heads])):
         return f"settings.head is {heads!r}"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.folds import Fold
-from heads.run_folder.config import read_config
+from heads.run_folder.config import complete_settings, read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
 from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds, open_recorded
 from store import RecordingInfo, Store, StoreError
@@ -58,7 +58,7 @@ class Run:
             _guard_folder(path, content, force)
             _write_once(config_path, json.dumps(content, indent=2, sort_keys=True) + "\n")
         run = cls.open(path)
-        if differing := _differing(run.config["settings"], content["settings"], "settings."):
+        if differing := _differing(run.config["settings"], complete_settings(content["settings"]), "settings."):
             raise UserError(
                 f"{path}: holds a run with other settings ({differing}); repeat those, or choose another --out"
             )

@@ -42,29 +42,34 @@ def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) 
         _check(state, fresh)
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path}: not the state of this training ({reason}); remove the file, to train from the start"
-        ) from error
+        raise not_this_training(path, reason) from error
     return state
+
+
+def not_this_training(path: Path, reason: str) -> UserError:
+    """The error of a file that no training resumes from."""
+    return UserError(
+        f"{path}: not the state of this training ({reason}); remove the file, to train from the start"
+    )
 
 
 def _check(state: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
     """Raise a ValueError if types or sizes differ from the state of a fresh training."""
-    trials = len(fresh["history"])
+    heads, trials = len(fresh["running"]), len(fresh["history"])
     running = state["running"]
-    if sorted(set(running)) != running or not set(running) <= set(range(trials)):
-        raise ValueError("running is not a list of its trials")
+    if sorted(set(running)) != running or not set(running) <= set(range(heads)):
+        raise ValueError("running is not a list of its heads")
     for name, value in fresh.items():
-        rows = len(running) if name in ("parameters", "exp_avg", "exp_avg_sq") else trials
         if isinstance(value, Tensor):
+            rows = len(running) if name in ("parameters", "exp_avg", "exp_avg_sq") else len(value)
             shape = (rows, *value.shape[1:])
             if state[name].shape != shape or state[name].dtype != value.dtype:
                 raise ValueError(f"{name} is {state[name].dtype} {tuple(state[name].shape)}, expected {shape}")
             if state[name].layout != torch.strided or not state[name].isfinite().all():
                 raise ValueError(f"{name} holds no finite numbers")
         elif isinstance(value, list):
-            if len(state[name]) != rows and name != "running":
-                raise ValueError(f"{name} has {len(state[name])} entries, expected {rows}")
+            if len(state[name]) != trials and name != "running":
+                raise ValueError(f"{name} has {len(state[name])} entries, expected {trials}")
         elif type(state[name]) is not int or state[name] < 0:
             raise ValueError(f"{name} is {state[name]!r}, expected a count")
     for number in range(trials):

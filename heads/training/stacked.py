@@ -1,15 +1,15 @@
 """Train many heads in one pass over the features.
 
-All trials see the same batches; a window trains a trial only if its person is one of the trial's training persons.
-Parameters are stacked, ``(K, ...)``, so a step of all trials is a few large products, and a group of one trial is
-an ordinary training.
+All heads see the same batches; a window trains a head only if its person is one of the head's training persons.
+Parameters are stacked, ``(K, ...)``, so a step of all heads is a few large products, and a stack of one head is an
+ordinary training. The head of a fold and the inner heads that choose for it train side by side; all are kept as
+they were in the epoch in which the inner heads together were best.
 """
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,15 +19,17 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heads.dataset import INVALID, Dataset
 from heads.device_features import DeviceFeatures
-from heads.inference import aurocs, best_threshold, predict_person, predict_windows
+from heads.inference import aurocs, choose_threshold, predict_recordings, predict_windows
 from heads.models.head import Head
-from heads.training.checkpoint import load_checkpoint, save_checkpoint
+from heads.training.checkpoint import load_checkpoint, not_this_training, save_checkpoint
 from heads.training.optimizer import adamw_step
-from heads.training.trials import Trial, TrialResult, initial_head, positive_weights
+from heads.training.plan import StackPlan, initial_head, positive_weights
+from heads.training.trials import Trial, TrialResult
 from store.runtime.device import choose_precision
 
 _SAVE_EVERY_S = 5.0  # training a short epoch again is faster than saving it
-_CACHED_TRIALS = 32  # a step's tensors of 32 trials fit in the processor's cache
+_SAVING_SHARE = 0.05  # of the time, at most
+_CACHED_HEADS = 32  # a step's tensors of 32 heads fit in the processor's cache
 _STATE = (
     "parameters",
     "exp_avg",
@@ -65,55 +67,62 @@ def train_stacked(
     """
     trainer = StackedTrainer(trials, dataset, device)
     if checkpoint.is_file():
-        trainer.load(load_checkpoint(checkpoint, trainer.state(), device))
-    saved_s = time.monotonic()
+        trainer.load(checkpoint)
+    due_s = time.monotonic() + _SAVE_EVERY_S
     while trainer.running:
         trainer.run_epoch(progress)
-        if not trainer.running or time.monotonic() >= saved_s + _SAVE_EVERY_S:
+        if not trainer.running or time.monotonic() >= due_s:
+            begin_s = time.monotonic()
             save_checkpoint(checkpoint, trainer.state())
-            saved_s = time.monotonic()
+            end_s = time.monotonic()
+            due_s = end_s + max(_SAVE_EVERY_S, (end_s - begin_s) / _SAVING_SHARE)
     return trainer.results()
 
 
 class StackedTrainer:
-    """The stacked state of a group and one epoch of its training; trials that are done leave the stack.
+    """The stacked state of a group and one epoch of its training; heads that are done leave the stack.
 
-    All parameters of a trial lie in one row, weights before biases, so that an optimizer's step is one pass.
+    All parameters of a head lie in one row, weights before biases, so that an optimizer's step is one pass.
+    ``parameters``, ``exp_avg`` and ``exp_avg_sq`` have a row for each running head, ``best_state`` a row for each
+    head of each trial, since trials that share an inner head may keep it from different epochs.
     """
 
     def __init__(self, trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> None:
         self.trials, self.dataset, self.device = trials, dataset, device
-        settings = trials[0].settings
-        heads = [initial_head(trial, dataset) for trial in trials]
+        self.plan = StackPlan(trials)
+        stacked, settings = self.plan.heads, trials[0].settings
+        heads = [initial_head(one, dataset) for one in stacked]
         self.head = heads[0].to(device)
         precision = getattr(torch, choose_precision(settings.precision, device.type))
         self.features = DeviceFeatures(dataset, self.head, device, precision, keep=True)
         named = sorted(self.head.named_parameters(), key=lambda item: item[0].endswith("bias"))
         self.shapes = {name: value.shape for name, value in named}
         self.weights = sum(value.numel() for name, value in named if not name.endswith("bias"))
-        self.best_state = torch.stack([_row(head, self.shapes) for head in heads]).to(device)
-        self.parameters = self.best_state.clone()
-        self.exp_avg, self.exp_avg_sq = torch.zeros_like(self.best_state), torch.zeros_like(self.best_state)
+        self.parameters = torch.stack([_row(head, self.shapes) for head in heads]).to(device)
+        self.exp_avg, self.exp_avg_sq = torch.zeros_like(self.parameters), torch.zeros_like(self.parameters)
+        self.best_state = self.parameters[[head for _, head in self.plan.kept]]
         self.best_epoch = [0] * len(trials)
         self.best_score = [-np.inf] * len(trials)
         self.history: list[list[dict[str, float]]] = [[] for _ in trials]
         self.errors: list[str | None] = [None] * len(trials)
-        self.running = list(range(len(trials)))  # trials of the rows of parameters, exp_avg and exp_avg_sq
+        self.running = list(range(len(stacked)))  # heads of the rows of parameters, exp_avg and exp_avg_sq
         self.epoch = self.step = 0
-        self.trials_at_once = _CACHED_TRIALS if device.type == "cpu" else len(trials)
+        self.heads_at_once = _CACHED_HEADS if device.type == "cpu" else len(stacked)
         sample = np.sort(dataset.epoch_windows(0, settings.background_per_seizure))
-        self.validation = {p: sample[dataset.person[sample] == n] for n, p in enumerate(dataset.persons)}
-        self.trains = np.array([[person in trial.fold.train for person in dataset.persons] for trial in trials])
+        by_person = {p: sample[dataset.person[sample] == n] for n, p in enumerate(dataset.persons)}
+        self.validation = {p: rows for p, rows in by_person.items() if _has_both(dataset.labels[rows])}
+        self.trains = np.array([[person in one.train for person in dataset.persons] for one in stacked])
+        self.seeds = [one.settings.seed for one in stacked]
         self.buffers = {name: _stack(heads, name, device) for name, _ in heads[0].named_buffers()}
         self.rates = {
-            name: torch.tensor([getattr(trial.settings, name) for trial in trials], device=device)
+            name: torch.tensor([getattr(one.settings, name) for one in stacked], device=device)
             for name in ("lr", "weight_decay", "clip_norm")
         }
-        self.rates["positive_weight"] = torch.tensor(positive_weights(trials, dataset), device=device)
+        self.rates["positive_weight"] = torch.tensor(positive_weights(stacked, dataset), device=device)
         self._select_running()
 
     def run_epoch(self, progress: Callable[[int], object]) -> None:
-        """Train on every batch of the epoch once, then validate, and drop the trials that are done."""
+        """Train on every batch of the epoch once, then validate, and drop the heads that are done."""
         settings = self.trials[0].settings
         self.epoch += 1
         losses = []
@@ -124,44 +133,60 @@ class StackedTrainer:
             progress(len(windows) * len(self.running))
             del features  # before the next are made
         loss, weight = torch.stack(losses).double().sum(0).cpu().numpy()
-        for row, number in enumerate(self.running):
+        finite = np.isfinite(loss) & self.parameters.isfinite().all(1).cpu().numpy()
+        diverged = {head for row, head in enumerate(self.running) if not finite[row]}
+        for number in self._running_trials(self.epoch - 1):
+            row = self.running.index(self.plan.own[number])
             self.history[number].append({"epoch": self.epoch, "loss": float(loss[row] / weight[row])})
-        diverged = ~(np.isfinite(loss) & self.parameters.isfinite().all(1).cpu().numpy())
-        for row in np.flatnonzero(diverged).tolist():
-            self.errors[self.running[row]] = f"the loss is not finite in epoch {self.epoch}; lower lr"
-        self._remove(lambda number: self.errors[number])
+            if diverged.intersection(self.plan.needed([number])):
+                self.errors[number] = f"the loss is not finite in epoch {self.epoch}; lower lr"
+        self._keep_heads(self._running_trials(self.epoch - 1))
         self._validate()
-        self._remove(lambda number: self.epoch >= self._last_epoch(number))
+        self._keep_heads(self._running_trials(self.epoch))
 
     def _validate(self) -> None:
         """Score the trials on their validation persons and keep the heads that are better than before.
 
-        Background is sampled as for training, once for all epochs: AUROC needs no more of it.
+        Background is sampled as for training, once for all epochs: AUROC needs no more of it. A person without
+        seizure or without background has no AUROC and no say.
         """
-        scores: list[list[float]] = [[] for _ in self.running]
-        for person, rows in self._validators(self.running):
-            windows = self.validation[person]
-            state = _select({**self._named(self.parameters), **self.running_buffers}, rows)
-            values = predict_windows(self.head, state, self.features, windows)
+        scores: list[list[float]] = [[] for _ in self.trials]
+        running = self._running_trials(self.epoch - 1)
+        for person, windows in self.validation.items():
             labels = self.dataset.labels[windows]
+            by_trial = {n: self.plan.choosing[n][person] for n in running if person in self.plan.choosing[n]}
+            if not by_trial:
+                continue
+            heads = sorted({*by_trial.values()})
+            state = {**self._named(self.parameters), **self.running_buffers}
+            state = _select(state, [self.running.index(head) for head in heads])
+            values = predict_windows(self.head, state, self.features, windows)
             valid = labels != INVALID
-            for row, score in zip(rows, aurocs(labels[valid], values[:, valid]), strict=True):
-                scores[row].append(float(score))
-        for row, (number, by_person) in enumerate(zip(self.running, scores, strict=True)):
-            score = float(np.mean(by_person)) if by_person else np.inf
+            by_head = dict(zip(heads, aurocs(labels[valid], values[:, valid]).tolist(), strict=True))
+            for number, head in by_trial.items():
+                scores[number].append(by_head[head])
+        for number in running:
+            score = float(np.mean(scores[number])) if scores[number] else np.inf
             if self.trials[number].fold.validation:
                 self.history[number][-1]["validation_auroc"] = score
-            if score > self.best_score[number] or not by_person:
+            if score > self.best_score[number] or not scores[number]:
                 self.best_score[number], self.best_epoch[number] = score, self.epoch
-                self.best_state[number] = self.parameters[row]
+                rows, heads = self.plan.kept_rows(number)
+                self.best_state[rows] = self.parameters[[self.running.index(head) for head in heads]]
 
-    def _last_epoch(self, number: int) -> int:
-        settings = self.trials[number].settings
-        return min(settings.epochs, self.best_epoch[number] + settings.patience)
+    def _running_trials(self, epoch: int) -> list[int]:
+        """Trials that have not ended with an epoch."""
+        return [
+            number
+            for number, trial in enumerate(self.trials)
+            if self.errors[number] is None
+            and epoch < min(trial.settings.epochs, self.best_epoch[number] + trial.settings.patience)
+        ]
 
-    def _remove(self, done: Callable[[int], object]) -> None:
-        """Take trials out of the stack, so that they cost nothing any more."""
-        rows = [row for row, number in enumerate(self.running) if not done(number)]
+    def _keep_heads(self, trials: Sequence[int]) -> None:
+        """Take heads that no such trial needs out of the stack, so that they cost nothing any more."""
+        needed = self.plan.needed(trials)
+        rows = [row for row, head in enumerate(self.running) if head in needed]
         if len(rows) < len(self.running):
             self.running = [self.running[row] for row in rows]
             for name in ("parameters", "exp_avg", "exp_avg_sq"):
@@ -169,7 +194,7 @@ class StackedTrainer:
             self._select_running()
 
     def _select_running(self) -> None:
-        """Select rates and buffers of the running trials."""
+        """Select rates and buffers of the running heads."""
         self.running_rates = _select(self.rates, self.running)
         self.running_buffers = _select(self.buffers, self.running)
 
@@ -182,14 +207,14 @@ class StackedTrainer:
         }
 
     def _step(self, windows: NDArray[np.int64], features: Tensor, labels: NDArray[np.int8]) -> Tensor:
-        """One AdamW step of every running trial; the loss summed and its weight, ``(2, K)``."""
+        """One AdamW step of every running head; the loss summed and its weight, ``(2, K)``."""
         self.step += 1
         targets = torch.from_numpy(labels).to(self.device)
         trains = self.trains[self.running][:, self.dataset.person[windows]]
         uniforms = self._dropout_uniforms(len(windows))
         losses = []
-        for start in range(0, len(self.running), self.trials_at_once):
-            part = slice(start, start + self.trials_at_once)
+        for start in range(0, len(self.running), self.heads_at_once):
+            part = slice(start, start + self.heads_at_once)
             part_uniforms = None if uniforms is None else uniforms[part]
             losses.append(self._step_part(part, features, targets, trains[part], part_uniforms))
         return torch.cat(losses, 1)
@@ -202,7 +227,7 @@ class StackedTrainer:
         trains: NDArray[np.bool_],
         dropout_uniforms: Tensor | None,
     ) -> Tensor:
-        """The step of some trials: their tensors fit in the processor's cache."""
+        """The step of some heads: their tensors fit in the processor's cache."""
         rates = {name: value[part] for name, value in self.running_rates.items()}
         rows = self.parameters[part].detach().requires_grad_()
         state = self._named(rows) | {name: value[part] for name, value in self.running_buffers.items()}
@@ -223,7 +248,7 @@ class StackedTrainer:
         size = self.head.dropout_units
         if not size:
             return None
-        seeds = [self.trials[number].settings.seed for number in self.running]
+        seeds = [self.seeds[head] for head in self.running]
         drawn = {}
         for seed in set(seeds):
             sequence = np.random.SeedSequence([seed, self.epoch, self.step])
@@ -235,48 +260,57 @@ class StackedTrainer:
             return drawn[seeds[0]].expand(len(seeds), -1, -1)
         return torch.stack([drawn[seed] for seed in seeds])
 
-    def _validators(self, numbers: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
-        """Persons that validate some of these trials, with the positions of those."""
-        for person in self.dataset.persons:
-            rows = [row for row, number in enumerate(numbers) if person in self.trials[number].fold.validation]
-            if rows:
-                yield person, rows
-
     def results(self) -> list[TrialResult]:
         """The heads as they were in their best epochs, and the thresholds chosen with them, in float32."""
-        state, features = {**self._named(self.best_state), **self.buffers}, self.features.in_float32()
-        predicted: list[list[tuple[NDArray[Any], NDArray[np.float32]]]] = [[] for _ in self.trials]
-        for person, numbers in self._validators(range(len(self.trials))):
-            labels, values = predict_person(self.head, _select(state, numbers), self.dataset, features, person)
-            for number, probabilities in zip(numbers, values, strict=True):
-                predicted[number].append((labels, probabilities))
+        state = {**self._named(self.best_state), **_select(self.buffers, [head for _, head in self.plan.kept])}
+        features = self.features.in_float32()
+        predicted: list[dict[str, NDArray[np.float32]]] = [{} for _ in self.trials]
+        for person in self.dataset.persons:
+            if rows := self.plan.rows_predicting(person):
+                by_name = predict_recordings(self.head, _select(state, rows), self.dataset, features, person)
+                for place, row in enumerate(rows):
+                    predicted[self.plan.kept[row][0]] |= {name: values[place] for name, values in by_name.items()}
         results = []
-        for number, pairs in enumerate(predicted):
-            head = copy.deepcopy(self.head).cpu()
-            head.load_state_dict({name: value[number] for name, value in state.items()})
-            threshold, error = 0.5, self.errors[number]
-            if not all(np.isfinite(probabilities).all() for _, probabilities in pairs):
+        for number, trial in enumerate(self.trials):
+            head, (row, *_) = copy.deepcopy(self.head).cpu(), self.plan.kept_rows(number)[0]
+            head.load_state_dict({name: value[row] for name, value in state.items()})
+            threshold, error, history = 0.5, self.errors[number], tuple(self.history[number])
+            if all(np.isfinite(probabilities).all() for probabilities in predicted[number].values()):
+                threshold = choose_threshold(self.dataset, trial.fold.validation, predicted[number])
+            else:
                 error = error or "predictions of the best epoch are not finite; lower lr"
-            elif pairs:
-                threshold = best_threshold(*map(np.concatenate, zip(*pairs, strict=True)))
-            history = tuple(self.history[number])
-            results.append(TrialResult(head, self.best_epoch[number], threshold, history, error))
+            known = head, self.best_epoch[number], threshold, history, error
+            results.append(TrialResult(*known, validation=predicted[number]))
         return results
 
     def state(self) -> dict[str, object]:
         """All that a resumed training needs."""
         return {name: getattr(self, name) for name in _STATE}
 
-    def load(self, state: Mapping[str, object]) -> None:
-        """Inverse of `state`."""
+    def load(self, checkpoint: Path) -> None:
+        """Go on from a file of `state`.
+
+        Raises
+        ------
+        UserError
+            If it is damaged, or is of another training.
+        """
+        state = load_checkpoint(checkpoint, self.state(), self.device)
         for name in _STATE:
             setattr(self, name, state[name])
+        if {*self.plan.needed(self._running_trials(self.epoch))} - {*self.running}:
+            raise not_this_training(checkpoint, "heads that train are missing")
         self._select_running()
 
 
 def _row(head: Head, names: Iterable[str]) -> Tensor:
     """The parameters of a head one after the other, ``(P,)``."""
     return torch.cat([head.get_parameter(name).detach().flatten() for name in names])
+
+
+def _has_both(labels: NDArray[np.int8]) -> bool:
+    """Whether there are seizure and background seconds."""
+    return bool((labels == 1).any() and (labels == 0).any())
 
 
 def _stack(heads: Sequence[Head], name: str, device: torch.device) -> Tensor:

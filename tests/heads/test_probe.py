@@ -47,9 +47,13 @@ def test_a_run_holds_what_scikit_learn_predicts(
         lda.fit(scaler.transform(train), np.concatenate([labels[person] for person in others]))
         wanted = expit(lda.decision_function(scaler.transform(pooled[info.person])))
         np.testing.assert_allclose(run.probabilities(info), wanted, atol=1e-4)
-        assert {i.person for i in opened.recordings if i.name in result.validation_probabilities()} == set(
-            result.fold.validation
-        )
+        for other in opened.recordings:  # inner models are fitted without the person that they predict
+            if other.person != info.person:
+                rest = [person for person in others if person != other.person]
+                values = np.concatenate([pooled[person] for person in rest])
+                lda.fit(scaler.fit(values).transform(values), np.concatenate([labels[person] for person in rest]))
+                wanted = expit(lda.decision_function(scaler.transform(pooled[other.person])))
+                np.testing.assert_allclose(result.validation_probabilities()[other.name], wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["ridge", "lda", "logistic"])
@@ -66,6 +70,8 @@ def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, method: st
     assert one.threshold == pytest.approx(two.threshold, abs=1e-6)
     for entry, other in zip(one.history, two.history, strict=True):
         assert entry["validation_auroc"] == pytest.approx(other["validation_auroc"], abs=1e-9)
+    for name, values in one.validation_probabilities().items():
+        np.testing.assert_allclose(two.validation_probabilities()[name], values, atol=1e-6)
     assert folds[0]["03"].history != folds[1]["03"].history
 
 
@@ -137,12 +143,13 @@ def test_the_default_is_a_logistic_regression_of_scikit_learn(tmp_path: Path) ->
         best = result.history[result.best_epoch - 1]
         assert best["validation_auroc"] == max(entry["validation_auroc"] for entry in result.history)
         kept = plain_fit([data[person] for person in others], best["C"])
-        without = plain_fit([data[person] for person in result.fold.train], best["C"])
+        assert list(result.fold.validation) == others
         for info in opened.recordings:
             if info.person == tested:
                 wanted = kept.predict_proba(values[info.name])[:, 1]
                 np.testing.assert_allclose(run.probabilities(info), wanted, atol=1e-4)
-            if info.person in result.fold.validation:
+            else:
+                without = plain_fit([data[person] for person in others if person != info.person], best["C"])
                 wanted = without.predict_proba(values[info.name])[:, 1]
                 np.testing.assert_allclose(result.validation_probabilities()[info.name], wanted, atol=1e-4)
 
@@ -176,7 +183,7 @@ def test_the_final_head_knows_everyone(make_store: Callable[..., Path], tmp_path
     path = make_store(persons=4, lengths_s=(60,))
     _, (result,) = probe(ProbeCommand(store=(path,), fold="final", out=tmp_path / "run", method=method))
     assert result.fold.test == ()
-    assert len(result.validation_probabilities()) == len(result.fold.validation) == 1
+    assert len(result.validation_probabilities()) == len(result.fold.validation) == 4
     opened = store.open(path)
     head, _, _ = load_head(result.head_path)
     everyone = predict_persons(head, opened.persons, StoreDataset(opened), torch.device("cpu"))

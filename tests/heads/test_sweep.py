@@ -14,16 +14,19 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 import store
+from eval.__main__ import main as evaluate
 from heads.dataset import StoreDataset
-from heads.folds import make_folds
+from heads.folds import Inner, make_folds
+from heads.inference import best_threshold
 from heads.models.head import Head
 from heads.models.registry import HEADS
 from heads.models.saved import load_head
 from heads.run_folder import Run
 from heads.settings import HeadSettings, TrainSettings
 from heads.sweep import SweepCommand, combinations, main, sweep
+from heads.training.groups import split_groups
 from heads.training.stacked import train_stacked
-from heads.training.trials import Trial, split_groups
+from heads.training.trials import Trial
 from store.writer import write_file
 from tests.helpers.stores import SPEC, recording, write_subject
 
@@ -69,14 +72,42 @@ def test_every_fold_takes_the_best_setting_of_its_own_validation_persons(
         assert len(run.probabilities(info)) == info.seconds
 
 
-def test_features_of_the_tested_person_choose_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inner", ["one", 2, "pairs"])
+def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, inner: Inner) -> None:
+    """Setting, epoch, threshold, post-processing, normalisation: the same files to the last bit."""
+    runs = []
     for folder, signal in (("a", 1.5), ("b", 40.0)):
         for number, person in enumerate(("01", "02", "03", "04")):
             write_subject(tmp_path / folder, person, (80,), number, signal if person == "02" else 1.5)
-    one, two = (sweep(SweepCommand(store=(tmp_path / f,), out=tmp_path / f"run-{f}", **GRID))[0] for f in "ab")
-    assert head_bytes(one, "02") == head_bytes(two, "02")
-    assert (one.fold_path("02") / "fold.json").read_bytes() == (two.fold_path("02") / "fold.json").read_bytes()
-    assert (one.fold_path("03") / "fold.json").read_bytes() != (two.fold_path("03") / "fold.json").read_bytes()
+        command = SweepCommand(store=(tmp_path / folder,), out=tmp_path / f"run-{folder}", inner=inner, **GRID)
+        runs.append(sweep(command)[0])
+        assert evaluate([str(runs[-1].path), "--no-report"]) == 0
+    one, two = (contents(run) for run in runs)
+    assert {"fold.json", "validation.npz", "postprocessing.json"} == {
+        Path(name).name for name in one if name.startswith("folds/02/")
+    }
+    assert one["02"] == two["02"]  # the head, with its normalisation
+    for name in one:
+        if name.startswith("folds/02/"):
+            assert one[name] == two[name], name
+    assert one["folds/03/fold.json"] != two["folds/03/fold.json"]
+
+
+def test_inner_predictions_of_the_chosen_setting_are_kept(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    """As if the folds were trained with that setting and seed alone."""
+    path = make_store(persons=4, lengths_s=(60,))
+    run, _ = sweep(SweepCommand(store=(path,), out=tmp_path / "run", inner="pairs", **GRID))
+    dataset = StoreDataset(store.open(path))
+    cells = [row for file in (tmp_path / "run" / "cells").glob("*.json") for row in json.loads(file.read_text())]
+    for result in run.folds:
+        (row,) = (row for row in cells if row["history"] == list(result.history) and row["head_prefix"])
+        assert row["threshold"] == result.threshold
+        labels, values = [], []
+        for person in result.fold.validation:
+            for info, _ in dataset.recordings_of(person):
+                labels.append(dataset.labels_of(info))
+                values.append(result.validation_probabilities()[info.name])
+        assert best_threshold(np.concatenate(labels), np.concatenate(values)) == result.threshold
 
 
 def test_an_interrupted_sweep_keeps_finished_groups(

@@ -30,7 +30,8 @@ def test_a_final_head_is_trained_on_everyone_and_loads(
     assert 0 < threshold < 1
     assert head(torch.zeros(2, *spec.shape)).shape == (2, spec.window_s)
     (result,) = Run.open(out).folds
-    assert (result.fold.test, result.fold.validation) == ((), ("01",))
+    assert (result.fold.test, result.fold.validation) == ((), ("01", "02", "03"))
+    assert result.fold.inner == (("01",), ("02",), ("03",))
     assert not list(out.glob("training-*"))
 
 
@@ -54,6 +55,34 @@ def test_finished_folds_are_kept_and_other_settings_refused(
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[:-1]] == ["fold 02"]
     assert main([*arguments, "--fold", "all", "--lr", "0.5"]) == 2
     assert "holds a run with other settings (settings.lr is 0.001, wanted 0.5)" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_the_inner_heads_that_it_began_with(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for inner, heads in (("one", 0), ("pairs", 2), ("2", 2), (None, 2)):
+        out = tmp_path / str(inner)
+        arguments = ["--store", str(make_store(persons=3)), "--out", str(out), *QUICK]
+        assert main([*arguments, "--fold", "01", *(["--inner", inner] if inner else [])]) == 0
+        assert main([*arguments, "--fold", "02"]) == 0
+        assert [len(result.fold.inner) for result in Run.open(out).folds] == [heads] * 2
+        assert str(Run.open(out).config["settings"]["inner"]) == (inner or "4")
+    capsys.readouterr()
+    assert main([*arguments, "--fold", "03", "--inner", "pairs"]) == 2
+    assert "holds a run with other settings (settings.inner is 4, wanted 'pairs')" in capsys.readouterr().err
+    assert main([*arguments, "--fold", "03", "--inner", "1"]) == 2
+    assert "--inner 1: allowed are 2 groups and more, pairs, one" in capsys.readouterr().err
+
+
+def test_a_run_of_one_keeps_training_the_final_head_in_two_steps(
+    make_store: Callable[..., Path], tmp_path: Path
+) -> None:
+    """First on all but the validation person, which chooses the number of epochs, then on everyone."""
+    arguments = ["--store", str(make_store(persons=3)), "--out", str(tmp_path / "run"), *QUICK, "--inner", "one"]
+    assert main([*arguments, "--fold", "final"]) == 0
+    (result,) = Run.open(tmp_path / "run").folds
+    assert (result.fold.validation, result.fold.train) == (("01",), ("02", "03"))
+    assert {name[4:6] for name in result.validation_probabilities()} == {"01"}
 
 
 def test_others_may_read_what_they_may_read_of_a_run(make_store: Callable[..., Path], tmp_path: Path) -> None:

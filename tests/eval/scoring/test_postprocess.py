@@ -132,6 +132,19 @@ def test_false_alarms_decide_between_equal_f1() -> None:
     assert choice.post.threshold > 0.6
 
 
+def test_persons_without_seizures_choose_by_their_false_alarms_alone() -> None:
+    """0.9 has a false alarm in 02, 0.97 has none; F1 of 01 is 1 for both, and 02 has none."""
+    probabilities = np.full(900, 0.01)
+    probabilities[300:330] = 0.98
+    quiet = np.full(900, 0.01)
+    quiet[100:700] = 0.9
+    persons = {"01": [record([(300, 330)], probabilities)], "02": [record([], quiet)]}
+    choice = choose_postprocessing(persons, best_threshold=0.5)
+    assert (choice.f1, choice.fp_per_day) == (1, 0)
+    assert choice.post.threshold > 0.9
+    assert choose_postprocessing({"02": persons["02"]}, best_threshold=0.5).fp_per_day == 0
+
+
 def test_what_is_equal_goes_to_the_threshold_nearest_to_the_prior_and_the_least_processing() -> None:
     recording = record([(300, 330)], np.where((np.arange(900) >= 300) & (np.arange(900) < 330), 0.999, 0.001))
     assert choose_postprocessing({"01": [recording]}, best_threshold=0.74).post == PostProcessing(0.7311)

@@ -11,38 +11,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import store
 from heads.dataset import StoreDataset
-from heads.folds import Fold, make_folds
+from heads.folds import Fold, Inner, make_folds
 from heads.models.registry import HEADS, make_head
 from heads.ops.blocks import full_blocks
-from heads.settings import TrainSettings
 from heads.training.stacked import StackedTrainer, train_stacked
 from heads.training.trials import Trial, TrialResult
 from tests.helpers.stores import SPEC, write_subject
-
-CPU = torch.device("cpu")
-SETTINGS = TrainSettings(
-    filters=6,
-    hidden=7,
-    dropout=0.3,
-    epochs=3,
-    batch_windows=16,
-    lr=3e-3,
-    background_per_seizure=2.0,
-    precision="float32",
-)
-
-
-def train(path: Path, settings: TrainSettings, tmp_path: Path, selection: str = "all") -> list[TrialResult]:
-    dataset = StoreDataset(store.open(path))
-    trials = [Trial(fold, settings) for fold in make_folds(dataset.label_counts(), selection)]
-    checkpoint = tmp_path / f"{settings.head}-{selection}.pt"
-    checkpoint.unlink(missing_ok=True)
-    return train_stacked(trials, dataset, CPU, checkpoint)
-
-
-def assert_same(one: TrialResult, two: TrialResult, rtol: float, atol: float) -> None:
-    for name, value in one.head.state_dict().items():
-        torch.testing.assert_close(value, two.head.state_dict()[name], rtol=rtol, atol=atol, msg=name)
+from tests.helpers.training import CPU, INNER, SETTINGS, assert_chose_the_same, assert_same, train
 
 
 @pytest.mark.parametrize("changes", [*({"head": name} for name in HEADS), {"pooling": "max"}], ids=str)
@@ -84,7 +59,7 @@ def test_folds_that_hold_out_anyone_equal_each_alone(
 def test_slots_of_unlike_rates_equal_each_alone(
     make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heads.training.stacked._CACHED_TRIALS", 4)  # the step goes through them in two parts
+    monkeypatch.setattr("heads.training.stacked._CACHED_HEADS", 4)  # the step goes through them in two parts
     dataset = StoreDataset(store.open(make_store()))
     (fold,) = make_folds(dataset.label_counts(), "02")
     variants = [
@@ -147,24 +122,6 @@ def test_a_slot_equals_a_plain_loop_with_torch_adamw(
         assert (value.double() - wanted).norm() <= 3e-3 * (wanted - initial).norm(), key
 
 
-@pytest.mark.parametrize("pooling", ["max", "max-std"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_held_out_features_change_nothing(tmp_path: Path, precision: str, pooling: str) -> None:
-    """Noise in place of the tested person's features leaves weights, epoch and threshold bit-identical."""
-    settings = replace(SETTINGS, precision=precision, pooling=pooling)
-    for folder, signal in (("a", 1.5), ("b", 40.0)):
-        for number, person in enumerate(("01", "02", "03", "04")):
-            seed = number + (100 if folder == "b" and person == "02" else 0)
-            own = signal if person == "02" else 1.5
-            write_subject(tmp_path / folder, person, (120, 90), seed, own)
-    (one,), (two,) = (train(tmp_path / folder, settings, tmp_path, "02") for folder in "ab")
-    assert_same(one, two, rtol=0, atol=0)
-    assert (one.best_epoch, one.threshold, one.history) == (two.best_epoch, two.threshold, two.history)
-    (other,) = train(tmp_path / "b", settings, tmp_path, "03")
-    (same,) = train(tmp_path / "a", settings, tmp_path, "03")
-    assert not torch.equal(other.head.out.weight, same.head.out.weight)
-
-
 def test_validation_features_do_not_train(tmp_path: Path) -> None:
     """Person 03 validates fold 02: its features may change the choice, not the weights of the last epoch."""
     settings = replace(SETTINGS, epochs=1)
@@ -186,20 +143,25 @@ def test_a_strong_signal_is_learnt_and_the_best_epoch_kept(
         assert trained.best_epoch == 1 + int(np.argmax(scores))
 
 
-def test_patience_stops_a_slot_and_the_group(make_store: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("inner", INNER)
+def test_patience_stops_a_slot_and_the_group(
+    make_store: Callable[..., Path], tmp_path: Path, inner: Inner
+) -> None:
     settings = replace(SETTINGS, epochs=50, patience=2, lr=1e-30)
-    for trained in train(make_store(), settings, tmp_path):
+    for trained in train(make_store(), settings, tmp_path, inner=inner):
         assert (trained.best_epoch, len(trained.history)) == (1, 3)
 
 
+@pytest.mark.parametrize("inner", INNER)
 def test_a_killed_training_resumes_to_the_same_weights(
-    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inner: Inner
 ) -> None:
     monkeypatch.setattr("heads.training.stacked._SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("heads.training.stacked._SAVING_SHARE", np.inf)
     path = make_store()
-    unbroken = train(path, SETTINGS, tmp_path)
+    unbroken = train(path, SETTINGS, tmp_path, inner=inner)
     dataset = StoreDataset(store.open(path))
-    trials = [Trial(fold, SETTINGS) for fold in make_folds(dataset.label_counts(), "all")]
+    trials = [Trial(fold, SETTINGS) for fold in make_folds(dataset.label_counts(), "all", inner)]
     count = 0
 
     def kill(done: int) -> None:
@@ -212,8 +174,7 @@ def test_a_killed_training_resumes_to_the_same_weights(
         train_stacked(trials, dataset, CPU, tmp_path / "killed.pt", kill)
     assert torch.load(tmp_path / "killed.pt", weights_only=True)["epoch"] in (1, 2)
     for one, two in zip(unbroken, train_stacked(trials, dataset, CPU, tmp_path / "killed.pt"), strict=True):
-        assert_same(one, two, rtol=0, atol=0)
-        assert one.history == two.history
+        assert_chose_the_same(one, two)
 
 
 @pytest.mark.parametrize(("every_s", "writes"), [(0.0, 3), (3600.0, 1)])
@@ -225,6 +186,7 @@ def test_short_epochs_are_not_saved_but_the_last_is(
     writes: int,
 ) -> None:
     monkeypatch.setattr("heads.training.stacked._SAVE_EVERY_S", every_s)
+    monkeypatch.setattr("heads.training.stacked._SAVING_SHARE", np.inf)
     written = []
     monkeypatch.setattr("heads.training.stacked.save_checkpoint", lambda path, state: written.append(path))
     train(make_store(persons=3), SETTINGS, tmp_path, "01")

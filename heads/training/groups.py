@@ -1,0 +1,63 @@
+"""Groups of trials that train together."""
+
+import math
+from collections.abc import Sequence
+
+from heads.dataset import Dataset
+from heads.models.head import Head
+from heads.training.plan import StackPlan
+from heads.training.trials import Trial
+
+_GROUP_BYTES = 1 << 30
+_NESTED_GROUP_BYTES = 1 << 31  # with inner heads: the more folds train together, the more of them they share
+_SHARED = ("head", "filters", "pooling", "hidden", "batch_windows", "background_per_seizure", "precision")
+
+
+def split_groups(
+    trials: Sequence[Trial], dataset: Dataset, together: int = 1, limit_bytes: int | None = None
+) -> list[list[Trial]]:
+    """Split trials into groups that train together: of one shape and batch order, few enough for the memory.
+
+    Runs of ``together`` trials stay in one group.
+
+    Raises
+    ------
+    UserError
+        If a trial has a setting that cannot train.
+    """
+    alike: dict[tuple[object, ...], list[Trial]] = {}
+    for trial in trials:
+        trial.settings.check()
+        alike.setdefault(tuple(getattr(trial.settings, name) for name in _SHARED), []).append(trial)
+    groups = []
+    for group in alike.values():
+        limit = limit_bytes or (_NESTED_GROUP_BYTES if group[0].fold.inner else _GROUP_BYTES)
+        groups += _split_by_heads(group, together, limit // _head_bytes(group[0], dataset))
+    return groups
+
+
+def _split_by_heads(trials: Sequence[Trial], together: int, most_heads: int) -> list[list[Trial]]:
+    parts: list[list[Trial]] = [[]]
+    for start in range(0, len(trials), together):
+        added = [*parts[-1], *trials[start : start + together]]
+        if parts[-1] and len(StackPlan(added).heads) > most_heads:
+            parts.append([*trials[start : start + together]])
+        else:
+            parts[-1] = added
+    return parts
+
+
+def _head_bytes(trial: Trial, dataset: Dataset) -> int:
+    """Bytes of a head's largest tensors in a step.
+
+    Of `SpatialFusionHead` these are the responses of its filters, ``(B, F, filters)``, with their gradient, of a
+    head without a stacked form its standardised features and what it makes of them; and five copies of weights.
+    """
+    settings, head = trial.settings, trial.make_head(dataset)
+    if type(head).forward_stacked is Head.forward_stacked:
+        window = 3 * math.prod(dataset.shape)
+    else:
+        filters = settings.filters if settings.head == "spatial-fusion" else dataset.window_s
+        window = 2 * dataset.shape[0] * filters
+    weights = sum(value.numel() for value in head.parameters())
+    return 4 * (settings.batch_windows * window + 5 * weights)

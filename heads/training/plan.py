@@ -1,0 +1,95 @@
+"""Which heads the trials of a group need: their own, and inner heads, which folds may share."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from heads.dataset import Dataset
+from heads.models.head import Head
+from heads.models.registry import make_head
+from heads.settings import TrainSettings
+from heads.training.trials import Trial
+
+
+@dataclass(frozen=True)
+class StackedHead:
+    """A head of the stack: the persons that train it, and its settings."""
+
+    train: tuple[str, ...]
+    settings: TrainSettings
+
+
+class StackPlan:
+    """The heads of a group of trials.
+
+    Attributes
+    ----------
+    heads : list of StackedHead
+        Inner heads of the same persons and settings are one.
+    own : list of int
+        The head that each trial is about.
+    choosing : list of dict
+        Of each trial: validation person -> the head that predicts the person.
+    kept : list of (int, int)
+        Trial and head, a row for each head that a trial keeps from its best epoch, its own first.
+    """
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self.heads: list[StackedHead] = []
+        self.own: list[int] = []
+        self.choosing: list[dict[str, int]] = []
+        inner: dict[StackedHead, int] = {}
+        for trial in trials:
+            self.own.append(len(self.heads))
+            self.heads.append(StackedHead(trial.fold.train, trial.settings))
+            choosing: dict[str, int] = {}
+            for split in trial.fold.splits:
+                head = StackedHead(split.train, trial.settings)
+                number = inner.setdefault(head, len(self.heads)) if trial.fold.inner else self.own[-1]
+                if number == len(self.heads):
+                    self.heads.append(head)
+                choosing |= dict.fromkeys(split.validation, number)
+            self.choosing.append(choosing)
+        self.kept = [(number, head) for number in range(len(trials)) for head in self.needed([number])]
+
+    def needed(self, trials: Iterable[int]) -> list[int]:
+        """Heads that trials need, each once."""
+        return list(dict.fromkeys(h for n in trials for h in (self.own[n], *self.choosing[n].values())))
+
+    def kept_rows(self, trial: int) -> tuple[list[int], list[int]]:
+        """Rows of ``kept`` of a trial, and the heads that they keep."""
+        rows = [row for row, (number, _) in enumerate(self.kept) if number == trial]
+        return rows, [self.kept[row][1] for row in rows]
+
+    def rows_predicting(self, person: str) -> list[int]:
+        """Rows of ``kept`` whose heads predict a validation person for their trial."""
+        return [row for row, (number, head) in enumerate(self.kept) if self.choosing[number].get(person) == head]
+
+
+def positive_weights(heads: Sequence[StackedHead], dataset: Dataset) -> list[float]:
+    """Weight of a seizure second in each head: as set, or background over seizure seconds as they are sampled."""
+    order = dataset.epoch_windows(1, heads[0].settings.background_per_seizure)
+    counts = np.zeros((2, len(dataset.persons)))
+    for label in (0, 1):
+        np.add.at(counts[label], dataset.person[order], (dataset.labels[order] == label).sum(1))
+    weights = []
+    for head in heads:
+        background, seizure = counts[:, [dataset.persons.index(person) for person in head.train]].sum(1)
+        given = head.settings.positive_weight
+        weights.append(float(background / seizure) if given is None else given)
+    return weights
+
+
+def initial_head(stacked: StackedHead, dataset: Dataset) -> Head:
+    """An untrained head, standardised by its training persons."""
+    head = make_head(stacked.settings, dataset.shape, dataset.window_s, stacked.settings.seed)
+    moments = dataset.moments(stacked.train)
+    count = np.maximum(moments.count, 1)[:, None]
+    mean = moments.total / count
+    std = np.sqrt(np.maximum(moments.squares / count - mean**2, 0))
+    varies = std > 1e-6 * np.maximum(1, np.abs(mean))
+    head.mean.copy_(torch.from_numpy(mean))
+    head.scale.copy_(torch.from_numpy(np.where(varies, 1 / np.where(varies, std, 1), 0.0)))
+    return head

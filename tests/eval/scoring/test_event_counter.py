@@ -1,0 +1,45 @@
+"""Counts of many persons at once against those of one recording after the other."""
+
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eval.scoring.choice import count_events
+from eval.scoring.event_counter import EventCounter
+from eval.scoring.postprocess import PostProcessing, smooth
+from eval.scoring.scores import ScoredRecording
+from store import Event
+
+
+def random_recording(rng: np.random.Generator) -> ScoredRecording:
+    """Runs of many lengths, up to both ends; a last second that may be a part; seizures at any time."""
+    duration_s = float(rng.choice([0.4, 30, 59.04, 400.5, 1300]))
+    seconds = int(np.ceil(duration_s))
+    probabilities = np.repeat(rng.random(seconds), rng.choice([1, 5, 60, 400], seconds))[:seconds]
+    onsets = np.sort(rng.uniform(-20, duration_s, rng.integers(0, 5)))
+    events = tuple(Event(float(onset), float(rng.uniform(0.04, 350)), "sz") for onset in onsets)
+    return ScoredRecording(events, (), duration_s, np.zeros(seconds, np.uint8), probabilities.astype(np.float32))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 4))
+def test_counts_are_those_of_single_recordings(seed: int, number: int) -> None:
+    rng = np.random.default_rng(seed)
+    persons = {str(person): [random_recording(rng) for _ in range(rng.integers(0, 4))] for person in range(number)}
+    counter = EventCounter(persons)
+    for smoothing_s, threshold, ratio, min_duration_s in itertools.product(
+        (1, 15), (0.02, 0.5, 0.9, 2), (1.0, 0.5), (1, 20)
+    ):
+        post = PostProcessing(threshold, ratio, smoothing_s, min_duration_s)
+        runs = counter.find_runs(counter.smooth(smoothing_s), threshold, threshold * ratio)
+        hits, false_alarms = counter.count(runs[runs[:, 1] - runs[:, 0] >= min_duration_s])
+        for row, recordings in enumerate(persons.values()):
+            wanted = count_events(recordings, [smooth(r.probabilities, smoothing_s) for r in recordings], post)
+            assert (counter.references[row], hits[row], false_alarms[row]) == (
+                wanted.reference,
+                wanted.hits,
+                wanted.false_alarms,
+            )
+            assert counter.seconds[row] == wanted.seconds
