@@ -169,9 +169,9 @@ class BrainCodec(nn.Module):
         latents: Tensor = self.encoder(signal_uv.to(self.encoder.first.weight.dtype))
         return latents.float()
 
-    def quantize(self, latents: Tensor) -> Tensor:
+    def quantize(self, latents: Tensor, stages: int | None = None) -> Tensor:
         """``(N, D, F)`` latents -> ``(N, F, Q)`` codes; see `ResidualQuantizer.quantize`."""
-        return self.quantizer.quantize(latents)
+        return self.quantizer.quantize(latents, stages)
 
     def dequantize(self, codes: Tensor) -> Tensor:
         """``(N, F, Q)`` codes -> ``(N, D, F)`` latents; see `ResidualQuantizer.dequantize`."""

@@ -42,8 +42,14 @@ class ResidualQuantizer(nn.Module):
         self.index_dtype = torch.uint8 if config.codebook_size <= 256 else torch.int32
         self.beam = config.beam
 
-    def quantize(self, latents: Tensor) -> Tensor:
+    def quantize(self, latents: Tensor, stages: int | None = None) -> Tensor:
         """``(N, D, F) -> (N, F, Q)`` codes, uint8 (int32 for more than 256 codes); see `search`.
+
+        Parameters
+        ----------
+        latents : Tensor
+        stages
+            Q, how many of the quantizers code, the first ones; all by default.
 
         Raises
         ------
@@ -51,45 +57,19 @@ class ResidualQuantizer(nn.Module):
             If the quantizer was never trained.
         """
         self._require_trained()
-        codes = self.search(latents.transpose(1, 2).flatten(0, 1).float())
+        codes = self.search(latents.transpose(1, 2).flatten(0, 1).float(), stages)
         return codes.view(*latents.shape[::2], -1).to(self.index_dtype)
 
-    def search(self, rows: Tensor) -> Tensor:
-        """Codes of rows, ``(rows, D) -> (rows, Q)`` int64.
+    def search(self, rows: Tensor, stages: int | None = None) -> Tensor:
+        """Codes of rows by the first stages, ``(rows, D) -> (rows, stages)`` int64.
 
         A beam of 1 takes the vector nearest to what is left over, stage after stage, as published. A wider beam
         keeps that many of the best sums of vectors at each stage, and the best at the last.
         """
+        codebooks = list(self.codebooks)[:stages]
         if self.beam == 1:
-            return self._search_greedily(rows)
-        codes = torch.empty(len(rows), len(self.codebooks), dtype=torch.int64, device=rows.device)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            codes[start : start + _ROWS_AT_ONCE] = self._search_beam(rows[start : start + _ROWS_AT_ONCE])
-        return codes
-
-    def _search_greedily(self, rows: Tensor) -> Tensor:
-        codes = []
-        for codebook in self.codebooks:
-            codes.append(codebook.nearest(rows))
-            rows = rows - codebook.vectors[codes[-1]]
-        return torch.stack(codes, dim=-1)
-
-    def _search_beam(self, rows: Tensor) -> Tensor:
-        residual = rows[:, None]  # (rows, beam, D)
-        codes = torch.zeros(len(rows), 1, 0, dtype=torch.int64, device=rows.device)
-        for codebook in self.codebooks:
-            vectors = codebook.vectors
-            products = residual.flatten(0, 1) @ vectors.T
-            distances = vectors.square().sum(1) - 2 * products.view(*residual.shape[:2], -1)
-            distances = (distances + residual.square().sum(2, keepdim=True)).flatten(1)  # (rows, beam * K)
-            width = min(self.beam, distances.shape[1])
-            kept = distances.topk(width, 1, largest=False, sorted=False).indices
-            parent, code = (kept // len(vectors))[..., None], kept % len(vectors)
-            before = codes.gather(1, parent.expand(-1, -1, codes.shape[2]))
-            codes = torch.cat([before, code[..., None]], dim=2)
-            residual = residual.gather(1, parent.expand(-1, -1, rows.shape[1])) - vectors[code]
-        best = residual.square().sum(2).argmin(1)
-        return codes[torch.arange(len(rows), device=rows.device), best]
+            return _search_greedily(codebooks, rows)
+        return torch.cat([_search_beam(codebooks, part, self.beam) for part in rows.split(_ROWS_AT_ONCE)])
 
     def dequantize(self, codes: Tensor) -> Tensor:
         """``(N, F, Q) -> (N, D, F)`` float32, the sum of the stages' vectors; also of the first codes alone.
@@ -110,3 +90,29 @@ class ResidualQuantizer(nn.Module):
                 "the quantizer of this BrainCodec was never trained, so it has no codes; "
                 "use latents, or a checkpoint whose codebooks are initialised"
             )
+
+
+def _search_greedily(codebooks: Sequence[Codebook], rows: Tensor) -> Tensor:
+    codes = []
+    for codebook in codebooks:
+        codes.append(codebook.nearest(rows))
+        rows = rows - codebook.vectors[codes[-1]]
+    return torch.stack(codes, dim=-1)
+
+
+def _search_beam(codebooks: Sequence[Codebook], rows: Tensor, beam: int) -> Tensor:
+    residual = rows[:, None]  # (rows, beam, D)
+    codes = torch.zeros(len(rows), 1, 0, dtype=torch.int64, device=rows.device)
+    for codebook in codebooks:
+        vectors = codebook.vectors
+        products = residual.flatten(0, 1) @ vectors.T
+        distances = vectors.square().sum(1) - 2 * products.view(*residual.shape[:2], -1)
+        distances = (distances + residual.square().sum(2, keepdim=True)).flatten(1)  # (rows, beam * K)
+        width = min(beam, distances.shape[1])
+        kept = distances.topk(width, 1, largest=False, sorted=False).indices
+        parent, code = (kept // len(vectors))[..., None], kept % len(vectors)
+        before = codes.gather(1, parent.expand(-1, -1, codes.shape[2]))
+        codes = torch.cat([before, code[..., None]], dim=2)
+        residual = residual.gather(1, parent.expand(-1, -1, rows.shape[1])) - vectors[code]
+    best = residual.square().sum(2).argmin(1)
+    return codes[torch.arange(len(rows), device=rows.device), best]

@@ -1,4 +1,4 @@
-"""Error against rate: the first codes of a BrainCodec alone, beside the transform coder at the same rates."""
+"""Error against rate: the first quantizers of a BrainCodec alone, beside the transform coder at the same rates."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ def measure_curve(model: BrainCodec, windows_uv: npt.NDArray[np.float32]) -> lis
     config = model.config
     windows_uv = windows_uv[np.abs(windows_uv).max(1) > 0]
     points = []
-    for count, decoded_uv in enumerate(_decode_prefixes(model, windows_uv), start=1):
+    for count, decoded_uv in enumerate(_decode_at_rates(model, windows_uv), start=1):
         rate = config.bits_per_second * count / config.quantizers
         points.append(CurvePoint("braincodec", rate, float(channel_prd(windows_uv, decoded_uv).mean())))
     for rate in [point.bits_per_s for point in points]:
@@ -46,12 +46,12 @@ def measure_curve(model: BrainCodec, windows_uv: npt.NDArray[np.float32]) -> lis
 
 
 @torch.inference_mode()
-def _decode_prefixes(model: BrainCodec, windows_uv: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
-    """Windows decoded from their first code, their first two, and so on."""
+def _decode_at_rates(model: BrainCodec, windows_uv: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
+    """Windows decoded from codes of the first quantizer, of the first two, and so on."""
     parts = torch.split(torch.from_numpy(windows_uv).unsqueeze(1), _AT_ONCE)
-    codes = [model.quantize(model.encode(part)) for part in parts]
+    latents = [model.encode(part) for part in parts]
     for count in range(1, model.config.quantizers + 1):
-        decoded = torch.cat([model.decode(model.dequantize(part[..., :count])) for part in codes])
+        decoded = torch.cat([model.decode(model.dequantize(model.quantize(part, count))) for part in latents])
         yield decoded[:, 0, : windows_uv.shape[1]].numpy()
 
 

@@ -51,6 +51,8 @@ class PretrainCommand(TrainingSettings, TrainingFiles):
 
     ratios: Annotated[tuple[int, ...], tyro.conf.arg(metavar="STRIDE [STRIDE ...]")] = BrainCodecConfig().ratios
     """Strides of the encoder."""
+    quantizers: int = BrainCodecConfig().quantizers
+    """Residual quantizers, 64 bit/s a channel each at the default strides; with --nested the first serve alone."""
     beam: int = 8
     """Sums of codes kept at each stage when codes are chosen, in training and after; 1 is greedy, as published."""
     force: bool = False
@@ -68,7 +70,7 @@ def _command(settings: PretrainCommand) -> None:
         force=settings.force,
     )
     require_writable(settings.out.parent)
-    config = BrainCodecConfig(ratios=settings.ratios, beam=settings.beam)
+    config = BrainCodecConfig(ratios=settings.ratios, quantizers=settings.quantizers, beam=settings.beam)
     eeg = read_eeg(settings.bids, config.sample_rate_hz)
     print("\n".join([*(f"left out: {reason}" for reason in eeg.unreadable), eeg.describe()]), flush=True)
     hold_out = find_persons(settings.hold_out, eeg.persons, eeg.folders)

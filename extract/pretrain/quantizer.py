@@ -54,9 +54,19 @@ def kmeans(rows: Tensor, size: int, generator: Generator, rounds: int = 10) -> T
 
 
 def quantize_in_training(
-    quantizer: ResidualQuantizer, latents: Tensor, generator: Generator
+    quantizer: ResidualQuantizer, latents: Tensor, generator: Generator, stages: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Quantize with a straight-through gradient and move the codebooks towards what they code.
+
+    Parameters
+    ----------
+    quantizer : ResidualQuantizer
+    latents : Tensor
+        ``(N, D, F)``.
+    generator : Generator
+        Of what moves to a random row.
+    stages
+        How many of the quantizers code, the first ones; all by default. The others stay.
 
     Returns
     -------
@@ -67,16 +77,16 @@ def quantize_in_training(
     """
     rows = rows_of(latents)
     scale = rows.detach().var(0).mean().clamp(min=1e-12)
-    codes = quantizer.search(rows.detach())
+    codes = quantizer.search(rows.detach(), stages)
     total = torch.zeros_like(rows)
     commitment = rows.new_zeros(())
-    for codebook, index in zip(quantizer.codebooks, codes.unbind(1), strict=True):
+    for codebook, index in zip(quantizer.codebooks, codes.unbind(1), strict=False):
         residual = rows.detach() - total
         total = total + codebook.vectors[index]
         commitment = commitment + (rows - total).square().mean() / scale
         update(codebook, residual, index, generator)
     quantized = rows + (total - rows).detach()
-    commitment = commitment / len(quantizer.codebooks)
+    commitment = commitment / codes.shape[1]
     return quantized.view(*latents.shape[::2], -1).transpose(1, 2), commitment
 
 

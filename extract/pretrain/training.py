@@ -66,6 +66,11 @@ class TrainingSettings:
     """Weight of the error of the line length."""
     spectrogram: float = 0.0
     """Weight of the error of the spectrograms."""
+    nested: float = 0.0
+    """Share of the batches that fewer quantizers code, a random number of the first ones, so that these serve
+    alone."""
+    freeze_encoder: bool = False
+    """Train decoder and codebooks alone; the latents stay those of --start."""
     commitment: float = 64.0
     """Weight of the distance of latents to their codes."""
     adversarial: float = 0.0
@@ -100,6 +105,7 @@ class Training:
         self.settings = settings
         self.model = BrainCodec(config, settings.seed)
         self._average = AveragedModel(self.model, multi_avg_fn=self._move_average, use_buffers=True)
+        self.model.encoder.requires_grad_(not settings.freeze_encoder)
         self.optimizers = Optimizers(self.model, settings.weight_decay)
         self.balancer = Balancer(settings.loss_weights | settings.adversarial_weights)
         self.adversary = Adversary(settings.seed) if settings.adversarial_weights else None
@@ -125,7 +131,8 @@ class Training:
         latents = model.encoder(x.to(dtype)).float()
         commitment = latents.new_zeros(())
         if self.step >= settings.quantize_from:
-            latents, commitment = quantize_in_training(model.quantizer, latents, generator)
+            stages = self._draw_stages(generator)
+            latents, commitment = quantize_in_training(model.quantizer, latents, generator, stages)
         elif settings.noise:
             spread = latents.square().mean().sqrt()
             latents = latents + settings.noise * spread * torch.randn(latents.shape, generator=generator)
@@ -162,6 +169,13 @@ class Training:
     def draw(self, signals: Sequence[TrainingSignal], count: int, generator: Generator) -> Tensor:
         """Windows ``(count, 1, samples)`` in the unit of training."""
         return draw_windows(signals, self.model.config, count, generator) / UNIT_UV
+
+    def _draw_stages(self, generator: Generator) -> int | None:
+        """How many quantizers code a batch; None for all."""
+        nested = self.settings.nested
+        if not nested or torch.rand((), generator=generator) >= nested:
+            return None
+        return int(torch.randint(1, self.model.config.quantizers + 1, (), generator=generator))
 
     @torch.no_grad()
     def _start_codebooks(self, signals: Sequence[TrainingSignal], generator: Generator) -> None:

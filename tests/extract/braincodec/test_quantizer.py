@@ -60,6 +60,16 @@ def test_codes_of_a_window_do_not_depend_on_those_beside_it():
     assert torch.equal(torch.cat([quantizer.quantize(part) for part in signal.split(150)]), together)
 
 
+@pytest.mark.parametrize("beam", [1, 25])
+def test_the_first_stages_alone_are_a_quantizer_of_their_own(beam):
+    quantizer, signal = make(beam), latents(40)
+    short = ResidualQuantizer(replace(CONFIG, quantizers=2, beam=beam))
+    short.load_state_dict({k: v for k, v in quantizer.state_dict().items() if not k.startswith("codebooks.2")})
+    codes = quantizer.quantize(signal, 2)
+    assert torch.equal(codes, short.quantize(signal))
+    torch.testing.assert_close(quantizer.dequantize(codes), short.dequantize(codes))
+
+
 @pytest.mark.parametrize("beam", [1, 4])
 def test_an_untrained_quantizer_has_no_codes(beam):
     with pytest.raises(UserError, match="never trained"):

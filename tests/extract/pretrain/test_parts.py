@@ -134,6 +134,18 @@ def test_training_quantizes_as_the_quantizer_does_and_passes_gradients():
     assert ((latents - expected) * pull).sum() > 0
 
 
+def test_stages_that_do_not_code_stay():
+    quantizer = ResidualQuantizer(CONFIG)
+    latents = noise(30, 3, 8)
+    start_codebooks(quantizer, latents, Generator().manual_seed(1))
+    before = [codebook.vectors.clone() for codebook in quantizer.codebooks]
+    expected = quantizer.dequantize(quantizer.quantize(latents, 1))
+    quantized, _ = quantize_in_training(quantizer, latents, Generator().manual_seed(2), stages=1)
+    torch.testing.assert_close(quantized, expected)
+    assert not torch.equal(quantizer.codebooks[0].vectors, before[0])
+    assert torch.equal(quantizer.codebooks[1].vectors, before[1])
+
+
 def test_codebooks_learn_what_they_code():
     quantizer = ResidualQuantizer(CONFIG)
     latents = 3 * noise(30, 3, 8) + 5

@@ -71,7 +71,11 @@ def test_learns_and_reports(signals, tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"precision": "float32"}, {}, {"adversarial": 0.5, "feature_matching": 0.5, "adversarial_from": 6}],
+    [
+        {"precision": "float32"},
+        {"nested": 0.5},
+        {"adversarial": 0.5, "feature_matching": 0.5, "adversarial_from": 6},
+    ],
 )
 def test_resumed_run_gives_the_same_weights(signals, tmp_path, changes):
     settings = dataclasses.replace(SETTINGS, **changes)
@@ -100,6 +104,16 @@ def test_discriminator_learns_to_tell_real_from_made(signals):
     (pull,) = torch.autograd.grad(last["adversarial"] + last["feature_matching"], made)
     assert pull.abs().sum() > 0
     assert adversary.compete(real, real, 0.0)["feature_matching"] == 0
+
+
+def test_a_frozen_encoder_stays_and_the_decoder_learns(signals):
+    training = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=2, freeze_encoder=True))
+    before = weights(training)
+    first, *_, last = [training.advance(signals) for _ in range(30)]
+    after = weights(training)
+    assert last < first
+    for name, tensor in after.items():
+        assert torch.equal(tensor, before[name]) == name.startswith("encoder"), name
 
 
 def test_seed_decides_the_weights(signals, tmp_path):
