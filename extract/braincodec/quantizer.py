@@ -69,7 +69,7 @@ class ResidualQuantizer(nn.Module):
         codebooks = list(self.codebooks)[:stages]
         if self.beam == 1:
             return _search_greedily(codebooks, rows)
-        return torch.cat([_search_beam(codebooks, part, self.beam) for part in rows.split(_ROWS_AT_ONCE)])
+        return torch.cat([_search_beam(codebooks, part, self.beam) for part in torch.split(rows, _ROWS_AT_ONCE)])
 
     def dequantize(self, codes: Tensor) -> Tensor:
         """``(N, F, Q) -> (N, D, F)`` float32, the sum of the stages' vectors; also of the first codes alone.
