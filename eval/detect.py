@@ -18,6 +18,7 @@ from eval.scoring.events import COLUMNS, Detections
 from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
 from extract.encoders.registry import BUILT_IN, GROUP, load_encoder
+from extract.io.montage import from_spec
 from extract.io.raw import EegFile, open_signal
 from heads.inference import merge_predictions
 from heads.models.head import Head
@@ -51,7 +52,8 @@ class DetectCommand:
     """The command line of ``python -m eval.detect``."""
 
     input: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="INPUT.edf")]
-    """EDF or BDF file (BrainVision and EEGLAB are read too) with the electrodes of the 18 bipolar channels."""
+    """EDF or BDF file (BrainVision and EEGLAB are read too) with the electrodes of the run's
+    montage, mostly the 18 bipolar channels."""
     output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.tsv")]
     """Events file to write, in the form of SzCORE."""
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
@@ -87,7 +89,7 @@ def detect(command: DetectCommand) -> None:
     head, spec, _ = load_head(fold / "head.safetensors")
     post = read_choice(fold / POSTPROCESSING).post
     encoder = matching_encoder(spec, command.encoder, command.device)
-    with open_signal(command.input, command.missing) as signal:
+    with open_signal(command.input, command.missing, from_spec(spec)) as signal:
         probabilities = predict(signal, encoder, head)
     detections = Detections(post.detect(probabilities, signal.duration_s), signal.duration_s, signal.start)
     write_text(command.output, detections.to_tsv())
@@ -119,6 +121,8 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
         precision="bfloat16" if spec.precision == "bfloat16" else "float32",
         device=device,
         weights_sha256=spec.weights_sha256,
+        montage=spec.montage,
+        resolved=from_spec(spec),
         low_passed=is_low_passed(spec),
     )
     encoder = load_encoder(settings)

@@ -17,8 +17,10 @@ from extract.encoders.registry import load_encoder
 from extract.io.bids import Recording
 from extract.io.events import read_annotations
 from extract.io.fingerprints import read_source, stat_signal
+from extract.io.montage import AS_RECORDED
 from extract.io.prefetch import prefetch
 from extract.io.raw import open_signal
+from extract.io.recorded_channels import find_excluded, hash_channels
 from extract.io.windows import label_seconds
 from extract.planning.paths import part_path, published_path
 from extract.planning.plan import Found, explain_encoding, explain_relabelling
@@ -40,6 +42,8 @@ class EncodeSettings(EncoderSettings):
     """Folder of the store, made if needed."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing or flat: refuse the recording, or store zeros and mark the gap."""
+    which_channels: Annotated[Literal["same", "common"], tyro.conf.arg(name="channels")] = "same"
+    """With --montage as-recorded: refuse recordings whose channels differ, or take what all have in common."""
     unlabelled: bool = False
     """Take recordings without events file too: their seconds count nowhere in scores."""
 
@@ -218,7 +222,12 @@ def _failure(recording: Recording, settings: EncodeSettings, error: UserError | 
 
 def _read(recording: Recording, source: Source, spec: FeatureSpec, settings: EncodeSettings) -> _Opened:
     """Check a recording; its windows are read when they are taken."""
-    signal = open_signal(recording.path, settings.missing)
+    montage = settings.input_montage
+    excluded: tuple[str, ...] = ()
+    if montage.name == AS_RECORDED:
+        source = replace(source, channels_sha256=hash_channels(recording.path))
+        excluded = find_excluded(recording.path)
+    signal = open_signal(recording.path, settings.missing, montage, excluded)
     annotations = None
     if source.events_sha256 is not None or not settings.unlabelled:
         annotations = read_annotations(recording.events_path, signal.duration_s)

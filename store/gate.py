@@ -115,7 +115,7 @@ def _features_offset(path: Path, dataset: h5d.DatasetID, content: SubjectContent
 
 def _spec_problem(spec: FeatureSpec) -> str:
     """Say what is wrong with a spec; empty if nothing is."""
-    texts = ("encoder", "weights_sha256", "features", "dtype", "resampling", "precision")
+    texts = ("encoder", "weights_sha256", "features", "dtype", "resampling", "precision", "montage")
     if wrong := [name for name in texts if not isinstance(getattr(spec, name), str)]:
         return f"spec: {wrong[0]} is not text"
     counts = ("sample_rate_hz", "window_s", "stride_s", "hop", "frames", "dims")
@@ -129,6 +129,8 @@ def _spec_problem(spec: FeatureSpec) -> str:
         return f"spec: {spec.features!r} as {spec.dtype!r}; allowed are latents as float16, codes as uint8"
     if not spec.channels or not all(isinstance(channel, str) for channel in spec.channels):
         return "spec: channels are not names"
+    if not all(isinstance(row, str) and row.count("\t") == 2 for row in spec.derivations):
+        return "spec: derivations are not rows of three cells"
     return ""
 
 

@@ -49,6 +49,8 @@ class FeatureSpec:
     channels: tuple[str, ...]
     resampling: str
     precision: str  # of the encoder's arithmetic
+    montage: str = "double-banana"  # or referential-1020, behind-the-ear, as-recorded, table
+    derivations: tuple[str, ...] = ()  # of a table: name, anode, cathode, separated by tabs
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -60,9 +62,15 @@ class FeatureSpec:
         """Bytes of one window's features as stored."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
+    def to_dict(self) -> dict[str, Any]:
+        """All fields; those that came later are left out where they have their default, as in earlier files."""
+        later = {field.name: field.default for field in dataclasses.fields(self) if has_default(field)}
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name not in later or value != later[name]}
+
     def to_json(self) -> str:
         """Sorted JSON, the form in which the spec is stored and hashed."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return json.dumps(self.to_dict(), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "FeatureSpec":
@@ -71,18 +79,32 @@ class FeatureSpec:
         Raises
         ------
         StoreError
-            If a field is missing or unknown, or the channels are not a list.
+            If a field is missing or unknown, or what should be a list is not.
         """
         values = json.loads(text)
         if not isinstance(values, dict):
             raise StoreError("feature spec is not a JSON object")
-        names = {field.name for field in dataclasses.fields(cls)}
-        if values.keys() != names:
-            odd = ", ".join(sorted(values.keys() ^ names))
-            raise StoreError(f"feature spec has missing or unknown fields: {odd}")
-        if not isinstance(values["channels"], list):
-            raise StoreError(f"feature spec has channels {values['channels']!r}, expected a list of names")
-        return cls(**{**values, "channels": tuple(values["channels"])})
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSpec":
+        """Inverse of `to_dict`, also of JSON; what an earlier version lacks has its default.
+
+        Raises
+        ------
+        StoreError
+            If a field is missing or unknown, or what should be a list is not.
+        """
+        fields = dataclasses.fields(cls)
+        required = {field.name for field in fields if not has_default(field)}
+        odd = (values.keys() - {field.name for field in fields}) | (required - values.keys())
+        if odd:
+            raise StoreError(f"feature spec has missing or unknown fields: {', '.join(sorted(odd))}")
+        lists = [field.name for field in fields if field.type == tuple[str, ...] and field.name in values]
+        for name in lists:
+            if not isinstance(values[name], list | tuple):
+                raise StoreError(f"feature spec has {name} {values[name]!r}, expected a list of names")
+        return cls(**{**values, **{name: tuple(values[name]) for name in lists}})
 
     def difference(self, other: "FeatureSpec") -> str:
         """Say which fields differ, empty if none does; of another encoder the name alone."""
@@ -93,6 +115,11 @@ class FeatureSpec:
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != getattr(other, field.name)
         )
+
+
+def has_default(field: "dataclasses.Field[Any]") -> bool:
+    """Whether a field of a spec came with a later version, and earlier files lack it."""
+    return field.default is not dataclasses.MISSING
 
 
 @dataclass(frozen=True)
@@ -140,6 +167,7 @@ class Source:
     person: str
     missing: str  # policy for missing channels: error, zero
     witnessed: bool  # False if the store gained it after the extraction, by comparison
+    channels_sha256: str = ""  # of its channels.tsv where the montage is as-recorded, "none" without one
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.encoders.protocol import EncoderSettings
-from extract.io.montage import CHANNELS
 from store import FeatureSpec
 from store.runtime.errors import UserError
 
@@ -35,7 +34,7 @@ class BandpowerEncoder:
             hop=rate_hz,
             frames=4,
             dims=len(BANDS_HZ) + 1,
-            channels=CHANNELS,
+            channels=settings.channels,
             resampling="linear, each window",
             precision="float32",
         )

@@ -16,7 +16,6 @@ from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.shipped import FAMILY, shipped_path
-from extract.io.montage import CHANNELS
 from store import FeatureSpec
 from store.runtime.device import choose_device, choose_precision
 from store.runtime.errors import UserError
@@ -59,7 +58,7 @@ class BrainCodecEncoder:
             hop=config.hop,
             frames=config.frames,
             dims=config.quantizers if codes else config.dimension,
-            channels=CHANNELS,
+            channels=settings.channels,
             resampling="linear, each window",
             precision=precision,
         )

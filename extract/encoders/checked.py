@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.encoders.protocol import EncoderSettings
-from extract.io.montage import CHANNELS
 from store import FeatureSpec
 from store.runtime.errors import UserError
 
@@ -48,7 +47,7 @@ class CheckedEncoder:
         self._check_provenance()
         self._check_codebooks()
         samples = self.spec.sample_rate_hz * self.spec.window_s
-        noise_uv = np.random.default_rng(0).normal(0, 30, (_TRIAL_WINDOWS, len(CHANNELS), samples))
+        noise_uv = np.random.default_rng(0).normal(0, 30, (_TRIAL_WINDOWS, len(self.spec.channels), samples))
         self.encode(noise_uv.astype(np.float32))
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
@@ -82,7 +81,7 @@ class CheckedEncoder:
         required = {
             "features": settings.features,
             "stride_s": settings.stride,
-            "channels": CHANNELS,
+            "channels": settings.channels,
             "dtype": _DTYPES[settings.features],
         }
         for field, value in required.items():

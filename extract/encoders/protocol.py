@@ -1,14 +1,14 @@
 """What an encoder is, and the settings that one is made from.
 
-A factory, a class or a function, takes `EncoderSettings` and gives a `FeatureExtractor`. The channels C are the 18
-of `extract.io.montage.CHANNELS`, windows have ``spec.window_s * spec.sample_rate_hz`` samples, and the features of
-a window are of ``spec.shape``: frames at equal distances, all electrodes, dims. The features of a window must not
-depend on the windows beside it. A complete encoder, in a file ``mine.py`` of the working folder::
+A factory, a class or a function, takes `EncoderSettings` and gives a `FeatureExtractor`. The channels C are
+`EncoderSettings.channels`, the 18 of the double banana unless another montage is asked for, windows have
+``spec.window_s * spec.sample_rate_hz`` samples, and the features of a window are of ``spec.shape``: frames at
+equal distances, all channels, dims. The features of a window must not depend on the windows beside it. A complete
+encoder, in a file ``mine.py`` of the working folder::
 
     import numpy as np
 
     from extract.encoders.protocol import EncoderSettings
-    from extract.io.montage import CHANNELS
     from store import FeatureSpec
 
 
@@ -28,7 +28,7 @@ depend on the windows beside it. A complete encoder, in a file ``mine.py`` of th
                 hop=512,
                 frames=4,
                 dims=1,
-                channels=CHANNELS,
+                channels=settings.channels,
                 resampling="linear, each window",
                 precision="float32",
             )
@@ -43,12 +43,14 @@ installed package gives it a name is said in `registry`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
+import tyro
 from numpy.typing import NDArray
 from tyro.conf import Suppress
 
+from extract.io.montage import NAMED, Montage
 from store import FeatureSpec
 
 
@@ -68,10 +70,25 @@ class EncoderSettings:
     """Arithmetic of the network; "auto" takes bfloat16 where the processor or GPU multiplies it."""
     device: str = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    montage: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "double-banana"
+    """Channels that are encoded: double-banana, referential-1020 (19 electrodes), behind-the-ear (the two channels
+    of SeizeIT2), as-recorded, or a table with the columns name, anode, cathode."""
+    resolved: Suppress[Montage | None] = None
+    """The montage of that name; a table and as-recorded are looked up before an encoder is made."""
     weights_sha256: Suppress[str] = ""
     """Of the store that is added to, or that a head was trained on; see `shipped.shipped_path`."""
     low_passed: Suppress[bool] = False
     """Whether the spec says that recordings above its rate were low-passed; see `registry.needs_low_pass`."""
+
+    @property
+    def input_montage(self) -> Montage:
+        """The montage whose channels are encoded."""
+        return self.resolved or NAMED[self.montage]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels C that the encoder is given."""
+        return self.input_montage.channels
 
 
 class FeatureExtractor(Protocol):

@@ -39,8 +39,13 @@ def load_encoder(settings: EncoderSettings) -> FeatureExtractor:
         cannot be imported or is not what `protocol` asks for.
     """
     encoder = _load(settings)
-    if settings.low_passed:
-        encoder.spec = replace(encoder.spec, resampling=encoder.spec.resampling + LOW_PASSED)
+    montage, low_passed = settings.input_montage, LOW_PASSED if settings.low_passed else ""
+    encoder.spec = replace(
+        encoder.spec,
+        resampling=encoder.spec.resampling + low_passed,
+        montage=montage.name,
+        derivations=montage.rows,
+    )
     return encoder
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from extract.io.bids import Recording
 from extract.io.events import hash_events
+from extract.io.recorded_channels import hash_channels
 from extract.io.signal_files import find_signal_files
 from store.runtime.errors import os_errors
 from store.schema import Source
@@ -21,7 +22,8 @@ def read_source(recording: Recording, missing: str, before: Source | None = None
     missing
         Policy for missing channels.
     before : Source, optional
-        Fingerprints from earlier: where size and time of the signal are still those, its content is not read.
+        Fingerprints from earlier: where size and time of the signal are still those, its content is not read; its
+        ``channels.tsv`` counts where it did then.
 
     Raises
     ------
@@ -38,6 +40,7 @@ def read_source(recording: Recording, missing: str, before: Source | None = None
         person=recording.person,
         missing=missing,
         witnessed=True,
+        channels_sha256=hash_channels(recording.path) if before is not None and before.channels_sha256 else "",
     )
 
 

@@ -1,31 +1,67 @@
-"""Channel names of any EEG file to the 18 bipolar channels that everything downstream uses."""
+"""Montages: the channels that encoders take, and where each comes from in a file's channels. No I/O."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from store import FeatureSpec
 from store.runtime.errors import UserError
 
 CHANNELS = (
     *("FP1-F3", "F3-C3", "C3-P3", "P3-O1", "FP1-F7", "F7-T7", "T7-P7", "P7-O1", "FZ-CZ"),
     *("CZ-PZ", "FP2-F4", "F4-C4", "C4-P4", "P4-O2", "FP2-F8", "F8-T8", "T8-P8", "P8-O2"),
 )
-PAIRS = tuple(tuple(channel.split("-")) for channel in CHANNELS)
-ELECTRODES = frozenset(electrode for pair in PAIRS for electrode in pair)
+ELECTRODES = (
+    *("FP1", "F3", "C3", "P3", "O1", "F7", "T7", "P7", "FZ", "CZ"),
+    *("PZ", "FP2", "F4", "C4", "P4", "O2", "F8", "T8", "P8"),
+)
 ALIASES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8", "01": "O1", "02": "O2"}
+AS_RECORDED, TABLE = "as-recorded", "table"
+_TEN_TEN = re.compile(r"(FP|AFP?|F|FT|FC|FFC|C|T|TP|CP|P|PO|O|I|A|M)(Z|\d{1,2})")  # electrodes of the 10-10 system
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A channel as the difference of two electrodes, or as the anode was recorded where there is no cathode."""
+
+    name: str
+    anode: str
+    cathode: str = ""
 
 
 @dataclass(frozen=True)
 class Montage:
-    """Where each of the 18 channels comes from: ``raw[plus] - raw[minus]``.
+    """The channels that an encoder takes; derivations of one name are tried in order."""
+
+    name: str  # double-banana, referential-1020, behind-the-ear, as-recorded, table
+    derivations: tuple[Derivation, ...]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels, in order."""
+        return tuple(dict.fromkeys(derivation.name for derivation in self.derivations))
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The rows of a table of derivations as a spec keeps them; of a montage known by name there are none."""
+        if self.name != TABLE:
+            return ()
+        return tuple(f"{each.name}\t{each.anode}\t{each.cathode}" for each in self.derivations)
+
+
+@dataclass(frozen=True)
+class ChannelSources:
+    """Where each channel of a montage comes from in a file: ``raw[plus] - raw[minus]``.
 
     One side is None where a raw channel already is the derivation (`plus`) or its reverse (`minus`); both
     are None where the channel is missing. Indices are those of the names given to `derive`.
     """
 
+    channels: tuple[str, ...]
     plus: tuple[int | None, ...]
     minus: tuple[int | None, ...]
     duplicates: tuple[tuple[int, int], ...] = ()  # (used, other of the same name)
@@ -42,10 +78,10 @@ class Montage:
 
     @property
     def mask(self) -> tuple[bool, ...]:
-        """``(18,)``, False where the channel is missing."""
+        """``(C,)``, False where the channel is missing."""
         return tuple(pair != (None, None) for pair in zip(self.plus, self.minus, strict=True))
 
-    def without(self, rows: Collection[int]) -> "Montage":
+    def without(self, rows: Collection[int]) -> "ChannelSources":
         """Make the channels of these rows missing."""
         return replace(
             self,
@@ -62,10 +98,10 @@ class Montage:
 
         Returns
         -------
-        (18, N) float32, microvolts, zeros where the channel is missing
+        (C, N) float32, microvolts, zeros where the channel is missing
         """
         rows = {index: raw_uv[row] for row, index in enumerate(self.used)}
-        derived_uv = np.zeros((len(CHANNELS), raw_uv.shape[1]), np.float32)
+        derived_uv = np.zeros((len(self.channels), raw_uv.shape[1]), np.float32)
         for row, (plus, minus) in enumerate(zip(self.plus, self.minus, strict=True)):
             if minus is None:
                 derived_uv[row] = 0 if plus is None else rows[plus]
@@ -74,64 +110,159 @@ class Montage:
         return derived_uv
 
 
-def parse_name(name: str) -> tuple[str, str] | None:
-    """Electrode and its reference, empty when the name has none; None when it is not one of the 19 electrodes.
+DOUBLE_BANANA = Montage("double-banana", tuple(Derivation(name, *name.split("-")) for name in CHANNELS))
+NAMED = {
+    "double-banana": DOUBLE_BANANA,
+    "referential-1020": Montage("referential-1020", tuple(Derivation(name, name) for name in ELECTRODES)),
+    # the focal and the cross channel, as the code of SeizeIT2's authors takes them
+    "behind-the-ear": Montage(
+        "behind-the-ear",
+        (
+            Derivation("focal", "BTEleft SD"),
+            Derivation("focal", "BTEright SD"),
+            Derivation("cross", "CROSStop SD"),
+            Derivation("cross", "BTEright SD"),
+        ),
+    ),
+}
+
+
+def as_recorded(names: Sequence[str]) -> Montage:
+    """The montage that takes channels as they were recorded."""
+    return Montage(AS_RECORDED, tuple(Derivation(name, name) for name in names))
+
+
+def from_spec(spec: FeatureSpec) -> Montage:
+    """The montage whose channels the features of a spec are made of.
+
+    Raises
+    ------
+    UserError
+        If a later version made it, which knows more montages.
+    """
+    if spec.montage == AS_RECORDED:
+        return as_recorded(spec.channels)
+    if spec.montage == TABLE:
+        return Montage(TABLE, tuple(Derivation(*row.split("\t")) for row in spec.derivations))
+    if spec.montage not in NAMED:
+        known = ", ".join((*NAMED, AS_RECORDED, TABLE))
+        raise UserError(f"montage {spec.montage}: not known here; known are {known}; update the program")
+    return NAMED[spec.montage]
+
+
+def parse_name(name: str) -> tuple[str, str]:
+    """Electrode and its reference in upper case, the reference empty when the name has none.
 
     >>> parse_name("EEG T3-Ref"), parse_name("Fp1."), parse_name("p3-01"), parse_name("T8-P8-1")
     (('T7', 'REF'), ('FP1', ''), ('P3', 'O1'), ('T8', 'P8'))
-    >>> parse_name("EKG1-CHIN"), parse_name("-")
-    (None, None)
+    >>> parse_name("BTEleft SD"), parse_name("Ch-1")
+    (('BTELEFTSD', ''), ('CH', '1'))
     """
     text = re.sub(r"^EEG[\s-]*|\s|\.", "", name.strip().upper())
-    text = re.sub(r"-(0|[1-9]\d*)$", "", text)  # the running number that mne gives to duplicates
-    electrode, *reference = (ALIASES.get(part, part) for part in text.split("-"))
-    if electrode not in ELECTRODES or len(reference) > 1:
-        return None
-    return electrode, "".join(reference)
+    parts = [ALIASES.get(part, part) for part in text.split("-")]
+    if len(parts) > 1 and re.fullmatch(r"0|[1-9]\d*", parts[-1]) and _TEN_TEN.fullmatch(parts[0]):
+        parts.pop()  # the running number that mne gives to duplicates
+    return (parts[0], "".join(parts[1:])) if len(parts) < 3 else ("-".join(parts), "")
 
 
-def derive(names: Sequence[str], missing: str = "error") -> Montage:
-    """Find the 18 channels among raw channel names.
+def clean_name(name: str) -> str:
+    """Name of a recorded channel: electrodes of the 10-10 system in one spelling, others as written.
+
+    >>> clean_name("EEG T3-Ref"), clean_name("fp1."), clean_name(" BTEleft  SD"), clean_name("EEG Fp1")
+    ('T7-REF', 'FP1', 'BTEleft SD', 'FP1')
+    """
+    electrode, reference = parse_name(name)
+    if _TEN_TEN.fullmatch(electrode):
+        return f"{electrode}-{reference}" if reference else electrode
+    return " ".join(re.sub(r"^EEG[\s-]+", "", name.strip(), flags=re.IGNORECASE).split())
+
+
+def derive(
+    names: Sequence[str],
+    missing: str = "error",
+    montage: Montage = DOUBLE_BANANA,
+    excluded: Collection[str] = (),
+) -> ChannelSources:
+    """Find the channels of a montage among raw channel names.
 
     A channel that is there is taken as it is, else reversed, else as the difference of two channels with the
-    same reference; electrodes named without reference share one. The first of equal names is used.
+    same reference; electrodes named without reference share one. Channels without cathode are those of the one
+    reference that most of them have. The first of equal names is used.
 
-    >>> montage = derive(["CZ", "F3-FP1", "PZ"], missing="zero")
-    >>> montage.plus[9], montage.minus[9], montage.plus[0], montage.minus[0], sum(montage.mask)
+    Parameters
+    ----------
+    names
+        Of the raw channels.
+    missing : "error" | "zero"
+    montage
+    excluded
+        Raw channels that count as missing.
+
+    >>> sources = derive(["CZ", "F3-FP1", "PZ"], missing="zero")
+    >>> sources.plus[9], sources.minus[9], sources.plus[0], sources.minus[0], sum(sources.mask)
     (0, 2, None, 1, 2)
 
     Raises
     ------
     UserError
-        If a channel is missing and `missing` is "error", or if none of the 18 is there.
+        If a channel is missing and `missing` is "error", or if none of the montage is there.
     """
     indices: dict[tuple[str, str], list[int]] = {}
     for index, name in enumerate(names):
-        if parsed := parse_name(name):
-            indices.setdefault(parsed, []).append(index)
-    sources = [_source(pair, {key: group[0] for key, group in indices.items()}) for pair in PAIRS]
-    absent = [channel for channel, source in zip(CHANNELS, sources, strict=True) if source == (None, None)]
-    if len(absent) == len(CHANNELS):
-        raise UserError(f"none of the 18 bipolar channels can be derived; channels there: {', '.join(names)}")
+        if name not in excluded:
+            indices.setdefault(parse_name(name), []).append(index)
+    first = {key: group[0] for key, group in indices.items()}
+    reference = _common_reference(montage, first)
+    sources = dict.fromkeys(montage.channels, (None, None))  # type: dict[str, tuple[int | None, int | None]]
+    for each in montage.derivations:
+        if sources[each.name] == (None, None):
+            sources[each.name] = _source(each, first, reference)
+    absent = [name for name, source in sources.items() if source == (None, None)]
+    there = ", ".join(name for name in names if name not in excluded) or "none"
+    if len(absent) == len(sources):
+        raise UserError(
+            f"none of the {len(sources)} channels of {_describe(montage)} can be derived; channels there: "
+            f"{there}; give another --montage, such as as-recorded"
+        )
     if absent and missing == "error":
         raise UserError(
-            f"missing channel {', '.join(absent)}; channels there: {', '.join(names)}; "
+            f"missing channel {', '.join(absent)}; channels there: {there}; "
             "to encode zeros in their place use --missing zero"
         )
-    montage = Montage(*zip(*sources, strict=True))
-    used = set(montage.used)
+    found = ChannelSources(tuple(sources), *zip(*sources.values(), strict=True))
+    used = set(found.used)
     pairs = tuple((group[0], other) for group in indices.values() if group[0] in used for other in group[1:])
-    return replace(montage, duplicates=pairs)
+    return replace(found, duplicates=pairs)
 
 
-def _source(pair: tuple[str, ...], first: dict[tuple[str, str], int]) -> tuple[int | None, int | None]:
+def _describe(montage: Montage) -> str:
+    return "the table of derivations" if montage.name == TABLE else montage.name
+
+
+def _common_reference(montage: Montage, first: Mapping[tuple[str, str], int]) -> str:
+    """The reference that most of the electrodes have which are taken as recorded; empty where names have none.
+
+    What only a few of them have and is an electrode itself is the other end of bipolar channels.
+    """
+    wanted = {parse_name(each.anode)[0] for each in montage.derivations if not each.cathode}
+    counts = Counter(reference for electrode, reference in first if electrode in wanted)
+    bipolar = {name for name, count in counts.items() if name in wanted and 2 * count < len(wanted)}
+    return max(sorted(counts.keys() - bipolar), key=lambda reference: counts[reference], default="")
+
+
+def _source(
+    derivation: Derivation, first: Mapping[tuple[str, str], int], reference: str
+) -> tuple[int | None, int | None]:
     """Raw indices (plus, minus) of a derivation."""
-    plus, minus = pair
+    anode = parse_name(derivation.anode)
+    if not derivation.cathode:
+        return first.get(anode if anode[1] else (anode[0], reference)), None
+    plus, minus = anode[0], parse_name(derivation.cathode)[0]
     if (plus, minus) in first:
         return first[plus, minus], None
     if (minus, plus) in first:
         return None, first[minus, plus]
-    for electrode, reference in first:
-        if electrode == plus and (minus, reference) in first:
-            return first[plus, reference], first[minus, reference]
+    for electrode, shared in first:
+        if electrode == plus and (minus, shared) in first:
+            return first[plus, shared], first[minus, shared]
     return None, None

@@ -1,7 +1,7 @@
 """Open an EEG file: check all of it, then read microvolts a few seconds at a time."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from extract.io import edf_header as edf
 from extract.io.annex import explain_absent_content
 from extract.io.edf_samples import EdfSamples, check_times
 from extract.io.mne_samples import MneSamples, open_with_mne
-from extract.io.montage import Montage, derive
+from extract.io.montage import DOUBLE_BANANA, ChannelSources, Montage, derive
 from extract.io.signal_checks import Samples, scan
 from extract.io.windows import window_blocks
 from store import FeatureSpec
@@ -29,7 +29,7 @@ class EegFile:
     samples: int
     start: str  # ISO date and time of the first sample, empty if not known
     names: tuple[str, ...]  # of the file's channels
-    montage: Montage
+    sources: ChannelSources
     raw: Samples
 
     def __enter__(self) -> "EegFile":
@@ -47,12 +47,12 @@ class EegFile:
 
     @property
     def channel_mask(self) -> tuple[bool, ...]:
-        """``(18,)``, False where the channel is missing and read as zeros."""
-        return self.montage.mask
+        """``(C,)``, False where the channel is missing and read as zeros."""
+        return self.sources.mask
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Samples ``[start, stop)`` of the 18 channels, (18, stop - start) float32, microvolts."""
-        return self.montage.apply(self.raw.read_uv(self.montage.used, start, stop))
+        """Samples ``[start, stop)`` of the montage, (C, stop - start) float32, microvolts."""
+        return self.sources.apply(self.raw.read_uv(self.sources.used, start, stop))
 
     def windows(self, spec: FeatureSpec, block: int) -> Iterator[npt.NDArray[np.float32]]:
         """Windows as the spec has them, at most `block` at a time; see `window_blocks`."""
@@ -100,7 +100,9 @@ def read_start(path: Path) -> str:
     return read_outline(path).start
 
 
-def open_signal(path: Path, missing: str = "error") -> EegFile:
+def open_signal(
+    path: Path, missing: str = "error", montage: Montage = DOUBLE_BANANA, excluded: Collection[str] = ()
+) -> EegFile:
     """Open an EEG file and check all of its signal in one streamed pass.
 
     Parameters
@@ -110,6 +112,10 @@ def open_signal(path: Path, missing: str = "error") -> EegFile:
     missing : "error" | "zero"
         What to do when a channel is not in the file, flat from beginning to end, or of an amplitude that no
         electrode gives: refuse, or read it as zeros.
+    montage
+        Its channels are read.
+    excluded
+        Channels of the file that count as missing.
 
     Raises
     ------
@@ -122,49 +128,52 @@ def open_signal(path: Path, missing: str = "error") -> EegFile:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or a device"
         raise UserError(f"{path}: {kind}; give an EEG file" if path.exists() else f"{path}: no such file")
-    opened = _open_edf(path, missing) if path.suffix.lower() in edf.SAMPLE_BYTES else _open_other(path, missing)
+    is_edf = path.suffix.lower() in edf.SAMPLE_BYTES
+
+    def find_sources(names: Sequence[str]) -> ChannelSources:
+        try:
+            return derive(names, missing, montage, excluded)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+
+    opened = _open_edf(path, find_sources) if is_edf else _open_other(path, find_sources)
     try:
-        faults = scan(path, opened.raw, opened.names, opened.montage, opened.samples, opened.sample_rate_hz)
+        faults = scan(path, opened.raw, opened.names, opened.sources, opened.samples, opened.sample_rate_hz)
         if faults.text and missing == "error":
             raise UserError(f"{path}: {faults.text}; to encode zeros in their place use --missing zero")
     except BaseException:
         opened.raw.close()
         raise
-    return replace(opened, montage=opened.montage.without((*faults.flat, *faults.implausible)))
+    return replace(opened, sources=opened.sources.without((*faults.flat, *faults.implausible)))
 
 
-def _open_edf(path: Path, missing: str) -> EegFile:
+def _open_edf(path: Path, find_sources: Callable[[Sequence[str]], ChannelSources]) -> EegFile:
     header = edf.read_header(path)
-    montage = _derive(path, header.names, missing)
+    sources = find_sources(header.names)
     edf.check_size(path, header)
-    edf.check_channels(path, header, montage.needed)
+    edf.check_channels(path, header, sources.needed)
     samples = EdfSamples(path, header)
     check_times(samples)
-    channel = montage.needed[0]
+    channel = sources.needed[0]
     length = header.records * header.record_samples[channel]
-    return EegFile(path, header.rate_hz(channel), length, header.start, header.names, montage, samples)
+    return EegFile(path, header.rate_hz(channel), length, header.start, header.names, sources, samples)
 
 
-def _open_other(path: Path, missing: str) -> EegFile:
+def _open_other(path: Path, find_sources: Callable[[Sequence[str]], ChannelSources]) -> EegFile:
     samples = open_with_mne(path)
     try:
-        return _check_other(path, samples, missing)
+        return _check_other(path, samples, find_sources)
     except BaseException:
         samples.close()
         raise
 
 
-def _check_other(path: Path, samples: MneSamples, missing: str) -> EegFile:
+def _check_other(
+    path: Path, samples: MneSamples, find_sources: Callable[[Sequence[str]], ChannelSources]
+) -> EegFile:
     names = samples.names
-    montage = _derive(path, names, missing)
-    samples.check_units(montage.needed)
+    sources = find_sources(names)
+    samples.check_units(sources.needed)
     samples.check_times()
     rate_hz, length = float(samples.raw.info["sfreq"]), int(samples.raw.n_times)
-    return EegFile(path, rate_hz, length, samples.start, names, montage, samples)
-
-
-def _derive(path: Path, names: Sequence[str], missing: str) -> Montage:
-    try:
-        return derive(names, missing)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    return EegFile(path, rate_hz, length, samples.start, names, sources, samples)

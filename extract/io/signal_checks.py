@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from extract.io.montage import CHANNELS, Montage
+from extract.io.montage import ChannelSources
 from store.runtime.errors import UserError
 
 # standard deviation of scalp EEG: noise alone has more than 0.5, artefacts throughout have less than 5000
@@ -33,7 +33,7 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class ChannelFaults:
-    """Rows of the 18 channels that count as missing."""
+    """Rows of the channels that count as missing."""
 
     flat: tuple[int, ...]
     implausible: tuple[int, ...]  # an amplitude that no electrode gives
@@ -41,7 +41,7 @@ class ChannelFaults:
 
 
 def scan(
-    path: Path, samples: Samples, names: Sequence[str], montage: Montage, length: int, sample_rate_hz: float
+    path: Path, samples: Samples, names: Sequence[str], sources: ChannelSources, length: int, sample_rate_hz: float
 ) -> ChannelFaults:
     """Read all of a signal, a minute at a time.
 
@@ -51,7 +51,7 @@ def scan(
     Parameters
     ----------
     names
-        Of all channels of the file, to which the montage's indices refer.
+        Of all channels of the file, to which the indices of the sources refer.
     length
         Samples of the recording.
 
@@ -61,34 +61,38 @@ def scan(
         If a sample is not finite, duplicates disagree, all channels are flat, or the median channel's amplitude
         is not one of scalp EEG.
     """
-    needed = montage.needed
-    used = [needed.index(index) for index in montage.used]
+    needed = sources.needed
+    used = [needed.index(index) for index in sources.used]
     first_uv = samples.read_uv(needed, 0, 1)
-    origin_uv = montage.apply(first_uv[used])
+    origin_uv = sources.apply(first_uv[used])
     moving = np.zeros(len(needed), bool)
-    total, squares = np.zeros(len(CHANNELS)), np.zeros(len(CHANNELS))
+    total, squares = np.zeros(len(sources.channels)), np.zeros(len(sources.channels))
     step = math.ceil(SCAN_S * sample_rate_hz)
     for start in range(0, length, step):
         raw_uv = samples.read_uv(needed, start, min(start + step, length))
-        _check_samples(path, names, montage, raw_uv, start / sample_rate_hz, sample_rate_hz)
+        _check_samples(path, names, sources, raw_uv, start / sample_rate_hz, sample_rate_hz)
         moving |= (raw_uv != first_uv).any(axis=1)
-        away_uv = (montage.apply(raw_uv[used]) - origin_uv).astype(np.float64)
+        away_uv = (sources.apply(raw_uv[used]) - origin_uv).astype(np.float64)
         total += away_uv.sum(axis=1)
         squares += (away_uv**2).sum(axis=1)
     dead = {index for index, moves in zip(needed, moving, strict=True) if not moves}
-    sources = list(zip(montage.plus, montage.minus, strict=True))
-    alive = [int(row) for row in np.flatnonzero(squares) if not dead.intersection(sources[row])]
+    pairs = list(zip(sources.plus, sources.minus, strict=True))
+    alive = [int(row) for row in np.flatnonzero(squares) if not dead.intersection(pairs[row])]
     if not alive:
         raise UserError(f"{path}: all channels are flat from beginning to end; export the file again")
     deviation_uv = np.sqrt(np.maximum(squares / length - (total / length) ** 2, 0))
-    flat = tuple(row for row, present in enumerate(montage.mask) if present and row not in alive)
-    return _judge(path, alive, flat, deviation_uv)
+    flat = tuple(row for row, present in enumerate(sources.mask) if present and row not in alive)
+    return _judge(path, sources.channels, alive, flat, deviation_uv)
 
 
 def _judge(
-    path: Path, alive: list[int], flat: tuple[int, ...], deviation_uv: npt.NDArray[np.float64]
+    path: Path,
+    channels: Sequence[str],
+    alive: list[int],
+    flat: tuple[int, ...],
+    deviation_uv: npt.NDArray[np.float64],
 ) -> ChannelFaults:
-    """Compare the standard deviation of each channel, ``(18,)``, with that of scalp EEG."""
+    """Compare the standard deviation of each channel, ``(C,)``, with that of scalp EEG."""
     median_uv = float(np.median(deviation_uv[alive]))
     lowest, highest = AMPLITUDES_UV
     if not lowest <= median_uv <= highest:
@@ -100,9 +104,9 @@ def _judge(
     implausible = tuple(row for row in alive if not lowest <= deviation_uv[row] <= highest)
     parts = []
     if flat:
-        parts.append(f"flat from beginning to end: {', '.join(CHANNELS[row] for row in flat)}")
+        parts.append(f"flat from beginning to end: {', '.join(channels[row] for row in flat)}")
     if implausible:
-        listed = ", ".join(f"{CHANNELS[row]} {deviation_uv[row]:.3g} uV" for row in implausible)
+        listed = ", ".join(f"{channels[row]} {deviation_uv[row]:.3g} uV" for row in implausible)
         parts.append(
             f"a standard deviation that no electrode gives: {listed} (allowed {lowest:g} to {highest:.4g}, the "
             f"median channel has {median_uv:.3g}; look at unit and gain)"
@@ -113,20 +117,20 @@ def _judge(
 def _check_samples(
     path: Path,
     names: Sequence[str],
-    montage: Montage,
+    sources: ChannelSources,
     raw_uv: npt.NDArray[np.float64],
     start_s: float,
     sample_rate_hz: float,
 ) -> None:
     """Refuse samples that are not finite, and duplicates that disagree, in a part that begins at ``start_s``."""
-    needed = montage.needed
+    needed = sources.needed
     if not np.isfinite(raw_uv).all():
         row, sample = np.argwhere(~np.isfinite(raw_uv))[0]
         raise UserError(
             f"{path}: {names[needed[row]]} is not a finite number at {start_s + sample / sample_rate_hz:.2f} s; "
             "export the file again without such samples"
         )
-    for index, other in montage.duplicates:
+    for index, other in sources.duplicates:
         apart_uv = np.abs(raw_uv[needed.index(index)] - raw_uv[needed.index(other)]).max()
         if apart_uv > DUPLICATE_TOLERANCE_UV:
             raise UserError(

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from extract.io.antialias import low_passed
-from extract.io.montage import CHANNELS
 from store.schema import Event, count_seconds, count_windows
 
 MICROSECONDS = 1_000_000
@@ -77,7 +76,7 @@ def window_blocks(
     Parameters
     ----------
     read : callable
-        ``read(start, stop)`` gives the samples ``[start, stop)``, (18, stop - start) float32, microvolts.
+        ``read(start, stop)`` gives the samples ``[start, stop)``, (C, stop - start) float32, microvolts.
     samples, sample_rate_hz
         Length and rate of the recording.
     target_rate_hz
@@ -85,20 +84,21 @@ def window_blocks(
 
     Yields
     ------
-    (B, 18, N) float32, microvolts, with ``N = window_s * target_rate_hz``
+    (B, C, N) float32, microvolts, with ``N = window_s * target_rate_hz``
     """
     read = low_passed(read, samples, sample_rate_hz, target_rate_hz)
     windows = count_windows(count_seconds(samples / sample_rate_hz), window_s, stride_s)
     length = round(window_s * sample_rate_hz)
     # at a broken rate the last second may hold less than half a sample: its window begins with the last one
     starts = [min(round(k * stride_s * sample_rate_hz), samples - 1) for k in range(windows)]
-    held_uv, held_start = np.empty((len(CHANNELS), 0), np.float32), 0
+    held_uv, held_start = np.empty((0, 0), np.float32), 0
     for first in range(0, windows, block):
         begins = starts[first : first + block]
         held_uv, held_start = held_uv[:, begins[0] - held_start :], begins[0]
         held_stop, stop = held_start + held_uv.shape[1], min(begins[-1] + length, samples)
         if stop > held_stop:
-            held_uv = np.concatenate([held_uv, read(held_stop, stop)], axis=1)
+            more_uv = read(held_stop, stop)
+            held_uv = np.concatenate([held_uv, more_uv], axis=1) if held_uv.size else more_uv
         windows_uv = [held_uv[:, begin - held_start : begin - held_start + length] for begin in begins]
         tail_uv = windows_uv[-1]
         windows_uv[-1] = np.pad(tail_uv, ((0, 0), (0, length - tail_uv.shape[1])), mode="symmetric")

@@ -161,7 +161,11 @@ def explain_encoding(
     if before is None:
         changed = abs(duration_s - info.duration_s) > DURATION_TOLERANCE_S
         return "signal changed" if duration_s and changed else ""
-    return "signal changed" if now is not None and not is_same_signal(before, now) else ""
+    if now is None:
+        return ""
+    if before.channels_sha256 != now.channels_sha256:
+        return "channels.tsv changed"
+    return "" if is_same_signal(before, now) else "signal changed"
 
 
 def explain_relabelling(

@@ -65,9 +65,13 @@ def compare_settings(stored: FeatureSpec, settings: EncoderSettings) -> str | No
     if weights_sha256 is None:
         return None
     is_given = settings.precision != "auto" and settings.encoder != "bandpower"
+    montage = settings.input_montage
     asked = replace(
         stored,
         encoder=name,
+        montage=montage.name,
+        derivations=montage.rows,
+        channels=montage.channels,
         weights_sha256=weights_sha256,
         features=settings.features,
         stride_s=settings.stride,

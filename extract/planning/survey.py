@@ -69,4 +69,5 @@ def _read_source(
     if recording.is_fetched:
         return read_source(recording, missing, before)
     signal = (before.signal_bytes, before.signal_mtime_ns, before.signal_sha256) if before else (0, 0, "")
-    return Source(*signal, events_sha256, recording.person, missing, witnessed=False)
+    channels_sha256 = before.channels_sha256 if before else ""
+    return Source(*signal, events_sha256, recording.person, missing, False, channels_sha256)

@@ -9,6 +9,7 @@ from store import FeatureSpec
 from store.gate import read_json
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_settings
+from store.schema import has_default
 
 _MOST_BYTES = 1 << 28  # a store may hold many recordings
 
@@ -113,13 +114,13 @@ def _is_identity(row: Any) -> bool:
 
 def _spec_problem(spec: Any) -> str:
     kinds = {str: str, int: int, tuple[str, ...]: list}
-    if not isinstance(spec, dict) or spec.keys() != FeatureSpec.__dataclass_fields__.keys():
+    fields = FeatureSpec.__dataclass_fields__
+    required = {name for name, field in fields.items() if not has_default(field)}
+    if not isinstance(spec, dict) or not required <= spec.keys() <= fields.keys():
         return "store.spec has missing or unknown fields"
-    for name, field in FeatureSpec.__dataclass_fields__.items():
-        if type(spec[name]) is not kinds[field.type]:  # type: ignore[index]  # types, no names of types
-            return f"store.spec.{name} is {spec[name]!r}"
-    return (
-        ""
-        if all(isinstance(channel, str) for channel in spec["channels"])
-        else "store.spec.channels are not names"
-    )
+    for name, value in spec.items():
+        if type(value) is not kinds[fields[name].type]:  # type: ignore[index]  # types, no names of types
+            return f"store.spec.{name} is {value!r}"
+        if isinstance(value, list) and not all(isinstance(text, str) for text in value):
+            return f"store.spec.{name} are not names"
+    return ""

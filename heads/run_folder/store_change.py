@@ -1,7 +1,7 @@
 """How a store differs from what it was when a run was trained on it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def describe_store(store: Store) -> dict[str, Any]:
     """What a run records of its store, or stores: where it is, what it is, what is known of its encoder."""
     described = {
         "path": str(store.path.resolve()),
-        "spec": asdict(store.spec),
+        "spec": store.spec.to_dict(),
         "checksums": store.checksums,
         "identities": store.identities,
         "recordings": store.recording_identities(),
@@ -95,11 +95,8 @@ def list_known_as(recorded: Mapping[str, Any], name: str) -> list[tuple[str, str
 
 def find_change(recorded: Mapping[str, Any], store: Store) -> StoreChange:
     """Compare a store with what `describe_store`, of this or an earlier version, recorded of one."""
-    if "spec" in recorded:
-        spec = recorded["spec"]
-        before = FeatureSpec(**{**spec, "channels": tuple(spec["channels"])})
-        if difference := store.spec.difference(before):
-            return StoreChange((difference,), everyone=True)
+    if "spec" in recorded and (difference := store.spec.difference(FeatureSpec.from_dict(recorded["spec"]))):
+        return StoreChange((difference,), everyone=True)
     if "identities" in recorded and recorded["identities"] == store.identities:
         return StoreChange()
     if "recordings" in recorded:

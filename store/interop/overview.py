@@ -32,7 +32,7 @@ def format_overview(overview: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"windows   {spec['window_s']} s every {spec['stride_s']} s, {spec['frames']} frames x "
         f"{len(spec['channels'])} channels x {spec['dims']} {'codes' if spec['features'] == 'codes' else 'dims'} "
-        f"at {spec['sample_rate_hz']} Hz"
+        f"at {spec['sample_rate_hz']} Hz, {spec['montage']}"
     )
     if overlap := overview["persons_seen_in_pretraining"]:
         yield f"overlap   the encoder saw these persons in pretraining: {', '.join(overlap)}"

@@ -1,11 +1,29 @@
-"""The 18 channels out of any names: against electrode potentials, and the odd names of real files."""
+"""The channels of a montage out of any names: against electrode potentials, and the odd names of real files."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.io.montage import CHANNELS, ELECTRODES, PAIRS, derive, parse_name
+from extract.io.montage import (
+    CHANNELS,
+    ELECTRODES,
+    NAMED,
+    Derivation,
+    Montage,
+    as_recorded,
+    clean_name,
+    derive,
+    from_spec,
+    parse_name,
+)
+from store import FeatureSpec
+from store.runtime.errors import UserError
+from tests.helpers.stores import SPEC
+
+PAIRS = tuple(tuple(channel.split("-")) for channel in CHANNELS)
 
 JUNK = ("-", ".", "ECG", "EKG1-CHIN", "ECG-C3", "EMG", "FT9-FT10", "C2", "VNS", "--0", "LOC-ROC", "EEG", "")
 OTHER_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6", "O1": "01", "O2": "02"}
@@ -59,11 +77,25 @@ def test_channels_are_differences_of_electrodes(recording):
         ("T8-P8-0", ("T8", "P8")),
         ("T8-P8-12", ("T8", "P8")),
         ("F7-0", ("F7", "")),
-        *((name, None) for name in JUNK),
+        ("BTEleft SD", ("BTELEFTSD", "")),
+        ("FP1-F7-T7", ("FP1-F7-T7", "")),
+        ("Ch-1", ("CH", "1")),
     ],
 )
 def test_names(name, parsed):
     assert parse_name(name) == parsed
+
+
+@pytest.mark.parametrize("name", JUNK)
+@pytest.mark.parametrize("montage", [NAMED["double-banana"], NAMED["referential-1020"]], ids=lambda m: m.name)
+def test_junk_is_no_channel_of_a_montage(name, montage):
+    with pytest.raises(UserError, match=f"channels of {montage.name} can be derived; channels there"):
+        derive([name], missing="zero", montage=montage)
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=16))
+def test_a_clean_name_is_the_same_channel(name):
+    assert parse_name(clean_name(name)) == parse_name(name)
 
 
 def test_channel_that_is_there_wins_over_difference():
@@ -114,6 +146,77 @@ def test_missing_channel_is_refused():
 
 def test_no_channel_at_all_is_refused():
     with pytest.raises(
-        ValueError, match="none of the 18 bipolar channels can be derived; channels there: ECG, F3"
+        ValueError,
+        match="none of the 18 channels of double-banana can be derived; channels there: ECG, F3",
     ):
         derive(["ECG", "F3"], missing="zero")
+
+
+def test_electrodes_of_one_reference():
+    names = [f"EEG {name}-REF" for name in reversed(ELECTRODES)]
+    sources = derive([*names, "EKG1-REF", "FP1-F7"], montage=NAMED["referential-1020"])
+    assert sources.channels == ELECTRODES
+    assert sources.plus == tuple(reversed(range(19)))
+    assert sources.minus == (None,) * 19
+    np.testing.assert_array_equal(sources.apply(np.arange(19.0)[:, None])[:, 0], np.arange(18.0, -1, -1))
+
+
+def test_electrodes_of_another_reference_are_missing():
+    names = [*(f"{name}-A1" for name in ELECTRODES[:12]), *(f"{name}-A2" for name in ELECTRODES[12:])]
+    assert derive(names, "zero", NAMED["referential-1020"]).mask == (True,) * 12 + (False,) * 7
+
+
+def test_an_electrode_may_be_the_reference_of_all():
+    names = [f"{name}-CZ" for name in ELECTRODES if name != "CZ"]
+    sources = derive(names, "zero", NAMED["referential-1020"])
+    assert [name for name, there in zip(ELECTRODES, sources.mask, strict=True) if not there] == ["CZ"]
+
+
+def test_bipolar_channels_are_no_electrodes():
+    with pytest.raises(UserError, match="none of the 19 channels of referential-1020"):
+        derive(CHANNELS, "zero", NAMED["referential-1020"])
+
+
+@pytest.mark.parametrize(
+    ("names", "used"),
+    [
+        (("BTEleft SD", "CROSStop SD"), (0, 1)),
+        (("CROSStop SD", "BTEright SD"), (1, 0)),
+        (("BTEright SD", "BTEleft SD"), (1, 0)),
+    ],
+)
+def test_derivations_of_one_name_are_tried_in_order(names, used):
+    sources = derive(names, montage=NAMED["behind-the-ear"])
+    assert (sources.channels, sources.plus, sources.minus) == (("focal", "cross"), used, (None, None))
+
+
+def test_channels_as_recorded_are_found_in_any_spelling():
+    recorded = ["EEG Fp1", "AF3", "BTEleft SD", "F7-T3", "C3-A2"]
+    montage = as_recorded([clean_name(name) for name in recorded])
+    assert montage.channels == ("FP1", "AF3", "BTEleft SD", "F7-T7", "C3-A2")
+    assert derive(recorded, montage=montage).plus == (0, 1, 2, 3, 4)
+    assert derive(["C3-A2", "f7-t7", "EEG bteleft sd", "af3", "FP1", "X"], montage=montage).plus == (4, 3, 2, 1, 0)
+
+
+def test_excluded_channels_are_missing():
+    montage = as_recorded(["F7", "F8"])
+    assert derive(["F7", "F8"], "zero", montage, excluded=["F8"]).mask == (True, False)
+    with pytest.raises(UserError, match="missing channel F8; channels there: F7; to encode zeros"):
+        derive(["F7", "F8"], montage=montage, excluded=["F8"])
+
+
+def test_a_table_survives_its_spec():
+    montage = Montage("table", (Derivation("left", "T7", "A1"), Derivation("left", "T7"), Derivation("z", "CZ")))
+    spec = replace(SPEC, montage=montage.name, derivations=montage.rows, channels=montage.channels)
+    assert from_spec(FeatureSpec.from_json(spec.to_json())) == montage
+    assert derive(["CZ", "T3-A1", "T7"], montage=montage).plus == (1, 0)
+
+
+@pytest.mark.parametrize("montage", [*NAMED.values(), as_recorded(["AF3", "O1"])], ids=lambda m: m.name)
+def test_a_montage_follows_from_its_spec(montage):
+    assert from_spec(replace(SPEC, montage=montage.name, channels=montage.channels)) == montage
+
+
+def test_a_montage_of_a_later_version_is_refused():
+    with pytest.raises(UserError, match="montage laplacian: not known here; known are double-banana, "):
+        from_spec(replace(SPEC, montage="laplacian"))

@@ -159,7 +159,7 @@ def test_original_files_equal_their_bids_version(path, real_clips):
     """Duplicates, dummies, other orders, references: within one step of the header's quantisation."""
     with open_signal(path) as signal:
         original_uv = signal.read(0, signal.samples)
-        used = {signal.names[index] for index in signal.montage.used}
+        used = {signal.names[index] for index in signal.sources.used}
     assert all(signal.channel_mask)
     assert not [name for name in used if name.startswith(("EKG", "-", "."))]
     steps = []

@@ -1,0 +1,171 @@
+"""Which channels of a recording are EEG, and those that the recordings of a data set share."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from extract.io import edf_header as edf
+from extract.io.annex import explain_absent_content
+from extract.io.bids import Recording
+from extract.io.mne_samples import open_with_mne
+from extract.io.montage import Montage, as_recorded, clean_name
+from extract.io.tables import read_table
+from store.runtime.errors import UserError, os_errors
+
+NO_TABLE = "none"
+# beside ECG, EMG, EOG and markers, what else records and amplifiers put among EEG channels
+_NO_EEG = re.compile(
+    r"ecg|ekg|emg|eog|\b(loc|roc|e[12])\b|annotation|trig|marker|status|\bst[im]|event|photic|\bibi|burst|suppr|"
+    r"resp|flow|thor|abd|chin|snor|pleth|pulse|spo2|sao2|\bpr\b|\bhr\b|\bvns|\bdc\d|temp|\bacc|\bgyr|\bmag|"
+    r"gsr|light|battery",
+    re.IGNORECASE,
+)
+_IS_NAME = re.compile(r"[^\W\d_]|^\s*\d+\s*$")  # not "-" and "--0", which stand for no channel
+_MOST_NAMED = 8  # subjects in a line
+
+
+def eeg_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Channels of a recording that are EEG and good: by its ``channels.tsv``, without one by their names.
+
+    Parameters
+    ----------
+    path
+        The recording, in a BIDS data set or not.
+    names
+        Of all channels of the file.
+
+    Raises
+    ------
+    UserError
+        If the table cannot be read, has no column for names or types, or names no EEG channel of the file.
+    """
+    table_path = find_channels_table(path)
+    if table_path is None:
+        return tuple(name for name in names if _IS_NAME.search(name) and not _NO_EEG.search(name))
+    table = read_table(table_path)
+    if absent := [column for column in ("name", "type") if column not in table.columns]:
+        raise UserError(f"{table_path}: has no column {absent[0]}; correct its header, or remove the file")
+    good = {
+        row.cells["name"]
+        for row in table.rows
+        if row.cells["type"].upper() == "EEG" and row.cells.get("status", "").lower() != "bad"
+    }
+    if not any(name.strip() in good for name in names):
+        raise UserError(f"{table_path}: names no good EEG channel of {path.name}, which has {', '.join(names)}")
+    return tuple(name for name in names if name.strip() in good)
+
+
+def find_channels_table(path: Path) -> Path | None:
+    """The ``channels.tsv`` of a recording: beside it, else the nearest above that BIDS lets it inherit."""
+    entities = set(path.stem.split("_"))
+    parents = path.parents[:3]  # eeg, ses-*, sub-*
+    subject = next((number for number, folder in enumerate(parents) if folder.name.startswith("sub-")), -1)
+    for folder in path.parents[: subject + 2]:
+        tables = [
+            table
+            for table in folder.glob("*channels.tsv")
+            if set(table.name.removesuffix("channels.tsv").strip("_").split("_")) - {""} <= entities
+        ]
+        if tables:
+            return max(tables, key=lambda table: (len(table.name), table.name))
+    return None
+
+
+def hash_channels(path: Path) -> str:
+    """sha256 of a recording's ``channels.tsv``; "none" without one."""
+    table = find_channels_table(path)
+    if table is None:
+        return NO_TABLE
+    with os_errors(table):
+        return hashlib.sha256(table.read_bytes()).hexdigest()
+
+
+def find_excluded(path: Path) -> tuple[str, ...]:
+    """Channels of a recording that are no EEG, or bad."""
+    names = read_names(path)
+    return tuple(set(names) - set(eeg_names(path, names)))
+
+
+def find_shared_montage(recordings: Sequence[Recording], take_common: bool) -> tuple[Montage, list[str]]:
+    """The montage that takes the EEG channels of recordings as they were recorded.
+
+    Recordings that have not been fetched or cannot be read are passed over: opening them says why.
+
+    Parameters
+    ----------
+    take_common
+        Take the channels that all have, where recordings differ.
+
+    Returns
+    -------
+    montage
+    table : list of str
+        Who has what, a line each, where recordings differ.
+
+    Raises
+    ------
+    UserError
+        If they differ and only equal ones will do, or have none in common; the message names who has what.
+    """
+    by_name = dict(_read_all(recordings))
+    groups: dict[frozenset[str], list[Recording]] = {}
+    for recording in recordings:
+        if recording.name in by_name:
+            groups.setdefault(frozenset(by_name[recording.name]), []).append(recording)
+    if not groups:
+        raise UserError("montage as-recorded: no recording can be read; --montage double-banana says why of each")
+    common = frozenset.intersection(*groups)
+    order = next(iter(by_name.values()))
+    montage = as_recorded([name for key, name in order.items() if key in common])
+    if len(groups) == 1:
+        return montage, []
+    spelling = {key: name for channels in by_name.values() for key, name in channels.items()}
+    table = list(_describe_groups(groups, common, spelling))
+    if not common:
+        raise UserError(
+            f"channels differ and none is in all recordings: {'; '.join(table)}; give a table of derivations by "
+            "--montage, or encode those that agree by --subject"
+        )
+    if not take_common:
+        raise UserError(
+            f"channels differ between recordings: {'; '.join(table)}; --channels common takes what all have, or "
+            "encode those that agree by --subject"
+        )
+    return montage, table
+
+
+def _read_all(recordings: Sequence[Recording]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Name of each recording that can be read, and its EEG channels: spelling by upper-case name."""
+    for recording in recordings:
+        if recording.problem or explain_absent_content(recording.path):
+            continue
+        try:
+            names = read_names(recording.path)
+        except (UserError, OSError):
+            continue
+        cleaned = (clean_name(name) for name in eeg_names(recording.path, names))
+        yield recording.name, {name.upper(): name for name in cleaned}
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Names of the channels of an EEG file."""
+    if path.suffix.lower() in edf.SAMPLE_BYTES:
+        return edf.read_header(path).names
+    samples = open_with_mne(path)
+    samples.close()
+    return samples.names
+
+
+def _describe_groups(
+    groups: Mapping[frozenset[str], Sequence[Recording]], common: frozenset[str], spelling: Mapping[str, str]
+) -> Iterator[str]:
+    if common:
+        yield f"all have {', '.join(sorted(spelling[key] for key in common))}"
+    for channels, recordings in groups.items():
+        more = ", ".join(sorted(spelling[key] for key in channels - common))
+        subjects = sorted({recording.subject for recording in recordings})
+        named = ", ".join(subjects[:_MOST_NAMED])
+        left = len(subjects) - _MOST_NAMED
+        who = f"sub-{named}{f' and {left} more' if left > 0 else ''}"
+        yield f"{who} ({len(recordings)} recordings) {'also ' if common and more else ''}{more or 'no more'}"

@@ -1,0 +1,113 @@
+"""Which channels are EEG, and which all recordings have."""
+
+from pathlib import Path
+
+import pytest
+
+from extract.io.bids import find_recordings
+from extract.io.recorded_channels import eeg_names, find_channels_table, find_shared_montage, hash_channels
+from store.runtime.errors import UserError
+from tests.helpers.eeg import noise_uv, write_recording
+
+OTHERS = (
+    *("-", ".", "--0", "ECG", "EKG1-REF", "ECG Fp1", "EMG-Ref", "EOG L", "LOC-ROC", "PHOTIC-REF", "IBI", "BURSTS"),
+    *("SUPPR", "EDF Annotations", "STI 014", "Status", "TRIG", "DC3-DC4", "SpO2", "RESP1", "VNS", "E1", ""),
+)
+
+
+def write(bids: Path, subject: str, names: tuple[str, ...], run: int = 0) -> Path:
+    return write_recording(bids, subject, run, noise_uv(4, run, len(names)), names=names)
+
+
+def write_table(path: Path, rows: dict[str, str], header: str = "name\ttype\tunits\tstatus") -> Path:
+    lines = (f"{name}\t{kind.partition(' ')[0]}\tuV\t{kind.partition(' ')[2]}" for name, kind in rows.items())
+    path.write_text("\n".join([header, *lines, ""]))
+    return path
+
+
+def test_without_table_names_tell(tmp_path: Path) -> None:
+    eeg = ("AF3", "EEG Fp1-REF", "F7-T7", "BTEleft SD", "CROSStop SD", "T1", "Ch-1", "POz", "A1", "C3-M2", "01")
+    assert eeg_names(tmp_path / "a.edf", (*eeg, *OTHERS)) == eeg
+
+
+def test_a_table_tells(tmp_path: Path) -> None:
+    edf = tmp_path / "sub-01_task-x_eeg.edf"
+    kinds = {"ECG": "EEG good", "F7": "EEG bad", "F8": "eeg n/a", "X": "MISC", "O1": "EEG"}
+    write_table(tmp_path / "sub-01_task-x_channels.tsv", kinds)
+    assert eeg_names(edf, ("F8", "F7", "X", "ECG", "O1", "unlisted")) == ("F8", "ECG", "O1")
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        ("name\tunits", {}, "has no column type; correct its header, or remove the file"),
+        ("name\ttype\tunits\tstatus", {"F7": "MISC"}, "names no good EEG channel of sub-01_eeg.edf, which has F7"),
+    ],
+)
+def test_a_table_that_tells_nothing(tmp_path: Path, header: str, rows: dict[str, str], message: str) -> None:
+    write_table(tmp_path / "sub-01_channels.tsv", rows, header)
+    with pytest.raises(UserError, match=message):
+        eeg_names(tmp_path / "sub-01_eeg.edf", ("F7",))
+
+
+def test_the_nearest_table_above_counts(tmp_path: Path) -> None:
+    bids = tmp_path / "bids"
+    edf = write(bids, "01", ("F7", "F8"))
+    outside = write_table(tmp_path / "channels.tsv", {"F7": "EEG"})
+    assert find_channels_table(edf) is None
+    assert hash_channels(edf) == "none"
+    top = write_table(bids / "task-szMonitoring_channels.tsv", {"F7": "EEG"})
+    write_table(bids / "task-rest_channels.tsv", {"F8": "EEG"})
+    assert find_channels_table(edf) == top
+    session = write_table(bids / "sub-01/ses-01/sub-01_ses-01_channels.tsv", {"F8": "EEG"})
+    write_table(edf.with_name("sub-01_ses-01_task-szMonitoring_run-01_channels.tsv"), {"F8": "EEG"})
+    assert find_channels_table(edf) == session
+    beside = write_table(edf.with_name("sub-01_ses-01_task-szMonitoring_run-00_channels.tsv"), {"F8": "EEG"})
+    assert find_channels_table(edf) == beside
+    assert len(hash_channels(edf)) == 64
+    assert find_channels_table(tmp_path / "lone.edf") == outside
+
+
+def test_equal_channels_in_another_order_and_spelling(tmp_path: Path) -> None:
+    write(tmp_path, "01", ("EEG Fp1", "T3", "ECG"))
+    write(tmp_path, "02", ("T7", "FP1"))
+    montage, table = find_shared_montage(find_recordings(tmp_path), take_common=False)
+    assert (montage.channels, table) == (("FP1", "T7"), [])
+
+
+def test_who_has_what(tmp_path: Path) -> None:
+    write(tmp_path, "01", ("F7", "F8", "O1"))
+    write(tmp_path, "01", ("F8", "F7", "O1"), run=1)
+    write(tmp_path, "02", ("O1", "F7"))
+    write(tmp_path, "03", ("F7", "O1", "O2"))
+    recordings = find_recordings(tmp_path)
+    table = (
+        "all have F7, O1",
+        "sub-01 (2 recordings) also F8",
+        "sub-02 (1 recordings) no more",
+        "sub-03 (1 recordings) also O2",
+    )
+    with pytest.raises(UserError) as refused:
+        find_shared_montage(recordings, take_common=False)
+    assert str(refused.value) == (
+        f"channels differ between recordings: {'; '.join(table)}; --channels common takes what all have, or "
+        "encode those that agree by --subject"
+    )
+    montage, said = find_shared_montage(recordings, take_common=True)
+    assert (montage.channels, tuple(said)) == (("F7", "O1"), table)
+
+
+def test_nothing_in_common(tmp_path: Path) -> None:
+    write(tmp_path, "01", ("F7",))
+    write(tmp_path, "02", ("O1",))
+    with pytest.raises(UserError, match=r"channels differ and none is in all recordings: sub-01 .* give a table"):
+        find_shared_montage(find_recordings(tmp_path), take_common=True)
+
+
+def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "01", ("F7",))
+    broken = write(tmp_path, "02", ("O1",))
+    broken.write_bytes(b"no EDF")
+    assert find_shared_montage(find_recordings(tmp_path), take_common=False)[0].channels == ("F7",)
+    with pytest.raises(UserError, match="montage as-recorded: no recording can be read"):
+        find_shared_montage(find_recordings(tmp_path, ["02"]), take_common=False)
