@@ -17,7 +17,7 @@ from eval.report.timeline import clock
 from eval.scoring.events import COLUMNS, Detections
 from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
-from extract.encoders.registry import BUILT_IN, GROUP, load_encoder
+from extract.encoders.registry import BRAINDECODE, BUILT_IN, GROUP, load_encoder
 from extract.io.montage import from_spec
 from extract.io.raw import EegFile, open_signal
 from heads.inference import merge_predictions
@@ -25,7 +25,7 @@ from heads.models.head import Head
 from heads.models.saved import load_head
 from heads.run_folder import Run
 from store import FeatureSpec
-from store.layout import dequantize
+from store.layout import dequantize, spread_frames
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
@@ -109,7 +109,8 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
     UserError
         If it is not available, or its features differ.
     """
-    if reference is None and spec.encoder not in (*BUILT_IN, *plugin_names(GROUP)):
+    is_known = spec.encoder in (*BUILT_IN, *plugin_names(GROUP)) or spec.encoder.startswith(BRAINDECODE)
+    if reference is None and not is_known:
         raise UserError(
             f"the run's encoder is {spec.encoder}, which does not ship; give its checkpoint file, or "
             "package.module:factory, by --encoder"
@@ -181,8 +182,9 @@ def predict(signal: EegFile, encoder: FeatureExtractor, head: Head) -> NDArray[n
     windows, parts = count_windows(seconds, spec.window_s, spec.stride_s), []
     with tqdm(total=windows, unit=" windows", disable=None) as bar:
         for block_uv in signal.windows(spec, _BLOCK_WINDOWS):
-            features = torch.from_numpy(_as_stored(encoder.encode(block_uv), encoder))
-            if head.nan_if_missing:
+            stored = _as_stored(encoder.encode(block_uv), encoder)
+            features = torch.from_numpy(spread_frames(stored, spec.window_s))
+            if head.nan_if_missing and not spec.inputs:
                 features[:, :, [not present for present in signal.channel_mask]] = torch.nan
             logits = head(features)
             parts.append((logits.sigmoid() if head.context_s == 1 else logits).numpy())

@@ -17,7 +17,7 @@ from extract.encoders.registry import load_encoder
 from extract.io.bids import Recording
 from extract.io.events import read_annotations
 from extract.io.fingerprints import read_source, stat_signal
-from extract.io.montage import AS_RECORDED
+from extract.io.montage import AS_RECORDED, from_spec
 from extract.io.prefetch import prefetch
 from extract.io.raw import open_signal
 from extract.io.recorded_channels import find_excluded, hash_channels
@@ -222,7 +222,7 @@ def _failure(recording: Recording, settings: EncodeSettings, error: UserError | 
 
 def _read(recording: Recording, source: Source, spec: FeatureSpec, settings: EncodeSettings) -> _Opened:
     """Check a recording; its windows are read when they are taken."""
-    montage = settings.input_montage
+    montage = from_spec(spec)
     excluded: tuple[str, ...] = ()
     if montage.name == AS_RECORDED:
         source = replace(source, channels_sha256=hash_channels(recording.path))

@@ -18,17 +18,13 @@ from extract.encode_recording import (
     encode_recordings,
     is_part,
 )
-from extract.encoders.protocol import is_low_passed
-from extract.encoders.registry import needs_low_pass
 from extract.io.bids import DataSet, Recording, find_data_set
-from extract.io.montage import AS_RECORDED, Montage, from_spec
-from extract.io.montage_table import find_montage
-from extract.io.recorded_channels import find_shared_montage
 from extract.io.shards import parse_shard, split_by_duration
 from extract.planning.account import describe_gone, describe_plan
 from extract.planning.paths import left_out_path, part_path, published_path
 from extract.planning.plan import Action, Policy
 from extract.planning.publish import join_subject, remove_parts, rewrite_subject
+from extract.planning.resolve import resolve_settings
 from extract.planning.spec import find_readable, require_same_spec, require_spec
 from extract.planning.subject import Subject, look_at_subject, look_at_subjects, shorten
 from extract.planning.summary import Outcomes, Summary, summarise
@@ -144,8 +140,16 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     to_encode = [recording for recording in changed if recording in ours]
     stored = find_readable(command.store)
     command = replace(command, weights_sha256=stored.spec.weights_sha256 if stored else "")
-    command = replace(command, resolved=_resolve_montage(work, is_changed=bool(changed)))
-    command = replace(command, low_passed=_is_low_passed(command, data, is_changed=bool(changed)))
+    resolved = resolve_settings(
+        command.only_encoder,
+        data,
+        stored.spec if stored else None,
+        is_whole=not command.subject,
+        is_changed=bool(changed),
+        take_common=command.which_channels == "common",
+        tell=work.say,
+    )
+    command = replace(command, resolved=resolved.resolved, low_passed=resolved.low_passed)
     work = replace(work, command=command)
     spec = require_spec(command.store, command.only_encoder, is_encoded=bool(to_encode))
     if spec is not None and command.backend != "loky":  # and of another kind, with another choice of its own
@@ -301,34 +305,6 @@ def _encode_all(
     for _, result in run_tasks(partial(encode_recording, settings=command), recordings, command, command.device):
         progress(result.windows)
         yield result
-
-
-def _resolve_montage(work: _Extraction, is_changed: bool) -> Montage:
-    """The montage that is asked for; what as-recorded means is told by the recordings, else by the store."""
-    command = work.command
-    if montage := find_montage(command.montage):
-        return montage
-    stored = find_readable(command.store)
-    if not is_changed and stored is not None and stored.spec.montage == AS_RECORDED:
-        return from_spec(stored.spec)
-    take_common = command.which_channels == "common"
-    montage, table = find_shared_montage(work.data.recordings, take_common)
-    work.say(*table)
-    if stored is not None and stored.spec.montage == AS_RECORDED:
-        before, now = set(stored.spec.channels), set(montage.channels)
-        if before == now or (take_common and before < now):
-            return from_spec(stored.spec)
-    return montage
-
-
-def _is_low_passed(command: ExtractCommand, data: DataSet, is_changed: bool) -> bool:
-    """Whether the store's spec says that recordings of high rates are low-passed: by all of the data set."""
-    stored = find_readable(command.store)
-    if not is_changed:
-        return stored is not None and is_low_passed(stored.spec)
-    everything = find_data_set(command.bids) if command.subject else data
-    paths = [recording.path for recording in everything.recordings if recording.is_fetched]
-    return needs_low_pass(command.only_encoder, paths, stored.spec if stored else None)
 
 
 def _print(line: str) -> None:

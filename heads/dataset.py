@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from heads.folds import Fold, Inner, LabelCounts, make_folds
 from store import RecordingInfo, Store
-from store.layout import FeatureMoments
+from store.layout import FeatureMoments, spread_frames
 
 INVALID = -1  # label of a second past the recording's end, or of a recording without labels
 
@@ -126,7 +126,7 @@ class StoreDataset(Dataset):
         self.persons, self.recordings = store.persons, store.recordings
         self.window_s, self.stride_s = store.spec.window_s, store.spec.stride_s
         self.codebooks = store.codebooks
-        self.shape = (*store.spec.shape[:2], store.latent_dims)
+        self.shape = (store.spec.head_frames, len(store.spec.channels), store.latent_dims)
         self._files = [(file.features(), file.windows) for file in store.files]
         first_of = dict(zip((file.subject for file in store.files), store.first_windows.tolist(), strict=False))
         self.first_window = {info.name: first_of[info.subject] + info.first_window for info in self.recordings}
@@ -158,7 +158,10 @@ class StoreDataset(Dataset):
         return sum((self.store.moments(person) for person in persons), FeatureMoments.zeros(*self.shape[1:]))
 
     def features(self, windows: NDArray[np.int64]) -> NDArray[Any]:
-        """Features as stored, ``(B, F, C, D)`` or codes ``(B, F, C, Q)``, in the order asked."""
+        """Features as stored, ``(B, F, C, D)`` or codes ``(B, F, C, Q)``, in the order asked.
+
+        A frame that is longer than a second is there for each of its seconds.
+        """
         if (np.diff(windows) < 0).any():
             order = np.argsort(windows)
             return self.features(windows[order])[np.argsort(order)]
@@ -169,7 +172,7 @@ class StoreDataset(Dataset):
             rows = slice(ends[number], ends[number + 1])
             mapped, _ = self._files[number]
             np.take(mapped, windows[rows] - first_windows[number], axis=0, out=out[rows], mode="clip")
-        return out
+        return spread_frames(out, self.window_s)
 
 
 class ArrayDataset(Dataset):

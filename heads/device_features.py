@@ -91,7 +91,7 @@ def _missing_electrodes(dataset: Dataset) -> Tensor:
     missing = np.zeros((len(dataset), dataset.shape[1]), bool)
     for info in dataset.recordings:
         first = dataset.first_window[info.name]
-        missing[first : first + info.windows] = ~np.array(info.channel_mask)
+        missing[first : first + info.windows] = ~np.array(info.mask_of(dataset.shape[1]))
     return torch.from_numpy(missing)
 
 

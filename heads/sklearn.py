@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from heads.dataset import INVALID, StoreDataset
 from heads.settings import TrainSettings
 from heads.training.arrays import train_on_arrays
+from store.layout import spread_frames
 from store.runtime.errors import UserError
 
 _BLOCK_WINDOWS = 512
@@ -130,7 +131,7 @@ class LinearProbe(_HeadClassifier):
 
 def load_arrays(dataset: StoreDataset) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.str_]]:
     """A store's windows as ``X (B, F, C, D)``, ``y (B, S)`` and the person of each window, for scikit-learn."""
-    parts = [dataset.store.latents(info) for info in dataset.recordings]
+    parts = [spread_frames(dataset.store.latents(info), dataset.window_s) for info in dataset.recordings]
     rows = np.concatenate(
         [dataset.first_window[info.name] + np.arange(info.windows) for info in dataset.recordings]
     )

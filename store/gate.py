@@ -1,6 +1,7 @@
 """Validate files that others may have written, before anything else reads them."""
 
 import json
+import math
 import os
 import re
 import stat
@@ -115,7 +116,8 @@ def _features_offset(path: Path, dataset: h5d.DatasetID, content: SubjectContent
 
 def _spec_problem(spec: FeatureSpec) -> str:
     """Say what is wrong with a spec; empty if nothing is."""
-    texts = ("encoder", "weights_sha256", "features", "dtype", "resampling", "precision", "montage")
+    texts = ("encoder", "weights_sha256", "features", "dtype", "resampling", "precision")
+    texts += ("montage", "reference", "normalisation", "unit")
     if wrong := [name for name in texts if not isinstance(getattr(spec, name), str)]:
         return f"spec: {wrong[0]} is not text"
     counts = ("sample_rate_hz", "window_s", "stride_s", "hop", "frames", "dims")
@@ -131,6 +133,12 @@ def _spec_problem(spec: FeatureSpec) -> str:
         return "spec: channels are not names"
     if not all(isinstance(row, str) and row.count("\t") == 2 for row in spec.derivations):
         return "spec: derivations are not rows of three cells"
+    if not all(isinstance(channel, str) for channel in spec.inputs) or (spec.inputs and len(spec.channels) != 1):
+        return "spec: inputs are not names, or are nott mixed to one channel"
+    for name in ("high_pass_hz", "low_pass_hz", "notch_hz"):
+        value = getattr(spec, name)
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            return f"spec: {name} is {value!r}, allowed are numbers from 0"
     return ""
 
 

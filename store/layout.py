@@ -104,6 +104,16 @@ def dequantize(codes: Array, codebooks: Array) -> Array:
     return latents
 
 
+def spread_frames(features: Array, window_s: int) -> Array:
+    """Repeat a frame that is longer than a second for each of its seconds, ``(B, F, C, D)``; others stay.
+
+    >>> spread_frames(np.array([1, 2]).reshape(1, 2, 1, 1), 4).ravel()
+    array([1, 1, 2, 2])
+    """
+    frames = features.shape[1]
+    return features if frames >= window_s else features.repeat(window_s // frames, axis=1)
+
+
 def array_names(spec: FeatureSpec, version: int = FORMAT_VERSION) -> tuple[str, ...]:
     """Everything in a file but the features, in the order of the checksum."""
     names = ["labels", "recordings", "events", "sums/count", "sums/total", "sums/squares"]
@@ -186,7 +196,7 @@ def _recording_table(content: SubjectContent) -> Array:
         ("seconds", "<i8"),
         ("duration_s", "<f8"),
         ("start", _width(starts)),
-        ("channel_mask", "u1", (len(content.spec.channels),)),
+        ("channel_mask", "u1", (len(content.spec.input_channels),)),
         ("features_sha256", "S64"),
         ("labelled", "u1"),
     ]

@@ -34,6 +34,7 @@ class FeatureSpec:
     """Identity of a store: two files belong together when all of these are equal.
 
     A window's features have the shape ``(frames, len(channels), dims)``.
+    What has a default came with later versions.
     """
 
     encoder: str
@@ -51,11 +52,28 @@ class FeatureSpec:
     precision: str  # of the encoder's arithmetic
     montage: str = "double-banana"  # or referential-1020, behind-the-ear, as-recorded, table
     derivations: tuple[str, ...] = ()  # of a table: name, anode, cathode, separated by tabs
+    inputs: tuple[str, ...] = ()  # channels that the encoder mixes to one; empty where it keeps them apart
+    high_pass_hz: float = 0.0  # before resampling; 0 is none
+    low_pass_hz: float = 0.0
+    notch_hz: float = 0.0
+    reference: str = "as-recorded"  # or average
+    normalisation: str = "none"  # of each window: z-score, percentile-95
+    unit: str = "uV"  # of the encoder's input
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """``(F, C, D)`` of one window."""
         return self.frames, len(self.channels), self.dims
+
+    @property
+    def input_channels(self) -> tuple[str, ...]:
+        """Channels that the encoder takes; `channels` are those that its features have."""
+        return self.inputs or self.channels
+
+    @property
+    def head_frames(self) -> int:
+        """Frames of a window as heads take them: one longer than a second serves each of its seconds."""
+        return max(self.frames, self.window_s)
 
     @property
     def window_bytes(self) -> int:
@@ -139,9 +157,13 @@ class RecordingInfo:
     seconds: int
     duration_s: float
     start: str  # ISO date and time of the first sample, empty if not known
-    channel_mask: tuple[bool, ...]  # False where the electrode is missing and stored as encoded zeros
+    channel_mask: tuple[bool, ...]  # of the encoder's input: False where a channel is missing and encoded as zeros
     events: tuple[Event, ...]  # seizures only
     labelled: bool = True  # False without events file: its labels are stored as 0 and count nowhere
+
+    def mask_of(self, channels: int) -> tuple[bool, ...]:
+        """Which of so many channels of features are there: all, where the encoder mixes its input."""
+        return self.channel_mask if len(self.channel_mask) == channels else (True,) * channels
 
     @property
     def relative_stem(self) -> str:

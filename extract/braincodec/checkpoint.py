@@ -14,7 +14,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
@@ -35,7 +35,7 @@ class Checkpoint:
     sha256: str  # of the weights, the same in any wrapping
 
 
-def weights_sha256(model: BrainCodec) -> str:
+def weights_sha256(model: nn.Module) -> str:
     """Hash of names, types, shapes and bytes of all weights, in the order of the names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

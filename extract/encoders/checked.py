@@ -1,6 +1,7 @@
 """Check that an encoder of another package keeps to the protocol, before and while it is used."""
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,11 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.encoders.protocol import EncoderSettings
+from extract.io.montage import DOUBLE_BANANA, from_spec
+from extract.io.preparation import LINEAR, NORMALISATIONS, POLYPHASE, REFERENCES, UNITS, normalise
 from store import FeatureSpec
 from store.runtime.errors import UserError
 
 _TRIAL_WINDOWS = 2  # encoded once at the start, so that a mistake shows before any recording is read
 _DTYPES = {"latents": "float16", "codes": "uint8"}
+
+
+def follows_settings(spec: FeatureSpec, settings: EncoderSettings) -> bool:
+    """Whether an encoder takes the channels that it is given, and states no montage of its own."""
+    return spec.montage == DOUBLE_BANANA.name and spec.input_channels == settings.channels
 
 
 class CheckedEncoder:
@@ -47,8 +55,8 @@ class CheckedEncoder:
         self._check_provenance()
         self._check_codebooks()
         samples = self.spec.sample_rate_hz * self.spec.window_s
-        noise_uv = np.random.default_rng(0).normal(0, 30, (_TRIAL_WINDOWS, len(self.spec.channels), samples))
-        self.encode(noise_uv.astype(np.float32))
+        noise_uv = np.random.default_rng(0).normal(0, 30, (_TRIAL_WINDOWS, len(self.spec.input_channels), samples))
+        self.encode(normalise(noise_uv.astype(np.float32), self.spec))
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
         """``(B, C, N)`` microvolts -> ``(B, F, C, D)``, or codes ``(B, F, C, Q)``, as the spec says.
@@ -81,7 +89,6 @@ class CheckedEncoder:
         required = {
             "features": settings.features,
             "stride_s": settings.stride,
-            "channels": settings.channels,
             "dtype": _DTYPES[settings.features],
         }
         for field, value in required.items():
@@ -93,6 +100,52 @@ class CheckedEncoder:
             value = getattr(self.spec, field)
             if not isinstance(value, int) or value < 1:
                 raise self._error(f"spec.{field} is {value!r}; allowed: whole numbers from 1")
+        frames, seconds = self.spec.frames, self.spec.window_s
+        if frames % seconds and seconds % frames:
+            raise self._error(
+                f"spec.frames is {frames} in {seconds} s; allowed: whole frames a second, or whole seconds a frame"
+            )
+        self._check_montage(settings)
+        self._check_preparation()
+
+    def _check_montage(self, settings: EncoderSettings) -> None:
+        spec = self.spec
+        if spec.inputs and len(spec.channels) != 1:
+            raise self._error(
+                f"spec.channels has {len(spec.channels)} names; an encoder that mixes its inputs has 1"
+            )
+        if follows_settings(spec, settings):
+            return
+        if spec.montage == DOUBLE_BANANA.name and not spec.inputs:
+            raise self._error(f"spec.channels is {spec.channels!r}; these settings ask for {settings.channels!r}")
+        montage = from_spec(spec)
+        if montage.channels != spec.input_channels:
+            raise self._error(
+                f"takes {', '.join(spec.input_channels)}; its spec.montage {spec.montage} has "
+                f"{', '.join(montage.channels)}"
+            )
+        if settings.montage is not None and montage != settings.input_montage:
+            raise self._error(f"takes the montage {spec.montage}, not {settings.montage}; leave --montage out")
+
+    def _check_preparation(self) -> None:
+        """Hold what is done with a signal before it is encoded against what can be done."""
+        spec = self.spec
+        for field, allowed in (
+            ("resampling", (LINEAR, POLYPHASE)),
+            ("reference", REFERENCES),
+            ("normalisation", tuple(NORMALISATIONS)),
+            ("unit", tuple(UNITS)),
+        ):
+            if getattr(spec, field) not in allowed:
+                raise self._error(f"spec.{field} is {getattr(spec, field)!r}; allowed: {', '.join(allowed)}")
+        for field in ("high_pass_hz", "low_pass_hz", "notch_hz"):
+            value = getattr(spec, field)
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise self._error(f"spec.{field} is {value!r}; allowed: numbers from 0, which is none")
+        if spec.low_pass_hz and spec.high_pass_hz >= spec.low_pass_hz:
+            raise self._error(
+                f"spec.high_pass_hz is {spec.high_pass_hz:g}; allowed: below low_pass_hz, {spec.low_pass_hz:g}"
+            )
 
     def _check_provenance(self) -> None:
         try:

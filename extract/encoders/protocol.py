@@ -60,8 +60,8 @@ class EncoderSettings:
 
     encoder: str = "braincodec"
     """braincodec (the weights that ship), braincodec-clips (those that shipped first), random (the same network
-    untrained), bandpower, the name that an installed package gives, a checkpoint file, or
-    package.module:factory."""
+    untrained), bandpower, a checkpoint file, package.module:factory, the name that an installed package gives, or
+    braindecode:NAME[@WEIGHTS]."""
     features: Literal["latents", "codes"] = "latents"
     """What is stored: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
     stride: int = 4
@@ -70,7 +70,10 @@ class EncoderSettings:
     """Arithmetic of the network; "auto" takes bfloat16 where the processor or GPU multiplies it."""
     device: str = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
-    montage: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "double-banana"
+    montage: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="NAME|FILE", help_behavior_hint="(default: the encoder's, else double-banana)"),
+    ] = None
     """Channels that are encoded: double-banana, referential-1020 (19 electrodes), behind-the-ear (the two channels
     of SeizeIT2), as-recorded, or a table with the columns name, anode, cathode."""
     resolved: Suppress[Montage | None] = None
@@ -82,12 +85,12 @@ class EncoderSettings:
 
     @property
     def input_montage(self) -> Montage:
-        """The montage whose channels are encoded."""
-        return self.resolved or NAMED[self.montage]
+        """The montage that is asked for; an encoder may state another where none is."""
+        return self.resolved or NAMED[self.montage or "double-banana"]
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the channels C that the encoder is given."""
+        """Names of the channels C that the encoder is given, unless it states a montage of its own."""
         return self.input_montage.channels
 
 
@@ -102,7 +105,10 @@ class FeatureExtractor(Protocol):
     """Vectors ``(Q, K, D)`` that codes stand for; None for latents."""
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
-        """``(B, C, N)`` microvolts at the spec's rate -> ``(B, F, C, D)`` floats, or codes ``(B, F, C, Q)``."""
+        """``(B, C, N)`` at the spec's rate -> ``(B, F, C, D)`` floats, or codes ``(B, F, C, Q)``.
+
+        In microvolts, unless the spec has another unit or normalisation; C is of its ``input_channels``.
+        """
 
 
 LOW_PASSED = ", low-passed first where the rate is higher"

@@ -10,9 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from extract.encoders.checked import CheckedEncoder
+from extract.encoders.checked import CheckedEncoder, follows_settings
 from extract.encoders.protocol import LOW_PASSED, EncoderFactory, EncoderSettings, FeatureExtractor, is_low_passed
 from extract.encoders.shipped import SHIPPED
+from extract.io.preparation import POLYPHASE
 from extract.io.raw import read_outline
 from store import FeatureSpec
 from store.runtime.errors import UserError
@@ -25,7 +26,9 @@ BUILT_IN = {  # imported only when asked for, since they load torch
     "bandpower": "extract.encoders.bandpower:BandpowerEncoder",
 }
 BUILT_IN_RATE_HZ = 512
+BRAINDECODE = "braindecode:"  # begins the names of its models
 _CHECKPOINT = "extract.encoders.braincodec:from_file"
+_BRAINDECODE = "extract.encoders.braindecode:BraindecodeEncoder"
 
 
 @lru_cache(maxsize=1)
@@ -39,13 +42,11 @@ def load_encoder(settings: EncoderSettings) -> FeatureExtractor:
         cannot be imported or is not what `protocol` asks for.
     """
     encoder = _load(settings)
-    montage, low_passed = settings.input_montage, LOW_PASSED if settings.low_passed else ""
-    encoder.spec = replace(
-        encoder.spec,
-        resampling=encoder.spec.resampling + low_passed,
-        montage=montage.name,
-        derivations=montage.rows,
-    )
+    if settings.low_passed:
+        encoder.spec = replace(encoder.spec, resampling=encoder.spec.resampling + LOW_PASSED)
+    if follows_settings(encoder.spec, settings):
+        montage = settings.input_montage
+        encoder.spec = replace(encoder.spec, montage=montage.name, derivations=montage.rows)
     return encoder
 
 
@@ -63,22 +64,28 @@ def needs_low_pass(settings: EncoderSettings, signals: Iterable[Path], stored: F
     """
     if stored is not None and is_low_passed(stored):
         return True
-    highest_hz = max((read_outline(path).sample_rate_hz for path in signals), default=0.0)
-    is_built_in = settings.encoder in BUILT_IN  # then nothing is loaded
-    return highest_hz > (BUILT_IN_RATE_HZ if is_built_in else load_encoder(settings).spec.sample_rate_hz)
+    rate_hz = BUILT_IN_RATE_HZ
+    if settings.encoder not in BUILT_IN:  # of which nothing is loaded
+        spec = load_encoder(settings).spec
+        if spec.resampling == POLYPHASE:  # which low-passes by itself
+            return False
+        rate_hz = spec.sample_rate_hz
+    return max((read_outline(path).sample_rate_hz for path in signals), default=0.0) > rate_hz
 
 
 def _load(settings: EncoderSettings) -> FeatureExtractor:
     name = settings.encoder
     if name in BUILT_IN:
         return _make(BUILT_IN[name], settings)
+    if name.startswith(BRAINDECODE):
+        return CheckedEncoder(import_object(_BRAINDECODE), settings)
     if factory := load_plugin(GROUP, name):
         return CheckedEncoder(factory, settings)
     if Path(name).is_file():
         return _make(_CHECKPOINT, settings)
     if ":" in name:
         return CheckedEncoder(import_object(name), settings)
-    names = ", ".join((*BUILT_IN, *plugin_names(GROUP)))
+    names = ", ".join((*BUILT_IN, *plugin_names(GROUP), f"{BRAINDECODE}NAME"))
     raise UserError(
         f"encoder {name}: no such file; allowed: {names}, a checkpoint file, or package.module:factory"
     )

@@ -33,14 +33,18 @@ def low_passed(read: Read, samples: int, sample_rate_hz: float, target_rate_hz: 
     def read_filtered(start: int, stop: int) -> npt.NDArray[np.float32]:
         from scipy.signal import upfirdn
 
-        first, last = max(start - half, 0), min(stop + half, samples)
-        around = read(first, last).astype(np.float64)
-        missing = (half - (start - first), half - (last - stop))
-        padded = np.pad(around, ((0, 0), missing), mode="symmetric")
+        padded = read_mirrored(read, samples, start - half, stop + half)
         filtered: npt.NDArray[np.float64] = upfirdn(taps, padded, axis=1)
         return filtered[:, 2 * half : 2 * half + stop - start].astype(np.float32)
 
     return read_filtered
+
+
+def read_mirrored(read: Read, samples: int, start: int, stop: int) -> npt.NDArray[np.float64]:
+    """Samples ``[start, stop)``, (C, stop - start), of a recording that is mirrored beyond its ends."""
+    first, last = max(start, 0), min(stop, samples)
+    within = read(first, last).astype(np.float64)
+    return np.pad(within, ((0, 0), (first - start, stop - last)), mode="symmetric")
 
 
 @lru_cache(maxsize=8)

@@ -141,7 +141,7 @@ def from_spec(spec: FeatureSpec) -> Montage:
         If a later version made it, which knows more montages.
     """
     if spec.montage == AS_RECORDED:
-        return as_recorded(spec.channels)
+        return as_recorded(spec.input_channels)
     if spec.montage == TABLE:
         return Montage(TABLE, tuple(Derivation(*row.split("\t")) for row in spec.derivations))
     if spec.montage not in NAMED:

@@ -14,6 +14,7 @@ from extract.io.annex import explain_absent_content
 from extract.io.edf_samples import EdfSamples, check_times
 from extract.io.mne_samples import MneSamples, open_with_mne
 from extract.io.montage import DOUBLE_BANANA, ChannelSources, Montage, derive
+from extract.io.preparation import normalise, prepare
 from extract.io.signal_checks import Samples, scan
 from extract.io.windows import window_blocks
 from store import FeatureSpec
@@ -55,9 +56,10 @@ class EegFile:
         return self.sources.apply(self.raw.read_uv(self.sources.used, start, stop))
 
     def windows(self, spec: FeatureSpec, block: int) -> Iterator[npt.NDArray[np.float32]]:
-        """Windows as the spec has them, at most `block` at a time; see `window_blocks`."""
+        """Windows as the spec has them, at most `block` at a time; see `window_blocks` and `preparation`."""
+        prepared = prepare(self.read, self.samples, self.sample_rate_hz, self.channel_mask, spec)
         shape = (spec.window_s, spec.stride_s, spec.sample_rate_hz)
-        return window_blocks(self.read, self.samples, self.sample_rate_hz, *shape, block)
+        return (normalise(windows_uv, spec) for windows_uv in window_blocks(*prepared, *shape, block))
 
 
 @dataclass(frozen=True)

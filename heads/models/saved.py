@@ -49,7 +49,7 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
         spec, settings, threshold = _parse(metadata, state)
-        shape = (spec.frames, *state["mean"].shape)
+        shape = (spec.head_frames, *state["mean"].shape)
         if settings.head in HEADS:
             _require_shapes(settings, shape, spec.window_s, state)
     except _DAMAGE as error:

@@ -113,13 +113,13 @@ def _is_identity(row: Any) -> bool:
 
 
 def _spec_problem(spec: Any) -> str:
-    kinds = {str: str, int: int, tuple[str, ...]: list}
+    kinds = {str: (str,), int: (int,), float: (float, int), tuple[str, ...]: (list,)}
     fields = FeatureSpec.__dataclass_fields__
     required = {name for name, field in fields.items() if not has_default(field)}
     if not isinstance(spec, dict) or not required <= spec.keys() <= fields.keys():
         return "store.spec has missing or unknown fields"
     for name, value in spec.items():
-        if type(value) is not kinds[fields[name].type]:  # type: ignore[index]  # types, no names of types
+        if type(value) not in kinds[fields[name].type]:  # type: ignore[index]  # types, no names of types
             return f"store.spec.{name} is {value!r}"
         if isinstance(value, list) and not all(isinstance(text, str) for text in value):
             return f"store.spec.{name} are not names"

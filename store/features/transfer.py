@@ -43,7 +43,7 @@ def write_features(
             dataset[start : start + len(values)] = values
             digest.update(values.tobytes())
             latents = values if codebooks is None else dequantize(values, codebooks)
-            moments += FeatureMoments.of(latents, info.channel_mask)
+            moments += FeatureMoments.of(latents, info.mask_of(channels))
             written += len(values)
         hashes.append(digest.hexdigest())
     return hashes, moments

@@ -86,7 +86,7 @@ def table_problem(name: str, dataset: h5d.DatasetID, spec: FeatureSpec, version:
     if dtype.hasobject:
         return "holds values of variable length"
     if name in ("recordings", "events"):
-        return _columns_problem(dtype, _columns(name, channels, version)) or (
+        return _columns_problem(dtype, _columns(name, len(spec.input_channels), version)) or (
             "" if len(shape) == 1 else "not a list of rows"
         )
     allowed: Mapping[str, tuple[str, int]] = {

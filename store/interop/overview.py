@@ -74,7 +74,7 @@ def _describe_subject(file: StoreFile) -> dict[str, Any]:
 
 
 def _missing_channels(file: StoreFile, info: RecordingInfo) -> list[str]:
-    return [name for name, present in zip(file.spec.channels, info.channel_mask, strict=True) if not present]
+    return [name for name, present in zip(file.spec.input_channels, info.channel_mask, strict=True) if not present]
 
 
 def _count_datasets(subjects: Mapping[str, Any]) -> dict[tuple[str, int], int]:

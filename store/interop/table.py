@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from store.layout import Array
+from store.layout import Array, spread_frames
 from store.reader import Store
 from store.runtime.atomic import atomic_write, require_writable
 from store.runtime.errors import UserError
@@ -35,7 +35,7 @@ def export(store: Store, person: str, out: Path, *, force: bool = False) -> int:
     """
     if person not in store.persons:
         raise UserError(f"person {person!r}: not in {store.path}; persons there: {', '.join(store.persons)}")
-    if store.spec.frames % store.spec.window_s:
+    if store.spec.head_frames % store.spec.window_s:
         raise UserError(f"{store.spec.frames} frames in {store.spec.window_s} s give no whole number a second")
     recordings = [info for info in store.recordings if info.person == person]
     write: Callable[..., None] = {".npz": _write_npz, ".parquet": _write_parquet}[out.suffix]
@@ -54,7 +54,7 @@ def seconds_of(store: Store, info: RecordingInfo) -> Iterator[Array]:
     spec = store.spec
     for start in range(0, info.windows, _BLOCK_WINDOWS):
         stop = min(start + _BLOCK_WINDOWS, info.windows)
-        latents = store.latents(info, start, stop)
+        latents = spread_frames(store.latents(info, start, stop), spec.window_s)
         means = latents.reshape(len(latents), spec.window_s, -1, *latents.shape[2:]).mean(2)  # (B, S, C, D)
         fresh = [means[0] if start == 0 else means[0, -spec.stride_s :], *means[1:, -spec.stride_s :]]
         seconds = np.concatenate(fresh)
