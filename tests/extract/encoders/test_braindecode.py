@@ -46,26 +46,7 @@ class BIOT(_Model):
     def forward(self, x, return_features):
         return {"features": x.mean(1)[:, :256]}  # (B, D)
 """
-KNOWN = {
-    "FP1",
-    "F3",
-    "C3",
-    "P3",
-    "O1",
-    "F7",
-    "T7",
-    "P7",
-    "FZ",
-    "CZ",
-    "FP2",
-    "F4",
-    "C4",
-    "P4",
-    "O2",
-    "F8",
-    "T8",
-    "P8",
-}
+KNOWN = set(NAMED["referential-1020"].channels)
 
 
 @pytest.fixture
