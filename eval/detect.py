@@ -182,7 +182,7 @@ def predict(signal: EegFile, encoder: FeatureExtractor, head: Head) -> NDArray[n
     windows, parts = count_windows(seconds, spec.window_s, spec.stride_s), []
     with tqdm(total=windows, unit=" windows", disable=None) as bar:
         for block_uv in signal.windows(spec, _BLOCK_WINDOWS):
-            stored = _as_stored(encoder.encode(block_uv), encoder)
+            stored = as_stored(encoder.encode(block_uv), encoder)
             features = torch.from_numpy(spread_frames(stored, spec.window_s))
             if head.nan_if_missing and not spec.inputs:
                 features[:, :, [not present for present in signal.channel_mask]] = torch.nan
@@ -192,7 +192,7 @@ def predict(signal: EegFile, encoder: FeatureExtractor, head: Head) -> NDArray[n
     return merge_predictions(head, np.concatenate(parts), seconds, spec.stride_s)
 
 
-def _as_stored(features: NDArray[Any], encoder: FeatureExtractor) -> NDArray[np.float32]:
+def as_stored(features: NDArray[Any], encoder: FeatureExtractor) -> NDArray[np.float32]:
     """Features as a store gives them back, ``(B, F, C, D)`` float32: rounded to its type, codes looked up."""
     if encoder.codebooks is not None:
         return dequantize(features, encoder.codebooks)

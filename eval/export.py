@@ -1,0 +1,211 @@
+"""``python -m eval.export``: the encoder and the final head of a run as one ONNX file."""
+
+import copy
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from eval.detect import as_stored, matching_encoder
+from eval.scoring.results import POSTPROCESSING, read_choice
+from extract.encoders.protocol import FeatureExtractor
+from extract.io.montage import from_spec
+from extract.io.raw import open_signal
+from heads.models.head import Head
+from heads.models.saved import load_head
+from heads.run_folder import Run
+from store import FeatureSpec
+from store.runtime.atomic import write_bytes
+from store.runtime.cli import run as run_command
+from store.runtime.cli import to_one_line
+from store.runtime.errors import UserError
+from store.runtime.outputs import guard_output
+
+TOLERANCE = 1e-4  # of a probability
+_MOST_CHECKED = 64  # windows of a file
+_PRODUCER = "braincodec-seizure"
+_DESCRIPTION = """Write the encoder and the final head of a run as one ONNX file: windows of EEG to probabilities.
+
+example: python -m eval.export runs/chb-mit detector.onnx --check recording.edf
+
+The file is run by onnxruntime and compared with this package before it is written."""
+
+
+@dataclass(frozen=True)
+class ExportCommand:
+    """The command line of ``python -m eval.export``."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder with a final fold, scored: python -m heads.train --fold final, then python -m eval."""
+    output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.onnx")]
+    """File to write."""
+    to: Literal["onnx"] = "onnx"
+    """Format of the file."""
+    check: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="EEG ...")] = ()
+    """EEG files on which the ONNX file is compared with this package; windows of noise by default."""
+    encoder: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """The run's encoder, if it does not ship: its checkpoint."""
+    force: bool = False
+    """Overwrite a file that is there and was not written by this command."""
+
+
+class Detector(nn.Module):
+    """Windows of EEG to seizure probabilities of their seconds, ``(B, C, N)`` microvolts -> ``(B, S)``."""
+
+    def __init__(self, model: Any, head: Head, codes: bool) -> None:
+        super().__init__()
+        self.model, self.head, self.codes = model, head, codes
+
+    def forward(self, eeg_uv: Tensor) -> Tensor:
+        """Encode each channel, round as a store does, classify."""
+        latents = self.model.encode(eeg_uv.flatten(0, 1).unsqueeze(1))  # (B * C, D, F)
+        latents = self.model.dequantize(self.model.quantize(latents)) if self.codes else latents.half().float()
+        features = latents.unflatten(0, (-1, eeg_uv.shape[1])).permute(0, 3, 1, 2)
+        probabilities: Tensor = self.head(features).sigmoid()
+        return probabilities
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``python -m eval.export``."""
+    return run_command(export, ExportCommand, argv, prog="python -m eval.export", description=_DESCRIPTION)
+
+
+def export(command: ExportCommand) -> None:
+    """Write the detector of a run as ONNX.
+
+    Raises
+    ------
+    UserError
+        If the run has no scored final fold, its encoder or head cannot be exported, onnx or onnxruntime is not
+        installed, the file differs from this package by more than `TOLERANCE`, or would overwrite another's.
+    """
+    _require_packages()
+    inputs = [command.run, *command.run.glob("folds/final/*"), *command.check]
+    guard_output(command.output, inputs=inputs, is_ours=_is_ours, force=command.force)
+    fold = Run.open(command.run).fold_path("final")
+    head, spec, _ = load_head(fold / "head.safetensors")
+    post = read_choice(fold / POSTPROCESSING).post
+    exact = replace(spec, precision="float32")
+    encoder = matching_encoder(exact, command.encoder, "cpu")
+    detector = make_detector(encoder, head, spec)
+    metadata = {
+        "spec": spec.to_json(),
+        "postprocessing": json.dumps(post.__dict__, sort_keys=True),
+        "encoder": json.dumps(encoder.provenance, sort_keys=True),
+        "input": f"eeg_uv (windows, {len(spec.channels)}, {spec.window_s * spec.sample_rate_hz}) float32: "
+        f"{spec.unit} at {spec.sample_rate_hz} Hz, channels {', '.join(spec.channels)}",
+        "output": f"probability (windows, {spec.window_s}) float32: of a seizure in each second of a window",
+        "use": "research only, no medical device",
+    }
+    content = to_onnx(detector, spec, metadata)
+    windows = list(_windows(command.check, spec))
+    apart = compare(content, encoder, head, windows)
+    if apart > TOLERANCE:
+        raise UserError(
+            f"{command.output}: not written, its probabilities differ by up to {apart:.2g} from this package's "
+            f"(allowed: {TOLERANCE:g})"
+        )
+    write_bytes(command.output, content)
+    count = sum(map(len, windows))
+    print(f"{to_one_line(command.output)}: {len(content) / 1e6:.1f} MB, equal to {apart:.1g} on {count} windows")
+    if spec.precision != "float32":
+        own = matching_encoder(spec, command.encoder, "cpu")
+        print(
+            f"the run is of {spec.precision}, from which it differs by {compare(content, own, head, windows):.2g}"
+        )
+
+
+def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> Detector:
+    """The encoder's network and the head as one module.
+
+    Raises
+    ------
+    UserError
+        If the encoder is no BrainCodec, or the head looks beyond its window.
+    """
+    model = getattr(encoder, "model", None)
+    if not isinstance(model, nn.Module) or not hasattr(model, "quantize"):
+        raise UserError(f"encoder {spec.encoder}: cannot be exported; allowed: BrainCodec networks")
+    if head.context_s > 1 or head.nan_if_missing:
+        raise UserError("the run's head looks beyond its window; allowed: heads such as spatial-fusion and linear")
+    # with gradients the network takes operations of torch throughout, which can be exported
+    own = copy.deepcopy(model).float().requires_grad_(True)
+    return Detector(own, head.eval(), codes=spec.features == "codes").eval()
+
+
+def to_onnx(detector: Detector, spec: FeatureSpec, metadata: dict[str, str]) -> bytes:
+    """The detector as the content of an ONNX file, for any number of windows."""
+    shape = (len(spec.channels), spec.window_s * spec.sample_rate_hz)
+    program = torch.onnx.export(
+        detector,
+        (torch.zeros(2, *shape),),
+        dynamo=True,
+        verbose=False,
+        input_names=["eeg_uv"],
+        output_names=["probability"],
+        dynamic_shapes=({0: torch.export.Dim("windows")},),
+    )
+    assert program is not None  # with dynamo there is one
+    model = program.model_proto
+    model.producer_name = _PRODUCER
+    for name, value in metadata.items():
+        model.metadata_props.add(key=name, value=value)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def compare(
+    content: bytes, encoder: FeatureExtractor, head: Head, windows: Sequence[NDArray[np.float32]]
+) -> float:
+    """The largest difference of a probability between an ONNX file and this package."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return max(
+        float(np.abs(session.run(None, {"eeg_uv": block})[0] - _predict(block, encoder, head)).max())
+        for block in windows
+    )
+
+
+@torch.inference_mode()
+def _predict(windows_uv: NDArray[np.float32], encoder: FeatureExtractor, head: Head) -> NDArray[np.float32]:
+    features = torch.from_numpy(as_stored(encoder.encode(windows_uv), encoder))
+    probabilities: NDArray[np.float32] = head(features).sigmoid().numpy()
+    return probabilities
+
+
+def _windows(paths: Sequence[Path], spec: FeatureSpec) -> Iterator[NDArray[np.float32]]:
+    """Windows of EEG files, else of noise."""
+    if not paths:
+        shape = (8, len(spec.channels), spec.window_s * spec.sample_rate_hz)
+        yield np.random.default_rng(0).normal(0, 30, shape).astype(np.float32)
+    for path in paths:
+        with open_signal(path, "zero", from_spec(spec)) as signal, closing(signal.windows(spec, 8)) as blocks:
+            yield from islice(blocks, _MOST_CHECKED // 8)
+
+
+def _require_packages() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"export needs {error.name}; pip install 'braincodec-seizure[onnx]'") from error
+
+
+def _is_ours(path: Path) -> bool:
+    return _PRODUCER.encode() in path.read_bytes()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

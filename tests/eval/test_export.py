@@ -1,0 +1,98 @@
+"""A run as an ONNX file: the module that is exported against the package, and the file where onnx is there."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eval.__main__ import main as evaluate
+from eval.detect import as_stored
+from eval.export import main as export
+from eval.export import make_detector
+from extract.__main__ import main as extract
+from extract.demo import main as demo
+from extract.encoders.protocol import EncoderSettings
+from extract.encoders.registry import load_encoder
+from heads.models.registry import make_head
+from heads.settings import HeadSettings
+from heads.train import main as train
+from store.runtime.errors import UserError
+
+HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set, and a scored run on its latents in float32."""
+    path = tmp_path_factory.mktemp("export")
+    assert demo([str(path / "eeg"), "--persons", "3", "--recordings", "1", "--minutes", "1"]) == 0
+    for features in ("latents", "codes"):
+        store, run = str(path / features), str(path / f"run-{features}")
+        arguments = ["--bids", str(path / "eeg"), "--store", store, "--features", features]
+        assert extract([*arguments, "--precision", "float32"]) == 0
+        for fold in ("all", "final"):
+            assert train(["--store", store, "--fold", fold, "--out", run, "--epochs", "2"]) == 0
+        assert evaluate([run, "--no-report"]) == 0
+    return path
+
+
+@pytest.mark.parametrize("head_name", ["spatial-fusion", "linear"])
+@pytest.mark.parametrize("features", ["latents", "codes"])
+def test_the_module_is_the_package(head_name: str, features: str) -> None:
+    settings = EncoderSettings(encoder="braincodec", features=features, precision="float32", device="cpu")
+    encoder = load_encoder(settings)
+    spec = encoder.spec
+    head = make_head(HeadSettings(head=head_name), (spec.frames, 18, 64), 4, seed=0).eval()
+    windows_uv = np.random.default_rng(0).normal(0, 30, (3, 18, 2048)).astype(np.float32)
+    detector = make_detector(encoder, head, spec)
+    with torch.no_grad():
+        expected = head(torch.from_numpy(as_stored(encoder.encode(windows_uv), encoder))).sigmoid()
+        torch.testing.assert_close(detector(torch.from_numpy(windows_uv)), expected, rtol=0, atol=1e-4)
+    assert expected.std() > 1e-4
+
+
+def test_what_cannot_be_exported_is_named() -> None:
+    bandpower = load_encoder(EncoderSettings(encoder="bandpower"))
+    head = make_head(HeadSettings(head="linear"), bandpower.spec.shape, 4, seed=0)
+    with pytest.raises(UserError, match="encoder bandpower: cannot be exported; allowed: BrainCodec networks"):
+        make_detector(bandpower, head, bandpower.spec)
+    encoder = load_encoder(EncoderSettings(encoder="random", precision="float32", device="cpu"))
+    pooled = make_head(HeadSettings(head="pooled-linear"), encoder.spec.shape, 4, seed=0)
+    with pytest.raises(UserError, match="the run's head looks beyond its window; allowed: heads such as"):
+        make_detector(encoder, pooled, encoder.spec)
+
+
+def test_without_onnx_it_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert export([str(tmp_path), str(tmp_path / "a.onnx")]) == 2
+    assert "pip install 'braincodec-seizure[onnx]'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not HAS_ONNX, reason="needs the extra onnx")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("features", ["latents", "codes"])
+def test_the_file_gives_what_the_package_gives(
+    folder: Path, tmp_path: Path, features: str, capsys: pytest.CaptureFixture
+) -> None:
+    import onnxruntime
+
+    out, run = tmp_path / "detector.onnx", str(folder / f"run-{features}")
+    eeg = [str(path) for path in sorted((folder / "eeg").rglob("*.edf"))]
+    assert export([run, str(out), "--check", *eeg]) == 0
+    assert "equal to" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert {"spec", "postprocessing", "encoder", "input", "output", "use"} <= metadata.keys()
+    assert "FP1-F3, F3-C3" in metadata["input"]
+    for count in (1, 5):
+        probabilities = session.run(None, {"eeg_uv": np.zeros((count, 18, 2048), np.float32)})[0]
+        assert probabilities.shape == (count, 4)
+    assert export([run, str(out)]) == 0  # over its own
+    out.write_bytes(b"of another")
+    assert export([run, str(out)]) == 2
+    assert "detector.onnx" in capsys.readouterr().err
