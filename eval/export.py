@@ -105,7 +105,7 @@ def export(command: ExportCommand) -> None:
         "input": f"eeg_uv (windows, {len(spec.channels)}, {spec.window_s * spec.sample_rate_hz}) float32: "
         f"{spec.unit} at {spec.sample_rate_hz} Hz, channels {', '.join(spec.channels)}",
         "output": f"probability (windows, {spec.window_s}) float32: of a seizure in each second of a window",
-        "use": "research only, no medical device",
+        "use": "research only, not a medical device",
     }
     content = to_onnx(detector, spec, metadata)
     windows = list(_windows(command.check, spec))
@@ -131,7 +131,7 @@ def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> D
     Raises
     ------
     UserError
-        If the encoder is no BrainCodec, or the head looks beyond its window.
+        If the encoder is not a BrainCodec, or the head looks beyond its window.
     """
     model = getattr(encoder, "model", None)
     if not isinstance(model, nn.Module) or not hasattr(model, "quantize"):

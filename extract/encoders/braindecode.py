@@ -79,8 +79,8 @@ class BraindecodeEncoder:
     Raises
     ------
     UserError
-        If there is no such model, braindecode cannot be imported, a channel has no place in the model, codes are
-        asked for, or weights cannot be found or do not fit.
+        If there is no such model, braindecode cannot be imported, the model does not know where a channel lies,
+        codes are asked for, or weights cannot be found or do not fit.
     """
 
     codebooks = None
@@ -174,7 +174,7 @@ def _place(derivation: Derivation, known: Mapping[str, str]) -> str:
         if name in known:
             return known[name]
     raise UserError(
-        f"encoder braindecode:Labram: knows no place of channel {derivation.name}; give electrodes of the 10-20 "
+        f"encoder braindecode:Labram: does not know where {derivation.name} lies; give electrodes of the 10-20 "
         "system, such as --montage referential-1020"
     )
 
@@ -194,11 +194,13 @@ def _load_weights(model: nn.Module, name: str, weights: str) -> dict[str, Any]:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: no safetensors file ({reason}); give one of {name}") from error
+        raise UserError(f"{path}: not a safetensors file ({reason}); give one of {name}") from error
     wanted = {key: value for key, value in model.state_dict().items() if not key.startswith(_HEAD)}
     given = {key: value for key, value in state.items() if not key.startswith(_HEAD)}
     if odd := sorted(wanted.keys() ^ given.keys()):
-        raise UserError(f"{path}: no weights of {name}: {len(odd)} names are missing or unknown, such as {odd[0]}")
+        raise UserError(
+            f"{path}: not weights of {name}: {len(odd)} names are missing or unknown, such as {odd[0]}"
+        )
     for key, value in given.items():
         if value.shape != wanted[key].shape:
             shapes = f"{tuple(value.shape)}, {name} on these channels has {tuple(wanted[key].shape)}"

@@ -38,7 +38,7 @@ def eeg_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     UserError
-        If the table cannot be read, has no column for names or types, or names no EEG channel of the file.
+        If the table cannot be read, has no column for names or types, or does not name an EEG channel of the file.
     """
     table_path = find_channels_table(path)
     if table_path is None:
@@ -52,7 +52,9 @@ def eeg_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
         if row.cells["type"].upper() == "EEG" and row.cells.get("status", "").lower() != "bad"
     }
     if not any(name.strip() in good for name in names):
-        raise UserError(f"{table_path}: names no good EEG channel of {path.name}, which has {', '.join(names)}")
+        raise UserError(
+            f"{table_path}: does not name a good EEG channel of {path.name}, which has {', '.join(names)}"
+        )
     return tuple(name for name in names if name.strip() in good)
 
 
@@ -82,7 +84,7 @@ def hash_channels(path: Path) -> str:
 
 
 def find_excluded(path: Path) -> tuple[str, ...]:
-    """Channels of a recording that are no EEG, or bad."""
+    """Channels of a recording that are bad, or not EEG."""
     names = read_names(path)
     return tuple(set(names) - set(eeg_names(path, names)))
 
@@ -124,12 +126,12 @@ def find_shared_montage(recordings: Sequence[Recording], take_common: bool) -> t
     table = list(_describe_groups(groups, common, spelling))
     if not common:
         raise UserError(
-            f"channels differ and none is in all recordings: {'; '.join(table)}; give a table of derivations by "
+            f"recordings have no channel in common: {'; '.join(table)}; give a table of derivations by "
             "--montage, or encode those that agree by --subject"
         )
     if not take_common:
         raise UserError(
-            f"channels differ between recordings: {'; '.join(table)}; --channels common takes what all have, or "
+            f"recordings differ in their channels: {'; '.join(table)}; --channels common takes what all have, or "
             "encode those that agree by --subject"
         )
     return montage, table

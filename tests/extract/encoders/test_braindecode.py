@@ -119,15 +119,15 @@ def test_weights_are_loaded_strictly(stand_in: Path, monkeypatch: pytest.MonkeyP
     assert encoder.spec.weights_sha256 != untrained
     assert encoder.provenance["weights"] == "good.safetensors"
     for weights, message in (
-        ({"weight": good["weight"]}, "no weights of BIOT: 1 names are missing or unknown, such as tokens"),
-        ({**good, "more": torch.ones(1)}, "no weights of BIOT: 1 names are missing or unknown, such as more"),
+        ({"weight": good["weight"]}, "not weights of BIOT: 1 names missing or unknown, such as tokens"),
+        ({**good, "more": torch.ones(1)}, "not weights of BIOT: 1 names missing or unknown, such as more"),
         ({**good, "tokens": torch.ones(18)}, r"tokens is \(18,\), BIOT on these channels has \(16,\)"),
     ):
         save_file(weights, "bad.safetensors")
         with pytest.raises(UserError, match=f"bad.safetensors: {message}"):
             load("BIOT@bad.safetensors")
     Path("bad.safetensors").write_bytes(b"no weights")
-    with pytest.raises(UserError, match=r"bad.safetensors: no safetensors file \(.*\); give one of BIOT"):
+    with pytest.raises(UserError, match=r"bad.safetensors: not a safetensors file \(.*\); give one of BIOT"):
         load("BIOT@bad.safetensors")
 
 
@@ -137,7 +137,7 @@ def test_weights_are_loaded_strictly(stand_in: Path, monkeypatch: pytest.MonkeyP
         ("EEGNet", {}, "no such model; allowed: braindecode:CBraMod, braindecode:BIOT, braindecode:Labram"),
         ("CBraMod", {"features": "codes"}, "CBraMod has no quantizer; use features latents"),
         ("CBraMod", {"precision": "bfloat16"}, "CBraMod is run in float32; use auto or float32"),
-        ("Labram", {"montage": "behind-the-ear"}, "knows no place of channel focal; give electrodes of the 10-20"),
+        ("Labram", {"montage": "behind-the-ear"}, "does not know where focal lies; give electrodes of the 10-20"),
         ("CBraMod@nowhere/nothing", {}, "weights nowhere/nothing: no such file"),
     ],
 )

@@ -41,7 +41,11 @@ def test_a_table_tells(tmp_path: Path) -> None:
     ("header", "rows", "message"),
     [
         ("name\tunits", {}, "has no column type; correct its header, or remove the file"),
-        ("name\ttype\tunits\tstatus", {"F7": "MISC"}, "names no good EEG channel of sub-01_eeg.edf, which has F7"),
+        (
+            "name\ttype\tunits\tstatus",
+            {"F7": "MISC"},
+            "does not name a good EEG channel of sub-01_eeg.edf, which",
+        ),
     ],
 )
 def test_a_table_that_tells_nothing(tmp_path: Path, header: str, rows: dict[str, str], message: str) -> None:
@@ -90,7 +94,7 @@ def test_who_has_what(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         find_shared_montage(recordings, take_common=False)
     assert str(refused.value) == (
-        f"channels differ between recordings: {'; '.join(table)}; --channels common takes what all have, or "
+        f"recordings differ in their channels: {'; '.join(table)}; --channels common takes what all have, or "
         "encode those that agree by --subject"
     )
     montage, said = find_shared_montage(recordings, take_common=True)
@@ -100,7 +104,7 @@ def test_who_has_what(tmp_path: Path) -> None:
 def test_nothing_in_common(tmp_path: Path) -> None:
     write(tmp_path, "01", ("F7",))
     write(tmp_path, "02", ("O1",))
-    with pytest.raises(UserError, match=r"channels differ and none is in all recordings: sub-01 .* give a table"):
+    with pytest.raises(UserError, match=r"recordings have no channel in common: sub-01 .* give a table"):
         find_shared_montage(find_recordings(tmp_path), take_common=True)
 
 

@@ -68,7 +68,7 @@ def test_as_recorded_says_who_has_what(tmp_path: Path, capsys: pytest.CaptureFix
     message = capsys.readouterr().err
     for subject, names in SEIZEIT2_CHANNELS.items():
         assert f"sub-{subject} (2 recordings) {', '.join(sorted(names))}" in message
-    assert "none is in all recordings" in message
+    assert "recordings have no channel in common" in message
     assert not (tmp_path / "store").exists()
 
 
