@@ -131,6 +131,8 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     )
     work = _Extraction(command, data, tuple(subjects), tell or _print)
     if command.check_only:
+        if find_readable(command.store) is not None:
+            require_spec(command.store, _resolve(work, is_changed=False).command.only_encoder, is_encoded=False)
         for subject in work.subjects:
             work.say(describe_plan(subject.plan, done=False), describe_gone(subject.plan))
         return work.summarise()
@@ -138,19 +140,8 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     ours = {data.recordings[number] for number in split_by_duration(durations_s, index, shards)}
     changed = [recording for subject in work.subjects for recording in subject.select(Action.ENCODE)]
     to_encode = [recording for recording in changed if recording in ours]
-    stored = find_readable(command.store)
-    command = replace(command, weights_sha256=stored.spec.weights_sha256 if stored else "")
-    resolved = resolve_settings(
-        command.only_encoder,
-        data,
-        stored.spec if stored else None,
-        is_whole=not command.subject,
-        is_changed=bool(changed),
-        take_common=command.which_channels == "common",
-        tell=work.say,
-    )
-    command = replace(command, resolved=resolved.resolved, low_passed=resolved.low_passed)
-    work = replace(work, command=command)
+    work = _resolve(work, is_changed=bool(changed))
+    command = work.command
     spec = require_spec(command.store, command.only_encoder, is_encoded=bool(to_encode))
     if spec is not None and command.backend != "loky":  # and of another kind, with another choice of its own
         work = replace(work, command=replace(command, precision=cast(Any, spec.precision)))
@@ -162,6 +153,21 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     if spec is not None:
         _encode(work, to_encode, spec)
     return work.summarise()
+
+
+def _resolve(work: _Extraction, is_changed: bool) -> _Extraction:
+    """The same extraction, with what its recordings or its store decide of the encoder's settings."""
+    command, stored = work.command, find_readable(work.command.store)
+    resolved = resolve_settings(
+        command.only_encoder,
+        work.data,
+        stored.spec if stored else None,
+        is_whole=not command.subject,
+        is_changed=is_changed,
+        take_common=command.which_channels == "common",
+        tell=work.say,
+    )
+    return replace(work, command=replace(command, resolved=resolved.resolved, low_passed=resolved.low_passed))
 
 
 def _relabel(work: _Extraction, subject: Subject) -> None:

@@ -51,10 +51,15 @@ def test_features_are_of_the_channels_asked_for(data: Data, tmp_path: Path) -> N
 
 def test_a_store_of_one_montage_takes_no_other(data: Data, capsys: pytest.CaptureFixture) -> None:
     assert data.extract(*RECORDED) == 0
-    for more in ((), ("--montage", "referential-1020")):
+    for more in (
+        (),
+        ("--montage", "referential-1020"),
+        ("--check",),
+        ("--check", "--encoder", "random", *RECORDED),
+    ):
         assert data.extract(*more) == 2
         message = capsys.readouterr().err
-        assert "montage is 'as-recorded', wanted" in message
+        assert "montage is 'as-recorded', wanted" in message or "wanted 'random'" in message
         assert "another --store" in message
 
 

@@ -119,8 +119,8 @@ def test_weights_are_loaded_strictly(stand_in: Path, monkeypatch: pytest.MonkeyP
     assert encoder.spec.weights_sha256 != untrained
     assert encoder.provenance["weights"] == "good.safetensors"
     for weights, message in (
-        ({"weight": good["weight"]}, "not weights of BIOT: 1 names missing or unknown, such as tokens"),
-        ({**good, "more": torch.ones(1)}, "not weights of BIOT: 1 names missing or unknown, such as more"),
+        ({"weight": good["weight"]}, "not weights of BIOT: 1 names are missing or unknown, such as tokens"),
+        ({**good, "more": torch.ones(1)}, "not weights of BIOT: 1 names are missing or unknown, such as more"),
         ({**good, "tokens": torch.ones(18)}, r"tokens is \(18,\), BIOT on these channels has \(16,\)"),
     ):
         save_file(weights, "bad.safetensors")
