@@ -19,6 +19,7 @@ from eval.scoring.background import measure_background
 from eval.scoring.results import Results, score_run
 from eval.scoring.scores import to_metrics_rows
 from eval.scoring.validity_checks import find_warnings
+from store import FeatureSpec
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
@@ -153,21 +154,22 @@ def _write_report(results: Results, table: pd.DataFrame, warnings: Sequence[str]
 
     if bids is None:
         return write_report(results, table, warnings, describe_now())
-    with open_eeg(bids, [info.name for info in results.store.recordings]) as reader:
+    with open_eeg(bids, [info.name for info in results.store.recordings], results.store.spec) as reader:
         return write_report(results, table, warnings, describe_now(), reader)
 
 
 @contextmanager
-def open_eeg(bids: Path, names: Sequence[str]) -> Iterator[EegReader]:
+def open_eeg(bids: Path, names: Sequence[str], spec: FeatureSpec) -> Iterator[EegReader]:
     """Read the EEG of a data set for the report, which knows no EEG files."""
-    from extract.io.montage import CHANNELS  # here, since only --bids needs mne
+    from extract.io.montage import from_spec  # here, since only --bids needs mne
     from extract.io.snippets import SnippetReader
 
-    reader = SnippetReader(bids, names)
+    montage = from_spec(spec)
+    reader = SnippetReader(bids, names, montage)
 
     def read(recording: str, start_s: float, stop_s: float) -> EegSnippet:
         signal_uv, file = reader.read(recording, start_s, stop_s)
-        return EegSnippet(max(0.0, start_s), signal_uv, file.sample_rate_hz, CHANNELS, file.channel_mask)
+        return EegSnippet(max(0.0, start_s), signal_uv, file.sample_rate_hz, montage.channels, file.channel_mask)
 
     try:
         yield read

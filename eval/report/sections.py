@@ -47,7 +47,7 @@ def _describe_run(results: Results) -> str:
         "persons the encoder saw in pretraining": ", ".join(results.persons_seen) or "none is on record",
         "features": f"{spec.features} {spec.dtype}, {spec.shape} (frames, channels, dims) a window of "
         f"{spec.window_s} s every {spec.stride_s} s, {spec.precision}",
-        "montage": f"{spec.montage}: {', '.join(spec.channels)}",
+        "montage": f"{spec.montage}: {', '.join(spec.input_channels)}",
         "store": f"{store.location}, {len(store.recordings)} recordings of {len(store.persons)} persons",
         "versions": ", ".join(f"{name} {value}" for name, value in sorted(versions.items())) or "not on record",
     }

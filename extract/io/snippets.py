@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from extract.io.bids import Recording, find_recordings
+from extract.io.montage import Montage
 from extract.io.raw import EegFile, open_signal
 from store.runtime.errors import UserError
 
@@ -20,6 +21,8 @@ class SnippetReader:
         Folder of the data set.
     names : sequence of str
         Recordings that will be asked for.
+    montage : Montage
+        Its channels are read.
 
     Raises
     ------
@@ -27,7 +30,8 @@ class SnippetReader:
         If there is no such data set, or it lacks one of the recordings.
     """
 
-    def __init__(self, bids: Path, names: Sequence[str]) -> None:
+    def __init__(self, bids: Path, names: Sequence[str], montage: Montage) -> None:
+        self._montage = montage
         self._recordings: dict[str, Recording] = {item.name: item for item in find_recordings(bids)}
         if lacking := sorted(set(names) - self._recordings.keys()):
             raise UserError(
@@ -37,7 +41,7 @@ class SnippetReader:
         self._opened: EegFile | None = None
 
     def read(self, name: str, start_s: float, stop_s: float) -> tuple[npt.NDArray[np.float32], EegFile]:
-        """Samples of the 18 channels from start to stop, (18, N) microvolts, within the recording; and its file.
+        """Samples of the montage from start to stop, (C, N) microvolts, within the recording; and its file.
 
         Raises
         ------
@@ -59,5 +63,5 @@ class SnippetReader:
     def _open(self, path: Path) -> EegFile:
         if self._opened is None or self._opened.path != path:
             self.close()
-            self._opened = open_signal(path, missing="zero")
+            self._opened = open_signal(path, "zero", self._montage)
         return self._opened

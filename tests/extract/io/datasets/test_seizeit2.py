@@ -51,7 +51,7 @@ def test_two_channels_go_the_whole_way(tmp_path: Path) -> None:
         more = ["--head", head, "--out", f"{run}-{head}", "--epochs", "2"]
         assert train(["--store", folder, "--fold", "all", *more]) == 0
         assert train(["--store", folder, "--fold", "final", *more]) == 0
-        assert evaluate([f"{run}-{head}"]) == 0
+        assert evaluate([f"{run}-{head}", "--bids", str(bids)]) == 0
     metrics = json.loads((tmp_path / "run-linear" / "metrics.json").read_text())
     assert sorted(metrics["persons"]) == sorted(SEIZEIT2_CHANNELS)
     assert "behind-the-ear: focal, cross" in (tmp_path / "run-linear" / "report.html").read_text()
