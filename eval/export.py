@@ -4,7 +4,6 @@ import copy
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -70,7 +69,7 @@ class Detector(nn.Module):
         """Encode each channel, round as a store does, classify."""
         latents = self.model.encode(eeg_uv.flatten(0, 1).unsqueeze(1))  # (B * C, D, F)
         latents = self.model.dequantize(self.model.quantize(latents)) if self.codes else latents.half().float()
-        features = latents.unflatten(0, (-1, eeg_uv.shape[1])).permute(0, 3, 1, 2)
+        features = latents.view(*eeg_uv.shape[:2], *latents.shape[1:]).permute(0, 3, 1, 2)
         probabilities: Tensor = self.head(features).sigmoid()
         return probabilities
 
@@ -190,8 +189,8 @@ def _windows(paths: Sequence[Path], spec: FeatureSpec) -> Iterator[NDArray[np.fl
         shape = (8, len(spec.channels), spec.window_s * spec.sample_rate_hz)
         yield np.random.default_rng(0).normal(0, 30, shape).astype(np.float32)
     for path in paths:
-        with open_signal(path, "zero", from_spec(spec)) as signal, closing(signal.windows(spec, 8)) as blocks:
-            yield from islice(blocks, _MOST_CHECKED // 8)
+        with open_signal(path, "zero", from_spec(spec)) as signal:
+            yield from islice(signal.windows(spec, 8), _MOST_CHECKED // 8)
 
 
 def _require_packages() -> None:

@@ -66,7 +66,9 @@ RECIPES = {
     ),
     "Labram": _Recipe(
         "Jiang et al., ICLR 2024",
-        lambda features, channels: features.unflatten(1, (channels, -1)).transpose(1, 2),  # (B, C * F, D)
+        lambda features, channels: features.reshape(features.shape[0], channels, -1, features.shape[2]).transpose(
+            1, 2
+        ),  # (B, C * F, D)
         {"high_pass_hz": 0.1, "low_pass_hz": 75.0, "notch_hz": 50.0, "unit": "0.1mV"},
         takes_names=True,
     ),
@@ -106,13 +108,13 @@ class BraindecodeEncoder:
             model: nn.Module = getattr(models, name)(
                 n_chans=channels, n_times=_RATE_HZ * _WINDOW_S, sfreq=_RATE_HZ, n_outputs=2
             )
-        known = _load_weights(model, name, weights) if weights else {"weights": "untrained"}
+        origin = _load_weights(model, name, weights) if weights else {"weights": "untrained"}
         self._model = model.eval().requires_grad_(False).to(self.device)
         self.provenance = {
             "name": settings.encoder,
             "source": recipe.source,
             "braindecode": version("braindecode"),
-            **known,
+            **origin,
         }
         self._channels = 1 if recipe.is_mixing else len(montage.channels)
         frames, dims = self._trial(len(montage.channels))

@@ -6,7 +6,7 @@ block is read with as much around it as they need. Beyond its ends a recording i
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -48,12 +48,16 @@ def prepare(
 
 def _z_score(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Each channel of each window with mean 0 and standard deviation 1; one that is constant becomes 0."""
-    return (windows - windows.mean(-1, keepdims=True)) / (windows.std(-1, keepdims=True) + _TINY)
+    scores: npt.NDArray[np.float32] = windows - windows.mean(-1, keepdims=True)
+    scores /= windows.std(-1, keepdims=True) + np.float32(_TINY)
+    return scores
 
 
 def _by_percentile(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Each channel of each window over the 95th percentile of its absolute values, as BIOT's authors do."""
-    return windows / (np.quantile(np.abs(windows), 0.95, axis=-1, keepdims=True) + _TINY).astype(np.float32)
+    largest = np.quantile(np.abs(windows), 0.95, axis=-1, keepdims=True) + _TINY
+    shares: npt.NDArray[np.float32] = windows / largest.astype(np.float32)
+    return shares
 
 
 NORMALISATIONS: dict[str, Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]] = {
@@ -88,9 +92,7 @@ def filter_taps(
     edges_hz = [notch_hz + sign * (half_width_hz + _NOTCH_TRANSITION_HZ) for sign in (-1, 1)]
     if notch_hz and edges_hz[1] + _NOTCH_TRANSITION_HZ < nyquist_hz:
         parts.append(_design(sample_rate_hz, edges_hz[1], edges_hz[0], _NOTCH_TRANSITION_HZ))
-    if not parts:
-        return None
-    return parts[0] if len(parts) == 1 else np.convolve(*parts)
+    return reduce(np.convolve, parts) if parts else None
 
 
 def _design(

@@ -24,7 +24,7 @@ class LinearHead(Head):
 
     def forward(self, features: Tensor, dropout_uniforms: Tensor | None = None) -> Tensor:
         """``(B, F, C, D)`` -> ``(B, S)`` logits."""
-        pooled = self.precompute(features).unflatten(1, (self.statistics, self.seconds, *self.shape[1:]))
+        pooled = self.precompute(features).view(features.shape[0], self.statistics, self.seconds, *self.shape[1:])
         gain, offset = self._standardisation(self.mean, self.scale)
         logits: Tensor = self.out((pooled * gain[:, None] + offset[:, None]).flatten(1))
         return logits
@@ -65,7 +65,7 @@ def pool_seconds(features: Tensor, seconds: int, statistics: int) -> Tensor:
 
     ``(B, F, C, D)`` -> ``(B, S, statistics, C, D)``.
     """
-    frames = features.unflatten(1, (seconds, -1))
+    frames = features.view(features.shape[0], seconds, -1, *features.shape[2:])
     mean = frames.mean(2)
     if statistics == 1:
         return mean[:, :, None]
