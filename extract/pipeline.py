@@ -158,6 +158,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
 def _resolve(work: _Extraction, is_changed: bool) -> _Extraction:
     """The same extraction, with what its recordings or its store decide of the encoder's settings."""
     command, stored = work.command, find_readable(work.command.store)
+    command = replace(command, weights_sha256=stored.spec.weights_sha256 if stored else "")
     resolved = resolve_settings(
         command.only_encoder,
         work.data,

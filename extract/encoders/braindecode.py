@@ -66,9 +66,7 @@ RECIPES = {
     ),
     "Labram": _Recipe(
         "Jiang et al., ICLR 2024",
-        lambda features, channels: features.reshape(features.shape[0], channels, -1, features.shape[2]).transpose(
-            1, 2
-        ),  # (B, C * F, D)
+        lambda f, channels: f.reshape(len(f), channels, -1, f.shape[2]).transpose(1, 2),  # (B, C * F, D)
         {"high_pass_hz": 0.1, "low_pass_hz": 75.0, "notch_hz": 50.0, "unit": "0.1mV"},
         takes_names=True,
     ),
