@@ -55,9 +55,8 @@ def _z_score(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _by_percentile(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Each channel of each window over the 95th percentile of its absolute values, as BIOT's authors do."""
-    largest = np.quantile(np.abs(windows), 0.95, axis=-1, keepdims=True) + _TINY
-    shares: npt.NDArray[np.float32] = windows / largest.astype(np.float32)
-    return shares
+    largest = np.quantile(np.abs(windows), 0.95, axis=-1, keepdims=True).astype(np.float32)
+    return windows / (largest + np.float32(_TINY))
 
 
 NORMALISATIONS: dict[str, Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]] = {
