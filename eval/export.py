@@ -68,10 +68,18 @@ class Detector(nn.Module):
     def forward(self, eeg_uv: Tensor) -> Tensor:
         """Encode each channel, round as a store does, classify."""
         latents = self.model.encode(eeg_uv.flatten(0, 1).unsqueeze(1))  # (B * C, D, F)
-        latents = self.model.dequantize(self.model.quantize(latents)) if self.codes else latents.half().float()
+        latents = self._through_codes(latents) if self.codes else latents.half().float()
         features = latents.view(*eeg_uv.shape[:2], *latents.shape[1:]).permute(0, 3, 1, 2)
         probabilities: Tensor = self.head(features).sigmoid()
         return probabilities
+
+    def _through_codes(self, latents: Tensor) -> Tensor:
+        """What the codes of latents stand for, ``(N, D, F)``: at each stage the vector nearest to what is left."""
+        rows = latents.transpose(1, 2)
+        left = rows
+        for book in self.model.quantizer.codebooks:
+            left = left - book.vectors[book.nearest(left.flatten(0, 1))].view_as(left)
+        return (rows - left).transpose(1, 2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,11 +138,13 @@ def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> D
     Raises
     ------
     UserError
-        If the encoder is not a BrainCodec, or the head looks beyond its window.
+        If the encoder is not a BrainCodec, its codes are searched by a beam, or the head looks beyond its window.
     """
     model = getattr(encoder, "model", None)
     if not isinstance(model, nn.Module) or not hasattr(model, "quantize"):
         raise UserError(f"encoder {spec.encoder}: cannot be exported; allowed: BrainCodec networks")
+    if spec.features == "codes" and model.config.beam > 1:
+        raise UserError(f"codes of {spec.encoder} are searched by a beam, which cannot be exported; use latents")
     if head.context_s > 1 or head.nan_if_missing:
         raise UserError("the run's head looks beyond its window; allowed: heads such as spatial-fusion and linear")
     # with gradients the network takes operations of torch throughout, which can be exported
