@@ -149,7 +149,7 @@ def changed(**changes: object) -> type:
     ("changes", "message"),
     [
         ({"frames": 3}, "spec.frames is 3 in 4 s; allowed: whole frames a second, or whole seconds a frame"),
-        ({"inputs": ("F7", "F8")}, "spec.channels has 18 names; with inputs it has 1"),
+        ({"inputs": ("F7", "F8")}, "spec.channels has 18 names; an encoder that mixes its inputs has 1"),
         ({"inputs": ("F7", "F8"), "channels": ("x",)}, "takes F7, F8; its spec.montage double-banana has FP1-F3"),
         ({"montage": "referential-1020"}, "takes FP1-F3, .*; its spec.montage referential-1020 has FP1, F3"),
         ({"montage": "laplacian"}, "montage laplacian: not known here"),
