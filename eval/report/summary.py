@@ -68,11 +68,14 @@ def _describe_choices(results: Results) -> str:
     if not posts:
         return ""
     folds = f"{len(posts)} folds" if len(posts) > 1 else "the fold"
+    groups = len(results.folds[0].fold.inner)
+    inner = f"all other persons, predicted in {groups} groups by heads that saw neither them nor the tested one"
+    others = inner if groups else "persons that are not tested"
     thresholds = _range([f"{post.threshold:.2f}" for post in sorted(posts, key=lambda post: post.threshold)])
     shortest = _range([f"{value}" for value in sorted(post.min_duration_s for post in posts)])
     return (
-        f"epoch, threshold and post-processing in each of {folds}, for the best event F1 on persons that are not "
-        f"tested: threshold {thresholds}, shortest event {shortest} s"
+        f"epoch, threshold and post-processing in each of {folds}, for the best event F1 on {others}: "
+        f"threshold {thresholds}, shortest event {shortest} s"
     )
 
 

@@ -81,7 +81,7 @@ def test_the_page_says_what_was_run_and_what_to_beware_of(run: Path) -> None:
         "braincodec-seizure 0.",
         "UTC",
         "6 recordings of 3 persons, 0.2 h, of them 0.03 h in seizure; every person is tested once",
-        "in each of 3 folds, for the best event F1 on persons that are not tested: threshold 0.",
+        "in each of 3 folds, for the best event F1 on all other persons, predicted in 2 groups by heads",
         "95 % interval 0.",
         "spatial-fusion head on random latents: 3 of 3 persons tested",
         "too little for a rate, which needs 24 h",
@@ -91,7 +91,7 @@ def test_the_page_says_what_was_run_and_what_to_beware_of(run: Path) -> None:
         "only 3 tested persons",
         "sub-01_ses-01_task-szMonitoring_run-01",
         "epochs 2",
-        "validation persons",
+        "all others, in 2 groups",
         "none is on record",
     ):
         assert words in text

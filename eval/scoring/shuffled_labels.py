@@ -1,0 +1,118 @@
+"""Control: heads trained on labels that were shuffled within persons know nothing, unless something leaks."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+from heads.closed_form.electrodes import PooledElectrodes
+from heads.closed_form.leave_one_out import fit_closed_form
+from heads.closed_form.logistic_folds import fit_logistic_folds
+from heads.closed_form.seconds import PooledSeconds
+from heads.dataset import INVALID, StoreDataset
+from heads.folds import Fold
+from heads.inference import predict_persons
+from heads.models.head import Head
+from heads.run_folder import Run
+from heads.settings import TrainSettings
+from heads.training.groups import split_groups
+from heads.training.stacked import train_stacked
+from heads.training.trials import Trial
+from store import RecordingInfo, Store
+from store.runtime.errors import UserError
+
+
+class ShuffledDataset(StoreDataset):
+    """A store whose labels of seconds are shuffled within each person."""
+
+    def __init__(self, store: Store, rng: np.random.Generator) -> None:
+        self._shuffled = _shuffle(store, rng)
+        super().__init__(store)
+
+    def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
+        """1-Hz labels of a recording after shuffling, ``(T,)``; -1 if it has none."""
+        return self._shuffled.get(info.name, np.full(info.seconds, INVALID, np.int8))
+
+
+def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.Generator) -> pd.Series:
+    """AUROC of each person, whose labels are shuffled, by heads trained as those of the run on shuffled labels.
+
+    Raises
+    ------
+    UserError
+        If the run is a sweep, or training diverges.
+    """
+    dataset = ShuffledDataset(store, rng)
+    folds = dataset.folds("all", run.config["settings"].get("inner", "one"))
+    scores = {}
+    for fold, head in _fit(run, dataset, folds, device):
+        predicted = predict_persons(head, fold.test, dataset, device)
+        pairs = [
+            (dataset.labels_of(info), predicted[info.name])
+            for info in dataset.recordings
+            if info.name in predicted
+        ]
+        labels, probabilities = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        known = labels != INVALID
+        if len(np.unique(labels[known])) == 2:
+            scores[", ".join(fold.test)] = float(roc_auc_score(labels[known], probabilities[known]))
+    return pd.Series(scores, name="auroc", dtype=float)
+
+
+def _fit(
+    run: Run, dataset: StoreDataset, folds: tuple[Fold, ...], device: torch.device
+) -> Iterator[tuple[Fold, Head]]:
+    settings: Mapping[str, Any] = run.config["settings"]
+    if "method" in settings:
+        pooled = settings.get("statistics") == "pooled"
+        seconds = PooledElectrodes(dataset, run.path) if pooled else PooledSeconds(dataset, settings["statistics"])
+        is_logistic = settings["method"] == "logistic"
+        fitted = (
+            fit_logistic_folds(seconds, folds)
+            if is_logistic
+            else fit_closed_form(seconds, folds, settings["method"])
+        )
+        for one in tqdm(fitted, total=len(folds), unit=" folds", disable=None):
+            yield one.fold, one.head
+        return
+    trials = [Trial(fold, _read_settings(run)) for fold in folds]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tqdm(unit=" windows x heads", unit_scale=True, disable=None) as bar,
+    ):
+        for number, group in enumerate(split_groups(trials, dataset)):
+            checkpoint = Path(folder, f"{number}.pt")
+            for trial, result in zip(
+                group, train_stacked(group, dataset, device, checkpoint, bar.update), strict=True
+            ):
+                if result.error:
+                    raise UserError(f"fold {trial.fold.name} with shuffled labels: {result.error}")
+                yield trial.fold, result.head
+
+
+def _read_settings(run: Run) -> TrainSettings:
+    try:
+        return TrainSettings(**{name: value for name, value in run.config["settings"].items() if name != "inner"})
+    except TypeError as error:
+        raise UserError(
+            f"{run.path}: a sweep or another kind of run; give one of python -m heads.train or heads.probe"
+        ) from error
+
+
+def _shuffle(store: Store, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Labels of every labelled recording, ``(T,)``, drawn without replacement from all those of its person."""
+    shuffled: dict[str, NDArray[Any]] = {}
+    for person in store.persons:
+        infos = [info for info in store.recordings if info.person == person and info.labelled]
+        if infos:
+            labels = rng.permutation(np.concatenate([store.labels(info) for info in infos]))
+            parts = np.split(labels, np.cumsum([info.seconds for info in infos])[:-1])
+            shuffled |= {info.name: part for info, part in zip(infos, parts, strict=True)}
+    return shuffled

@@ -1,0 +1,184 @@
+"""Controls: each is seen to hold on sound data, and to fail where it should."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from eval.__main__ import main as evaluate
+from eval.controls import main
+from eval.scoring import shuffled_labels
+from eval.scoring.alarms import measure_alarms
+from eval.scoring.identity_audit import PersonSeconds, audit_identity
+from eval.scoring.shuffled_labels import ShuffledDataset, score_shuffled
+from heads.dataset import INVALID, StoreDataset
+from heads.probe import main as probe
+from heads.run_folder import Run
+from heads.train import main as train
+from store import open as open_store
+from store.runtime.errors import UserError
+from tests.helpers.scored import make_results, record
+from tests.helpers.stores import SPEC, write_subject
+
+CPU = torch.device("cpu")
+
+
+def test_labels_are_shuffled_within_each_person(make_store: Callable[..., Path]) -> None:
+    store = open_store(make_store(3))
+    before, after = StoreDataset(store), ShuffledDataset(store, np.random.default_rng(0))
+    assert after.label_counts() == before.label_counts()
+    for info in store.recordings:
+        assert (before.labels_of(info) != after.labels_of(info)).any()
+        assert (after.labels_of(info) != INVALID).all()
+    assert (before.labels == INVALID).tolist() == (after.labels == INVALID).tolist()
+    again = ShuffledDataset(store, np.random.default_rng(0))
+    assert (again.labels == after.labels).all()
+
+
+@pytest.mark.parametrize("kind", ["probe", "linear"])
+def test_heads_find_no_shuffled_labels(kind: str, make_store: Callable[..., Path], tmp_path: Path) -> None:
+    """1,600 seconds of 4 persons put chance within 0.05 of a half."""
+    store, out = make_store(4, lengths_s=(200, 200), signal=3.0), tmp_path / "run"
+    arguments = ["--store", str(store), "--fold", "all", "--out", str(out)]
+    assert (probe(arguments) if kind == "probe" else train([*arguments, "--head", "linear", "--epochs", "3"])) == 0
+    auroc = score_shuffled(Run.open(out), open_store(store), CPU, np.random.default_rng(0))
+    assert sorted(auroc.index) == ["01", "02", "03", "04"]
+    assert abs(auroc.mean() - 0.5) < 0.05
+
+
+def scored_run(store: Path, out: Path) -> Path:
+    for fold in ("all", "final"):
+        assert probe(["--store", str(store), "--method", "lda", "--fold", fold, "--out", str(out)]) == 0
+    assert evaluate([str(out), "--no-report"]) == 0
+    return out
+
+
+def test_a_leak_is_noticed(
+    make_store: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Heads that know the labels of the tested person."""
+    run = scored_run(make_store(4), tmp_path / "run")
+
+    def leak(head: Any, persons: Any, dataset: Any, device: Any) -> dict[str, Any]:
+        infos = [info for info in dataset.recordings if info.person in persons]
+        return {info.name: dataset.labels_of(info).astype(np.float32) for info in infos}
+
+    monkeypatch.setattr(shuffled_labels, "predict_persons", leak)
+    assert main([str(run)]) == 1
+    assert "AUROC 1.000 (1.000 to 1.000) (expected: 0.47 to 0.53) NOT AS EXPECTED" in capsys.readouterr().out
+    first = json.loads((run / "controls" / "controls.json").read_text())[0]
+    assert first["holds"] is False
+    assert first["values"] == {"auroc": 1.0, "persons": 4}
+
+
+def test_a_sweep_is_refused(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    store = make_store(3)
+    run = Run(tmp_path / "run", {"settings": {"head": ["linear"], "random": None}})
+    with pytest.raises(UserError, match=r"a sweep or another kind of run; give one of python -m heads\.train"):
+        score_shuffled(run, open_store(store), CPU, np.random.default_rng(0))
+
+
+def seconds(offset: float, rng: np.random.Generator, number: int = 200) -> PersonSeconds:
+    """Seconds of a person who differs from others by an offset, in which seizure adds 1 to one feature."""
+    y = (np.arange(number) % 4 == 0).astype(int)
+    x = rng.normal(size=(number, 3)) + offset
+    x[:, 0] += 2 * y
+    return PersonSeconds(x, y)
+
+
+def test_persons_who_differ_are_told_apart_and_the_difference_can_be_removed() -> None:
+    rng = np.random.default_rng(0)
+    audit = audit_identity({name: seconds(10 * number, rng) for number, name in enumerate("abcd")})
+    assert audit.accuracy == 1
+    assert audit.chance == 0.25
+    assert audit.scores.loc[list("abcd"), "removed"].mean() > 0.9
+    same = audit_identity({name: seconds(0, rng) for name in "abcd"})
+    assert abs(same.accuracy - 0.25) < 0.1
+
+
+def test_removed_seconds_have_no_mean_and_no_scale() -> None:
+    one = seconds(5, np.random.default_rng(0)).standardised()
+    assert one.x.mean(0) == pytest.approx(np.zeros(3))
+    assert one.x.std(0) == pytest.approx(np.ones(3))
+    flat = PersonSeconds(np.full((4, 1), 2.0), np.zeros(4, int)).standardised()
+    assert flat.x.tolist() == [[0]] * 4
+
+
+def test_the_audit_needs_background_of_two_persons() -> None:
+    with pytest.raises(UserError, match="1 persons with 20 s of background; the audit needs two or more"):
+        audit_identity({"a": seconds(0, np.random.default_rng(0)), "b": seconds(0, np.random.default_rng(0), 16)})
+
+
+def test_alarms_are_counted_on_persons_that_no_pretraining_saw() -> None:
+    """Of a and c: 100 of 3,600 s in seizure, 60 of 3,500 in alarm outside of it; b was seen."""
+    recordings = {
+        "a": {"1": record([(100, 200)], [(150, 210), (1000, 1050)], 1800)},
+        "b": {"2": record([], [(0, 1000)], 1000)},
+        "c": {"3": record([], [], 1800)},
+    }
+    results = make_results(recordings, persons_seen=["b"])
+    alarms = measure_alarms(results)
+    assert (alarms.persons, alarms.left_out, alarms.false_alarms) == (2, 1, 1)
+    assert alarms.alarmed_share == pytest.approx(60 / 3500)
+    unlabelled = replace(results, recordings={"a": recordings["a"]}, unlabelled={"b": {}, "c": recordings["b"]})
+    alarms = measure_alarms(unlabelled)
+    assert alarms.labelled_hours == pytest.approx(1700 / 3600)
+    assert alarms.hours == pytest.approx(2700 / 3600)
+    assert alarms.alarmed_share == pytest.approx(1060 / 2700)
+
+
+def test_twin_and_other_people_are_told(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = scored_run(make_store(4, spec=replace(SPEC, encoder="braincodec")), tmp_path / "run")
+    twin = scored_run(make_store(4, signal=0.1, name="twin-store"), tmp_path / "twin")
+    for number in range(2):
+        spec = replace(SPEC, encoder="braincodec")
+        write_subject(tmp_path / "other", f"{number + 11}", (120,), number, spec=spec)
+    capsys.readouterr()
+    arguments = [str(run), "--twin", str(twin), "--on", str(tmp_path / "other")]
+    status = main(arguments)
+    out = capsys.readouterr().out
+    controls = json.loads((run / "controls" / "controls.json").read_text())
+    assert [control["name"] for control in controls] == [
+        "labels shuffled within persons",
+        "telling persons apart",
+        "each person's mean and scale removed",
+        "untrained twin",
+        "on other",
+    ]
+    assert status == int(any(control["holds"] is False for control in controls))
+    assert controls[3]["values"]["run"] > controls[3]["values"]["twin"]
+    assert controls[3]["holds"] is True
+    assert controls[4]["values"]["persons"] == 2
+    assert "on other: 2 persons, 0.1 h: " in out
+    assert "| on other | 2 persons" in (run / "controls" / "controls.md").read_text()
+
+
+def test_what_is_no_twin_and_no_other_people_is_refused(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_store(4, spec=replace(SPEC, encoder="bandpower"))
+    run = scored_run(store, tmp_path / "run")
+    other = scored_run(store, tmp_path / "again")
+    assert main([str(run), "--twin", str(other)]) == 2
+    assert "its encoder is bandpower; a twin has --encoder random" in capsys.readouterr().err
+    assert main([str(run), "--out", str(store)]) == 2
+    assert "holds a feature store; give another folder" in capsys.readouterr().err
+    assert main([str(run), "--on", str(store)]) == 2
+    assert "persons 01, 02, 03, 04 are training persons of" in capsys.readouterr().err
+
+
+def test_without_a_twin_it_says_how_to_make_one(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(scored_run(make_store(4), tmp_path / "run"))])
+    assert "untrained twin: none is given; extract the data set with --encoder random" in capsys.readouterr().out
