@@ -40,6 +40,7 @@ WINDOWS_AT_ONCE = 4
 PICTURES = (".png", ".pdf", ".svg")
 EQUIPMENT = "braincodec-seizure-codec"  # by which our files are known
 _CURVE_WINDOWS = 30  # of each channel, at most
+LARGEST_UV = 1e6  # of what is decoded; the header of an EDF has eight characters for it
 EDF_YEARS = range(1985, 2085)
 
 
@@ -217,6 +218,11 @@ def _command(command: CodecCommand) -> None:
         original_uv = signal.read(0, signal.samples)
         header = getattr(signal.raw, "header", None)
         points = measure_curve(model, _some_windows(model, signal)) if command.curve else []
+    if not np.abs(decoded_uv).max() <= LARGEST_UV:
+        raise UserError(
+            f"{command.weights}: decodes {command.input} to up to {np.abs(decoded_uv).max():.3g} uV, which is no "
+            "EEG; use other weights"
+        )
     record_s = header.record_s if header else None
     write_edf(command.output, decoded_uv, signal.sample_rate_hz, signal.start, record_s)
     if command.picture:

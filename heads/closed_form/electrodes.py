@@ -90,7 +90,9 @@ class PooledElectrodes(SecondFeatures):
         folders = [file.path.parent / _FOLDER, run / _FOLDER / file.subject.rpartition("/")[0]]
         shape = (len(file.labels), self.size)
         for folder in folders:
-            with suppress(OSError, ValueError, EOFError):  # not there, or damaged
+            if not (folder / name).is_file():  # a pipe would be waited for
+                continue
+            with suppress(OSError, ValueError, EOFError):  # damaged
                 kept: NDArray[np.float32] = np.load(folder / name, mmap_mode="r", allow_pickle=False)
                 if kept.shape == shape and kept.dtype == np.float32:
                     return kept

@@ -188,6 +188,8 @@ def _sides_problem(content: Mapping[str, Any]) -> str:
     """Say which person lies where no fold has one; empty if none."""
     test, validation, train = (content[side] for side in ("test", "validation", "train"))
     inner = content.get("inner", [])  # version 1 has none
+    if empty := [side for side in ("validation", "train") if not content[side]]:
+        return f"{empty[0]} has no person"
     if not isinstance(inner, list) or not all(isinstance(group, list) for group in inner):
         return "inner is not a list of groups"
     persons = [*test, *train] if inner else [*test, *validation, *train]

@@ -155,3 +155,12 @@ def test_mistakes_end_in_one_line(eeg, weights, tmp_path, capsys):
     assert main([str(eeg), str(tmp_path / "o.edf"), "--weights", str(untrained)]) == 2
     assert "never trained" in capsys.readouterr().err
     assert not (tmp_path / "o.edf").exists()
+
+
+@pytest.mark.parametrize("value", [1e30, np.nan])
+def test_weights_that_decode_to_no_eeg(eeg, weights, tmp_path, capsys, monkeypatch, value):
+    decoded_uv, codes = np.full((18, 64), value, np.float32), np.zeros((1, 18, 4, 2), np.uint8)
+    monkeypatch.setattr("extract.codec.through_codes", lambda model, signal: (decoded_uv, codes))
+    assert main([str(eeg), str(tmp_path / "out.edf"), "--weights", str(weights)]) == 2
+    assert "uV, which is no EEG; use other weights" in capsys.readouterr().err
+    assert not (tmp_path / "out.edf").exists()

@@ -1,5 +1,6 @@
 """Statistics over electrodes: kept beside the store, taken anew of what changed."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,17 @@ def test_a_changed_or_damaged_subject_is_taken_again(
     assert taken == [10, 20]
     assert [np.array_equal(before[name], after[name]) for name in sorted(before)] == [True, False, True]
     assert len(list((path / "statistics").iterdir())) == 3
+
+
+def test_a_pipe_among_the_statistics_is_replaced(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_store(persons=3, lengths_s=(40,))
+    before = statistics(path, tmp_path)
+    (pipe,) = (path / "statistics").glob("sub-03-*")
+    pipe.unlink()
+    os.mkfifo(pipe)
+    after = statistics(path, tmp_path)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert pipe.is_file()
 
 
 def test_a_store_that_cannot_be_written_to_leaves_them_to_the_run(
