@@ -79,7 +79,11 @@ CASES: list[tuple[Main, str, list[tuple[str, ...]]]] = [
         codec,
         "extract.codec",
         [(EDF, out) for out in (*FILES, str(WEIGHTS))]
-        + [(EDF, "out.edf", "--picture", out) for out in ("out.edf", EDF, "hard.edf", "loop", "notes/README")],
+        + [
+            (EDF, "out.edf", option, out)
+            for option in ("--picture", "--curve")
+            for out in ("out.edf", EDF, "hard.edf", "loop", "notes/README")
+        ],
     ),
     (
         store_main,

@@ -144,6 +144,8 @@ def _read_safetensors(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], 
         )
     try:
         values = json.loads(header["config"])
+        if not isinstance(values, dict) or not isinstance(values.get("ratios"), list):
+            raise ValueError("config holds no list of ratios")
         config = BrainCodecConfig(**{**values, "ratios": tuple(values["ratios"])})
         metadata = json.loads(header["metadata"])
         if not isinstance(metadata, dict):

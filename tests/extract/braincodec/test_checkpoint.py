@@ -212,6 +212,8 @@ def own_file(path, header=None, **config):
         ({"compress": 9}, "compress is 9; allowed: at most n_filters"),
         ({"n_filters": 1024, "max_filters": 4096, "ratios": [2] * 8}, "tensors missing"),
         ({"odd": 1}, "damaged header"),
+        ({"ratios": None}, "config holds no list of ratios"),
+        ({"ratios": 3}, "config holds no list of ratios"),
     ],
 )
 def test_a_shape_that_no_network_has_is_refused_before_memory_is_taken(tmp_path, config, message):
