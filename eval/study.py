@@ -153,7 +153,8 @@ def _claim_folder(command: StudyCommand) -> None:
         raise UserError(f"{command.out}: holds {others[0]} and no study; give a new folder")
     if path.is_file() and (stored := read_json(path)) != content:
         raise UserError(f"{command.out}: holds a study of {stored.get('bids')}; give a new folder")
-    write_text(path, json.dumps(content) + "\n")
+    if not path.is_file():
+        write_text(path, json.dumps(content) + "\n")
 
 
 def _find_pairs(command: StudyCommand) -> tuple[list[tuple[str, str]], list[str]]:

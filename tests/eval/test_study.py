@@ -105,9 +105,12 @@ def test_heads_trained_on_everyone_are_tested_on_other_data(finished: Path) -> N
     assert table["in alarm"][2] == f"{100 * share:.1f} %"
 
 
-def test_what_does_not_exist_is_named(finished: Path, bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_exist_is_named(
+    finished: Path, bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "<li>bandpower codes: " in (finished / "study.html").read_text()
-    assert main(["--bids", str(bids), "--out", "x", "--encoders", "bandpower", "--features", "codes"]) == 2
+    out = str(tmp_path / "study")
+    assert main(["--bids", str(bids), "--out", out, "--encoders", "bandpower", "--features", "codes"]) == 2
     assert "no combination is left: bandpower codes: " in capsys.readouterr().err
 
 
