@@ -111,7 +111,7 @@ def spread_frames(features: Array, window_s: int) -> Array:
     array([1, 1, 2, 2])
     """
     frames = features.shape[1]
-    return features if frames >= window_s else features.repeat(window_s // frames, axis=1)
+    return features if window_s % frames else features.repeat(window_s // frames, axis=1)
 
 
 def array_names(spec: FeatureSpec, version: int = FORMAT_VERSION) -> tuple[str, ...]:

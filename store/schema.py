@@ -73,7 +73,7 @@ class FeatureSpec:
     @property
     def head_frames(self) -> int:
         """Frames of a window as heads take them: one longer than a second serves each of its seconds."""
-        return max(self.frames, self.window_s)
+        return self.frames if self.window_s % self.frames else self.window_s
 
     @property
     def window_bytes(self) -> int:

@@ -155,6 +155,16 @@ SIGNED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda f: change_spec(f, dtype="O"),
         "spec: 'latents' as 'O'; allowed are latents",
     ),
+    "derivations of two cells": (
+        lambda f: change_spec(f, montage="table", derivations=["a\tF7"]),
+        "spec: derivations are not rows of three cells",
+    ),
+    "inputs that are not mixed": (
+        lambda f: change_spec(f, inputs=["F7", "F8", "O1"]),
+        "spec: inputs are not names, or are not mixed to one channel",
+    ),
+    "a notch below zero": (lambda f: change_spec(f, notch_hz=-50), "spec: notch_hz is -50, allowed are numbers"),
+    "a unit that is none": (lambda f: change_spec(f, unit=1), "spec: unit is not text"),
     "channels that are none": (lambda f: change_spec(f, channels=[1, 2, 3]), "spec: channels are not names"),
     "provenance without versions": (
         lambda f: f.attrs.__setitem__("provenance", np.bytes_(b'{"encoder": {}}')),

@@ -3,10 +3,12 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from store.layout import spread_frames
 from store.runtime.errors import StoreError
 from store.schema import FeatureSpec, count_seconds, count_windows, same_dataset
 from tests.helpers.stores import SPEC
@@ -30,6 +32,28 @@ def test_channels_that_are_no_list_are_refused() -> None:
     values = {**json.loads(SPEC.to_json()), "channels": None}
     with pytest.raises(StoreError, match="feature spec has channels None, expected a list of names"):
         FeatureSpec.from_json(json.dumps(values))
+
+
+def test_what_earlier_specs_lack_has_its_default() -> None:
+    """So files and runs of earlier versions keep their identity."""
+    assert SPEC.to_dict().keys() == {
+        *("channels", "dims", "dtype", "encoder", "features", "frames", "hop", "precision", "resampling"),
+        *("sample_rate_hz", "stride_s", "weights_sha256", "window_s"),
+    }
+    assert (SPEC.montage, SPEC.input_channels, SPEC.unit) == ("double-banana", SPEC.channels, "uV")
+    changed = replace(SPEC, montage="as-recorded", notch_hz=50.0)
+    assert changed.to_dict().keys() - SPEC.to_dict().keys() == {"montage", "notch_hz"}
+    assert (
+        SPEC.difference(changed)
+        == "montage is 'double-banana', wanted 'as-recorded'; notch_hz is 0.0, wanted 50.0"
+    )
+
+
+@pytest.mark.parametrize(("frames", "expected"), [(1, 4), (2, 4), (4, 4), (8, 8), (32, 32), (3, 3), (5, 5)])
+def test_heads_get_a_frame_for_each_second(frames: int, expected: int) -> None:
+    spec = replace(SPEC, frames=frames)
+    assert spec.head_frames == expected
+    assert spread_frames(np.zeros((2, frames, 3, 5)), 4).shape == (2, expected, 3, 5)
 
 
 def test_difference_names_field_stored_and_wanted() -> None:
