@@ -134,7 +134,7 @@ def _spec_problem(spec: FeatureSpec) -> str:
     if not all(isinstance(row, str) and row.count("\t") == 2 for row in spec.derivations):
         return "spec: derivations are not rows of three cells"
     if not all(isinstance(channel, str) for channel in spec.inputs) or (spec.inputs and len(spec.channels) != 1):
-        return "spec: inputs are not names, or are nott mixed to one channel"
+        return "spec: inputs are not names, or are not mixed to one channel"
     for name in ("high_pass_hz", "low_pass_hz", "notch_hz"):
         value = getattr(spec, name)
         if type(value) not in (int, float) or not 0 <= value < math.inf:
