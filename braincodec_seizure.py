@@ -36,17 +36,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"braincodec-seizure {__version__}\n")
         return 0
     if name not in COMMANDS:
-        print(f"braincodec-seizure: error: no command {name!r}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
+        from store.runtime.cli import to_one_line
+        from store.runtime.options import describe_unknown  # here, since they load much that --help does not need
+
+        unknown = to_one_line(describe_unknown("command", name, list(COMMANDS)))
+        print(f"braincodec-seizure: error: {unknown}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:
-        from store.runtime.cli import called_as  # here, since it loads much that --help does not need
+        from store.runtime.commands import called_as
 
-        with called_as(f"braincodec-seizure {name}"):
+        with called_as(_names()):
             status: int = import_module(COMMANDS[name][0]).main(rest)
     except KeyboardInterrupt:  # while it was loaded; a command at work ends by itself
         print(f"braincodec-seizure {name}: interrupted before it began", file=sys.stderr)
         return 130
     return status
+
+
+def _names() -> dict[str, str]:
+    """How the console calls what ``python -m`` takes."""
+    modules = {"eval.compare": "eval compare"}
+    return {
+        modules.get(module, module.removesuffix(".__main__")): f"braincodec-seizure {name}"
+        for name, (module, _) in COMMANDS.items()
+    }
 
 
 def _help() -> str:

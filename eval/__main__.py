@@ -23,18 +23,12 @@ from store import FeatureSpec
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
+from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings
 
 _DESCRIPTION = """Score the test predictions of a run as SzCORE does; write metrics, events and a report into it.
 
-example: python -m eval runs/chb-mit
-
-on other data: python -m eval runs/chb-mit --on stores/siena --out runs/chb-mit-on-siena
-
-compare scored runs: python -m eval compare runs/bandpower runs/braincodec
-
-The options that matter first: --store if the store has moved, --on with --out to test on other data, --no-report
-to save time."""
+What matters first: --store if it has moved, --on and --out to test on other data, --no-report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +36,20 @@ class EvalCommand:
     """The command line of ``python -m eval``."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Folder of the run, as python -m heads.train made it."""
+    """Folder of the run."""
     store: Annotated[
         tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(default: where it was)")
     ] = ()
     """The run's feature store, or stores, if they are no longer where the run was trained."""
-    on: Annotated[Path | None, tyro.conf.arg(metavar="STORE")] = None
+    on: Annotated[Path | None, optional("STORE")] = None
     """Test on another store of the same features instead, every person of it."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, optional("DIR")] = None
     """With --on: folder of the scores."""
     fold: Literal["final", "all"] = "final"
     """With --on: the final head, or the head of every fold, each scored, then their mean and spread."""
     allow_training_persons: bool = False
     """With --on: score persons of the training data too; that is not a test of new persons."""
-    bids: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    bids: Annotated[Path | None, optional("DIR")] = None
     """The BIDS data set: the report then shows the EEG around misses and false alarms."""
     no_report: bool = False
     """Leave out report.html and its figures."""
@@ -67,7 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["compare"]:
         return compare.main(arguments[1:])
-    return run_command(evaluate, EvalCommand, arguments, prog="python -m eval", description=_DESCRIPTION)
+    return run_command(
+        evaluate,
+        EvalCommand,
+        arguments,
+        module="eval",
+        description=_DESCRIPTION,
+        examples=["runs/chb-mit", "runs/chb-mit --on stores/siena --out runs/chb-mit-on-siena"],
+    )
 
 
 def evaluate(command: EvalCommand) -> None:
@@ -128,6 +129,8 @@ def _test_on_store(command: EvalCommand) -> None:
 
 def _publish(results: Results, command: EvalCommand) -> None:
     """Write all files of the results, and print what they say."""
+    metrics = results.path / "metrics.json"
+    before = metrics.read_bytes() if metrics.is_file() else None
     write_scores(results)
     path, persons, store = results.path, results.persons, results.store
     print(f"{path}: {to_one_line(describe_tested(persons, len(store.persons)))}")
@@ -141,6 +144,8 @@ def _publish(results: Results, command: EvalCommand) -> None:
     warnings = find_warnings(results)
     for warning in warnings:
         print(f"warning: {to_one_line(warning)}")
+    if before == metrics.read_bytes():
+        print("\nScored before, and the scores are the same.")
     print(f"\nScores: {path / 'metrics.json'}, {path / 'metrics.csv'}, {path / 'tables'}")
     print(f"Seizures: {path / 'seizures.csv'}, {path / 'false_alarms.csv'}")
     print(f"Events: {path / 'predictions'} (SzCORE events.tsv)")

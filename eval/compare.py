@@ -29,10 +29,9 @@ from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
 from store.runtime.names import to_path_name
+from store.runtime.options import optional
 
 _DESCRIPTION = """Compare scored runs with the first of them, over the same persons.
-
-example: python -m eval compare runs/bandpower runs/random runs/braincodec
 
 Earlier comparisons are kept: each set of runs gets a folder of its own."""
 _FILES = (
@@ -50,14 +49,20 @@ class CompareCommand:
         tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="(required)"),
     ]
     """Folders of two or more scored runs, the baseline first."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, optional("DIR")] = None
     """Folder of table and picture; a new one in "comparison" of the first run if not given."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run ``python -m eval compare``."""
-    prog = "python -m eval compare"
-    return run_command(write_comparison, CompareCommand, argv, prog=prog, description=_DESCRIPTION)
+    return run_command(
+        write_comparison,
+        CompareCommand,
+        argv,
+        module="eval compare",
+        description=_DESCRIPTION,
+        examples=["runs/bandpower runs/random runs/braincodec"],
+    )
 
 
 def write_comparison(command: CompareCommand) -> None:

@@ -25,12 +25,13 @@ from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
+from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
 
 SHUFFLED_AUROC = (0.47, 0.53)  # mean over persons: by chance alone, some thousand seconds give less
 _DESCRIPTION = """Run controls of a scored run.
 
-example: python -m eval.controls runs/chb-mit --twin runs/random --on stores/healthy
+What matters first: RUN, --twin for the run of an untrained encoder, --on for other people.
 
 Shuffled labels: heads trained as those of the run, on labels shuffled within each person. Identity: how well
 features tell persons apart, and what is left of the scores when each person's mean and scale are removed. --twin
@@ -43,16 +44,16 @@ class ControlsCommand:
     """The command line of ``python -m eval.controls``."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Folder of the run, scored by python -m eval."""
-    twin: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
-    """The same run on features of an untrained encoder (python -m extract --encoder random), scored."""
+    """Folder of the run, scored by eval."""
+    twin: Annotated[Path | None, optional("RUN")] = None
+    """The same run on features of an untrained encoder (extracted with --encoder random), scored."""
     on: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(default: none)")] = ()
     """Stores of people without seizures, or without labels, for alarms of the final head."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the results; "controls" in the run if not given."""
     seed: int = 0
     """Seed of the shuffling."""
-    device: str = "auto"
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
 
@@ -188,7 +189,14 @@ def _with_interval(values: pd.Series, sign: str = "") -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m eval.controls``."""
-    return run_command(controls, ControlsCommand, argv, prog="python -m eval.controls", description=_DESCRIPTION)
+    return run_command(
+        controls,
+        ControlsCommand,
+        argv,
+        module="eval.controls",
+        description=_DESCRIPTION,
+        examples=["runs/chb-mit --twin runs/random --on stores/healthy"],
+    )
 
 
 if __name__ == "__main__":

@@ -5,24 +5,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from eval.report.timeline import clock
 from eval.scoring.events import COLUMNS, Detections
-from eval.scoring.results import POSTPROCESSING, read_choice
 from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
 from extract.encoders.registry import BRAINDECODE, BUILT_IN, GROUP, load_encoder
 from extract.io.montage import from_spec
 from extract.io.raw import EegFile, open_signal
-from heads.inference import merge_predictions
-from heads.models.head import Head
-from heads.models.saved import load_head
 from heads.run_folder import Run
 from store import FeatureSpec
 from store.layout import dequantize, spread_frames
@@ -30,19 +24,20 @@ from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
+from store.runtime.options import optional
 from store.runtime.outputs import guard_output
 from store.runtime.plugins import plugin_names
 from store.schema import count_seconds, count_windows
+
+if TYPE_CHECKING:
+    from heads.models.head import Head
 
 _BLOCK_WINDOWS = 32  # read and encoded at once: 15 MB of signal at 512 Hz
 
 
 _DESCRIPTION = """Find seizures in an EEG file with the final head of a run.
 
-example: python -m eval.detect night.edf night_seizures.tsv --run runs/chb-mit
-
-The options that matter first: --run, --missing zero for a file that lacks channels, --probabilities for what the
-head says of every second."""
+What matters first: --run, --missing zero if channels are missing, --probabilities of each second."""
 _PROBABILITIES_HEADER = "onset\tprobability\n"
 _SIGNAL_SUFFIXES = (".edf", ".bdf", ".vhdr", ".vmrk", ".eeg", ".set", ".fdt")
 
@@ -57,22 +52,29 @@ class DetectCommand:
     output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.tsv")]
     """Events file to write, in the form of SzCORE."""
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """Run folder with a final fold, scored: python -m heads.train --fold final, then python -m eval."""
+    """Run folder with a final fold (trained with --fold final) that was scored."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing: refuse the file, or take zeros."""
-    probabilities: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    probabilities: Annotated[Path | None, optional("FILE.tsv")] = None
     """Also write the seizure probability of each second, as a table."""
-    encoder: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    encoder: Annotated[str | None, optional("ENCODER")] = None
     """The run's encoder, if it does not ship: its checkpoint, or package.module:factory."""
     force: bool = False
     """Overwrite an output that is there and was not written by this command."""
-    device: str = "auto"
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m eval.detect``."""
-    return run_command(detect, DetectCommand, argv, prog="python -m eval.detect", description=_DESCRIPTION)
+    return run_command(
+        detect,
+        DetectCommand,
+        argv,
+        module="eval.detect",
+        description=_DESCRIPTION,
+        examples=["night.edf night_seizures.tsv --run runs/chb-mit"],
+    )
 
 
 def detect(command: DetectCommand) -> None:
@@ -84,6 +86,10 @@ def detect(command: DetectCommand) -> None:
         If the run has no scored final fold, its encoder is not available, the EEG file cannot be used, or an
         output would overwrite what this command did not write.
     """
+    from eval.report.timeline import clock  # here, since they load torch, which --help does not need
+    from eval.scoring.results import POSTPROCESSING, read_choice
+    from heads.models.saved import load_head
+
     _guard_outputs(command)
     fold = Run.open(command.run).fold_path("final")
     head, spec, _ = load_head(fold / "head.safetensors")
@@ -175,12 +181,15 @@ def _is_probabilities(path: Path) -> bool:
         return False
 
 
-@torch.inference_mode()
-def predict(signal: EegFile, encoder: FeatureExtractor, head: Head) -> NDArray[np.float32]:
+def predict(signal: EegFile, encoder: FeatureExtractor, head: "Head") -> NDArray[np.float32]:
     """Seizure probability of each second, ``(T,)``; a few windows of the signal are in memory at a time."""
+    import torch
+
+    from heads.inference import merge_predictions
+
     spec, seconds = encoder.spec, count_seconds(signal.duration_s)
     windows, parts = count_windows(seconds, spec.window_s, spec.stride_s), []
-    with tqdm(total=windows, unit=" windows", disable=None) as bar:
+    with torch.inference_mode(), tqdm(total=windows, unit=" windows", disable=None) as bar:
         for block_uv in signal.windows(spec, _BLOCK_WINDOWS):
             stored = as_stored(encoder.encode(block_uv), encoder)
             features = torch.from_numpy(spread_frames(stored, spec.window_s))

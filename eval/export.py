@@ -28,6 +28,7 @@ from store.runtime.atomic import write_bytes
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
+from store.runtime.options import optional
 from store.runtime.outputs import guard_output
 
 TOLERANCE = 1e-4  # of a probability
@@ -35,7 +36,7 @@ _MOST_CHECKED = 64  # windows of a file
 _PRODUCER = "braincodec-seizure"
 _DESCRIPTION = """Write the encoder and the final head of a run as one ONNX file: windows of EEG to probabilities.
 
-example: python -m eval.export runs/chb-mit detector.onnx --check recording.edf
+What matters first: RUN and OUTPUT.onnx, --check to compare on EEG files.
 
 The file is run by onnxruntime and compared with this package before it is written."""
 
@@ -45,14 +46,14 @@ class ExportCommand:
     """The command line of ``python -m eval.export``."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Run folder with a final fold, scored: python -m heads.train --fold final, then python -m eval."""
+    """Run folder with a final fold (trained with --fold final) that was scored."""
     output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.onnx")]
     """File to write."""
     to: Literal["onnx"] = "onnx"
     """Format of the file."""
-    check: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="EEG ...")] = ()
+    check: Annotated[tuple[Path, ...], optional("EEG ...")] = ()
     """EEG files on which the ONNX file is compared with this package; windows of noise by default."""
-    encoder: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    encoder: Annotated[str | None, optional("ENCODER")] = None
     """The run's encoder, if it does not ship: its checkpoint."""
     force: bool = False
     """Overwrite a file that is there and was not written by this command."""
@@ -84,7 +85,14 @@ class Detector(nn.Module):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m eval.export``."""
-    return run_command(export, ExportCommand, argv, prog="python -m eval.export", description=_DESCRIPTION)
+    return run_command(
+        export,
+        ExportCommand,
+        argv,
+        module="eval.export",
+        description=_DESCRIPTION,
+        examples=["runs/chb-mit detector.onnx --check recording.edf"],
+    )
 
 
 def export(command: ExportCommand) -> None:

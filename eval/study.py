@@ -34,6 +34,7 @@ from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
 from store.runtime.names import to_path_name
+from store.runtime.options import optional
 from store.runtime.outputs import guard_folder, list_others
 from store.runtime.parallel import WorkerSettings
 
@@ -41,7 +42,7 @@ _MARK = "study.json"
 _PROBE = "probe"  # has no seed
 _DESCRIPTION = """Extract, train, score and compare: every encoder with every kind of features and every head.
 
-example: python -m eval.study --bids chb-mit --out studies/chb-mit --encoders braincodec random bandpower
+What matters first: --bids and --out, --encoders, --heads.
 
 Stop it whenever you like and run the same command again: what is finished is kept. Encoders, heads and seeds that
 you add are added to the table."""
@@ -56,16 +57,16 @@ class StudyTarget:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the study: stores, runs, and study.html with its tables."""
     encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("braincodec", "random", "bandpower")
-    """Encoders, as python -m extract takes them; the first is what others are compared with."""
+    """Encoders, as extract takes them; the first is what others are compared with."""
     features: Annotated[tuple[Literal["latents", "codes"], ...], tyro.conf.arg(metavar="latents|codes ...")] = (
         "latents",
     )
     """What is stored of each encoder; codes are skipped for encoders without a quantizer."""
     heads: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("spatial-fusion", "linear", _PROBE)
-    """Heads, as python -m heads.train takes them, and "probe" for python -m heads.probe."""
-    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = (0,)
+    """Heads, as train takes them, and "probe" for the linear probe."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
     """Seeds of each head; scores of persons are averaged over them. The probe needs none."""
-    test_bids: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    test_bids: Annotated[Path | None, optional("DIR")] = None
     """Another BIDS data set, on which heads trained on everyone are tested."""
 
 
@@ -77,7 +78,7 @@ class StudyCommand(WorkerSettings, StudyTarget):
     """Take recordings of --test-bids without events file too, for their time in alarm."""
     skip_unusable: bool = False
     """Go on without recordings that cannot be used."""
-    device: str = "auto"
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
     def check(self) -> None:
@@ -322,7 +323,14 @@ def _workers(command: StudyCommand) -> WorkerSettings:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m eval.study``."""
-    return run_command(study, StudyCommand, argv, prog="python -m eval.study", description=_DESCRIPTION)
+    return run_command(
+        study,
+        StudyCommand,
+        argv,
+        module="eval.study",
+        description=_DESCRIPTION,
+        examples=["--bids chb-mit --out studies/chb-mit --encoders braincodec random bandpower"],
+    )
 
 
 if __name__ == "__main__":

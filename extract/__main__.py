@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from extract.pipeline import ExtractCommand, extract
 from extract.planning.summary import Summary
 from store.runtime.cli import run, to_one_line
+from store.runtime.commands import command_line
 
 
 def _command(command: ExtractCommand) -> int:
@@ -34,7 +35,7 @@ def _command(command: ExtractCommand) -> int:
     if summary.waiting:
         print(f"{len(summary.waiting)} subjects wait for other shards; the last of them publishes")
         return 0
-    print(f"look at it with: python -m store info {command.store}")
+    print(f"look at it with: {command_line('store', 'info', command.store)}")
     return 0
 
 
@@ -54,9 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _command,
         ExtractCommand,
         argv,
-        prog="python -m extract",
+        module="extract",
         description="Encode the EEG of a BIDS data set into a store. Given again, bring the store up to date.\n\n"
-        "Example: python -m extract --bids chb-mit --store stores/chb-mit --subject 01 02",
+        "What matters first: --bids and --store, --check to see what would be done, --jobs for speed.",
+        examples=["--bids chb-mit --store stores/chb-mit --subject 01 02"],
     )
 
 

@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import edfio
 import numpy as np
 import numpy.typing as npt
-import torch
 import tyro
 
-from extract.braincodec.checkpoint import load_checkpoint
-from extract.braincodec.network import BrainCodec
-from extract.coding.curve import draw_curve, measure_curve
 from extract.coding.distortion import band_prd, channel_prd, overall_prd
 from extract.coding.picture import draw_codec
 from extract.encoders.shipped import WEIGHTS
@@ -28,14 +24,15 @@ from extract.io.windows import resample, window_blocks
 from store.runtime.atomic import write_bytes
 from store.runtime.cli import run
 from store.runtime.errors import UserError
+from store.runtime.options import optional
 from store.runtime.outputs import guard_output
+
+if TYPE_CHECKING:
+    from extract.braincodec.network import BrainCodec
 
 HELP = """Code an EDF with BrainCodec and decode it again: prints bit rate and error (PRD) of each channel.
 
-Example: python -m extract.codec INPUT.edf OUTPUT.edf --picture PICTURE.png
-
-What matters first: --picture draws what was lost, --missing zero takes files that lack channels, --weights tries
-another checkpoint."""
+What matters first: --picture draws what was lost, --missing zero if channels lack, --weights."""
 WINDOWS_AT_ONCE = 4
 PICTURES = (".png", ".pdf", ".svg")
 EQUIPMENT = "braincodec-seizure-codec"  # by which our files are known
@@ -52,9 +49,9 @@ class CodecCommand:
     """EDF with the 18 channels, or with electrodes that give them."""
     output: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUTPUT.edf")]
     """EDF to write: the 18 channels as decoded from the codes."""
-    picture: Annotated[Path | None, tyro.conf.arg(metavar="PICTURE.png")] = None
+    picture: Annotated[Path | None, optional("PICTURE.png")] = None
     """Picture to write (png, pdf, svg): original, decoded and the error, ten seconds from the middle."""
-    curve: Annotated[Path | None, tyro.conf.arg(metavar="CURVE.png")] = None
+    curve: Annotated[Path | None, optional("CURVE.png")] = None
     """Picture to write of the error at each rate, of the first codes alone, beside a transform coder (DCT)."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing, flat or of an impossible amplitude: refuse the file, or code zeros."""
@@ -66,8 +63,7 @@ class CodecCommand:
     """Overwrite files that this command did not write."""
 
 
-@torch.inference_mode()
-def through_codes(model: BrainCodec, signal: EegFile) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+def through_codes(model: "BrainCodec", signal: EegFile) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """A recording through the codec.
 
     Returns
@@ -76,6 +72,8 @@ def through_codes(model: BrainCodec, signal: EegFile) -> tuple[npt.NDArray[np.fl
         At the rate of the recording.
     codes : (B, C, F, Q)
     """
+    import torch
+
     config = model.config
     rate_hz, length = signal.sample_rate_hz, round(config.window_s * signal.sample_rate_hz)
     decoded_uv = np.zeros((len(CHANNELS), signal.samples), np.float32)
@@ -91,10 +89,11 @@ def through_codes(model: BrainCodec, signal: EegFile) -> tuple[npt.NDArray[np.fl
     )
     first = 0
     for windows_uv in blocks:
-        rows = torch.from_numpy(windows_uv).flatten(0, 1).unsqueeze(1)
-        block_codes = model.quantize(model.encode(rows))
+        with torch.inference_mode():
+            rows = torch.from_numpy(windows_uv).flatten(0, 1).unsqueeze(1)
+            block_codes = model.quantize(model.encode(rows))
+            back = model.decode(model.dequantize(block_codes))[:, 0, : config.samples]
         codes.append(block_codes.view(*windows_uv.shape[:2], config.frames, config.quantizers))
-        back = model.decode(model.dequantize(block_codes))[:, 0, : config.samples]
         back_uv = resample(back.numpy().reshape(windows_uv.shape), length)
         for window_uv in back_uv:
             start = round(first * config.window_s * rate_hz)
@@ -168,7 +167,7 @@ def _whole_record(sample_rate_hz: float) -> float:
     return float(Fraction(sample_rate_hz).limit_denominator(10_000).denominator)
 
 
-def _some_windows(model: BrainCodec, signal: EegFile) -> npt.NDArray[np.float32]:
+def _some_windows(model: "BrainCodec", signal: EegFile) -> npt.NDArray[np.float32]:
     """Windows of all channels at the model's rate, evenly spaced in time, ``(N, samples)``."""
     config = model.config
     read = low_passed(signal.read, signal.samples, signal.sample_rate_hz, config.sample_rate_hz)
@@ -211,6 +210,11 @@ def _guard(command: CodecCommand) -> None:
 
 
 def _command(command: CodecCommand) -> None:
+    from extract.braincodec.checkpoint import (
+        load_checkpoint,  # here, since they load torch, which --help does not need
+    )
+    from extract.coding.curve import draw_curve, measure_curve
+
     _guard(command)
     model = load_checkpoint(command.weights).model
     with open_signal(command.input, command.missing) as signal:
@@ -259,8 +263,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _command,
         CodecCommand,
         argv,
-        prog="python -m extract.codec",
+        module="extract.codec",
         description=HELP,
+        examples=["night.edf decoded.edf --picture decoded.png"],
     )
 
 

@@ -32,8 +32,6 @@ from store.schema import Event
 
 HELP = """Write a synthetic BIDS EEG data set with seizures, to try things on; no person was recorded.
 
-Example: python -m extract.demo demo/bids --persons 5 --recordings 2 --minutes 4
-
 What matters first: --persons, --recordings of each, and their --minutes."""
 START = datetime(2000, 1, 1)
 PHYSICAL_RANGE_UV = (-3276.8, 3276.7)  # 0.1 uV a digital step
@@ -179,7 +177,8 @@ def generate(settings: DemoCommand) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    return run(generate, DemoCommand, argv, prog="python -m extract.demo", description=HELP)
+    example = "demo/bids --persons 5 --recordings 2 --minutes 4"
+    return run(generate, DemoCommand, argv, module="extract.demo", description=HELP, examples=[example])
 
 
 if __name__ == "__main__":

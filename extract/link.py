@@ -14,6 +14,7 @@ from extract.io.datasets.bids_tree import BidsTree, build_tree
 from extract.io.datasets.source import list_names
 from extract.io.datasets.write_tree import RECORD, Changes, require_apart, write_tree
 from store.runtime.cli import run, to_one_line
+from store.runtime.commands import command_line
 
 READERS = {"chbmit": chbmit.read, "siena": siena.read, "tusz": tusz.read}
 
@@ -70,7 +71,8 @@ def describe(tree: BidsTree, changes: Changes, command: LinkCommand) -> list[str
         lines.append(f"all of these names: {command.dest / RECORD}")
     folder = f"{os.path.abspath(command.source)}/"
     lines += [f"note: {note.removeprefix(folder)}" for note in tree.notes]
-    return [*lines, f"encode it with: python -m extract --bids {command.dest} --store STORE"]
+    encode = command_line("extract", "--bids", command.dest, "--store", "STORE")
+    return [*lines, f"encode it with: {encode}"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,9 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         link,
         LinkCommand,
         argv,
-        prog="python -m extract.link",
+        module="extract.link",
         description="Make a BIDS tree of links to the files of CHB-MIT, Siena or TUSZ as they were downloaded.\n\n"
-        "Example: python -m extract.link chbmit physionet.org/files/chbmit/1.0.0 chb-mit",
+        "What matters first: DATA-SET, SOURCE and DEST; SOURCE is only read.",
+        examples=["chbmit physionet.org/files/chbmit/1.0.0 chb-mit"],
     )
 
 

@@ -31,6 +31,7 @@ from extract.planning.summary import Outcomes, Summary, summarise
 from store import FeatureSpec, StoreError
 from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import to_one_line
+from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
 from store.runtime.parallel import WorkerSettings, run_tasks
 from store.schema import LeftOut, count_seconds, count_windows
@@ -45,9 +46,9 @@ class _DataAndStore:
     store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
     """Folder of the store, made if needed."""
     subject: Annotated[
-        tuple[str, ...], tyro.conf.arg(metavar="01 02 ...", help_behavior_hint="(default: all)")
+        tuple[str, ...], tyro.conf.arg(metavar="SUBJECT ...", help_behavior_hint="(default: all)")
     ] = ()
-    """Subjects to extract."""
+    """Subjects to extract, such as 01 02."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class ExtractCommand(WorkerSettings, EncodeSettings, _DataAndStore):
     """Remove from the store what the data set does not have any more."""
     force: bool = False
     """Replace subjects of another data set that have the same names."""
-    shard: str | None = None
+    shard: Annotated[str | None, optional("I/N")] = None
     """Do one share of the recordings, as 1/8, in a job of its own; "slurm" takes it from the Slurm job array."""
 
     @property

@@ -4,25 +4,30 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 import tyro
 from tqdm import tqdm
 
-from heads.closed_form.electrodes import PooledElectrodes
-from heads.closed_form.leave_one_out import STRENGTHS, FittedFold, fit_closed_form
-from heads.closed_form.logistic_folds import INVERSE_STRENGTHS, fit_logistic_folds
-from heads.closed_form.ridge_lda import best_strength
-from heads.closed_form.seconds import PooledSeconds
 from heads.dataset import StoreDataset
+from heads.folds import Fold
 from heads.run_folder import FoldResult, Run, describe_run, resolve_inner
 from heads.settings import RunOptions, TrainSettings
-from heads.training.finish import write_fold
-from heads.training.trials import Trial, TrialResult
 from store import open_stores
 from store.runtime.cli import run as run_command
+from store.runtime.commands import command_line
 from store.runtime.old_spellings import translate_arguments
+from store.runtime.options import optional
+
+if TYPE_CHECKING:
+    from heads.closed_form.leave_one_out import FittedFold
+    from heads.training.trials import TrialResult
+
+_STATISTICS = (
+    "Of each second. pooled: mean, maximum and deviation over the electrodes of each dim's log deviation over the "
+    "frames (its value, if a second has one frame), averaged over 5 s. mean: the mean over the frames, of each "
+    "electrode; mean-std: that and the log deviation. If not given, pooled for logistic, mean for the others."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +38,13 @@ class ProbeTarget:
     """Folder of the store; of several, which are trained on together."""
     fold: Annotated[str, tyro.conf.arg(metavar="PERSON|all|final")] = "all"
     """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    out: Annotated[Path | None, optional("RUN")] = None
     """Run folder; runs/STORE-METHOD if not given. Finished folds in it are kept."""
     method: Literal["logistic", "ridge", "lda"] = "logistic"
     """Logistic regression, ridge regression, or discriminant analysis."""
-    statistics: Literal["pooled", "mean", "mean-std"] | None = None
-    """Of each second. pooled: mean, maximum and deviation over the electrodes of each dim's log deviation over the
-    frames (its value, if a second has one frame), averaged over 5 s. mean: the mean over the frames, of each
-    electrode; mean-std: that and the log deviation. If not given, pooled for logistic, mean for the others."""
+    statistics: Annotated[
+        Literal["pooled", "mean", "mean-std"] | None, optional("{pooled,mean,mean-std}", _STATISTICS)
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +74,39 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}
     if todo := [fold for fold in folds if fold.name not in finished]:
-        pooled = statistics == "pooled"
-        seconds = PooledElectrodes(dataset, run.path) if pooled else PooledSeconds(dataset, statistics)
-        fitted = fit_logistic_folds(seconds, todo) if logistic else fit_closed_form(seconds, todo, command.method)
-        for fold in tqdm(fitted, total=len(todo), unit=" folds", disable=None):
-            result = _describe(fold, "C" if logistic else "strength", INVERSE_STRENGTHS if logistic else STRENGTHS)
-            write_fold(run, Trial(fold.fold, head), result, dataset, torch.device("cpu"))
+        _fit(run, todo, dataset, head, command.method, statistics)
+    else:
+        print(f"nothing to fit: all of the folds are in {run.path}")
     return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
 
 
-def _describe(fitted: FittedFold, name: str, strengths: Sequence[float]) -> TrialResult:
+def _fit(
+    run: Run, todo: Sequence[Fold], dataset: StoreDataset, head: TrainSettings, method: str, statistics: str
+) -> None:
+    """Fit folds and write them into the run, one after the other."""
+    import torch  # here, since they load torch, which --help does not need
+
+    from heads.closed_form.electrodes import PooledElectrodes
+    from heads.closed_form.leave_one_out import STRENGTHS, fit_closed_form
+    from heads.closed_form.logistic_folds import INVERSE_STRENGTHS, fit_logistic_folds
+    from heads.closed_form.seconds import PooledSeconds
+    from heads.training.finish import write_fold
+    from heads.training.trials import Trial
+
+    logistic = method == "logistic"
+    pooled = statistics == "pooled"
+    seconds = PooledElectrodes(dataset, run.path) if pooled else PooledSeconds(dataset, statistics)
+    fitted = fit_logistic_folds(seconds, todo) if logistic else fit_closed_form(seconds, todo, method)
+    for fold in tqdm(fitted, total=len(todo), unit=" folds", disable=None):
+        result = _describe(fold, "C" if logistic else "strength", INVERSE_STRENGTHS if logistic else STRENGTHS)
+        write_fold(run, Trial(fold.fold, head), result, dataset, torch.device("cpu"))
+
+
+def _describe(fitted: "FittedFold", name: str, strengths: Sequence[float]) -> "TrialResult":
     """The result of a fold; every strength counts as an epoch."""
+    from heads.closed_form.ridge_lda import best_strength
+    from heads.training.trials import TrialResult
+
     history = tuple(
         {"epoch": number, name: strength, "validation_auroc": float(score)}
         for number, (strength, score) in enumerate(zip(strengths, fitted.scores, strict=True), start=1)
@@ -95,7 +121,7 @@ def _run(command: ProbeCommand) -> None:
         best = result.history[result.best_epoch - 1]
         chosen = f"C {best['C']:g}" if "C" in best else f"strength {best['strength']:g}"
         print(f"fold {result.fold.name}: {chosen}, validation AUROC {best['validation_auroc']:.3f}")
-    print(f"run in {run.path}; score it with: python -m eval {run.path}")
+    print(f"run in {run.path}; score it with: {command_line('eval', run.path)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,9 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run,
         ProbeCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
-        prog="python -m heads.probe",
+        module="heads.probe",
         description="Fit linear classifiers on the features of a store: a baseline in seconds.\n\n"
-        "Example: python -m heads.probe --store store --out runs/probe",
+        "What matters first: --store, --out for where the run goes, --method.",
+        examples=["--store store --out runs/probe"],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from store.runtime.errors import UserError
+from store.runtime.options import optional
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,7 @@ class HeadSettings:
     """Which head, and its size; a head uses the settings that it knows."""
 
     head: Annotated[str, tyro.conf.arg(metavar="HEAD")] = "spatial-fusion"
-    """Head to train: spatial-fusion, linear, pooled-linear, one of an installed package, or your own as
-    package.module:Name."""
+    """spatial-fusion, linear, pooled-linear, one of an installed package, or your own as package.module:Name."""
     filters: int = 64
     """Spatial filters: outputs of the convolution over all electrodes."""
     pooling: Literal["max", "max-std"] = "max-std"
@@ -39,14 +39,18 @@ class RunOptions:
     """Make the run in a folder that holds other files."""
 
 
+_INNER = (
+    "Who chooses epoch, threshold and post-processing of a fold. N: all persons that are not tested, in N groups, "
+    "each predicted by a head trained on the others; pairs: the same, each person a group of its own; one: the "
+    "next persons after the tested one, which then do not train. 4 if not given, or as the run folder has it."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class InnerOption:
     """Who chooses for a fold."""
 
-    inner: Annotated[int | Literal["pairs", "one"] | None, tyro.conf.arg(metavar="INT|pairs|one")] = None
-    """Who chooses epoch, threshold and post-processing of a fold. INT: all persons that are not tested, in so many
-    groups, each predicted by a head trained on the others; pairs: the same, each person a group of its own; one:
-    the next persons after the tested one, which then do not train. 4 if not given, or as the run folder has it."""
+    inner: Annotated[int | Literal["pairs", "one"] | None, optional("N|pairs|one", _INNER)] = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,10 @@ class TrainSettings(HeadSettings):
     """Decoupled weight decay of AdamW, on weights, not on biases."""
     clip_norm: float = 1.0
     """Largest norm of a head's gradient."""
-    positive_weight: Annotated[float | None, tyro.conf.arg(metavar="FLOAT|None")] = None
-    """Weight of seizure seconds in the loss; None balances the classes of the training persons."""
-    background_per_seizure: Annotated[float | None, tyro.conf.arg(metavar="FLOAT|None")] = 10.0
-    """Background windows drawn for each seizure window, anew each epoch; None takes all."""
+    positive_weight: float | None = None
+    """Weight of seizure seconds in the loss; none balances the classes of the training persons."""
+    background_per_seizure: float | None = 10.0
+    """Background windows drawn for each seizure window, anew each epoch; none takes all."""
     seed: int = 0
     """Seed of initial weights and dropout. The order of windows is the same for every seed."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

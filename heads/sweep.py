@@ -7,30 +7,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import numpy as np
-import pandas as pd
-import torch
 import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.run_folder import Run, describe_run, resolve_inner
 from heads.settings import InnerOption, RunOptions, TrainSettings, field_sentences
-from heads.sweep_results import choose_setting, read_rows, tabulate, unseeded, write_rows
-from heads.training.finish import write_fold
-from heads.training.groups import split_groups
-from heads.training.plan import StackPlan
-from heads.training.stacked import train_stacked
-from heads.training.trials import Trial, hash_trials
 from store import open_stores
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
+from store.runtime.commands import command_line
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_arguments
+from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings, run_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from heads.training.trials import Trial
 
 _ROWS_SHOWN = 20
 
@@ -43,7 +42,7 @@ class SweepTarget:
     """Folder of the store; of several, which are trained on together."""
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run folder. Finished groups of heads in it are kept."""
-    random: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    random: Annotated[int | None, optional("N")] = None
     """Try this many combinations of the values, drawn without replacement; all if not given."""
 
 
@@ -75,7 +74,7 @@ SweepCommand: Any = dataclasses.make_dataclass(
 SweepCommand.__doc__ = "The command line of ``python -m heads.sweep``: several values of every setting of a head."
 
 
-def sweep(command: SweepSettings) -> tuple[Run, pd.DataFrame]:
+def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     """Train what the run folder does not yet hold, choose for each fold, predict its test person.
 
     Returns
@@ -93,6 +92,13 @@ def sweep(command: SweepSettings) -> tuple[Run, pd.DataFrame]:
         If a setting has no value, a fold cannot be built, the run folder belongs to another sweep, or every
         setting failed in a fold.
     """
+    import torch  # here, since they load torch, which --help does not need
+
+    from heads.sweep_results import choose_setting, read_rows, tabulate, unseeded
+    from heads.training.finish import write_fold
+    from heads.training.groups import split_groups
+    from heads.training.trials import Trial
+
     command.check()
     dataset = StoreDataset(open_stores(command.store))
     inner = resolve_inner(command.inner, command.out)
@@ -148,7 +154,7 @@ def combinations(grid: Mapping[str, Sequence[Any]], count: int | None) -> list[T
     return [TrainSettings(**values) for values in every]
 
 
-def _train_groups(groups: Sequence[Sequence[Trial]], dataset: StoreDataset, command: SweepSettings) -> None:
+def _train_groups(groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, command: SweepSettings) -> None:
     """Train the groups that are not there yet; each leaves its rows in a file when it is finished."""
     todo = []
     for group in groups:
@@ -156,6 +162,8 @@ def _train_groups(groups: Sequence[Sequence[Trial]], dataset: StoreDataset, comm
             _checkpoint_path(path).unlink(missing_ok=True)  # there if the sweep was stopped right then
         else:
             todo.append(group)
+    if not todo:
+        print(f"nothing to train: all of the heads are in {command.out}")
     total = sum(_work(group, dataset) for group in todo)
     with tqdm(total=total, unit=" windows x heads", unit_scale=True, disable=None) as bar:
         for group, done in _run_groups(todo, command, bar.update):
@@ -165,8 +173,8 @@ def _train_groups(groups: Sequence[Sequence[Trial]], dataset: StoreDataset, comm
 
 
 def _run_groups(
-    todo: Sequence[Sequence[Trial]], command: SweepSettings, progress: Callable[[int], object]
-) -> Iterator[tuple[Sequence[Trial], int]]:
+    todo: Sequence[Sequence["Trial"]], command: SweepSettings, progress: Callable[[int], object]
+) -> Iterator[tuple[Sequence["Trial"], int]]:
     """Finished groups with the windows x heads they took."""
     if command.alone:
         for group in todo:
@@ -181,7 +189,7 @@ def _run_groups(
 
 
 def _train_group(
-    group: Sequence[Trial],
+    group: Sequence["Trial"],
     store_paths: Sequence[Path],
     out: Path,
     device: str,
@@ -191,6 +199,11 @@ def _train_group(
 
     A task of a worker: it carries paths and settings, no features.
     """
+    import torch
+
+    from heads.sweep_results import write_rows
+    from heads.training.stacked import train_stacked
+
     path = _rows_path(out, group)
     done = 0
 
@@ -206,7 +219,9 @@ def _train_group(
     return done
 
 
-def _rows_path(out: Path, group: Sequence[Trial]) -> Path:
+def _rows_path(out: Path, group: Sequence["Trial"]) -> Path:
+    from heads.training.trials import hash_trials
+
     return out / "cells" / f"{hash_trials(group)}.json"
 
 
@@ -214,8 +229,10 @@ def _checkpoint_path(rows: Path) -> Path:
     return rows.with_suffix(".pt")
 
 
-def _work(group: Sequence[Trial], dataset: StoreDataset) -> int:
+def _work(group: Sequence["Trial"], dataset: StoreDataset) -> int:
     """Windows x heads if no trial stops early."""
+    from heads.training.plan import StackPlan
+
     size = len(dataset.epoch_windows(1, group[0].settings.background_per_seizure))
     return size * sum(head.settings.epochs for head in StackPlan(group).heads)
 
@@ -225,8 +242,10 @@ def _run(command: SweepSettings) -> None:
     print(table.head(_ROWS_SHOWN).to_string(float_format=lambda value: f"{value:.4g}"))
     if len(table) > _ROWS_SHOWN:
         print(f"... {len(table) - _ROWS_SHOWN} more settings in {run.path / 'sweep.csv'}")
+    if failed := int(table["failed"].sum()):
+        print(f"failed: {failed} trainings; they diverged, so lower lr, and count as no score")
     print("\nEach fold's test person was predicted once, with the setting that the other persons chose.")
-    print(f"run in {run.path}; score it with: python -m eval {run.path}")
+    print(f"run in {run.path}; score it with: {command_line('eval', run.path)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -235,9 +254,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run,
         SweepCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
-        prog="python -m heads.sweep",
-        description="Try many settings of heads on every fold, and choose one without the tested person.\n\n"
-        "Example: python -m heads.sweep --store store --out runs/sweep --lr 1e-3 3e-4 --hidden 64 128 --seed 0 1",
+        module="heads.sweep",
+        description="Try many settings of heads on every fold, and choose on validation persons.\n\n"
+        "What matters first: --store and --out, several values of any setting, --random to try some of them.",
+        examples=["--store store --out runs/sweep --lr 1e-3 3e-4 --hidden 64 128 --seed 0 1"],
     )
 
 

@@ -6,24 +6,26 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.run_folder import FoldResult, Run, describe_run, resolve_inner
 from heads.settings import InnerOption, RunOptions, TrainSettings
-from heads.training.finish import write_fold
-from heads.training.groups import split_groups
-from heads.training.stacked import train_stacked
-from heads.training.trials import Trial, TrialResult, hash_trials, trial_on_everyone
 from store import open_stores
 from store.runtime.cli import run as run_command
+from store.runtime.commands import command_line
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_arguments
+from store.runtime.options import optional
+
+if TYPE_CHECKING:
+    import torch
+
+    from heads.training.trials import Trial, TrialResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class TrainTarget:
     """Folder of the store; of several, which are trained on together."""
     fold: Annotated[str, tyro.conf.arg(metavar="PERSON|all|final")]
     """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    out: Annotated[Path | None, optional("RUN")] = None
     """Run folder; runs/STORE-HEAD if not given. Finished folds in it are kept."""
 
 
@@ -56,6 +58,12 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     UserError
         If the fold cannot be built, the run folder belongs to other settings, or training diverges.
     """
+    import torch  # here, since they load torch, which --help does not need
+
+    from heads.training.finish import write_fold
+    from heads.training.groups import split_groups
+    from heads.training.trials import Trial
+
     store = open_stores(command.store)
     dataset = StoreDataset(store)
     device = torch.device(choose_device(command.device))
@@ -70,6 +78,8 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     run = run.follow_store(store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}
     todo = [Trial(fold, settings) for fold in folds if fold.name not in finished]
+    if not todo:
+        print(f"nothing to train: all of the folds are in {run.path}")
     errors = []
     for group in split_groups(todo, dataset):
         for trial, result in zip(group, _train_group(group, dataset, run, device), strict=True):
@@ -87,16 +97,21 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
 
 
 def _train_on_everyone(
-    trial: Trial, result: TrialResult, dataset: StoreDataset, run: Run, device: torch.device
-) -> TrialResult:
+    trial: "Trial", result: "TrialResult", dataset: StoreDataset, run: Run, device: "torch.device"
+) -> "TrialResult":
     """Train the final head on all persons, for as many epochs as validation persons chose."""
+    from heads.training.trials import trial_on_everyone
+
     (again,) = _train_group([trial_on_everyone(trial, result, dataset)], dataset, run, device)
     return dataclasses.replace(result, head=again.head, error=again.error)
 
 
 def _train_group(
-    group: Sequence[Trial], dataset: StoreDataset, run: Run, device: torch.device
-) -> list[TrialResult]:
+    group: Sequence["Trial"], dataset: StoreDataset, run: Run, device: "torch.device"
+) -> list["TrialResult"]:
+    from heads.training.stacked import train_stacked
+    from heads.training.trials import hash_trials
+
     checkpoint = run.path / f"training-{hash_trials(group)}.pt"
     run.list_checkpoint(checkpoint, [trial.fold.name for trial in group])
     title = group[0].fold.name if len(group) == 1 else f"{len(group)} folds"
@@ -112,7 +127,8 @@ def _run(command: TrainCommand) -> None:
             f"fold {result.fold.name}: best epoch {result.best_epoch} of {len(scores)}, "
             f"validation AUROC {max(scores, default=math.nan):.3f}, threshold {result.threshold:.3f}"
         )
-    print(f"run in {run.path}; score it with: python -m eval {run.path}")
+    print(f"thresholds are of single seconds; {command_line('eval')} chooses those of events")
+    print(f"run in {run.path}; score it with: {command_line('eval', run.path)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,9 +137,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run,
         TrainCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
-        prog="python -m heads.train",
+        module="heads.train",
         description="Train heads on the features of a store.\n\n"
-        "Example: python -m heads.train --store store --fold all --out runs/first",
+        "What matters first: --store, --fold for which persons to test on, --out for where the run goes.",
+        examples=["--store store --fold all --out runs/first"],
     )
 
 

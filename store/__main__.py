@@ -4,10 +4,10 @@ import json
 import math
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -15,18 +15,17 @@ from store.interop.overview import describe, format_overview
 from store.interop.table import export
 from store.reader import list_files, open_file, open_store
 from store.runtime.cli import run, to_one_line
+from store.runtime.commands import command_line
 from store.runtime.errors import StoreError, UserError
 from store.runtime.names import to_path_name
+from store.runtime.options import describe_unknown, optional
 
 StorePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
 
 
 @dataclass(frozen=True)
 class InfoCommand:
-    """Say what a store holds: persons, hours, seizures, and what was left out or is missing, and why.
-
-    Example: python -m store info STORE
-    """
+    """Say what a store holds: persons, hours, seizures, and what was left out or is missing, and why."""
 
     store: StorePath
     """Folder of the store."""
@@ -36,10 +35,7 @@ class InfoCommand:
 
 @dataclass(frozen=True)
 class VerifyCommand:
-    """Read everything and compare it with its checksums; status 2 if a file is damaged.
-
-    Example: python -m store verify STORE --sample 0.1
-    """
+    """Read everything and compare it with its checksums; status 2 if a file is damaged."""
 
     store: StorePath
     """Folder of the store."""
@@ -49,10 +45,7 @@ class VerifyCommand:
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Write a person's features as a flat table: a row a second, the mean over its frames.
-
-    Example: python -m store export STORE --person 01 --to parquet
-    """
+    """Write a person's features as a flat table: a row a second, the mean over its frames."""
 
     store: StorePath
     """Folder of the store."""
@@ -60,17 +53,10 @@ class ExportCommand:
     """Person to export, as `info` names them."""
     to: Literal["npz", "parquet"] = "npz"
     """Format of the file."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    out: Annotated[Path | None, optional("FILE")] = None
     """File to write, replaced if it is an export; person-NAME.npz or .parquet in the working folder by default."""
     force: bool = False
     """Overwrite an existing file that is not an export."""
-
-
-Command = (
-    Annotated[InfoCommand, tyro.conf.subcommand("info")]
-    | Annotated[VerifyCommand, tyro.conf.subcommand("verify")]
-    | Annotated[ExportCommand, tyro.conf.subcommand("export")]
-)
 
 
 def _info(command: InfoCommand) -> int:
@@ -95,7 +81,7 @@ def _verify(command: VerifyCommand) -> int:
             file.verify(numbers)
         except StoreError as error:
             damaged += 1
-            print(f"error: {to_one_line(error)}", file=sys.stderr)
+            print(f"{command_line('store verify')}: error: {to_one_line(error)}", file=sys.stderr)
         else:
             print(f"{path.name}: intact, {len(numbers)} of {count} recordings read, {file.windows} windows")
     if damaged:
@@ -113,20 +99,43 @@ def _export(command: ExportCommand) -> int:
     return 0
 
 
-def _command(command: InfoCommand | VerifyCommand | ExportCommand) -> int:
-    match command:
-        case InfoCommand():
-            return _info(command)
-        case VerifyCommand():
-            return _verify(command)
-        case ExportCommand():
-            return _export(command)
+_COMMANDS: dict[str, tuple[Callable[[Any], int], type, str]] = {  # what it does, its settings, an example
+    "info": (_info, InfoCommand, "STORE"),
+    "verify": (_verify, VerifyCommand, "STORE --sample 0.1"),
+    "export": (_export, ExportCommand, "STORE --person 01 --to parquet"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m store``."""
-    description = "Look at a feature store. Example: python -m store info STORE"
-    return run(_command, Command, argv, prog="python -m store", description=description)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if name is None:
+        print("\n".join(_help(command_line("store"))))
+        return 0
+    if name not in _COMMANDS:
+        unknown = to_one_line(describe_unknown("command", name, list(_COMMANDS)))
+        print(f"{command_line('store')}: error: {unknown}; allowed: {', '.join(_COMMANDS)}", file=sys.stderr)
+        return 2
+    arguments.remove(name)
+    work, settings, example = _COMMANDS[name]
+    return run(
+        work, settings, arguments, module=f"store {name}", description=str(settings.__doc__), examples=[example]
+    )
+
+
+def _help(prog: str) -> list[str]:
+    return [
+        f"usage: {prog} COMMAND ...",
+        "",
+        "Look at a feature store.",
+        "",
+        *(f"  {name:<8}{settings.__doc__}" for name, (_, settings, _) in _COMMANDS.items()),
+        "",
+        f"Example: {prog} info STORE",
+        "",
+        f"{prog} COMMAND --help says what a command takes.",
+    ]
 
 
 if __name__ == "__main__":

@@ -47,7 +47,16 @@ def read_checked(path: Path, handle: BinaryIO, file_bytes: int) -> tuple[Subject
     except StoreError:
         raise
     except _HDF5_ERRORS as error:  # all that HDF5 raises on a damaged file
-        raise damaged(path, f"unreadable ({error})") from error
+        raise damaged(path, _explain(str(error))) from error
+
+
+def _explain(message: str) -> str:
+    """Say in plain words what HDF5 says of files that were cut off or are of another kind."""
+    if "truncated file" in message:
+        return "unreadable, the file was cut off"
+    if "file signature not found" in message:
+        return "unreadable, it is no HDF5 file or lost its beginning"
+    return f"unreadable ({message})"
 
 
 def read_json(path: Path, limit_bytes: int = _JSON_BYTES) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from store.gate import read_checked
 from store.hdf5.structure import damaged
 from store.layout import Array, FeatureMoments, SubjectContent, dequantize
+from store.runtime.commands import command_line
 from store.runtime.errors import StoreError
 from store.schema import FeatureSpec, RecordingInfo
 
@@ -282,10 +283,11 @@ def list_files(path: Path) -> list[Path]:
         If the folder is not there or holds no subject.
     """
     if not path.is_dir():
-        raise StoreError(f"{path}: no such store; python -m extract makes one")
+        what = "a file; give the folder of a store" if path.exists() else "no such store"
+        raise StoreError(f"{path}: {what}; {command_line('extract')} makes one")
     files = sorted(path.glob("sub-*.h5"))
     if not files:
-        raise StoreError(f"{path}: no subject in this folder (sub-*.h5); python -m extract puts them there")
+        raise StoreError(f"{path}: no subject in this folder (sub-*.h5); {command_line('extract')} makes them")
     return files
 
 

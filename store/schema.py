@@ -129,7 +129,7 @@ class FeatureSpec:
         if self.encoder != other.encoder:
             return f"encoder is {self.encoder!r}, wanted {other.encoder!r}"
         return "; ".join(
-            f"{field.name} is {getattr(self, field.name)!r}, wanted {getattr(other, field.name)!r}"
+            f"{field.name} is {_shorten(getattr(self, field.name))}, wanted {_shorten(getattr(other, field.name))}"
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != getattr(other, field.name)
         )
@@ -138,6 +138,11 @@ class FeatureSpec:
 def has_default(field: "dataclasses.Field[Any]") -> bool:
     """Whether a field of a spec came with a later version, and earlier files lack it."""
     return field.default is not dataclasses.MISSING
+
+
+def _shorten(value: object) -> str:
+    """A value as text; of a hash, the first digits, which tell it from others."""
+    return repr(f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else value)
 
 
 @dataclass(frozen=True)

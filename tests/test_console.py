@@ -4,7 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import pytest
 from braincodec_seizure import COMMANDS, __version__, main
 from tests.helpers.paths import ROOT
 
+LOOK = "look at it with: braincodec-seizure store info store"
+WITH_TORCH = {"pretrain", "export", "study", "controls"}  # whose help loads it
 QUICK = ("--epochs", "1", "--filters", "2", "--hidden", "2")
 
 
@@ -51,10 +53,10 @@ def test_every_command_works_beside_files_of_the_same_names(folder: Path) -> Non
     train = ("train", "--store", "store", "--out", "runs/a", *QUICK)
     commands = {
         ("demo", "--persons", "3", "--recordings", "1", "--minutes", "1", "eeg"): "3 persons",
-        ("extract", "--bids", "eeg", "--store", "store", "--encoder", "bandpower", "--jobs", "2"): "3 subjects",
+        ("extract", "--bids", "eeg", "--store", "store", "--encoder", "bandpower", "--jobs", "2"): LOOK,
         ("store", "info", "store"): "bandpower",
         (*train, "--fold", "all"): "fold 03",
-        (*train, "--fold", "final"): "fold final",
+        (*train, "--fold", "final"): "score it with: braincodec-seizure eval runs/a",
         ("sweep", "--store", "store", "--out", "runs/b", "--lr", "1e-3", "1e-2", *QUICK): "runs/b",
         ("probe", "--store", "store", "--out", "runs/c"): "fold 03",
         ("eval", "runs/a", "--no-report"): "AUROC",
@@ -65,6 +67,7 @@ def test_every_command_works_beside_files_of_the_same_names(folder: Path) -> Non
     }
     for output, (command, expected) in zip(console(folder, *commands), commands.items(), strict=True):
         assert expected in output, command
+        assert "python -m" not in output, command
 
 
 def test_modules_run_beside_a_folder_of_the_same_name(folder: Path) -> None:
@@ -96,14 +99,91 @@ assert not {{"numpy", "torch", "tyro"}} & set(sys.modules)
     assert "braincodec-seizure" in finished.stdout
 
 
+def help_of(call: Callable[[], int], capsys: pytest.CaptureFixture[str]) -> str:
+    try:
+        status = call()
+    except SystemExit as end:
+        status = int(end.code or 0)
+    assert status == 0
+    return capsys.readouterr().out
+
+
+CALLS = [[name] for name in COMMANDS] + [["store", name] for name in ("info", "verify", "export")]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=" ".join)
+def test_every_command_explains_itself_by_its_name(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    out = help_of(lambda: main([*call, "--help"]), capsys)
+    program = f"braincodec-seizure {' '.join(call)}"
+    assert f"usage: {program} " in out
+    assert f"Example: {program} " in out
+    for text in ("python -m", "PATH PATH", "None", "(default: )", " STR ", "\n\n\n"):
+        assert text not in out
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself_by_its_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([name, "--help"])
-    assert end.value.code == 0
-    out = capsys.readouterr().out
-    assert f"usage: braincodec-seizure {name}" in out
-    assert "PATH PATH" not in out
+def test_every_module_explains_itself_by_its_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = COMMANDS[name][0]
+    out = help_of(lambda: importlib.import_module(module).main(["--help"]), capsys)
+    program = "python -m " + {"eval.compare": "eval compare"}.get(module, module.removesuffix(".__main__"))
+    assert f"usage: {program} " in out
+    assert "braincodec-seizure" not in out
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITH_TORCH))
+def test_help_and_mistakes_load_no_torch(name: str, tmp_path: Path) -> None:
+    """Nor mne, which takes a second as well; extract asks mne-bids for the file types that it knows."""
+    heavy = {"torch"} if name == "extract" else {"torch", "mne"}
+    script = f"""
+import sys
+from contextlib import suppress
+from braincodec_seizure import main
+for option in ("--help", "--no-such-option"):
+    with suppress(SystemExit):
+        main([{name!r}, option])
+assert not {heavy!r} & set(sys.modules)
+"""
+    finished = run(tmp_path, "-c", script)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_matters_first_fits_a_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = help_of(lambda: main([name, "--help"]), capsys)
+    line = next((line for line in out.splitlines() if line.startswith("What matters first: ")), "")
+    assert len(line) <= 100
+    assert bool(line) == (name not in ("compare", "store"))
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (["store", "info", "none"], "extract makes one"),
+        (["store", "verify", "."], "extract makes them"),
+        (["train", "--store", "none", "--fold", "all"], "extract makes one"),
+        (["eval", "none"], "train makes one"),
+        (["compare", "none", "other"], "train makes one"),
+        (["detect", "a.edf", "b.tsv", "--run", "none"], "train makes one"),
+        (["store", "infi"], "(did you mean info?)"),
+        (["sweep", "--store", "none"], "see {}sweep --help"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_errors_name_commands_as_this_one_was_called(
+    call: list[str], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = " ".join(call[: 1 + (call[0] == "store" and call[1] != "infi")])
+    assert main(call) == 2
+    by_console = capsys.readouterr().err
+    assert by_console.startswith(f"braincodec-seizure {program}: error: ")
+    assert hint.format("braincodec-seizure ") in by_console
+    assert "python -m" not in by_console
+    assert by_console.count("\n") == 1
+    assert importlib.import_module(COMMANDS[call[0]][0]).main(call[1:]) == 2
+    by_module = capsys.readouterr().err
+    assert by_module.startswith("python -m ")
+    assert "braincodec-seizure" not in by_module
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,13 +196,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("braincodec-seizure: error: no command 'trian'; allowed: extract, link, train,")
+    assert err.startswith("braincodec-seizure: error: no command trian (did you mean train?); allowed: extract, ")
     assert err.count("\n") == 1
-
-
-def test_errors_name_the_command_as_it_was_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--store", str(tmp_path / "none"), "--fold", "01"]) == 2
-    assert capsys.readouterr().err.startswith("braincodec-seizure train: error: ")
 
 
 def test_the_version_is_one() -> None:

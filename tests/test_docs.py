@@ -142,4 +142,5 @@ def test_links_lead_somewhere() -> None:
 def test_every_command_stands_on_the_page_of_commands() -> None:
     text = (ROOT / "docs" / "commands.md").read_text()
     for name in COMMANDS:
-        assert f"\n## {name}\n\n<!-- help: {name}" in text
+        assert f"\n## {name}\n\n`braincodec-seizure {name}" in text
+        assert f"<!-- help: {name}" in text

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from eval.report.palette import LIGHT
-from eval.report.style import label, panels, styled
+from eval.report.style import label, panels, scale_alarms, styled
 from eval.scoring.scores import bootstrap_interval
 
 
@@ -36,6 +36,5 @@ def draw_comparison(scores: Mapping[str, pd.DataFrame], metrics: Mapping[str, st
         axes.set_title(heading)
         axes.grid(axis="x", visible=False)
         if column.startswith("event.fp"):
-            axes.set_yscale("symlog", linthresh=1)
-            axes.set_ylim(bottom=0)
+            scale_alarms(axes, "y")
     return figure

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from eval.report.palette import LIGHT
-from eval.report.style import label, panels, styled
+from eval.report.style import label, panels, scale_alarms, styled
 from eval.scoring.background import Background
 from eval.scoring.scores import HEADLINE
 from heads.run_folder import FoldResult
@@ -44,9 +44,8 @@ def draw_sensitivity(sweep: pd.DataFrame, summary: pd.DataFrame, background: Bac
     mean, low, high = summary["event.sensitivity"][["mean", "ci95_low", "ci95_high"]]
     axes.vlines(chosen, low, high, color=LIGHT["orange"], linewidth=1.2)
     axes.plot(chosen, mean, "D", color=LIGHT["orange"], label="as chosen", clip_on=False)
-    axes.set_xscale("symlog", linthresh=1)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set(xlim=(0, None), ylim=(-0.02, 1.02), ylabel="event sensitivity")
+    scale_alarms(axes, "x")
+    axes.set(ylim=(-0.02, 1.02), ylabel="event sensitivity")
     unit = "a day" if background.suffices else f"in {background.hours:.1f} h of background"
     axes.set_xlabel(f"false alarms {unit}")
     axes.set_title("Seizures found, and at what cost")
@@ -87,9 +86,7 @@ def draw_persons(persons: pd.DataFrame, summary: pd.DataFrame, background: Backg
         axes.set_title(title)
         axes.set_yticklabels([label(person) for person in persons.index] if axes is all_axes[0] and named else [])
         if column.startswith("event.fp"):
-            axes.set_xscale("symlog", linthresh=1)
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.set_xlim(left=0)
+            scale_alarms(axes, "x")
         else:
             axes.set(xlim=(-0.03, 1.03))
             axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))

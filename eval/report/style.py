@@ -5,7 +5,7 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -61,6 +61,14 @@ def save_figure(figure: Figure, folder: Path, name: str) -> str:
 def label(name: object) -> str:
     """A name as text of a figure: no formula, no control characters."""
     return to_one_line(name).replace("$", r"\$")
+
+
+def scale_alarms(axes: Axes, axis: Literal["x", "y"]) -> None:
+    """Show false alarms from 0 to 1 at least, above 1 by powers of ten; after they are drawn."""
+    (axes.set_xscale if axis == "x" else axes.set_yscale)("symlog", linthresh=1)
+    _, most = axes.get_xlim() if axis == "x" else axes.get_ylim()
+    axes.set(**{f"{axis}lim": (0, max(1.0, most))})
+    (axes.xaxis if axis == "x" else axes.yaxis).set_major_formatter("{x:g}")
 
 
 def panels(number: int = 1, height: float = 3.2, width: float = 5.2, rows: int = 1) -> tuple[Figure, list[Axes]]:

@@ -24,7 +24,8 @@ _COLUMNS = {  # heading: metric, decimals
     "sample F1": ("sample.f1", 3),
 }
 _SUMMARY_ROWS = {"mean": "mean", "sd": "sd", "ci95_low": "95 % from", "ci95_high": "95 % to"}
-_SUMMED = ("hours", "ictal s", "TP", "FN", "FP")
+_COUNTS = ("TP", "FN", "FP")  # whole numbers of a person, with a decimal where they are means
+_SUMMED = ("hours", "ictal s", *_COUNTS)
 SUMMARY_ROWS = len(_SUMMARY_ROWS) + 2  # at the end of the table of scores
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
@@ -40,7 +41,10 @@ def format_scores(persons: pd.DataFrame, summary: pd.DataFrame, background: Back
     rows["hours"] = rows["seconds"] / 3600
     table = pd.DataFrame(
         {
-            heading: [format_number(value, decimals) for value in rows[metric]]
+            heading: [
+                format_number(value, decimals if name in persons.index else decimals + (heading in _COUNTS))
+                for name, value in rows[metric].items()
+            ]
             for heading, (metric, decimals) in columns.items()
         },
         index=rows.index,

@@ -20,6 +20,7 @@ from heads.run_folder import FoldResult, Run
 from heads.run_folder.store_change import list_known_as
 from store import RecordingInfo, Store
 from store.gate import read_json
+from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
 from store.schema import list_persons_seen, same_dataset
@@ -114,7 +115,9 @@ def read_tested(config: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     heads = tested.get("heads") if isinstance(tested, dict) else None
     if not isinstance(heads, dict) or not all(map(_is_tested_head, heads.values())):
-        raise UserError(f"config.json: {TESTED} is not as python -m eval --on writes it; give another folder")
+        raise UserError(
+            f"config.json: {TESTED} is not as {command_line('eval')} --on writes it; give another folder"
+        )
     return dict(tested)
 
 
@@ -136,12 +139,13 @@ def score_run(path: Path, store_paths: Sequence[Path], workers: WorkerSettings) 
     run = Run.open(path)
     if tested := read_tested(run.config):
         raise UserError(
-            f"{path}: holds scores on other data; repeat python -m eval {tested.get('run')} --on ... --out {path}"
+            f"{path}: holds scores on other data; repeat "
+            f"{command_line('eval', str(tested.get('run')))} --on ... --out {path}"
         )
     store = run.open_store(store_paths)
     folds = run.folds
     if not folds:
-        raise UserError(f"{run.path}: no finished fold; python -m heads.train --fold all makes them")
+        raise UserError(f"{run.path}: no finished fold; {command_line('heads.train')} --fold all makes them")
     for result in folds:
         if unknown := {*result.fold.test, *result.fold.validation} - set(store.persons):
             raise UserError(
@@ -200,12 +204,12 @@ def read_choice(path: Path) -> PostProcessingChoice:
     """
     run = path.parents[2]
     if not path.is_file():
-        raise UserError(f"{path}: post-processing is not chosen yet; python -m eval {run} does it")
+        raise UserError(f"{path}: post-processing is not chosen yet; {command_line('eval', run)} does it")
     content = read_json(path)
     try:
         return PostProcessingChoice.from_json(content)
     except UserError as error:
-        raise UserError(f"{path}: damaged ({error}); run python -m eval {run} again") from error
+        raise UserError(f"{path}: damaged ({error}); run {command_line('eval', run)} again") from error
 
 
 def _choose(path: Path, store_paths: Sequence[Path], name: str) -> PostProcessingChoice:

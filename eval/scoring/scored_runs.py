@@ -13,6 +13,7 @@ from heads.folds import Fold
 from heads.run_folder import Run
 from heads.run_folder.store_change import find_change, name_folds, open_recorded
 from store.gate import read_json
+from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 
 
@@ -50,19 +51,19 @@ def read_scored_run(path: Path) -> ScoredRun:
     run = Run.open(path)
     metrics = path / "metrics.json"
     if not metrics.is_file():
-        raise UserError(f"{metrics}: not scored yet; run: python -m eval {path}")
+        raise UserError(f"{metrics}: not scored yet; run: {command_line('eval', path)}")
     content = read_json(metrics)
     try:
         scores = _read_scores(content)
         in_alarm = set(content.get("time_in_alarm", {}))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{metrics}: damaged ({error!r}); run python -m eval {path} again") from error
+        raise UserError(f"{metrics}: damaged ({error!r}); run {command_line('eval', path)} again") from error
     folds = _read_folds(run)
     tested = {person for fold in folds.values() for person in fold.test}
     if {*scores.index, *in_alarm} != tested:
         raise UserError(
             f"{metrics}: scores of persons {', '.join(scores.index)}, the folds test {', '.join(sorted(tested))}; "
-            f"run: python -m eval {path}"
+            f"run: {command_line('eval', path)}"
         )
     return ScoredRun(path, run.config, scores, folds)
 
@@ -108,8 +109,11 @@ def describe_differences(baseline: ScoredRun, other: ScoredRun) -> list[str]:
         "": (baseline.config["settings"], other.config["settings"]),
         "features' ": (_spec(baseline), _spec(other)),
     }.items():
-        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-        parts += [f"{entry}{key} is {_short(new.get(key))}, not {_short(old.get(key))}" for key in keys]
+        keys = sorted(key for key in old.keys() & new.keys() if old[key] != new[key])
+        parts += [f"{entry}{key} is {_short(new[key])}, not {_short(old[key])}" for key in keys]
+        for run, alone in ((other, new.keys() - old.keys()), (baseline, old.keys() - new.keys())):
+            if alone:
+                parts.append(f"only {run.name} has {entry or 'settings '}{', '.join(sorted(alone))}")
     names = sorted(
         name
         for name in baseline.folds.keys() | other.folds.keys()

@@ -48,27 +48,30 @@ from typing import Annotated, Any, Literal, Protocol
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from tyro.conf import Suppress
+from tyro.conf import Suppress, arg
 
 from extract.io.montage import NAMED, Montage
 from store import FeatureSpec
+
+_ENCODER = (
+    "braincodec (the weights that ship), braincodec-clips (those that shipped first), random (the same network "
+    "untrained), bandpower, a checkpoint file, package.module:factory, the name that an installed package gives, "
+    "or braindecode:NAME[@WEIGHTS]."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
     """Which encoder, and how it computes."""
 
-    encoder: str = "braincodec"
-    """braincodec (the weights that ship), braincodec-clips (those that shipped first), random (the same network
-    untrained), bandpower, a checkpoint file, package.module:factory, the name that an installed package gives, or
-    braindecode:NAME[@WEIGHTS]."""
+    encoder: Annotated[str, arg(metavar="ENCODER", help=_ENCODER)] = "braincodec"
     features: Literal["latents", "codes"] = "latents"
     """What is stored: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
     stride: int = 4
     """Seconds from one window's start to the next, 1 to 4."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the network; "auto" takes bfloat16 where the processor or GPU multiplies it."""
-    device: str = "auto"
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
     montage: Annotated[
         str | None,

@@ -85,7 +85,8 @@ def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
         If there is no such folder, it holds no EEG, or lacks a subject, or its tables cannot be read.
     """
     if not bids.is_dir():
-        raise UserError(f"{bids}: no such folder; give the folder of a BIDS data set")
+        what = "a file" if bids.exists() else "no such folder"
+        raise UserError(f"{bids}: {what}; give the folder of a BIDS data set")
     with os_errors(bids):
         root = frozenset([_identify(bids)])
         entries = sorted(path for path in bids.iterdir() if path.name.lower().startswith("sub-"))

@@ -57,7 +57,9 @@ def read_header(path: Path) -> EdfHeader:
     with os_errors(path), path.open("rb") as file:
         fixed = file.read(FIXED_BYTES)
         try:
-            channels, header_bytes = int(fixed[252:256]), int(fixed[184:192])
+            if len(fixed) < FIXED_BYTES:
+                raise ValueError(f"the file has {len(fixed)} bytes, its first part alone {FIXED_BYTES}")
+            channels, header_bytes = _whole(fixed[252:256]), _whole(fixed[184:192])
             if channels < 1:
                 raise ValueError(f"{channels} channels")
             table = file.read(FIXED_BYTES * channels)
@@ -74,7 +76,7 @@ def _parse(fixed: bytes, table: bytes, channels: int, sample_bytes: int) -> EdfH
         return [table[cell : cell + width].strip() for cell in cells]
 
     low, high, lowest, highest = ([_number(cell) for cell in column(start, 8)] for start in (104, 112, 120, 128))
-    record_samples = tuple(int(cell) for cell in column(216, 8))
+    record_samples = tuple(_whole(cell) for cell in column(216, 8))
     if min(record_samples) < 0:
         raise ValueError(f"{min(record_samples)} samples in a data record")
     return EdfHeader(
@@ -83,7 +85,7 @@ def _parse(fixed: bytes, table: bytes, channels: int, sample_bytes: int) -> EdfH
         physical=tuple(zip(low, high, strict=True)),
         digital=tuple(zip(lowest, highest, strict=True)),
         record_samples=record_samples,
-        records=int(fixed[236:244]),
+        records=_whole(fixed[236:244]),
         record_s=_number(fixed[244:252]),
         header_bytes=FIXED_BYTES * (channels + 1),
         sample_bytes=sample_bytes,
@@ -92,11 +94,22 @@ def _parse(fixed: bytes, table: bytes, channels: int, sample_bytes: int) -> EdfH
     )
 
 
+def _whole(cell: bytes) -> int:
+    with suppress(ValueError):
+        return int(cell)
+    raise ValueError(f"{_text(cell)} where a whole number belongs")
+
+
 def _number(cell: bytes) -> float:
-    value = float(cell.replace(b",", b"."))
-    if not math.isfinite(value):
-        raise ValueError(f"{value} where a number belongs")
-    return value
+    with suppress(ValueError):
+        value = float(cell.replace(b",", b"."))
+        if math.isfinite(value):
+            return value
+    raise ValueError(f"{_text(cell)} where a number belongs")
+
+
+def _text(cell: bytes) -> str:
+    return repr(cell.decode("latin-1").strip())
 
 
 def _start(fixed: bytes) -> str:

@@ -102,13 +102,15 @@ class MneSamples:
 
 
 def open_with_mne(path: Path) -> MneSamples:
-    """Open a file of any format that mne reads.
+    """Open a BrainVision or EEGLAB file.
 
     Raises
     ------
     UserError
-        If mne cannot read it, with its reason, or a file that belongs to it is not there.
+        If it is of another kind, mne cannot read it, with its reason, or a file that belongs to it is not there.
     """
+    if path.suffix.lower() not in _SAMPLE_BYTES:
+        raise UserError(f"{path}: no EEG file by its name; allowed: .edf, .bdf, {', '.join(_SAMPLE_BYTES)}")
     import mne  # here, since EDF files are read without it and it takes a second
 
     require_signal_files(path)

@@ -21,12 +21,11 @@ from extract.pretrain.validation import validate
 from store.runtime.atomic import require_writable
 from store.runtime.cli import run
 from store.runtime.errors import UserError
+from store.runtime.options import optional
 from store.runtime.outputs import guard_output
 from store.schema import list_persons_seen, same_dataset
 
 HELP = """Train a BrainCodec; a killed run goes on when the same command is given again.
-
-Example: python -m extract.pretrain --bids DIR1 DIR2 --out mine.safetensors --hold-out DIR1/03 DIR1/18
 
 What matters first: --bids and --out, --hold-out for persons to validate on, --steps for how long."""
 
@@ -35,13 +34,13 @@ What matters first: --bids and --out, --hold-out for persons to validate on, --s
 class TrainingFiles:
     """What to train on, and where to."""
 
-    bids: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]
+    bids: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR ...")]
     """Folders of BIDS data sets; every EEG channel is taken, of any montage, events are not read."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.safetensors")]
     """Checkpoint to write (safetensors); the state to resume from stands beside it, with .state added."""
-    start: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    start: Annotated[Path | None, optional("FILE")] = None
     """Checkpoint to begin with, of the same strides; by default random weights."""
-    hold_out: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PERSON [PERSON ...]")] = ()
+    hold_out: Annotated[tuple[str, ...], optional("PERSON ...")] = ()
     """Persons to validate on and not to train on; FOLDER/PERSON where several data sets have one of that name."""
 
 
@@ -49,7 +48,7 @@ class TrainingFiles:
 class PretrainCommand(TrainingSettings, TrainingFiles):
     """The command line of ``python -m extract.pretrain``."""
 
-    ratios: Annotated[tuple[int, ...], tyro.conf.arg(metavar="STRIDE [STRIDE ...]")] = BrainCodecConfig().ratios
+    ratios: Annotated[tuple[int, ...], tyro.conf.arg(metavar="STRIDE ...")] = BrainCodecConfig().ratios
     """Strides of the encoder."""
     quantizers: int = BrainCodecConfig().quantizers
     """Residual quantizers, 64 bit/s a channel each at the default strides; with --nested the first serve alone."""
@@ -137,8 +136,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _command,
         PretrainCommand,
         argv,
-        prog="python -m extract.pretrain",
+        module="extract.pretrain",
         description=HELP,
+        examples=["--bids one two --out mine.safetensors --hold-out one/03 one/18"],
     )
 
 

@@ -17,6 +17,7 @@ from heads.closed_form.moments import inverse_deviation
 from heads.closed_form.ridge_lda import LinearModels, best_strength
 from heads.closed_form.seconds import SecondFeatures
 from heads.folds import Fold, LabelCounts, split_persons
+from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 
 INVERSE_STRENGTHS = (1e-3, 3e-3, 1e-2)  # C of scikit-learn
@@ -118,5 +119,5 @@ def _require_memory(seconds: SecondFeatures, counts: dict[str, LabelCounts]) -> 
         raise UserError(
             f"logistic regression keeps the seconds it is fitted to in memory, {needed / 1e9:.0f} GB here, "
             f"{_MOST_BYTES / 1e9:.0f} are allowed; use --statistics pooled, --method lda, or "
-            "python -m heads.train --head linear"
+            f"{command_line('heads.train')} --head linear"
         )

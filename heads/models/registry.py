@@ -60,6 +60,8 @@ def make_head(settings: HeadSettings, shape: tuple[int, int, int], seconds: int,
             _try_out(head, shape, seconds)
         except Exception as error:  # whatever the code of other people raises
             reason = " ".join(f"{type(error).__name__}: {error}".split())
+            if "vmap: called random operation" in reason:
+                reason = "forward draws random numbers, as nn.Dropout does; let it decide by dropout_uniforms"
             raise UserError(f"head {settings.head}: cannot be used ({reason})") from error
         return head
 

@@ -16,6 +16,7 @@ from heads.models.registry import HEADS, make_head
 from heads.settings import HeadSettings
 from store import FeatureSpec
 from store.runtime.atomic import write_bytes
+from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_settings
 
@@ -43,7 +44,7 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
         If there is no such file, it holds no head of this project, or its head is of a package that is not here.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no trained head; python -m heads.train --fold final makes one")
+        raise UserError(f"{path}: no trained head; {command_line('heads.train')} --fold final makes one")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -55,7 +56,7 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"{path}: not a head that python -m heads.train wrote ({reason}); train it again"
+            f"{path}: not a head that {command_line('heads.train')} wrote ({reason}); train it again"
         ) from error
     try:
         head = make_head(settings, shape, spec.window_s, seed=0)

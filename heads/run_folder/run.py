@@ -22,6 +22,7 @@ from heads.run_folder.store_change import StoreChange, describe_store, find_chan
 from store import RecordingInfo, Store, StoreError
 from store.gate import read_json
 from store.runtime.atomic import write_bytes, write_text
+from store.runtime.commands import command_line
 from store.runtime.errors import UserError, os_errors
 from store.runtime.names import to_path_name
 from store.runtime.outputs import guard_folder, list_others
@@ -75,7 +76,9 @@ class Run:
         """
         config_path = path / "config.json"
         if not config_path.is_file():
-            raise UserError(f"{path}: no run here (config.json is missing); python -m heads.train makes one")
+            raise UserError(
+                f"{path}: no run here (config.json is missing); {command_line('heads.train')} makes one"
+            )
         return cls(path, read_config(config_path))
 
     @property

@@ -29,6 +29,7 @@ from store.runtime.device import choose_precision
 
 _SAVE_EVERY_S = 5.0  # training a short epoch again is faster than saving it
 _SAVING_SHARE = 0.05  # of the time, at most
+_DIVERGED = 1e3  # a mean loss above, where a head that knows nothing has 0.7 times the weight of seizure seconds
 _CACHED_HEADS = 32  # a step's tensors of 32 heads fit in the processor's cache
 _STATE = (
     "parameters",
@@ -56,7 +57,7 @@ def train_stacked(
 ) -> list[TrialResult]:
     """Train the heads of a group of `heads.training.trials.split_groups` together.
 
-    A trial whose loss is not finite ends with an error, the others go on.
+    A trial that diverges ends with an error, the others go on.
 
     Parameters
     ----------
@@ -133,13 +134,14 @@ class StackedTrainer:
             progress(len(windows) * len(self.running))
             del features  # before the next are made
         loss, weight = torch.stack(losses).double().sum(0).cpu().numpy()
-        finite = np.isfinite(loss) & self.parameters.isfinite().all(1).cpu().numpy()
-        diverged = {head for row, head in enumerate(self.running) if not finite[row]}
+        limit = _DIVERGED * self.running_rates["positive_weight"].clamp(min=1).cpu().numpy()
+        trained = (loss / weight < limit) & self.parameters.isfinite().all(1).cpu().numpy()
+        diverged = {head for row, head in enumerate(self.running) if not trained[row]}
         for number in self._running_trials(self.epoch - 1):
             row = self.running.index(self.plan.own[number])
             self.history[number].append({"epoch": self.epoch, "loss": float(loss[row] / weight[row])})
             if diverged.intersection(self.plan.needed([number])):
-                self.errors[number] = f"the loss is not finite in epoch {self.epoch}; lower lr"
+                self.errors[number] = f"training diverged in epoch {self.epoch}; lower lr"
         self._keep_heads(self._running_trials(self.epoch - 1))
         self._validate()
         self._keep_heads(self._running_trials(self.epoch))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from store.reader import Store, StoreFile, StoreMember, open_store
+from store.runtime.commands import command_line
 from store.runtime.errors import StoreError, UserError
 from store.schema import same_dataset
 
@@ -115,7 +116,7 @@ def _require_known_persons(stores: Sequence[Store]) -> None:
             if other is not store and (shared := sorted(unknown & set(other.persons))):
                 raise StoreError(
                     f"{store.path}: does not say which data set person {shared[0]} is of, and {other.path} has a "
-                    "person of that name; bring the store up to date with python -m extract"
+                    f"person of that name; bring the store up to date with {command_line('extract')}"
                 )
 
 

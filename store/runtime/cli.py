@@ -5,31 +5,20 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-import tyro
-
+from store.runtime.commands import command_line
 from store.runtime.errors import UserError, from_os_error
+from store.runtime.options import read_options
 
 _BUG = "this is a bug in braincodec-seizure; please report it with the lines above and the command that you gave"
 _OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")  # torch's, which is not loaded
 _LONGEST_LINE = 3000  # characters; nobody reads more of an error
 _BUG_STATUS = 70  # EX_SOFTWARE of sysexits.h
-_program: ContextVar[str | None] = ContextVar("program", default=None)
 _given: ContextVar[str] = ContextVar("given", default="")
-
-
-@contextmanager
-def called_as(program: str) -> Iterator[None]:
-    """Name the command in its help and errors as the user called it, not by its module."""
-    token = _program.set(program)
-    try:
-        yield
-    finally:
-        _program.reset(token)
 
 
 def given_command() -> str:
@@ -42,20 +31,28 @@ def run(
     settings_type: Any,
     argv: Sequence[str] | None,
     *,
-    prog: str,
+    module: str,
     description: str,
+    examples: Sequence[str] = (),
 ) -> int:
     """Make the settings from the command line, run the command, return the exit status.
 
     The command's own status is returned (None counts as 0). A `UserError`, and an error of the file system that
     is to be expected, ends in one line on stderr and status 2; Ctrl-C in status 130; anything else is a bug and
     ends in its traceback and status 70. ``--debug`` shows the traceback of a `UserError` too.
+
+    Parameters
+    ----------
+    module
+        What ``python -m`` takes.
+    examples
+        Arguments of calls that the help shows.
     """
-    prog = _program.get() or prog
+    prog = command_line(module)
     _given.set(shlex.join([*prog.split(), *_arguments(argv)]))
     with _ForgivingStreams():
         try:
-            return command(_read_settings(settings_type, argv, prog, description)) or 0
+            return command(_read_settings(settings_type, argv, prog, description, examples)) or 0
         except KeyboardInterrupt:
             print(f"{prog}: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
             return 130
@@ -74,18 +71,13 @@ def _arguments(argv: Sequence[str] | None) -> list[str]:
     return list(sys.argv[1:] if argv is None else argv)
 
 
-def _read_settings(settings_type: Any, argv: Sequence[str] | None, prog: str, description: str) -> Any:
-    return tyro.cli(
-        settings_type,
-        args=[argument for argument in _arguments(argv) if argument != "--debug"],
-        prog=prog,
-        description=f"{description}\n\n--debug shows where in the program an error arose.",
-        config=(
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.HelptextFromCommentsOff,
-            tyro.conf.PositionalMetavarFromFieldName,
-        ),
-    )
+def _read_settings(
+    settings_type: Any, argv: Sequence[str] | None, prog: str, description: str, examples: Sequence[str]
+) -> Any:
+    calls = [f"Example: {prog} {example}" for example in examples]
+    debug = "With --debug an error also shows where in the program it arose."
+    arguments = [argument for argument in _arguments(argv) if argument != "--debug"]
+    return read_options(settings_type, arguments, prog, "\n\n".join([description, *calls, debug]))
 
 
 def to_one_line(text: object) -> str:

@@ -11,12 +11,13 @@ from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import joblib
 
 from store.runtime.errors import UserError
+from store.runtime.options import optional
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -33,9 +34,9 @@ class WorkerSettings:
     """Tasks at the same time, a process each; the cores are shared out evenly among them."""
     backend: Literal["loky", "dask", "ray"] = "loky"
     """What runs them: processes here (loky), or Dask or Ray; a cluster has to see the same files."""
-    scheduler: str | None = None
+    scheduler: Annotated[str | None, optional("ADDRESS")] = None
     """Address of a Dask scheduler, as tcp://host:8786; without one, Dask starts --jobs workers here."""
-    address: str | None = None
+    address: Annotated[str | None, optional("ADDRESS")] = None
     """Address of a Ray cluster, as host:6379 or "auto"; without one, Ray starts --jobs workers here."""
 
     @property

@@ -135,10 +135,12 @@ def test_what_else_differs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     one, other = scored(tmp_path / "a", table()), scored(tmp_path / "b", table(), validation="05")
     config = json.loads((other / "config.json").read_text())
     config["settings"]["head"] = "spatial-fusion"
+    config["settings"]["lr"] = config["settings"]["epochs"] = 1
     (other / "config.json").write_text(json.dumps(config))
     assert main(["compare", str(one), str(other)]) == 0
     out = capsys.readouterr().out
     assert "b differs: head is 'spatial-fusion', not 'linear'" in out
+    assert "b differs: only b has settings epochs, lr\n" in out
     assert "b differs: folds 01, 02, 03, 04, 05, 06 train or validate on other persons" in out
 
 

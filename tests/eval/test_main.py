@@ -199,6 +199,7 @@ def test_table_shows_persons_summary_and_where_the_files_are(run: Run, capsys: p
     ]
     assert table[3].split()[1:] == ["0.04", "0", "-", "-", "0.062", *"000", *"----"]
     assert table[8].split()[1:] == ["3", "3", "2", "2", "3", "3", "3", "3", "2", "1", "2", "2"]
+    assert table[4].split()[6:9] == ["0.3"] * 3  # a mean of counts is no whole number
     assert table[9].split()[1:] == ["0.18", "80", *"111"]
     assert str(run.path / "metrics.json") in lines[-3]
     assert str(run.path / "seizures.csv") in lines[-2]
@@ -212,6 +213,17 @@ def test_warnings_name_little_background_and_persons_seen(run: Run, capsys: pyte
     assert "warning: persons without seizures: 03; their AUROC, AUPRC and sensitivity are undefined" in out
     assert "warning: only 3 tested persons: means and intervals say little about new persons" in out
     assert "warning: the encoder saw persons of these names in pretraining: 02; if they are the tested" in out
+
+
+def test_scores_that_were_there_before_are_named_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    line = "\nScored before, and the scores are the same.\n"
+    main([str(run.path), "--no-report"])
+    assert line not in capsys.readouterr().out
+    main([str(run.path), "--no-report"])
+    assert line in capsys.readouterr().out
+    (run.fold_path("02") / "fold.json").unlink()
+    main([str(run.path), "--no-report"])
+    assert line not in capsys.readouterr().out
 
 
 def test_only_finished_folds_are_scored(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,7 +129,10 @@ def test_detect_uses_it_where_its_module_is_found(
         ("no_such_module:Head", "no_such_module:Head: cannot be imported (ModuleNotFoundError"),
         ("my_heads:NUMBER", "head my_heads:NUMBER: is a int; give a subclass of heads.models.head.Head"),
         ("my_heads:OneLogit", "gives (2, 1) for windows (2, 8, 3, 5), expected logits (2, 4)"),
-        ("my_heads:Random", "head my_heads:Random: cannot be used (RuntimeError: vmap"),
+        (
+            "my_heads:Random",
+            "Random: cannot be used (forward draws random numbers, as nn.Dropout does;",
+        ),
         ("builtins:print", "head builtins:print: cannot be used (TypeError: made a NoneType"),
         ("torch.nn:Linear", "head torch.nn:Linear: cannot be used (TypeError"),
     ],

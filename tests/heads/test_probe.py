@@ -13,8 +13,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import heads.closed_form.electrodes
 import heads.closed_form.logistic_folds
-import heads.probe
+import heads.training.finish
 import store
 from heads.closed_form.leave_one_out import STRENGTHS
 from heads.closed_form.seconds import PooledSeconds
@@ -155,27 +156,32 @@ def test_the_default_is_a_logistic_regression_of_scikit_learn(tmp_path: Path) ->
 
 
 def test_ctrl_c_keeps_finished_folds(
-    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_store: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = ProbeCommand(store=(make_store(persons=3, lengths_s=(60,)),), out=tmp_path / "run")
-    write = heads.probe.write_fold
+    write = heads.training.finish.write_fold
 
     def interrupt(run: Run, trial: Trial, *rest: object) -> None:
         if trial.fold.name == "02":
             raise KeyboardInterrupt
         write(run, trial, *rest)
 
-    monkeypatch.setattr(heads.probe, "write_fold", interrupt)
+    monkeypatch.setattr(heads.training.finish, "write_fold", interrupt)
     with pytest.raises(KeyboardInterrupt):
         probe(command)
     (first,) = Run.open(tmp_path / "run").folds
     before = first.head_path.stat().st_mtime_ns
-    monkeypatch.setattr(heads.probe, "write_fold", write)
+    monkeypatch.setattr(heads.training.finish, "write_fold", write)
     _, results = probe(command)
     assert [result.fold.name for result in results] == ["01", "02", "03"]
     assert first.head_path.stat().st_mtime_ns == before
-    monkeypatch.setattr(heads.probe, "PooledElectrodes", None)  # a finished run needs no features
+    monkeypatch.setattr(heads.closed_form.electrodes, "PooledElectrodes", None)  # a finished run needs no features
+    capsys.readouterr()
     assert len(probe(command)[1]) == 3
+    assert capsys.readouterr().out == f"nothing to fit: all of the folds are in {tmp_path / 'run'}\n"
 
 
 @pytest.mark.parametrize("method", ["logistic", "lda"])

@@ -194,6 +194,9 @@ def test_a_read_only_store_is_read(tmp_path: Path) -> None:
 
 
 def test_no_folder_and_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file: a file; give the folder of a store; python -m extract makes one"):
+        store.open(tmp_path / "file")
     with pytest.raises(StoreError, match="no such store; python -m extract makes one"):
         store.open(tmp_path / "none")
     with pytest.raises(StoreError, match=r"no subject in this folder \(sub-\*\.h5\)"):
@@ -246,8 +249,14 @@ def damage_shape(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "unreadable .*truncated"),
-        (lambda path: path.write_bytes(b"not a store"), "unreadable .*remove the file and extract"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:5000]),
+            "unreadable, the file was cut off; remove the file and extract",
+        ),
+        (
+            lambda path: path.write_bytes(b"not a store"),
+            "unreadable, it is no HDF5 file or lost its beginning; remove",
+        ),
         (damage_format, "an HDF5 file, but no feature store"),
         (damage_version, "format version 3, this program reads up to 2; update it"),
         (damage_checksum, "incomplete, it has no checksum"),

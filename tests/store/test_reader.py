@@ -70,5 +70,5 @@ def test_a_file_of_other_content_is_noticed(opened: Store, read: Callable[[objec
 def test_a_file_cut_off_after_opening_is_noticed(opened: Store) -> None:
     path = opened.files[0].path
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(StoreError, match="truncated"):
+    with pytest.raises(StoreError, match="the file was cut off"):
         opened.files[0].read(0, 100)

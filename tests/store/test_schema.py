@@ -59,6 +59,8 @@ def test_heads_get_a_frame_for_each_second(frames: int, expected: int) -> None:
 def test_difference_names_field_stored_and_wanted() -> None:
     assert SPEC.difference(SPEC) == ""
     assert SPEC.difference(replace(SPEC, hop=16)) == "hop is 256, wanted 16"
+    one, other = (replace(SPEC, weights_sha256=digit * 64) for digit in "0a")
+    assert one.difference(other) == "weights_sha256 is '000000000000...', wanted 'aaaaaaaaaaaa...'"
 
 
 @given(st.integers(1, 20_000), st.integers(1, 8), st.data())

@@ -121,7 +121,8 @@ def read_text(path: Path) -> str:
 def require_folder(source: Path) -> None:
     """Refuse a source that is not a folder."""
     if not source.is_dir():
-        raise UserError(f"{source}: no such folder; give the folder of the data set as it was downloaded")
+        what = "a file" if source.exists() else "no such folder"
+        raise UserError(f"{source}: {what}; give the folder of the data set as it was downloaded")
 
 
 def list_edf(folder: Path) -> list[Path]:

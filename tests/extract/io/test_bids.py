@@ -77,6 +77,9 @@ def test_all_formats_are_found(tmp_path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: a file; give the folder of a BIDS data set"):
+        find_recordings(tmp_path / "file")
     with pytest.raises(UserError, match="none: no such folder; give the folder of a BIDS data set"):
         find_recordings(tmp_path / "none")
 

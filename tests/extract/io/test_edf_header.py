@@ -37,17 +37,19 @@ def claims(edf, at, text, width=8):
     [
         (244, "99999999", 8, r"sampling rate of FP1-F3 is 6.4e-07 Hz \(64 samples in 1e\+08 s\); allowed: 10 to"),
         (244, "1e-9", 8, r"sampling rate of FP1-F3 is 6.4e\+10 Hz .*; allowed: 10 to 100000 Hz"),
-        (244, "nan", 8, "no valid EDF or BDF header .*nan where a number belongs"),
-        (244, "inf", 8, "no valid EDF or BDF header .*inf where a number belongs"),
+        (244, "nan", 8, "no valid EDF or BDF header .*'nan' where a number belongs"),
+        (244, "inf", 8, "no valid EDF or BDF header .*'inf' where a number belongs"),
         (236, "99999999", 8, r"truncated or still being written: \d+ bytes, \d+ by its header"),
         (236, "-1", 8, "truncated or still being written"),
+        (244, "1 s", 8, r"no valid EDF or BDF header \('1 s' where a number belongs\); export the file again"),
+        (236, "many", 8, r"no valid EDF or BDF header \('many' where a whole number belongs\)"),
         (252, "9999", 4, "no valid EDF or BDF header .its length is not what it says"),
         (252, "-1", 4, "no valid EDF or BDF header .-1 channels"),
         (252, "0", 4, "no valid EDF or BDF header .0 channels"),
         (256 + 18 * 216, "99999999", 8, "truncated or still being written"),
         (256 + 18 * 216, "-64", 8, "-64 samples in a data record"),
-        (256 + 18 * 104, "nan", 8, "nan where a number belongs"),
-        (256 + 18 * 112, "inf", 8, "inf where a number belongs"),
+        (256 + 18 * 104, "nan", 8, "'nan' where a number belongs"),
+        (256 + 18 * 112, "inf", 8, "'inf' where a number belongs"),
     ],
 )
 def test_claims_that_no_eeg_file_makes(edf, at, text, width, message):

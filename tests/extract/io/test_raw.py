@@ -125,6 +125,21 @@ def test_no_file(tmp_path):
         open_signal(tmp_path / "gone.edf")
 
 
+def test_empty_file(tmp_path):
+    path = tmp_path / "one.edf"
+    path.touch()
+    with pytest.raises(UserError, match=r"one.edf: no valid EDF or BDF header \(the file has 0 bytes, its first "):
+        open_signal(path)
+
+
+@pytest.mark.parametrize("name", ["one.py", "one", "one.cnt"])
+def test_no_eeg_file_by_its_name(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("print()")
+    with pytest.raises(UserError, match=r"no EEG file by its name; allowed: .edf, .bdf, .vhdr, .set$"):
+        open_signal(path)
+
+
 def test_unreadable(tmp_path):
     path = tmp_path / "one.set"
     path.write_text("not EEGLAB")

@@ -35,7 +35,7 @@ def work(command):
     if command.fail: raise UserError("a reason")
     return 1
 
-sys.exit(run(work, Command, None, prog="work", description=""))
+sys.exit(run(work, Command, None, module="work", description=""))
 """
 
 
@@ -45,7 +45,7 @@ class Command:
 
 
 def end(command: Callable[[], object], *arguments: str) -> int:
-    return cli.run(lambda settings: command(), Command, arguments, prog="work", description="")  # type: ignore
+    return cli.run(lambda settings: command(), Command, arguments, module="work", description="")  # type: ignore
 
 
 def fail(error: BaseException) -> Callable[[], object]:
@@ -65,7 +65,7 @@ def test_a_line_of_any_length_keeps_its_ends() -> None:
 @pytest.mark.parametrize("error", [UserError, StoreError, DiskFullError])
 def test_what_a_person_caused_is_one_line(error: type[UserError], capsys: pytest.CaptureFixture) -> None:
     assert end(fail(error("bad \x1b[31m\nname; give another"))) == 2
-    assert capsys.readouterr() == ("", "work: error: bad \\x1b[31m name; give another\n")
+    assert capsys.readouterr() == ("", "python -m work: error: bad \\x1b[31m name; give another\n")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_a_person_caused_is_one_line(error: type[UserError], capsys: pytest
 def test_what_the_machine_lacks_is_one_line(error: Exception, message: str, capsys: pytest.CaptureFixture) -> None:
     assert end(fail(error)) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"work: error: {message}")
+    assert line.startswith(f"python -m work: error: {message}")
 
 
 @pytest.mark.parametrize(
@@ -91,20 +91,21 @@ def test_anything_else_is_a_bug(error: Exception, capsys: pytest.CaptureFixture)
     assert end(fail(error)) == 70
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
-    assert lines[-1].startswith("work: this is a bug in braincodec-seizure; please report it with the lines above")
+    assert lines[-1].startswith(
+        "python -m work: this is a bug in braincodec-seizure; please report it with the lines above"
+    )
 
 
 def test_debug_shows_where_an_error_arose(capsys: pytest.CaptureFixture) -> None:
     assert end(fail(UserError("a reason")), "--debug") == 2
     lines = capsys.readouterr().err.splitlines()
-    assert (lines[0], lines[-1]) == ("Traceback (most recent call last):", "work: error: a reason")
+    assert (lines[0], lines[-1]) == ("Traceback (most recent call last):", "python -m work: error: a reason")
 
 
 def test_interrupted(capsys: pytest.CaptureFixture) -> None:
     assert end(fail(KeyboardInterrupt())) == 130
-    assert (
-        capsys.readouterr().err == "work: interrupted; what is finished is kept, run the same command to go on\n"
-    )
+    message = "interrupted; what is finished is kept, run the same command to go on"
+    assert capsys.readouterr().err == f"python -m work: {message}\n"
 
 
 def test_the_status_is_the_commands_own() -> None:
@@ -147,7 +148,7 @@ def test_output_that_a_full_disk_cut_off_is_an_error(tmp_path: Path) -> None:
 
 def test_names_that_the_terminal_cannot_show_are_escaped() -> None:
     code = "import sys; from store.runtime.cli import run; from tests.store.runtime.test_cli import Command\n"
-    code += "run(lambda c: print('Jos\\u00e9 \\udc80'), Command, [], prog='work', description='')"
+    code += "run(lambda c: print('Jos\\u00e9 \\udc80'), Command, [], module='work', description='')"
     variables = {**os.environ, "PYTHONIOENCODING": "ascii"}
     finished = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=variables, check=False
