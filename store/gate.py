@@ -126,7 +126,7 @@ def _features_offset(path: Path, dataset: h5d.DatasetID, content: SubjectContent
 def _spec_problem(spec: FeatureSpec) -> str:
     """Say what is wrong with a spec; empty if nothing is."""
     texts = ["encoder", "weights_sha256", "features", "dtype", "resampling", "precision"]
-    texts += ["montage", "reference", "normalisation", "unit"]
+    texts += ["montage", "reference", "normalisation", "unit", "code_search"]
     if wrong := [name for name in texts if not isinstance(getattr(spec, name), str)]:
         return f"spec: {wrong[0]} is not text"
     counts = ("sample_rate_hz", "window_s", "stride_s", "hop", "frames", "dims")

@@ -59,6 +59,7 @@ class FeatureSpec:
     reference: str = "as-recorded"  # or average
     normalisation: str = "none"  # of each window: z-score, percentile-95
     unit: str = "uV"  # of the encoder's input
+    code_search: str = "greedy"  # how codes were chosen: stage after stage, or by a beam: "beam of 8"
 
     @property
     def shape(self) -> tuple[int, int, int]:

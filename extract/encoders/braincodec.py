@@ -61,6 +61,7 @@ class BrainCodecEncoder:
             channels=settings.channels,
             resampling="linear, each window",
             precision=precision,
+            code_search=f"beam of {config.beam}" if codes and config.beam > 1 else "greedy",
         )
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:

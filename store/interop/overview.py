@@ -28,7 +28,8 @@ def format_overview(overview: Mapping[str, Any]) -> Iterator[str]:
     yield f"store     {overview['path']}"
     for (dataset, version), count in _count_datasets(subjects).items():
         yield f"data set  {dataset or 'not known'}: {count} subjects, format version {version}"
-    yield f"encoder   {spec['encoder']}, {spec['features']} as {spec['dtype']}, {spec['precision']}"
+    search = "" if spec["code_search"] == "greedy" else f", chosen by a {spec['code_search']}"
+    yield f"encoder   {spec['encoder']}, {spec['features']} as {spec['dtype']}{search}, {spec['precision']}"
     yield (
         f"windows   {spec['window_s']} s every {spec['stride_s']} s, {spec['frames']} frames x "
         f"{len(spec['channels'])} channels x {spec['dims']} {'codes' if spec['features'] == 'codes' else 'dims'} "

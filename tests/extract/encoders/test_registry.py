@@ -1,5 +1,6 @@
 """What fills a store: shapes, axes, controls, and settings that cannot be used."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,28 @@ def test_weights_that_ship_are_found_by_name_and_by_checksum(
     assert sha256_of("braincodec-clips", "") == older
     assert sha256_of("braincodec-clips", newer) == older
     assert read_sha256(tmp_path / "none") is None
+
+
+def test_the_spec_says_how_codes_are_chosen_where_it_is_not_greedy(tmp_path: Path) -> None:
+    specs = {}
+    for beam in (1, 4):
+        model = BrainCodec(BrainCodecConfig(beam=beam), seed=3)
+        for q, codebook in enumerate(model.quantizer.codebooks):
+            codebook.vectors.normal_(generator=torch.Generator().manual_seed(q))
+            codebook.trained.fill_(1)
+        path = tmp_path / f"{beam}.safetensors"
+        save_checkpoint(path, model, {})
+        encoder = load_encoder(EncoderSettings(encoder=str(path), features="codes", precision="float32"))
+        rows = torch.from_numpy(windows_uv(1)).flatten(0, 1)[:, None]
+        expected = model.quantize(model.encode(rows)).view(1, 18, 32, 4).transpose(1, 2)
+        assert (encoder.encode(windows_uv(1)) == expected.numpy()).mean() > 0.99  # another order of sums
+        specs[beam] = encoder.spec
+        assert load_encoder(EncoderSettings(encoder=str(path))).spec.code_search == "greedy"
+    assert "code_search" not in specs[1].to_json()
+    assert '"code_search": "beam of 4"' in specs[4].to_json()
+    assert "code_search is 'greedy', wanted 'beam of 4'" in replace(specs[1], encoder="x").difference(
+        replace(specs[4], encoder="x")
+    )
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
