@@ -124,6 +124,7 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
     settings = EncoderSettings(
         encoder=reference or spec.encoder,
         features="codes" if spec.features == "codes" else "latents",
+        quantizers=spec.dims if spec.features == "codes" else None,
         stride=spec.stride_s,
         precision="bfloat16" if spec.precision == "bfloat16" else "float32",
         device=device,

@@ -20,6 +20,7 @@ from store import FeatureSpec
 from store.runtime.device import choose_device, choose_precision
 from store.runtime.errors import UserError
 
+_PUBLISHED_QUANTIZERS = 4
 _GPU_WINDOWS = 128  # encoded at once
 
 
@@ -46,7 +47,8 @@ class BrainCodecEncoder:
             self.model.encoder.bfloat16()
         self.provenance = {"name": name, "sha256": sha256, **metadata}
         codes = settings.features == "codes"
-        self.codebooks = _codebooks(model, name) if codes else None
+        self._stages = _count_stages(config, name, settings) if codes else None
+        self.codebooks = _codebooks(model, name)[: self._stages] if codes else None
         self.spec = FeatureSpec(
             encoder=name,
             weights_sha256=sha256,
@@ -57,7 +59,7 @@ class BrainCodecEncoder:
             stride_s=settings.stride,
             hop=config.hop,
             frames=config.frames,
-            dims=config.quantizers if codes else config.dimension,
+            dims=self._stages or config.dimension,
             channels=settings.channels,
             resampling="linear, each window",
             precision=precision,
@@ -80,7 +82,8 @@ class BrainCodecEncoder:
     @torch.inference_mode()
     def _encode(self, windows_uv: Tensor) -> NDArray[Any]:
         latents = self.to_latents(windows_uv.to(self.device).flatten(0, 1).unsqueeze(1))
-        rows = latents.transpose(1, 2) if self.codebooks is None else self.model.quantize(latents)  # (B*C, F, ...)
+        stages = self._stages  # None for latents
+        rows = latents.transpose(1, 2) if stages is None else self.model.quantize(latents, stages)  # (B*C, F, ...)
         features: NDArray[Any] = rows.view(*windows_uv.shape[:2], *rows.shape[1:]).transpose(1, 2).cpu().numpy()
         return features
 
@@ -119,6 +122,16 @@ def in_batches(encode_part: Callable[[int, int], object], count: int, batch: int
             batch //= 2
         else:
             start += batch
+
+
+def _count_stages(config: BrainCodecConfig, name: str, settings: EncoderSettings) -> int:
+    """How many quantizers code."""
+    stages = min(_PUBLISHED_QUANTIZERS, config.quantizers) if settings.quantizers is None else settings.quantizers
+    if not 1 <= stages <= config.quantizers:
+        raise UserError(
+            f"--quantizers {stages}: {name} has {config.quantizers}; allowed: 1 to {config.quantizers}"
+        )
+    return stages
 
 
 def _codebooks(model: BrainCodec, name: str) -> NDArray[np.float32]:

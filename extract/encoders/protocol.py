@@ -67,6 +67,9 @@ class EncoderSettings:
     encoder: Annotated[str, arg(metavar="ENCODER", help=_ENCODER)] = "braincodec"
     features: Literal["latents", "codes"] = "latents"
     """What is stored: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
+    quantizers: int | None = None
+    """Residual quantizers of BrainCodec whose codes are stored, the first ones, 64 bit/s a channel each; 4 by
+    default, the published rate."""
     stride: int = 4
     """Seconds from one window's start to the next, 1 to 4."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -66,6 +66,7 @@ def compare_settings(stored: FeatureSpec, settings: EncoderSettings) -> str | No
         return None
     is_given = settings.precision != "auto" and settings.encoder != "bandpower"
     montage = settings.input_montage
+    is_counted = settings.features == "codes" and settings.quantizers is not None
     asked = replace(
         stored,
         encoder=name,
@@ -74,6 +75,7 @@ def compare_settings(stored: FeatureSpec, settings: EncoderSettings) -> str | No
         channels=montage.channels,
         weights_sha256=weights_sha256,
         features=settings.features,
+        dims=settings.quantizers if is_counted else stored.dims,
         stride_s=settings.stride,
         precision=settings.precision if is_given else stored.precision,
     )

@@ -12,7 +12,7 @@ from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.encoders.bandpower import BANDS_HZ
 from extract.encoders.braincodec import in_batches, in_threads
-from extract.encoders.protocol import EncoderSettings
+from extract.encoders.protocol import EncoderSettings, FeatureExtractor
 from extract.encoders.registry import load_encoder
 from extract.encoders.shipped import SHIPPED, read_sha256
 from store.runtime.errors import UserError
@@ -134,6 +134,28 @@ def test_the_spec_says_how_codes_are_chosen_where_it_is_not_greedy(tmp_path: Pat
     assert "code_search is 'greedy', wanted 'beam of 4'" in replace(specs[1], encoder="x").difference(
         replace(specs[4], encoder="x")
     )
+
+
+def test_the_first_quantizers_alone_are_stored_where_asked_for(tmp_path: Path) -> None:
+    model = BrainCodec(BrainCodecConfig(quantizers=6), seed=3)
+    for q, codebook in enumerate(model.quantizer.codebooks):
+        codebook.vectors.normal_(generator=torch.Generator().manual_seed(q))
+        codebook.trained.fill_(1)
+    path = str(tmp_path / "six.safetensors")
+    save_checkpoint(Path(path), model, {})
+
+    def load(quantizers: int | None) -> FeatureExtractor:
+        return load_encoder(EncoderSettings(encoder=path, features="codes", quantizers=quantizers))
+
+    everything = load(6).encode(windows_uv(1))
+    for asked, stored in ((None, 4), (2, 2), (6, 6)):
+        encoder = load(asked)
+        assert encoder.spec.dims == stored
+        assert encoder.codebooks is not None
+        assert encoder.codebooks.shape == (stored, 256, 64)
+        np.testing.assert_array_equal(encoder.encode(windows_uv(1)), everything[..., :stored])
+    with pytest.raises(UserError, match=r"--quantizers 7: six.safetensors has 6; allowed: 1 to 6"):
+        load(7)
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
