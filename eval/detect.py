@@ -27,7 +27,7 @@ from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.outputs import guard_output
 from store.runtime.plugins import plugin_names
-from store.schema import count_seconds, count_windows
+from store.schema import count_seconds, count_windows, read_beam
 
 if TYPE_CHECKING:
     from heads.models.head import Head
@@ -125,6 +125,7 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
         encoder=reference or spec.encoder,
         features="codes" if spec.features == "codes" else "latents",
         quantizers=spec.dims if spec.features == "codes" else None,
+        beam=read_beam(spec.code_search),
         stride=spec.stride_s,
         precision="bfloat16" if spec.precision == "bfloat16" else "float32",
         device=device,

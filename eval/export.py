@@ -60,16 +60,25 @@ class ExportCommand:
 
 
 class Detector(nn.Module):
-    """Windows of EEG to seizure probabilities of their seconds, ``(B, C, N)`` microvolts -> ``(B, S)``."""
+    """Windows of EEG to seizure probabilities of their seconds, ``(B, C, N)`` microvolts -> ``(B, S)``.
 
-    def __init__(self, model: Any, head: Head, codes: bool) -> None:
+    Parameters
+    ----------
+    model
+        A BrainCodec.
+    head : Head
+    quantizers
+        That the head's codes are of, the first ones; 0 for latents.
+    """
+
+    def __init__(self, model: Any, head: Head, quantizers: int) -> None:
         super().__init__()
-        self.model, self.head, self.codes = model, head, codes
+        self.model, self.head, self.quantizers = model, head, quantizers
 
     def forward(self, eeg_uv: Tensor) -> Tensor:
         """Encode each channel, round as a store does, classify."""
         latents = self.model.encode(eeg_uv.flatten(0, 1).unsqueeze(1))  # (B * C, D, F)
-        latents = self._through_codes(latents) if self.codes else latents.half().float()
+        latents = self._through_codes(latents) if self.quantizers else latents.half().float()
         features = latents.view(*eeg_uv.shape[:2], *latents.shape[1:]).permute(0, 3, 1, 2)
         probabilities: Tensor = self.head(features).sigmoid()
         return probabilities
@@ -78,7 +87,7 @@ class Detector(nn.Module):
         """What the codes of latents stand for, ``(N, D, F)``: at each stage the vector nearest to what is left."""
         rows = latents.transpose(1, 2)
         left = rows
-        for book in self.model.quantizer.codebooks:
+        for book in list(self.model.quantizer.codebooks)[: self.quantizers]:
             left = left - book.vectors[book.nearest(left.flatten(0, 1))].view_as(left)
         return (rows - left).transpose(1, 2)
 
@@ -151,13 +160,13 @@ def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> D
     model = getattr(encoder, "model", None)
     if not isinstance(model, nn.Module) or not hasattr(model, "quantize"):
         raise UserError(f"encoder {spec.encoder}: cannot be exported; allowed: BrainCodec networks")
-    if spec.features == "codes" and model.config.beam > 1:
+    if spec.code_search != "greedy":
         raise UserError(f"codes of {spec.encoder} are searched by a beam, which cannot be exported; use latents")
     if head.context_s > 1 or head.nan_if_missing:
         raise UserError("the run's head looks beyond its window; allowed: heads such as spatial-fusion and linear")
     # with gradients the network takes operations of torch throughout, which can be exported
     own = copy.deepcopy(model).float().requires_grad_(True)
-    return Detector(own, head.eval(), codes=spec.features == "codes").eval()
+    return Detector(own, head.eval(), quantizers=spec.dims if spec.features == "codes" else 0).eval()
 
 
 def to_onnx(detector: Detector, spec: FeatureSpec, metadata: dict[str, str]) -> bytes:

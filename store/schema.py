@@ -238,6 +238,21 @@ def same_dataset(first: str, second: str) -> bool:
     return long.startswith(short)
 
 
+def name_code_search(beam: int) -> str:
+    """How the spec says that codes were chosen; `read_beam` reads it.
+
+    >>> name_code_search(1), name_code_search(8), read_beam("greedy"), read_beam("beam of 8")
+    ('greedy', 'beam of 8', 1, 8)
+    """
+    return f"beam of {beam}" if beam > 1 else "greedy"
+
+
+def read_beam(code_search: str) -> int:
+    """Sums of codes kept at each stage, by the name that a spec has for it; 1 for a name that is not ours."""
+    count = code_search.removeprefix("beam of ")
+    return int(count) if count.isdecimal() else 1
+
+
 def list_persons_seen(encoder: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Persons that an encoder saw in pretraining by its provenance, each with the name of the data set.
 

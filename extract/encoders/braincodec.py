@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from extract.encoders.shipped import FAMILY, shipped_path
 from store import FeatureSpec
 from store.runtime.device import choose_device, choose_precision
 from store.runtime.errors import UserError
+from store.schema import name_code_search
 
 _PUBLISHED_QUANTIZERS = 4
 _GPU_WINDOWS = 128  # encoded at once
@@ -47,6 +49,8 @@ class BrainCodecEncoder:
             self.model.encoder.bfloat16()
         self.provenance = {"name": name, "sha256": sha256, **metadata}
         codes = settings.features == "codes"
+        if codes and settings.beam is not None:
+            self.model.quantizer.beam = replace(config, beam=settings.beam).beam
         self._stages = _count_stages(config, name, settings) if codes else None
         self.codebooks = _codebooks(model, name)[: self._stages] if codes else None
         self.spec = FeatureSpec(
@@ -63,7 +67,7 @@ class BrainCodecEncoder:
             channels=settings.channels,
             resampling="linear, each window",
             precision=precision,
-            code_search=f"beam of {config.beam}" if codes and config.beam > 1 else "greedy",
+            code_search=name_code_search(self.model.quantizer.beam if codes else 1),
         )
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:

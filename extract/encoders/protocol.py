@@ -70,6 +70,9 @@ class EncoderSettings:
     quantizers: int | None = None
     """Residual quantizers of BrainCodec whose codes are stored, the first ones, 64 bit/s a channel each; 4 by
     default, the published rate."""
+    beam: int | None = None
+    """Sums of codes kept at each stage of choosing BrainCodec's codes, 1 is greedy; by default as the checkpoint
+    says."""
     stride: int = 4
     """Seconds from one window's start to the next, 1 to 4."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -9,7 +9,7 @@ from extract.encoders.registry import load_encoder
 from extract.encoders.shipped import FAMILY, SHIPPED, read_sha256, shipped_path
 from store.reader import StoreFile, open_file
 from store.runtime.errors import StoreError
-from store.schema import FeatureSpec, count_windows
+from store.schema import FeatureSpec, count_windows, name_code_search
 
 
 def require_spec(store: Path, settings: EncoderSettings, is_encoded: bool) -> FeatureSpec | None:
@@ -66,7 +66,7 @@ def compare_settings(stored: FeatureSpec, settings: EncoderSettings) -> str | No
         return None
     is_given = settings.precision != "auto" and settings.encoder != "bandpower"
     montage = settings.input_montage
-    is_counted = settings.features == "codes" and settings.quantizers is not None
+    codes = settings.features == "codes"
     asked = replace(
         stored,
         encoder=name,
@@ -75,7 +75,8 @@ def compare_settings(stored: FeatureSpec, settings: EncoderSettings) -> str | No
         channels=montage.channels,
         weights_sha256=weights_sha256,
         features=settings.features,
-        dims=settings.quantizers if is_counted else stored.dims,
+        dims=settings.quantizers if codes and settings.quantizers else stored.dims,
+        code_search=name_code_search(settings.beam) if codes and settings.beam else stored.code_search,
         stride_s=settings.stride,
         precision=settings.precision if is_given else stored.precision,
     )

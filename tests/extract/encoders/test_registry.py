@@ -128,7 +128,13 @@ def test_the_spec_says_how_codes_are_chosen_where_it_is_not_greedy(tmp_path: Pat
         expected = model.quantize(model.encode(rows)).view(1, 18, 32, 4).transpose(1, 2)
         assert (encoder.encode(windows_uv(1)) == expected.numpy()).mean() > 0.99  # another order of sums
         specs[beam] = encoder.spec
+        as_asked = load_encoder(
+            EncoderSettings(encoder=str(path), features="codes", precision="float32", beam=5 - beam)
+        )
+        assert as_asked.spec.code_search == {1: "beam of 4", 4: "greedy"}[beam]
         assert load_encoder(EncoderSettings(encoder=str(path))).spec.code_search == "greedy"
+    with pytest.raises(UserError, match="beam is 0; allowed: whole numbers from 1"):
+        load_encoder(EncoderSettings(encoder=str(path), features="codes", beam=0))
     assert "code_search" not in specs[1].to_json()
     assert '"code_search": "beam of 4"' in specs[4].to_json()
     assert "code_search is 'greedy', wanted 'beam of 4'" in replace(specs[1], encoder="x").difference(
