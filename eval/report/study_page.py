@@ -1,5 +1,6 @@
 """The page of a study: one picture, one table, and the way to every report."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -51,7 +52,7 @@ def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
         "css": resources.files("eval.report").joinpath("page.css").read_text(encoding="utf-8"),
         "lead": escape(f"{text}, {scores['seconds'].sum() / 3600:.1f} h."),
         "figure": format_figure("auroc", svg, _CAPTION),
-        "table": format_wide(["encoder", *page.table.columns], _to_rows(page.table), "study"),
+        "table": _format_scores(page.table),
         "note": escape(_describe_table(page)),
         "tests": _format_tests(page),
         "skipped": "".join(f"<li>{escape(to_one_line(line))}</li>" for line in page.skipped) or "<li>nothing</li>",
@@ -72,7 +73,7 @@ def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
 @styled
 def draw_study(rows: Sequence[CombinationScores]) -> Figure:
     """A row a combination: a dot a person, the mean, and its 95 % interval over persons."""
-    figure, (axes,) = panels(height=0.9 + 0.3 * len(rows), width=8.4)
+    figure, (axes,) = panels(height=0.9 + 0.3 * len(rows), width=6.8)
     for number, row in enumerate(rows):
         values = row.persons["auroc"].dropna().to_numpy(float)
         low, high = bootstrap_interval(values, np.random.default_rng(0))
@@ -96,9 +97,11 @@ def _describe_table(page: StudyPage) -> str:
 def _format_tests(page: StudyPage) -> str:
     if page.tests is None:
         return ""
-    table = format_wide(["encoder", *page.tests.columns], _to_rows(page.tests), "study")
-    return f"<h2>Heads trained on everyone, on other data</h2>{table}"
+    return f"<h2>Heads trained on everyone, on other data</h2>{_format_scores(page.tests)}"
 
 
-def _to_rows(table: pd.DataFrame) -> list[tuple[object, ...]]:
-    return [(name, *row) for name, row in zip(table.index, table.to_numpy(), strict=True)]
+def _format_scores(table: pd.DataFrame) -> str:
+    """A table as HTML, intervals below their means."""
+    rows = [(name, *row) for name, row in zip(table.index, table.to_numpy(), strict=True)]
+    html = format_wide(["encoder", *table.columns], rows, "study")
+    return re.sub(r"<td>(\S+) \(([^<]+ to [^<]+)\)</td>", r"<td>\1<br><small>\2</small></td>", html)
