@@ -1,0 +1,54 @@
+"""Stretches of recordings by name: the right samples, within the recording."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.__main__ import open_eeg
+from extract.io.montage import CHANNELS
+from store.runtime.errors import UserError
+from tests.helpers.eeg import RATE_HZ, noise_uv, write_recording
+from tests.helpers.stores import SPEC
+
+STEP_UV = 1600 / 65535  # of the EDF
+
+
+def name_of(path: Path) -> str:
+    return path.name.removesuffix("_eeg.edf")
+
+
+def test_a_stretch_holds_the_samples_of_its_time(tmp_path: Path) -> None:
+    first, second = noise_uv(30, seed=0), noise_uv(20, seed=1)
+    names = [name_of(write_recording(tmp_path, "01", run, uv)) for run, uv in enumerate((first, second))]
+    with open_eeg(tmp_path, names, SPEC) as read:
+        for name, signal_uv, start_s, stop_s in ((names[0], first, 5, 25), (names[1], second, 2, 12)):
+            snippet = read(name, start_s, stop_s)
+            assert (snippet.start_s, snippet.sample_rate_hz) == (start_s, RATE_HZ)
+            assert snippet.channels == CHANNELS
+            assert snippet.channel_mask == (True,) * len(CHANNELS)
+            expected = signal_uv[:, start_s * RATE_HZ : stop_s * RATE_HZ]
+            np.testing.assert_allclose(snippet.signal_uv, expected, atol=STEP_UV)
+
+
+def test_a_stretch_ends_with_its_recording(tmp_path: Path) -> None:
+    signal_uv = noise_uv(30, seed=0)
+    name = name_of(write_recording(tmp_path, "01", 0, signal_uv))
+    with open_eeg(tmp_path, [name], SPEC) as read:
+        before, after = read(name, -8, 12), read(name, 25, 45)
+    assert (before.start_s, before.signal_uv.shape[1]) == (0, 12 * RATE_HZ)
+    assert (after.start_s, after.signal_uv.shape[1]) == (25, 5 * RATE_HZ)
+
+
+def test_a_missing_channel_is_said(tmp_path: Path) -> None:
+    signal_uv = noise_uv(30, seed=0, channels=len(CHANNELS) - 1)
+    name = name_of(write_recording(tmp_path, "01", 0, signal_uv, names=CHANNELS[:-1]))
+    with open_eeg(tmp_path, [name], SPEC) as read:
+        assert read(name, 0, 5).channel_mask == (True,) * (len(CHANNELS) - 1) + (False,)
+
+
+def test_a_recording_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    path = write_recording(tmp_path, "01", 0, noise_uv(30, seed=0))
+    path.write_bytes(path.read_bytes()[:1000])
+    with open_eeg(tmp_path, [name_of(path)], SPEC) as read, pytest.raises(UserError, match="sub-01"):
+        read(name_of(path), 0, 5)
