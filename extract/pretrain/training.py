@@ -56,7 +56,7 @@ class TrainingSettings:
     """Largest norm of a gradient."""
     quantize_from: int = 3_300
     """Step at which the codebooks start; before it noise is added to the latents in their place."""
-    noise: float = 0.5
+    noise: float = 0.3
     """Standard deviation of that noise, as a share of the latents' root mean square."""
     l2: float = 1.0
     """Weight of the relative root mean square error."""
