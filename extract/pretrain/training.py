@@ -55,7 +55,8 @@ class TrainingSettings:
     clip: float = 1.0
     """Largest norm of a gradient."""
     quantize_from: int = 3_300
-    """Step at which the codebooks start; before it noise is added to the latents in their place."""
+    """Step at which the codebooks start, before it noise is added to the latents in their place; at 0 trained
+    codebooks of --start stay."""
     noise: float = 0.3
     """Standard deviation of that noise, as a share of the latents' root mean square."""
     l2: float = 1.0
@@ -125,7 +126,8 @@ class Training:
         generator = Generator().manual_seed(settings.seed * 1_000_003 + self.step)
         x, others = (self.draw(signals, settings.batch, generator) for _ in range(2))
         x = augment(x, others, generator)
-        if self.step == settings.quantize_from and not model.quantizer.codebooks[0].trained:
+        is_trained = bool(model.quantizer.codebooks[0].trained)
+        if self.step == settings.quantize_from and not (self.step == 0 and is_trained):
             self._start_codebooks(signals, generator)
         dtype = getattr(torch, settings.precision)
         latents = model.encoder(x.to(dtype)).float()

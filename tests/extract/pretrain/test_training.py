@@ -116,6 +116,20 @@ def test_a_frozen_encoder_stays_and_the_decoder_learns(signals):
         assert torch.equal(tensor, before[name]) == name.startswith("encoder"), name
 
 
+@pytest.mark.parametrize(("quantize_from", "is_kept"), [(0, True), (2, False)])
+def test_trained_codebooks_are_kept_where_the_quantizer_is_on_from_the_start(signals, quantize_from, is_kept):
+    first = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=0))
+    for _ in range(20):
+        first.advance(signals)
+    second = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=quantize_from, seed=5))
+    second.start_from(fold_units(first.model, cut_windows(signals[0], CONFIG) / UNIT_UV))
+    before = second.model.quantizer.codebooks[0].vectors.clone()
+    for _ in range(3):
+        second.advance(signals)
+    moved = (second.model.quantizer.codebooks[0].vectors - before).norm() / before.norm()
+    assert (moved < 0.3) == is_kept
+
+
 def test_seed_decides_the_weights(signals, tmp_path):
     runs = []
     for seed in (1, 1, 2):
