@@ -62,7 +62,7 @@ COMMANDS = (
     Killed("train", train, ("--store", "store", "--out", "made"), ("made",), ("--fold", "all", *HEADS)),
     Killed("sweep", sweep, ("--store", "store", "--out", "made"), ("made",), (*HEADS, "--lr", "1e-2", "1e-3")),
     Killed("probe", probe, ("--store", "store", "--out", "made"), ("made", "store/statistics")),
-    Killed("eval", evaluate, ("run",), ("run",)),
+    Killed("eval", evaluate, ("run",), ("run",), ("--no-report",)),
     Killed(
         "eval --on",
         evaluate,
@@ -165,9 +165,8 @@ def kill_and_repeat(command: Killed, folder: Path, delay_s: float, wanted: dict[
 
 
 def comparable(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The same files, without what is another each time: order of metadata in safetensors, marks in a report."""
-    files = {name: _in_order(file) if name.endswith(".safetensors") else file for name, file in files.items()}
-    return {name: b"" if name.endswith("report.html") else file for name, file in files.items()}
+    """The same files, the metadata of safetensors in order: its library writes them in any."""
+    return {name: _in_order(file) if name.endswith(".safetensors") else file for name, file in files.items()}
 
 
 def _in_order(file: bytes) -> bytes:
