@@ -10,10 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 
 from braincodec_seizure import COMMANDS
 from braincodec_seizure import main as braincodec_seizure
+from eval.report.study_tables import format_study, pivot_study
+from eval.report.tables import to_markdown
+from eval.scoring.background import Background
 from tests.helpers.paths import ROOT
 
 NEEDS = {"install", "download", "docker", "cluster", "hours"}  # what a block may need that a test has not
@@ -24,6 +28,7 @@ BLOCK = re.compile(
     r"(?P<indent>[ ]*)```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
+TABLES = ROOT / "docs" / "tables" / "chbmit-clips"  # written by eval.study
 STORE = {"docs/heads.md", "docs/store.md", "docs/api.md"}  # pages that begin with a store
 RUN = {"docs/scores.md"}  # and with a run on it
 
@@ -128,9 +133,18 @@ def test_blocks_run(page: Path, working_folder: Path) -> None:
 def test_the_readme_is_short_and_shows_the_results() -> None:
     readme = (ROOT / "README.md").read_text()
     assert len(readme.split()) <= 1000
-    assert (ROOT / "docs" / "results.md").read_text().splitlines()[0:6] == re.findall(
-        r"^\|.*\|$", readme, re.MULTILINE
-    )
+    assert (TABLES / "auroc.md").read_text() in readme
+
+
+def test_tables_of_the_documentation_are_those_of_the_study() -> None:
+    """``study.csv`` is what ``python -m eval.study`` wrote; the other tables follow from it."""
+    table = pd.read_csv(TABLES / "study.csv")
+    assert to_markdown(pivot_study(table), "encoder") == (TABLES / "auroc.md").read_text()
+    background = Background(float(table["background_hours"].iloc[0]))
+    assert to_markdown(format_study(table, background), "encoder") == (TABLES / "scores.md").read_text()
+    results = (ROOT / "docs" / "results.md").read_text()
+    for name in ("auroc", "scores"):
+        assert f'--8<-- "docs/tables/chbmit-clips/{name}.md"' in results
 
 
 def test_links_lead_somewhere() -> None:

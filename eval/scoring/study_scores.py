@@ -62,7 +62,7 @@ def tabulate_study(rows: Sequence[CombinationScores]) -> pd.DataFrame:
     -------
     encoder, features, head, seeds, persons; for each score NAME of `SUMMARISED` also NAME_low, NAME_high (95 %
     bootstrap over persons), NAME_sd (over seeds); auroc_difference with low and high (paired by person);
-    false_alarms (number in all, mean over seeds).
+    false_alarms (number in all, mean over seeds) and background_hours.
     """
     table = []
     for row in rows:
@@ -82,6 +82,7 @@ def tabulate_study(rows: Sequence[CombinationScores]) -> pd.DataFrame:
             }
         cells |= _compare(row, rows[0])
         cells["false_alarms"] = float(row.persons["event.fp"].sum())
+        cells["background_hours"] = measure_background(row.persons).hours
         table.append(cells)
     return pd.DataFrame(table)
 
