@@ -119,23 +119,25 @@ def draw_precision_recall(persons: Mapping[str, LabelledSeconds]) -> Figure:
 
 
 @styled
-def draw_reliability(bins: pd.DataFrame) -> Figure:
+def draw_reliability(bins: pd.DataFrame, calibrated: pd.DataFrame | None = None) -> Figure:
     """Share of seizure seconds among those of about equal probability.
 
     Parameters
     ----------
     bins
         As `eval.scoring.calibration.bin_reliability`.
+    calibrated
+        The same at the temperature of each fold.
     """
     figure, (axes,) = panels()
-    filled = bins[bins["seconds"] > 0]
     axes.plot([0, 1], [0, 1], ":", color=LIGHT["muted"], linewidth=1, label="perfectly calibrated")
-    axes.plot(
-        *(filled["mean_probability"], filled["seizure_share"]),
-        "o-",
-        color=LIGHT["blue"],
-        label="seconds of all persons",
-    )
+    lines = [(bins, "o-", "blue", "seconds of all persons")]
+    if calibrated is not None:
+        lines.append((calibrated, "s--", "orange", "at the folds' temperatures"))
+    for table, style, colour, name in lines:
+        filled = table[table["seconds"] > 0]
+        points = filled["mean_probability"], filled["seizure_share"]
+        axes.plot(*points, style, color=LIGHT[colour], label=name)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set(xlabel="mean predicted probability", ylabel="share in seizure")
     axes.set_title("Reliability")

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from eval.report.tables import format_number, format_scores, to_latex, to_markdown
 from eval.scoring.background import Background, measure_background
-from eval.scoring.calibration import bin_reliability, expected_calibration_error
+from eval.scoring.calibration import expected_calibration_error, pool_reliability
 from eval.scoring.events import Detections
 from eval.scoring.operating_curve import read_at_rates
 from eval.scoring.results import POSTPROCESSING, Results
@@ -112,11 +113,21 @@ def _more_metrics(results: Results) -> dict[str, Any]:
     """Calibration and time in alarm, for ``metrics.json``."""
     more: dict[str, Any] = {}
     if seconds := results.seconds():
-        reliability = bin_reliability(*map(np.concatenate, zip(*seconds.values(), strict=True)))
-        more["calibration"] = {
-            "expected_error": expected_calibration_error(reliability),
-            "bins": reliability.astype(object).where(reliability.notna(), None).to_dict(orient="records"),
-        }
+        more["calibration"] = _describe_calibration(seconds)
+        if calibrated := results.calibrated_seconds():
+            temperatures = {name: choice.temperature for name, choice in results.choices.items()}
+            more["calibration"]["at_temperature"] = {
+                **_describe_calibration(calibrated),
+                "temperatures": {name: value for name, value in temperatures.items() if not np.isnan(value)},
+            }
     if results.unlabelled:
         more["time_in_alarm"] = results.time_in_alarm().to_dict(orient="index")
     return more
+
+
+def _describe_calibration(seconds: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> dict[str, Any]:
+    reliability = pool_reliability(seconds)
+    return {
+        "expected_error": expected_calibration_error(reliability),
+        "bins": reliability.astype(object).where(reliability.notna(), None).to_dict(orient="records"),
+    }

@@ -6,7 +6,6 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -19,7 +18,7 @@ from eval.report.provenance import Provenance
 from eval.report.style import save_figure
 from eval.report.summary import format_facts, format_numbers
 from eval.report.timeline import draw_person, format_style, format_timeline
-from eval.scoring.calibration import bin_reliability, expected_calibration_error
+from eval.scoring.calibration import expected_calibration_error, pool_reliability
 from eval.scoring.results import Results
 from store.runtime.atomic import write_text
 from store.runtime.cli import to_one_line
@@ -82,14 +81,14 @@ def _draw(results: Results) -> dict[str, Figure]:
     drawn = {}
     if len(results.persons):
         seconds = results.seconds()
-        bins = bin_reliability(*map(np.concatenate, zip(*seconds.values(), strict=True)))
+        calibrated, bins = results.calibrated_seconds(), pool_reliability(seconds)
         known = results.summary, results.background
         drawn["sensitivity"] = figures.draw_sensitivity(results.curve, *known)
         drawn["persons"] = figures.draw_persons(results.persons, *known)
         drawn["f1"] = figures.draw_f1(results.curve, results.summary)
         drawn["roc"] = figures.draw_roc(seconds)
         drawn["precision-recall"] = figures.draw_precision_recall(seconds)
-        drawn["reliability"] = figures.draw_reliability(bins)
+        drawn["reliability"] = figures.draw_reliability(bins, pool_reliability(calibrated) if calibrated else None)
         drawn["probabilities"] = figures.draw_probabilities(bins)
     drawn["loss"] = figures.draw_training(results.folds, "loss", "training loss")
     drawn["validation"] = figures.draw_training(results.folds, "validation_auroc", "validation AUROC")
@@ -164,5 +163,10 @@ def _caption(name: str, results: Results) -> str:
     text = _CAPTIONS[name]
     if name != "reliability":
         return text
-    pooled = map(np.concatenate, zip(*results.seconds().values(), strict=True))
-    return Template(text).substitute(error=f"{expected_calibration_error(bin_reliability(*pooled)):.3f}")
+    errors = [
+        f"{expected_calibration_error(pool_reliability(seconds)):.3f}"
+        for seconds in (results.seconds(), results.calibrated_seconds())
+        if seconds is not None
+    ]
+    added = "; {} at the temperature of each fold, fitted on its validation persons" if len(errors) > 1 else ""
+    return Template(text).substitute(error=errors[0] + added.format(errors[-1]))

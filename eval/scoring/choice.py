@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.scoring.calibration import fit_temperature
 from eval.scoring.event_counter import EventCounter
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import Counts, ScoredRecording
@@ -26,6 +27,7 @@ class PostProcessingChoice:
     post: PostProcessing
     f1: float  # of events, mean over persons
     fp_per_day: float
+    temperature: float = math.nan  # of its probabilities, nan if not known
 
     @property
     def at_edge(self) -> bool:
@@ -49,12 +51,15 @@ class PostProcessingChoice:
             float(value) if isinstance(value, int | float) else math.nan
             for value in (scores.get("f1"), scores.get("fp_per_day"))
         )
-        return cls(PostProcessing.from_json(content), f1, fp_per_day)
+        temperature = content.get("temperature")
+        known = isinstance(temperature, int | float) and temperature > 0
+        return cls(PostProcessing.from_json(content), f1, fp_per_day, float(temperature) if known else math.nan)
 
     def to_json(self) -> dict[str, Any]:
         """Settings, their validation scores and what was tried."""
         return {
             **asdict(self.post),
+            "temperature": None if math.isnan(self.temperature) else self.temperature,
             "validation": {"event": {"f1": self.f1, "fp_per_day": self.fp_per_day}},
             "tried": {
                 "threshold": THRESHOLDS,
@@ -72,9 +77,13 @@ def choose_postprocessing(
 
     Further ties go to the threshold nearest to ``best_threshold`` (of seconds) in log odds, then to the least
     processing. Persons without seizures count with their false alarms alone, since their F1 is 0 or undefined.
+    The temperature is fitted to all seconds of the persons.
     """
     (negative_f1, fp_per_day, *_), post = min(_rank_settings(persons, best_threshold), key=lambda pair: pair[0])
-    return PostProcessingChoice(post, -negative_f1, fp_per_day)
+    recordings = list(itertools.chain(*persons.values()))
+    seconds = [(recording.labels, recording.probabilities) for recording in recordings]
+    temperature = fit_temperature(*map(np.concatenate, zip(*seconds, strict=True)))
+    return PostProcessingChoice(post, -negative_f1, fp_per_day, temperature)
 
 
 def count_events(

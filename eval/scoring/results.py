@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval.scoring.background import Background, measure_background
+from eval.scoring.calibration import apply_temperature
 from eval.scoring.choice import PostProcessingChoice, choose_postprocessing
 from eval.scoring.operating_curve import sweep_thresholds
 from eval.scoring.postprocess import PostProcessing, require_probabilities
@@ -90,6 +91,19 @@ class Results:
                 np.concatenate([recording.probabilities for recording in by_name.values()]),
             )
             for person, by_name in self.recordings.items()
+        }
+
+    def calibrated_seconds(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]] | None:
+        """`seconds`, each fold's probabilities at its temperature; None if one is not known."""
+        only = tuple(self.choices.values()) if len(self.choices) == 1 else ()  # of a test on other data
+        by_person = {person: (self.choices[fold.path.name],) for fold in self.folds for person in fold.fold.test}
+        choices = {person: by_person.get(person, only) for person in self.recordings}
+        temperatures = {person: choice.temperature for person, own in choices.items() for choice in own}
+        if not choices or temperatures.keys() != choices.keys() or np.isnan([*temperatures.values()]).any():
+            return None
+        return {
+            person: (labels, apply_temperature(probabilities, temperatures[person]))
+            for person, (labels, probabilities) in self.seconds().items()
         }
 
     def time_in_alarm(self) -> pd.DataFrame:
