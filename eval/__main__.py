@@ -12,13 +12,15 @@ import tyro
 
 from eval import compare
 from eval.report.eeg_reader import EegReader, EegSnippet
-from eval.report.files import write_choices, write_metrics, write_scores, write_table
-from eval.report.headline import describe_scores, describe_tested, describe_time_in_alarm
+from eval.report.files import seed_means, write_averages, write_choices, write_metrics, write_scores, write_table
+from eval.report.headline import describe_scores, describe_split, describe_tested, describe_time_in_alarm
 from eval.report.tables import format_heads, format_scores
+from eval.scoring.averages import add_spread, average_scores, average_seeds, require_equal_folds
 from eval.scoring.background import measure_background
-from eval.scoring.results import Results, score_run
+from eval.scoring.results import Results, open_trained_run, score_run
 from eval.scoring.scores import to_metrics_rows
 from eval.scoring.validity_checks import find_warnings
+from heads.run_folder import Run
 from store import FeatureSpec
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
@@ -87,16 +89,30 @@ def evaluate(command: EvalCommand) -> None:
         raise UserError(
             "--out, --fold and --allow-training-persons go with --on STORE; give it, or leave them out"
         )
-    results = score_run(command.run, command.store, command.workers)
-    write_choices(results, results.path / "folds")
+    run = open_trained_run(command.run)
+    results = _score_seeds(run, command) if run.seeds else score_run(command.run, command.store, command.workers)
+    if not results.seeds:
+        write_choices(results, run.path / "folds")
     if not results.posts:
         print(f"{results.path}: post-processing is chosen; no finished fold has a test person to score")
         return
     _publish(results, command)
 
 
+def _score_seeds(run: Run, command: EvalCommand) -> Results:
+    """Score every seed, write what is its own, and average the scores."""
+    require_equal_folds(run)
+    scored = {}
+    for seed in run.seeds:
+        scored[seed] = score_run(command.run, command.store, command.workers, seed)
+        write_choices(scored[seed], run.path / "folds", f"seed-{seed}")
+        if scored[seed].posts:
+            write_scores(scored[seed])
+    return average_seeds(run, scored)
+
+
 def _test_on_store(command: EvalCommand) -> None:
-    from eval.scoring.standard_test import average_heads, prepare_test  # here, since it loads torch
+    from eval.scoring.standard_test import prepare_test  # here, since it loads torch
 
     if command.on is None or command.out is None:
         raise UserError("--on needs --out DIR, a folder for the scores; the run keeps those of its own test")
@@ -108,16 +124,15 @@ def _test_on_store(command: EvalCommand) -> None:
             f"{by_name}; leave them out of the store, or add --allow-training-persons"
         )
     test.claim_folder()
-    scored = []
+    scored = {}
     for results in test.score():
         write_choices(results, results.path / "folds")
         _publish(results, command)
-        scored.append(results)
-    if len(scored) == 1 or scored[0].persons.empty:
+        scored[results.path.name] = results
+    if len(scored) == 1 or results.persons.empty:
         return
-    persons, summary, heads = average_heads(scored)
-    spread = pd.DataFrame({"mean": heads.mean(), "sd": heads.std(ddof=0)}).T
-    write_metrics(command.out, persons, summary, {"heads": to_metrics_rows(pd.concat([heads, spread]))})
+    persons, summary, heads = average_scores(scored)
+    write_metrics(command.out, persons, summary, {"heads": to_metrics_rows(add_spread(heads))})
     background = measure_background(persons)
     write_table(command.out / "tables", "scores", format_scores(persons, summary, background))
     write_table(command.out / "tables", "heads", format_heads(heads, background))
@@ -131,14 +146,19 @@ def _publish(results: Results, command: EvalCommand) -> None:
     """Write all files of the results, and print what they say."""
     metrics = results.path / "metrics.json"
     before = metrics.read_bytes() if metrics.is_file() else None
-    write_scores(results)
+    (write_averages if results.seeds else write_scores)(results)
     path, persons, store = results.path, results.persons, results.store
     print(f"{path}: {to_one_line(describe_tested(persons, len(store.persons)))}")
+    if results.given_split:
+        print(to_one_line(describe_split(results.given_split)))
     table = format_scores(persons, results.summary, results.background)
     if len(persons):
         print(f"{describe_scores(persons, results.summary)}\n")
         _print_table(table)
         print("\n-: undefined. Mean, sd and bootstrap interval are over the persons for whom a score is defined.")
+    if results.seeds and len(persons):
+        print("\nScores are means over seeds. A row a seed: its mean over persons. sd: the spread over seeds.\n")
+        _print_table(format_heads(seed_means(results), results.background, "seed"))
     if results.unlabelled:
         print(describe_time_in_alarm(results.time_in_alarm()))
     warnings = find_warnings(results)
@@ -147,8 +167,12 @@ def _publish(results: Results, command: EvalCommand) -> None:
     if before == metrics.read_bytes():
         print("\nScored before, and the scores are the same.")
     print(f"\nScores: {path / 'metrics.json'}, {path / 'metrics.csv'}, {path / 'tables'}")
-    print(f"Seizures: {path / 'seizures.csv'}, {path / 'false_alarms.csv'}")
-    print(f"Events: {path / 'predictions'} (SzCORE events.tsv)")
+    if results.seeds:
+        folders = ", ".join(str(own.path) for own in results.seeds.values())
+        print(f"Seizures, events and scores of each seed: {folders}")
+    else:
+        print(f"Seizures: {path / 'seizures.csv'}, {path / 'false_alarms.csv'}")
+        print(f"Events: {path / 'predictions'} (SzCORE events.tsv)")
     if not command.no_report:
         print(f"Report: {_write_report(results, table, warnings, command.bids)}")
 

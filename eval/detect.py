@@ -57,6 +57,8 @@ class DetectCommand:
     """A channel that is missing: refuse the file, or take zeros."""
     probabilities: Annotated[Path | None, optional("FILE.tsv")] = None
     """Also write the seizure probability of each second, as a table."""
+    seed: Annotated[int | None, optional("SEED")] = None
+    """Of a run of several seeds, whose head to use; the first if not given."""
     encoder: Annotated[str | None, optional("ENCODER")] = None
     """The run's encoder, if it does not ship: its checkpoint, or package.module:factory."""
     force: bool = False
@@ -91,7 +93,7 @@ def detect(command: DetectCommand) -> None:
     from heads.models.saved import load_head
 
     _guard_outputs(command)
-    fold = Run.open(command.run).fold_path("final")
+    fold = choose_seed(Run.open(command.run), command.seed).path_of_head_in_use
     head, spec, _ = load_head(fold / "head.safetensors")
     post = read_choice(fold / POSTPROCESSING).post
     encoder = matching_encoder(spec, command.encoder, command.device)
@@ -105,6 +107,22 @@ def detect(command: DetectCommand) -> None:
     number = len(detections.events)
     print(f"{to_one_line(command.input)}: {number} seizure{'s' * (number != 1)} in {clock(signal.duration_s)}")
     print(f"Events: {to_one_line(command.output)}")
+
+
+def choose_seed(run: Run, seed: int | None) -> Run:
+    """The run as that seed has it, or its first.
+
+    Raises
+    ------
+    UserError
+        If the run has no such seed.
+    """
+    if seed is None:
+        return run.by_seed[0]
+    seeds = run.seeds or (run.config["settings"].get("seed"),)
+    if seed not in seeds:
+        raise UserError(f"--seed {seed}: {run.path} was trained with {', '.join(map(str, seeds))}")
+    return run.of_seed(seed)
 
 
 def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> FeatureExtractor:
@@ -153,7 +171,7 @@ def _guard_outputs(command: DetectCommand) -> None:
     """
     companions = command.input.parent.glob(f"{glob.escape(command.input.stem)}.*")
     signal = [path for path in companions if path.suffix in _SIGNAL_SUFFIXES]
-    inputs = [command.input, *signal, command.run, *command.run.glob("folds/final/*")]
+    inputs = [command.input, *signal, command.run, *command.run.glob("folds/*/**/*")]
     inputs += [Path(command.encoder)] if command.encoder is not None else []
     guard_output(command.output, inputs=inputs, is_ours=_is_detections, force=command.force)
     if command.probabilities is not None:

@@ -228,7 +228,7 @@ def _train_and_score(command: StudyCommand, job: _Job) -> bool:
                     fold=fold,
                     out=job.path,
                     head=job.combination.head,
-                    seed=job.seed,
+                    seed=(job.seed,),
                     device=command.device,
                 )
             )

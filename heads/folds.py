@@ -1,7 +1,7 @@
 """Assign persons to training, validation and test; no person is ever on two sides."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,12 @@ from store.runtime.names import to_path_name
 VALIDATION_SHARE = 0.2  # of the persons that are not tested, with ``inner`` "one"
 
 DEFAULT_INNER = 4
+GIVEN = "split"  # name of the fold of a given split; a person called so is %73plit
+PARTS = {  # of a given split, as data sets call them
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
+    **dict.fromkeys(("test", "eval"), "test"),
+}
 Inner = int | Literal["pairs", "one"]  # how persons are left out to choose for a fold
 
 
@@ -36,6 +42,11 @@ class Fold:
     validation: tuple[str, ...]
     train: tuple[str, ...]
     inner: tuple[tuple[str, ...], ...] = ()  # groups of persons, in all the validation persons
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the persons are those of a given split."""
+        return self.name == GIVEN
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -101,6 +112,57 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str, inner: Inner =
     if person is None:
         raise UserError(f"no person {selection!r} in the store; allowed: {', '.join(persons)}, all, final")
     return (_make_fold(counts, to_path_name(person), (person,), inner),)
+
+
+def make_given_fold(counts: Mapping[str, LabelCounts], parts: Mapping[str, str], source: str) -> Fold:
+    """Make the fold of a given split.
+
+    Parameters
+    ----------
+    parts
+        Person -> "train", "validation" or "test"; persons that are not in ``counts`` are of no matter.
+    source
+        What gave the split, for messages.
+
+    Raises
+    ------
+    UserError
+        If a person is missing, a part is empty, there is no seizure to train on, or no validation person with
+        seizure and background.
+
+    Examples
+    --------
+    >>> counts = {name: LabelCounts(10, 90) for name in ("01", "02", "03")}
+    >>> make_given_fold(counts, {"01": "test", "02": "train", "03": "validation"}, "split.tsv")
+    Fold(name='split', test=('01',), validation=('03',), train=('02',), inner=())
+    """
+    if missing := sorted(counts.keys() - parts.keys()):
+        raise UserError(
+            f"{source}: no part for {_name_persons(missing)} of the store; allowed are train, validation and test"
+        )
+    sides = {
+        part: tuple(sorted(p for p in counts if parts[p] == part)) for part in ("train", "validation", "test")
+    }
+    if empty := [part for part, persons in sides.items() if not persons]:
+        raise UserError(f"{source}: no {empty[0]} person in the store; a split needs train, validation and test")
+    if not any(counts[person].ictal for person in sides["train"]):
+        raise UserError(f"{source}: no seizure in the {len(sides['train'])} train persons; a head needs some")
+    if not any(counts[person].both for person in sides["validation"]):
+        raise UserError(
+            f"{source}: none of the {len(sides['validation'])} validation persons has seizure and background "
+            "seconds; epoch and threshold are chosen on such"
+        )
+    return Fold(GIVEN, **sides)
+
+
+def _name_persons(persons: Sequence[str]) -> str:
+    """Persons for a message, of many the first.
+
+    >>> _name_persons(["01"]), _name_persons([f"{number:02}" for number in range(7)])
+    ('person 01', 'persons 00, 01, 02, 03, 04 and 2 more')
+    """
+    shown, rest = persons[:5], len(persons) - 5
+    return f"person{'s' * (len(persons) != 1)} {', '.join(shown)}" + (f" and {rest} more" if rest > 0 else "")
 
 
 def split_persons(counts: Mapping[str, LabelCounts], groups: int) -> tuple[tuple[str, ...], ...]:

@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.folds import Fold
-from heads.run_folder import FoldResult, Run, describe_run, resolve_inner
-from heads.settings import RunOptions, TrainSettings
+from heads.run_folder import FoldResult, Run, describe_run, plan_folds, record_choice, resolve_inner
+from heads.settings import RunOptions, SplitOption, TrainSettings
 from store import open_stores
 from store.runtime.cli import run as run_command
 from store.runtime.commands import command_line
+from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_arguments
 from store.runtime.options import optional
 
@@ -36,7 +37,9 @@ class ProbeTarget:
 
     store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
     """Folder of the store; of several, which are trained on together."""
-    fold: Annotated[str, tyro.conf.arg(metavar="PERSON|all|final")] = "all"
+    fold: Annotated[str | None, tyro.conf.arg(metavar="PERSON|all|final", help_behavior_hint="(default: all)")] = (
+        None
+    )
     """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
     out: Annotated[Path | None, optional("RUN")] = None
     """Run folder; runs/STORE-METHOD if not given. Finished folds in it are kept."""
@@ -48,7 +51,7 @@ class ProbeTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeCommand(RunOptions, ProbeTarget):
+class ProbeCommand(RunOptions, SplitOption, ProbeTarget):
     """The command line of ``python -m heads.probe``."""
 
 
@@ -62,14 +65,20 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     UserError
         If a fold cannot be built, or the run folder belongs to other settings.
     """
+    if command.fold is not None and command.split is not None:
+        raise UserError("--fold, --split: give one of them, a fold or a given split")
     dataset = StoreDataset(open_stores(command.store))
     statistics = command.statistics or ("pooled" if command.method == "logistic" else "mean")
     head = TrainSettings(head="pooled-linear" if statistics == "pooled" else "linear")
     logistic = command.method == "logistic"
     out = command.out or Path("runs") / f"{dataset.store.name}-{command.method}"
-    inner = resolve_inner(None, out) if logistic else resolve_inner(None, out, "pairs")
-    folds = dataset.folds(command.fold.removeprefix("sub-"), inner)
-    recorded = {"head": head.head, "method": command.method, "statistics": statistics, "inner": inner}
+    if logistic:
+        inner = resolve_inner(None, out, split=command.split)
+    else:
+        inner = resolve_inner(None, out, "pairs", command.split)
+    folds = plan_folds(dataset.store, dataset.label_counts(), command.fold or "all", inner, command.split)
+    recorded = {"head": head.head, "method": command.method, "statistics": statistics}
+    recorded |= record_choice(inner, command.split)
     run = Run.create(out, describe_run(recorded, dataset.store), force=command.force)
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}

@@ -53,6 +53,16 @@ class InnerOption:
     inner: Annotated[int | Literal["pairs", "one"] | None, optional("N|pairs|one", _INNER)] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class SplitOption:
+    """A given split."""
+
+    split: Annotated[str | None, optional("FILE|participants:COLUMN")] = None
+    """A given split instead of folds: a table with columns person (or participant_id) and split, tabs between, or
+    a column of participants.tsv. Its values: train, validation (val, dev), test (eval). The validation persons
+    choose, the test persons are scored, with one head."""
+
+
 @dataclass(frozen=True)
 class TrainSettings(HeadSettings):
     """A head and how it is trained."""

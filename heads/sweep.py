@@ -14,8 +14,8 @@ import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
-from heads.run_folder import Run, describe_run, resolve_inner
-from heads.settings import InnerOption, RunOptions, TrainSettings, field_sentences
+from heads.run_folder import Run, describe_run, plan_folds, record_choice, resolve_inner
+from heads.settings import InnerOption, RunOptions, SplitOption, TrainSettings, field_sentences
 from store import open_stores
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
@@ -47,7 +47,7 @@ class SweepTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings(RunOptions, InnerOption, WorkerSettings, SweepTarget):
+class SweepSettings(RunOptions, InnerOption, SplitOption, WorkerSettings, SweepTarget):
     """What a sweep needs beside the values to try."""
 
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
@@ -101,8 +101,8 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
 
     command.check()
     dataset = StoreDataset(open_stores(command.store))
-    inner = resolve_inner(command.inner, command.out)
-    folds = dataset.folds("all", inner)
+    inner = resolve_inner(command.inner, command.out, split=command.split)
+    folds = plan_folds(dataset.store, dataset.label_counts(), "all", inner, command.split)
     device = choose_device(command.device)
     grid = {name: getattr(command, name) for name in TrainSettings.__dataclass_fields__}
     if empty := [name for name, values in grid.items() if not values]:
@@ -116,8 +116,8 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
         for seed in seeds
     ]
     groups = split_groups(trials, dataset, together=len(seeds))
-    config = describe_run({**recorded, "random": command.random, "inner": inner}, dataset.store)
-    run = Run.create(command.out, config, force=command.force)
+    recorded |= {"random": command.random, **record_choice(inner, command.split)}
+    run = Run.create(command.out, describe_run(recorded, dataset.store), force=command.force)
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     _train_groups(groups, dataset, command)
     rows = [row for group in groups for row in read_rows(_rows_path(command.out, group), group)]

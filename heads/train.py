@@ -12,8 +12,8 @@ import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
-from heads.run_folder import FoldResult, Run, describe_run, resolve_inner
-from heads.settings import InnerOption, RunOptions, TrainSettings
+from heads.run_folder import FoldResult, Run, describe_run, plan_folds, record_choice, resolve_inner
+from heads.settings import InnerOption, RunOptions, SplitOption, TrainSettings
 from store import open_stores
 from store.runtime.cli import run as run_command
 from store.runtime.commands import command_line
@@ -34,16 +34,22 @@ class TrainTarget:
 
     store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
     """Folder of the store; of several, which are trained on together."""
-    fold: Annotated[str, tyro.conf.arg(metavar="PERSON|all|final")]
+    fold: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="PERSON|all|final", help_behavior_hint="(required, or --split)"),
+    ] = None
     """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
     out: Annotated[Path | None, optional("RUN")] = None
     """Run folder; runs/STORE-HEAD if not given. Finished folds in it are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(RunOptions, TrainSettings, InnerOption, TrainTarget):
+class TrainCommand(RunOptions, TrainSettings, InnerOption, SplitOption, TrainTarget):
     """The command line of ``python -m heads.train``."""
 
+    seed: tuple[int, ...] = (0,)  # type: ignore[assignment]  # of one head in TrainSettings
+    """Seeds of initial weights and dropout, one or several, which are trained together. The order of windows is
+    the same for every seed."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
@@ -64,20 +70,24 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     from heads.training.groups import split_groups
     from heads.training.trials import Trial
 
+    if (command.fold is None) == (command.split is None):
+        raise UserError("--fold, --split: give one of them, a fold or a given split")
     store = open_stores(command.store)
     dataset = StoreDataset(store)
     device = torch.device(choose_device(command.device))
     out = command.out or Path("runs") / f"{store.name}-{command.head.rpartition(':')[2]}"
-    inner = resolve_inner(command.inner, out)
-    folds = dataset.folds(command.fold.removeprefix("sub-"), inner)
-    settings = TrainSettings(**{name: getattr(command, name) for name in TrainSettings.__dataclass_fields__})
-    Trial(folds[0], settings).check(dataset)
-    run = Run.create(
-        out, describe_run({**dataclasses.asdict(settings), "inner": inner}, store), force=command.force
-    )
+    inner = resolve_inner(command.inner, out, split=command.split)
+    folds = plan_folds(store, dataset.label_counts(), command.fold or "", inner, command.split)
+    settings = _settings_of_seeds(command)
+    for one in settings:
+        Trial(folds[0], one).check(dataset)
+    seed = command.seed[0] if len(command.seed) == 1 else list(command.seed)
+    recorded = {**dataclasses.asdict(settings[0]), "seed": seed, **record_choice(inner, command.split)}
+    run = Run.create(out, describe_run(recorded, store), force=command.force)
     run = run.follow_store(store, folds, retrain=command.retrain)
-    finished = {result.fold.name for result in run.folds}
-    todo = [Trial(fold, settings) for fold in folds if fold.name not in finished]
+    todo = [
+        Trial(fold, one) for fold in folds for one in settings if not run.of_seed(one.seed).is_finished(fold.name)
+    ]
     if not todo:
         print(f"nothing to train: all of the folds are in {run.path}")
     errors = []
@@ -87,13 +97,23 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
             if not (trial.fold.test or trial.fold.inner or result.error):
                 kept = _train_on_everyone(trial, result, dataset, run, device)
             if kept.error:
-                errors.append(f"fold {trial.fold.name}: {kept.error}")
+                seeded = f" with seed {trial.settings.seed}" if run.seeds else ""
+                errors.append(f"fold {trial.fold.name}{seeded}: {kept.error}")
             else:
-                write_fold(run, trial, kept, dataset, device)
+                write_fold(run.of_seed(trial.settings.seed), trial, kept, dataset, device)
     run.remove_checkpoints()
     if errors:
         raise UserError(f"{run.path}: the other folds are finished, but {'; '.join(errors)}")
     return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
+
+
+def _settings_of_seeds(command: TrainCommand) -> list[TrainSettings]:
+    """Settings of a head with each seed."""
+    if not command.seed or len(set(command.seed)) < len(command.seed):
+        raise UserError(f"--seed {' '.join(map(str, command.seed))}: give one seed or several, each once")
+    names = TrainSettings.__dataclass_fields__.keys() - {"seed"}
+    settings = {name: getattr(command, name) for name in names}
+    return [TrainSettings(**settings, seed=seed) for seed in command.seed]
 
 
 def _train_on_everyone(
@@ -114,7 +134,7 @@ def _train_group(
 
     checkpoint = run.path / f"training-{hash_trials(group)}.pt"
     run.list_checkpoint(checkpoint, [trial.fold.name for trial in group])
-    title = group[0].fold.name if len(group) == 1 else f"{len(group)} folds"
+    title = group[0].fold.name if len(group) == 1 else f"{len(group)} heads"
     with tqdm(desc=title, unit=" windows x heads", unit_scale=True, disable=None) as bar:
         return train_stacked(group, dataset, device, checkpoint, bar.update)
 
@@ -123,8 +143,9 @@ def _run(command: TrainCommand) -> None:
     run, results = train(command)
     for result in results:
         scores = [entry["validation_auroc"] for entry in result.history]
+        seeded = f", {result.path.name}" if run.seeds else ""
         print(
-            f"fold {result.fold.name}: best epoch {result.best_epoch} of {len(scores)}, "
+            f"fold {result.fold.name}{seeded}: best epoch {result.best_epoch} of {len(scores)}, "
             f"validation AUROC {max(scores, default=math.nan):.3f}, threshold {result.threshold:.3f}"
         )
     print(f"thresholds are of single seconds; {command_line('eval')} chooses those of events")

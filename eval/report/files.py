@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from eval.report.tables import format_number, format_scores, to_latex, to_markdown
+from eval.report.tables import format_heads, format_number, format_scores, to_latex, to_markdown
+from eval.scoring.averages import add_spread, average_scores
 from eval.scoring.background import Background, measure_background
 from eval.scoring.calibration import expected_calibration_error, pool_reliability
 from eval.scoring.events import Detections
 from eval.scoring.operating_curve import read_at_rates
 from eval.scoring.results import POSTPROCESSING, Results
-from eval.scoring.scores import metrics
+from eval.scoring.scores import metrics, to_metrics_rows
 from eval.scoring.seizures import list_false_alarms, list_seizures
 from heads.run_folder import Run
 from store.runtime.atomic import write_text
@@ -24,11 +25,19 @@ from store.runtime.text_table import to_csv
 _SUMMARY_ROWS = ("mean", "sd", "ci95_low", "ci95_high")
 
 
-def write_choices(results: Results, folder: Path) -> None:
-    """Write the post-processing of every fold; each is on the disk before this returns."""
+def write_choices(results: Results, folder: Path, seed: str = "") -> None:
+    """Write the post-processing of every fold; each is on the disk before this returns.
+
+    Parameters
+    ----------
+    folder
+        Of the folds.
+    seed
+        Name of a seed's folder in that of each fold, if there are several.
+    """
     for name, choice in results.choices.items():
         content = json.dumps(choice.to_json(), indent=2) + "\n"
-        write_text(folder / name / POSTPROCESSING, content, sync=True)
+        write_text(folder / name / seed / POSTPROCESSING, content, sync=True)
 
 
 def write_scores(results: Results) -> None:
@@ -47,6 +56,23 @@ def write_scores(results: Results) -> None:
             write_table(path / "tables", "sensitivity_at_rates", format_rates(results.curve))
 
 
+def write_averages(results: Results) -> None:
+    """Write the mean scores over seeds with their spread, as ``metrics.json``, ``metrics.csv`` and tables."""
+    path, background = results.path, results.background
+    seeds = seed_means(results)
+    more = {"seeds": to_metrics_rows(add_spread(seeds)), **_describe_test(results)}
+    write_metrics(path, results.persons, results.summary, more, seeds.std(ddof=0))
+    if len(results.unlabelled):
+        write_csv(path / "time_in_alarm.csv", results.time_in_alarm().rename_axis("person").reset_index())
+    write_table(path / "tables", "scores", format_scores(results.persons, results.summary, background))
+    write_table(path / "tables", "seeds", format_heads(seeds, background, "seed"))
+
+
+def seed_means(results: Results) -> pd.DataFrame:
+    """Mean scores over persons, a row a seed."""
+    return average_scores({str(seed): own for seed, own in results.seeds.items()})[2]
+
+
 def write_events(results: Results) -> None:
     """Write the SzCORE events file of every recording, at its BIDS path within ``predictions``."""
     run = Run(results.path, results.config)
@@ -59,11 +85,25 @@ def write_events(results: Results) -> None:
                 write_text(run.prediction_path(info, "events.tsv"), text)
 
 
-def write_metrics(path: Path, persons: pd.DataFrame, summary: pd.DataFrame, more: Mapping[str, Any]) -> None:
-    """Write ``metrics.json`` and, a row a person, then mean, sd and interval, ``metrics.csv``."""
+def write_metrics(
+    path: Path,
+    persons: pd.DataFrame,
+    summary: pd.DataFrame,
+    more: Mapping[str, Any],
+    spread: pd.Series | None = None,
+) -> None:
+    """Write ``metrics.json`` and, a row a person, then mean, sd and interval, ``metrics.csv``.
+
+    Parameters
+    ----------
+    spread
+        Standard deviation of the means over seeds, a last row of ``metrics.csv``.
+    """
     content = {**metrics(persons, summary), **more}
     write_text(path / "metrics.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
     table = pd.concat([persons.astype(object), summary.loc[list(_SUMMARY_ROWS)]])
+    if spread is not None:
+        table = pd.concat([table, spread.to_frame("sd_seeds").T])
     background = measure_background(persons)
     headings = {
         column: f"{column} ({background.shortage})"
@@ -120,6 +160,14 @@ def _more_metrics(results: Results) -> dict[str, Any]:
                 **_describe_calibration(calibrated),
                 "temperatures": {name: value for name, value in temperatures.items() if not np.isnan(value)},
             }
+    return {**more, **_describe_test(results)}
+
+
+def _describe_test(results: Results) -> dict[str, Any]:
+    """Given split and time in alarm, for ``metrics.json``."""
+    more: dict[str, Any] = {}
+    if split := results.given_split:
+        more["split"] = split
     if results.unlabelled:
         more["time_in_alarm"] = results.time_in_alarm().to_dict(orient="index")
     return more

@@ -1,6 +1,8 @@
 """The first lines that anyone reads of a scored run, on the terminal and in the report."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -26,6 +28,18 @@ def describe_tested(persons: pd.DataFrame, persons_in_store: int) -> str:
         who = f"person{'s' * (len(alarmed) != 1)} {', '.join(alarmed)}"
         text += f"; the detector is on for more than half of the background of {who}"
     return text
+
+
+def describe_split(split: Mapping[str, Any]) -> str:
+    """Who trains, chooses and is tested in a given split.
+
+    >>> describe_split({"given": "participants:split", "train": 20, "validation": 4, "test": 6})
+    'given split participants:split: 20 persons train, 4 choose, 6 are tested'
+    """
+    return (
+        f"given split {split['given']}: {split['train']} persons train, {split['validation']} choose, "
+        f"{split['test']} are tested"
+    )
 
 
 def describe_time_in_alarm(time_in_alarm: pd.DataFrame) -> str:

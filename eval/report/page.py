@@ -117,7 +117,7 @@ def _page(
         "first": "".join(drawing for name, drawing in drawings.items() if name in _FIRST),
         "warnings": items and f'<section class="warnings"><strong>Beware</strong><ul>{items}</ul></section>',
         "errors": errors.format_errors(results, found, reader),
-        "scores": sections.format_scores_table(table),
+        "scores": sections.format_scores_table(table) + sections.format_seeds(results),
         "scores_note": escape(_SCORES_NOTE),
         "figures": "".join(drawing for name, drawing in drawings.items() if name not in _FIRST),
         "timelines": _format_timelines(results, found),
@@ -136,6 +136,11 @@ def _lead(results: Results) -> str:
         f"{results.head} head on {results.store.spec.encoder} {results.store.spec.features}: "
         f"{describe_tested(results.persons, len(results.store.persons))}."
     ]
+    if results.seeds:
+        texts.append(
+            f"Scores are means over seeds {', '.join(map(str, results.seeds))}; figures, errors and timelines "
+            f"are of seed {next(iter(results.seeds))}."
+        )
     if results.unlabelled:
         texts.append(f"{describe_time_in_alarm(results.time_in_alarm())}.")
     return " ".join(texts)

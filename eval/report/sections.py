@@ -4,8 +4,10 @@ from html import escape
 
 import pandas as pd
 
+from eval.report.files import seed_means
+from eval.report.headline import describe_split
 from eval.report.markup import format_table, format_wide
-from eval.report.tables import SUMMARY_ROWS, format_number
+from eval.report.tables import SUMMARY_ROWS, format_heads, format_number
 from eval.report.timeline import clock
 from eval.scoring.choice import PostProcessingChoice
 from eval.scoring.results import Results
@@ -26,9 +28,18 @@ def format_scores_table(table: pd.DataFrame) -> str:
     return format_table(["person", *table.columns], rows, summary_rows=SUMMARY_ROWS)
 
 
+def format_seeds(results: Results) -> str:
+    """Mean scores of each seed and their spread; empty for a run of one seed."""
+    if not results.seeds or results.persons.empty:
+        return ""
+    table = format_heads(seed_means(results), results.background, "seed")
+    rows = [(name, *row) for name, row in zip(table.index, table.to_numpy(), strict=True)]
+    return f"<h3>Seeds</h3>{format_table(['seed', *table.columns], rows, summary_rows=2)}"
+
+
 def format_settings(results: Results) -> str:
     """What was run, what was chosen, and which recordings count less than one thinks."""
-    folds = [_fold_cells(fold, results.choices[fold.path.name]) for fold in results.folds]
+    folds = [_fold_cells(fold, results.choices[fold.fold.name]) for fold in results.folds]
     return (
         f'<table class="text"><tbody>{_describe_run(results)}</tbody></table><h3>Chosen for each fold</h3>'
         f"{format_wide(_FOLD_HEADINGS, folds)}{_data_notes(results)}"
@@ -48,6 +59,7 @@ def _describe_run(results: Results) -> str:
         "features": f"{spec.features} {spec.dtype}, {spec.shape} (frames, channels, dims) a window of "
         f"{spec.window_s} s every {spec.stride_s} s, {spec.precision}",
         "montage": f"{spec.montage}: {', '.join(spec.input_channels)}",
+        "persons": describe_split(results.given_split) if results.given_split else "folds over persons",
         "store": f"{store.location}, {len(store.recordings)} recordings of {len(store.persons)} persons",
         "versions": ", ".join(f"{name} {value}" for name, value in sorted(versions.items())) or "not on record",
     }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from eval.scoring.averages import add_spread
 from eval.scoring.background import Background
 
 _COLUMNS = {  # heading: metric, decimals
@@ -59,15 +60,15 @@ def format_scores(persons: pd.DataFrame, summary: pd.DataFrame, background: Back
     return table.rename_axis(columns="person")
 
 
-def format_heads(heads: pd.DataFrame, background: Background) -> pd.DataFrame:
+def format_heads(heads: pd.DataFrame, background: Background, corner: str = "head") -> pd.DataFrame:
     """Lay out the mean scores of several heads, a row each, then their mean and sd; cells are text."""
     columns = {heading: column for heading, column in _columns(background).items() if heading not in _SUMMED}
-    rows = pd.concat([heads, pd.DataFrame({"mean": heads.mean(), "sd": heads.std(ddof=0)}).T])
+    rows = add_spread(heads)
     cells = {
         heading: [format_number(value, decimals) for value in rows[metric]]
         for heading, (metric, decimals) in columns.items()
     }
-    return pd.DataFrame(cells, index=rows.index).rename_axis(columns="head")
+    return pd.DataFrame(cells, index=rows.index).rename_axis(columns=corner)
 
 
 def _columns(background: Background) -> dict[str, tuple[str, int]]:

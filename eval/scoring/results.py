@@ -1,7 +1,7 @@
 """Score a run; table, report and files are made from its `Results`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,22 @@ class Results:
     unlabelled: Recordings  # of which only the time in alarm is known
     persons: pd.DataFrame  # a row a person, a column a score
     summary: pd.DataFrame  # as `eval.scoring.scores.summarise`
+    seeds: dict[int, "Results"] = field(default_factory=dict)  # several whose averages the scores are
 
     @cached_property
     def background(self) -> Background:
         """Hours without seizure."""
         return measure_background(self.persons)
+
+    @property
+    def given_split(self) -> dict[str, Any] | None:
+        """The given split that was tested: what gave it, and how many persons train, choose and are tested."""
+        split = next((result.fold for result in self.folds if result.fold.is_given), None)
+        if split is None or read_tested(self.config):
+            return None
+        sides = {"train": split.train, "validation": split.validation, "test": split.test}
+        given = self.config["settings"].get("split")
+        return {"given": given, **{part: len(persons) for part, persons in sides.items()}}
 
     @cached_property
     def curve(self) -> pd.DataFrame:
@@ -96,7 +107,7 @@ class Results:
     def calibrated_seconds(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]] | None:
         """`seconds`, each fold's probabilities at its temperature; None if one is not known."""
         only = tuple(self.choices.values()) if len(self.choices) == 1 else ()  # of a test on other data
-        by_person = {person: (self.choices[fold.path.name],) for fold in self.folds for person in fold.fold.test}
+        by_person = {person: (self.choices[fold.fold.name],) for fold in self.folds for person in fold.fold.test}
         choices = {person: by_person.get(person, only) for person in self.recordings}
         temperatures = {person: choice.temperature for person, own in choices.items() for choice in own}
         if not choices or temperatures.keys() != choices.keys() or np.isnan([*temperatures.values()]).any():
@@ -108,6 +119,9 @@ class Results:
 
     def time_in_alarm(self) -> pd.DataFrame:
         """Unlabelled recordings of each person: recordings, hours, and the share of their time in alarm."""
+        if self.seeds:
+            tables = [results.time_in_alarm() for results in self.seeds.values()]
+            return pd.concat(tables).groupby(level=0).mean().astype({"recordings": int})
         rows = {}
         for person, by_name in self.unlabelled.items():
             hours = sum(recording.duration_s for recording in by_name.values()) / 3600
@@ -141,14 +155,13 @@ def _is_tested_head(head: object) -> bool:
     return all(isinstance(side, list) and all(isinstance(person, str) for person in side) for side in sides)
 
 
-def score_run(path: Path, store_paths: Sequence[Path], workers: WorkerSettings) -> Results:
-    """Choose each fold's post-processing by predictions for its validation persons, then score its test persons.
+def open_trained_run(path: Path) -> Run:
+    """Open a run whose own predictions are to be scored.
 
     Raises
     ------
     UserError
-        If there is no run, no finished fold or not its store, a fold names persons that the store does not have,
-        or a prediction is missing or not a probability.
+        If there is none, or if it holds scores on other data.
     """
     run = Run.open(path)
     if tested := read_tested(run.config):
@@ -156,6 +169,26 @@ def score_run(path: Path, store_paths: Sequence[Path], workers: WorkerSettings) 
             f"{path}: holds scores on other data; repeat "
             f"{command_line('eval', str(tested.get('run')))} --on ... --out {path}"
         )
+    return run
+
+
+def score_run(
+    path: Path, store_paths: Sequence[Path], workers: WorkerSettings, seed: int | None = None
+) -> Results:
+    """Choose each fold's post-processing by predictions for its validation persons, then score its test persons.
+
+    Parameters
+    ----------
+    seed
+        Of a run of several seeds, which to score.
+
+    Raises
+    ------
+    UserError
+        If there is no run, no finished fold or not its store, a fold names persons that the store does not have,
+        or a prediction is missing or not a probability.
+    """
+    run = replace(open_trained_run(path), seed=seed)
     store = run.open_store(store_paths)
     folds = run.folds
     if not folds:
@@ -166,15 +199,16 @@ def score_run(path: Path, store_paths: Sequence[Path], workers: WorkerSettings) 
                 f"{result.path / 'fold.json'}: names persons that {store.location} does not hold "
                 f"({', '.join(sorted(unknown))}); train the fold again"
             )
-    names = [result.path.name for result in folds]
+    names = [result.fold.name for result in folds]
     # workers may be in another folder
-    choose_fold = partial(_choose, run.path.absolute(), [path.absolute() for path in store.paths])
+    paths = [path.absolute() for path in store.paths]
+    choose_fold = partial(_choose, replace(run, path=run.path.absolute()), paths)
     with tqdm(run_tasks(choose_fold, names, workers), total=len(names), unit=" folds", disable=None) as bar:
         choices = dict(bar)
     choices = {name: choices[name] for name in names}
-    posts = {person: choices[result.path.name].post for result in folds for person in result.fold.test}
+    posts = {person: choices[result.fold.name].post for result in folds for person in result.fold.test}
     probabilities = {info.name: _read(run, info) for info in store.recordings if info.person in posts}
-    return score_recordings(run.path, run.config, store, folds, choices, posts, probabilities)
+    return score_recordings(run.scores_path, run.config, store, folds, choices, posts, probabilities)
 
 
 def score_recordings(
@@ -216,7 +250,7 @@ def read_choice(path: Path) -> PostProcessingChoice:
     UserError
         If it was not chosen yet, or if the file is damaged.
     """
-    run = path.parents[2]
+    run = next(folder.parent for folder in path.parents if folder.name == "folds")
     if not path.is_file():
         raise UserError(f"{path}: post-processing is not chosen yet; {command_line('eval', run)} does it")
     content = read_json(path)
@@ -226,9 +260,8 @@ def read_choice(path: Path) -> PostProcessingChoice:
         raise UserError(f"{path}: damaged ({error}); run {command_line('eval', run)} again") from error
 
 
-def _choose(path: Path, store_paths: Sequence[Path], name: str) -> PostProcessingChoice:
-    run = Run.open(path)
-    store, result = run.open_store(store_paths), next(fold for fold in run.folds if fold.path.name == name)
+def _choose(run: Run, store_paths: Sequence[Path], name: str) -> PostProcessingChoice:
+    store, result = run.open_store(store_paths), next(fold for fold in run.folds if fold.fold.name == name)
     predicted = result.validation_probabilities()
     persons: dict[str, list[ScoredRecording]] = {}
     for info in store.recordings:

@@ -1,18 +1,15 @@
 """Standard testing: score trained heads on a store of other data."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 
 from eval.scoring.results import POSTPROCESSING, TESTED, Results, read_choice, read_tested, score_recordings
-from eval.scoring.scores import summarise
 from heads.dataset import StoreDataset
 from heads.inference import predict_persons
 from heads.models.saved import load_head
@@ -37,6 +34,12 @@ class StandardTest:
     out: Path
     folds: tuple[FoldResult, ...]
 
+    @property
+    def heads(self) -> dict[str, FoldResult]:
+        """The heads by name: of their fold and, of several seeds, their seed."""
+        folder = self.run.path / "folds"
+        return {"-".join(result.path.relative_to(folder).parts): result for result in self.folds}
+
     @cached_property
     def training_persons(self) -> tuple[str, ...]:
         """Persons of the store that the heads trained or chose on; a person is a person of one data set."""
@@ -59,11 +62,11 @@ class StandardTest:
     def config(self) -> dict[str, Any]:
         """Content of ``config.json``: the run's settings, the tested store, and which heads saw which persons."""
         heads = {
-            result.fold.name: {
+            name: {
                 "train": sorted({*result.fold.train, *result.fold.validation}),
                 "test": list(self.store.persons),
             }
-            for result in self.folds
+            for name, result in self.heads.items()
         }
         return {
             **describe_run(self.run.config["settings"], self.store),
@@ -101,14 +104,13 @@ class StandardTest:
         write_text(path, json.dumps(self.config, indent=2, sort_keys=True) + "\n")
 
     def score(self) -> Iterator[Results]:
-        """Score each head on all persons of the store; several heads write to a folder each."""
+        """Score each head on all persons of the store; several heads write to a folder each, of their name."""
         dataset = StoreDataset(self.store)
-        for result in self.folds:
-            several = len(self.folds) > 1
-            path = self.out / "heads" / result.path.name if several else self.out
+        for name, result in self.heads.items():
+            path = self.out / "heads" / name if len(self.heads) > 1 else self.out
             choice = read_choice(result.path / POSTPROCESSING)
             posts = dict.fromkeys(self.store.persons, choice.post)
-            choices = {result.path.name: choice}
+            choices = {result.fold.name: choice}
             head, _, _ = load_head(result.head_path)
             probabilities = predict_persons(head, self.store.persons, dataset, torch.device(choose_device("auto")))
             yield score_recordings(path, self.config, self.store, [result], choices, posts, probabilities)
@@ -122,7 +124,7 @@ def prepare_test(run_path: Path, store_path: Path, out: Path, selection: str) ->
     out
         Folder of the scores.
     selection
-        "final" for the final head, "all" for the head of every fold.
+        "final" for the final head, or that of a given split, "all" for the head of every fold.
 
     Raises
     ------
@@ -131,6 +133,8 @@ def prepare_test(run_path: Path, store_path: Path, out: Path, selection: str) ->
     """
     run, store = Run.open(run_path), open_store(store_path)
     folds = tuple(result for result in run.folds if is_final(result) == (selection == "final"))
+    if selection == "final" and not folds:
+        folds = tuple(result for result in run.folds if result.fold.is_given)
     if not folds:
         raise UserError(
             f"{run.path}: no finished {'final ' * (selection == 'final')}fold; "
@@ -145,17 +149,6 @@ def prepare_test(run_path: Path, store_path: Path, out: Path, selection: str) ->
             )
         read_choice(result.path / POSTPROCESSING)
     return StandardTest(run, store, out, folds)
-
-
-def average_heads(results: Sequence[Results]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Scores of persons averaged over heads, their summary, and the mean scores of each head.
-
-    A score is averaged over the heads for which it is defined.
-    """
-    stacked = pd.concat([result.persons for result in results])
-    persons = stacked.groupby(level=0).mean().reindex(columns=stacked.columns)
-    heads = pd.DataFrame({result.folds[0].fold.name: result.summary.T["mean"] for result in results}).T
-    return persons, summarise(persons, np.random.default_rng(0)), heads
 
 
 def is_final(result: FoldResult) -> bool:

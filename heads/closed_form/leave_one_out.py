@@ -36,12 +36,13 @@ def fit_closed_form(seconds: SecondFeatures, folds: Sequence[Fold], method: str)
     """Fit every fold on all persons but the tested one.
 
     Strength and threshold are chosen on predictions for each of these persons by the model without it and the
-    tested one: a pair of persons shares a model between two folds.
+    tested one: a pair of persons shares a model between two folds. In a given split the validation persons alone
+    choose, and the head is fitted to the train persons.
     """
     persons = seconds.dataset.persons
     moments = {person: seconds.moments(person) for person in persons}
     total = functools.reduce(add, moments.values())
-    held_out = {frozenset((*fold.test, person)) for fold in folds for person in persons if person not in fold.test}
+    held_out = {left_out for fold in folds for left_out in _left_out(fold).values()}
     without = {
         pair: fit_ridge_lda(
             functools.reduce(sub, (moments[person] for person in sorted(pair)), total), STRENGTHS, method
@@ -50,18 +51,27 @@ def fit_closed_form(seconds: SecondFeatures, folds: Sequence[Fold], method: str)
     }
     scored = {person: _score_by_others(seconds, person, without) for person in persons}
     for fold in folds:
-        by_person = [scored[person][frozenset(fold.test)] for person in sorted({*fold.train, *fold.validation})]
+        left_out = _left_out(fold)
+        by_person = [scored[person][left_out[person] - {person}] for person in sorted(left_out)]
         scores = score_persons(by_person)
         best = best_strength(scores)
-        not_tested = functools.reduce(sub, (moments[person] for person in fold.test), total)
-        head = seconds.as_head(fit_ridge_lda(not_tested, STRENGTHS, method), best)
-        if fold.inner:
-            models = {person: without[frozenset((*fold.test, person))] for person in fold.validation}
+        unknown = (*fold.test, *fold.validation) if fold.is_given else fold.test
+        known = functools.reduce(sub, (moments[person] for person in unknown), total)
+        head = seconds.as_head(fit_ridge_lda(known, STRENGTHS, method), best)
+        if fold.inner or fold.is_given:
+            models = {person: without[left_out[person]] for person in fold.validation}
         else:
-            trained = functools.reduce(sub, (moments[person] for person in fold.validation), not_tested)
+            trained = functools.reduce(sub, (moments[person] for person in fold.validation), known)
             models = dict.fromkeys(fold.validation, fit_ridge_lda(trained, STRENGTHS, method))
         validation = predict_validation(seconds, models, best)
         yield FittedFold(fold, head, validation, choose_threshold(by_person, best), scores.nanmean(0))
+
+
+def _left_out(fold: Fold) -> dict[str, frozenset[str]]:
+    """Persons left out of the model that chooses by each person."""
+    if fold.is_given:
+        return dict.fromkeys(fold.validation, frozenset((*fold.test, *fold.validation)))
+    return {person: frozenset((*fold.test, person)) for person in {*fold.train, *fold.validation}}
 
 
 def predict_validation(

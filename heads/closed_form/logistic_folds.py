@@ -47,7 +47,8 @@ def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterat
     """Fit each fold on all persons but the tested one.
 
     C and threshold are chosen on predictions for each of these persons by models of the others: the persons are in
-    4 groups, and a model is fitted without each group.
+    4 groups, and a model is fitted without each group. In a given split the validation persons alone choose, and
+    the head is fitted to the train persons.
 
     Raises
     ------
@@ -59,7 +60,8 @@ def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterat
     rows = {person: _training_seconds(seconds, person, count.background) for person, count in counts.items()}
     for fold in folds:
         known = sorted({*fold.train, *fold.validation})
-        groups = fold.inner or split_persons({person: counts[person] for person in known}, _GROUPS)
+        others = {person: counts[person] for person in known}
+        groups = (fold.validation,) if fold.is_given else fold.inner or split_persons(others, _GROUPS)
         rest = [[rows[person] for person in known if person not in group] for group in groups]
         fitted = list(zip(groups, _fit_each(rest, INVERSE_STRENGTHS), strict=True))
         inner = {person: models for group, models in fitted for person in group}
@@ -67,9 +69,10 @@ def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterat
         scores = score_persons(scored.values())
         best = best_strength(scores)
         chosen = INVERSE_STRENGTHS[best : best + 1]
-        sets = [known] if fold.inner else [known, fold.train]
+        nested = bool(fold.inner) or fold.is_given
+        sets = [fold.train] if nested else [known, fold.train]
         of_all, *of_train = _fit_each([[rows[person] for person in persons] for persons in sets], chosen)
-        if fold.inner:
+        if nested:
             validation = predict_validation(seconds, inner, best)
         else:
             validation = predict_validation(seconds, dict.fromkeys(fold.validation, of_train[0]), 0)

@@ -33,14 +33,25 @@ def complete_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"inner": "one", **settings}
 
 
-def resolve_inner(given: Inner | None, path: Path, default: Inner = DEFAULT_INNER) -> Inner:
+def resolve_inner(
+    given: Inner | None, path: Path, default: Inner = DEFAULT_INNER, split: str | None = None
+) -> Inner:
     """How persons choose: as given, else as in the run folder that is there, else the default.
+
+    Parameters
+    ----------
+    split
+        A given split, whose validation persons choose.
 
     Raises
     ------
     UserError
-        If the run's configuration is damaged.
+        If the run's configuration is damaged, or a split says otherwise who chooses.
     """
+    if split is not None and given is not None:
+        raise UserError("--inner and --split do not go together: the validation persons of the split choose")
+    if split is not None:
+        return "one"
     if given is not None:
         return given
     recorded = (
@@ -65,6 +76,9 @@ def _settings_problem(settings: Mapping[str, Any]) -> str:
     inner = settings.get("inner", "one")
     if inner not in ("pairs", "one") and type(inner) is not int:
         return f"settings.inner is {inner!r}"
+    seeds = settings.get("seed", 0)
+    if not all(type(seed) is int for seed in (seeds if isinstance(seeds, list) else [seeds])):
+        return f"settings.seed is {seeds!r}"
     heads = settings.get("head")
     if not all(isinstance(head, str) for head in (heads if isinstance(heads, list) else [heads])):
         return f"settings.head is {heads!r}"

@@ -105,8 +105,8 @@ def _from_key(key: str) -> str:
     return unquote(key[1:], errors="surrogateescape") if key.startswith("%") else key
 
 
-def read_fold(path: Path) -> FoldResult:
-    """Read a ``fold.json``.
+def read_fold(path: Path, name: str) -> FoldResult:
+    """Read a ``fold.json`` of the fold of that name.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def read_fold(path: Path) -> FoldResult:
         If it is not what `FoldResult.write` writes.
     """
     content = read_json(path, _MOST_BYTES)
-    if problem := _problem(content, path.parent.name):
+    if problem := _problem(content, name):
         raise _damaged(path, problem)
     persons = {side: tuple(content[side]) for side in ("test", "validation", "train")}
     inner = tuple(tuple(group) for group in content.get("inner", ()))

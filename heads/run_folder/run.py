@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.folds import Fold
+from heads.folds import GIVEN, Fold
 from heads.run_folder.config import complete_settings, read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
 from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds, open_recorded
@@ -36,6 +36,7 @@ class Run:
 
     path: Path
     config: dict[str, Any]
+    seed: int | None = None  # of a run of several seeds, whose heads and predictions; None is all of them
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any], *, force: bool = False) -> "Run":
@@ -82,14 +83,48 @@ class Run:
         return cls(path, read_config(config_path))
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds that have heads of their own; none in a run of one seed, or of a sweep, which keeps one a fold."""
+        settings = self.config["settings"]
+        seed = settings.get("seed")
+        return tuple(seed) if isinstance(seed, list) and "random" not in settings else ()
+
+    def of_seed(self, seed: int) -> "Run":
+        """The run as one of its seeds has it; the run itself if it has one seed."""
+        return replace(self, seed=seed) if self.seeds else self
+
+    @property
+    def by_seed(self) -> tuple["Run", ...]:
+        """The run as each of its seeds has it."""
+        return tuple(self.of_seed(seed) for seed in self.seeds) or (self,)
+
+    @property
+    def scores_path(self) -> Path:
+        """Folder of the scores, with the predictions."""
+        return self.path if self.seed is None else self.path / f"seed-{self.seed}"
+
+    @property
     def folds(self) -> tuple[FoldResult, ...]:
-        """Finished folds, sorted by name."""
-        paths = sorted((self.path / "folds").glob("*/fold.json"))
-        return tuple(read_fold(path) for path in paths)
+        """Finished folds, sorted by name; of each seed."""
+        one_seed = self.seed is None and not self.seeds
+        pattern = "*/fold.json" if one_seed else f"*/seed-{'*' if self.seed is None else self.seed}/fold.json"
+        paths = sorted((self.path / "folds").glob(pattern))
+        return tuple(read_fold(path, (path.parent if one_seed else path.parent.parent).name) for path in paths)
 
     def fold_path(self, name: str) -> Path:
         """Folder of a fold."""
-        return self.path / "folds" / name
+        path = self.path / "folds" / name
+        return path if self.seed is None else path / f"seed-{self.seed}"
+
+    @property
+    def path_of_head_in_use(self) -> Path:
+        """Folder of the fold whose head finds seizures in other EEG: the final one, or that of a given split."""
+        given = self.fold_path(GIVEN)
+        return given if given.exists() and not self.fold_path("final").exists() else self.fold_path("final")
+
+    def is_finished(self, name: str) -> bool:
+        """Whether a fold is finished."""
+        return (self.fold_path(name) / "fold.json").is_file()
 
     def finish_fold(self, result: FoldResult) -> None:
         """Mark a fold as finished: everything else of it is there before."""
@@ -98,7 +133,7 @@ class Run:
     def prediction_path(self, info: RecordingInfo, suffix: str) -> Path:
         """Where a prediction of a recording lies: beside its BIDS path, within ``predictions``."""
         *folders, stem = info.relative_stem.split("/")
-        return Path(self.path, "predictions", *map(to_path_name, folders), f"{to_path_name(stem)}_{suffix}")
+        return Path(self.scores_path, "predictions", *map(to_path_name, folders), f"{to_path_name(stem)}_{suffix}")
 
     def probabilities_path(self, info: RecordingInfo) -> Path:
         """Where a recording's probabilities lie."""
@@ -186,8 +221,8 @@ class Run:
             write_text(self.path / _CHECKPOINTS, json.dumps({**listed, path.name: list(folds)}) + "\n")
 
     def remove_checkpoints(self) -> None:
-        """Remove the listed files whose folds are finished."""
-        finished = {result.fold.name for result in self.folds}
+        """Remove the listed files whose folds are finished, with every seed."""
+        finished = set.intersection(*({result.fold.name for result in run.folds} for run in self.by_seed))
         listed = self._checkpoints()
         waiting = {name: folds for name, folds in listed.items() if not finished >= set(folds)}
         for name in listed.keys() - waiting.keys():
@@ -222,9 +257,11 @@ class Run:
         recordings = self.config["store"].get("recordings", {})
         names = [name.split("/") for name, row in recordings.items() if row["person"] in tested]
         patterns = ["/**/".join(map(to_path_name, name)) for name in names]
-        predictions = [path for one in patterns for path in self.path.glob(f"predictions/**/{one}_*")]
+        places = [run.scores_path / "predictions" for run in self.by_seed]
+        predictions = [path for place in places for one in patterns for path in place.glob(f"**/{one}_*")]
+        names_of_folds = sorted({fold.name for fold in folds})
         with os_errors(aside):
-            for path in (*unfinished, *predictions, *(self.fold_path(fold.name) for fold in folds)):
+            for path in (*unfinished, *predictions, *map(self.fold_path, names_of_folds)):
                 target = aside / path.relative_to(self.path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(target)

@@ -140,5 +140,5 @@ def _compare_checksums(before: Mapping[str, str], store: Store) -> StoreChange:
 
 def name_folds(folds: Iterable[Fold]) -> str:
     """Names of folds for a message."""
-    names = [fold.name for fold in folds]
+    names = list(dict.fromkeys(fold.name for fold in folds))
     return f"fold{'s' * (len(names) != 1)} {', '.join(names)}"

@@ -5,7 +5,16 @@ import string
 
 _ALLOWED = frozenset((string.ascii_letters + string.digits + "._-").encode())
 _RESERVED = frozenset(
-    ["final", "all", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
+    [
+        "final",
+        "all",
+        "split",
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+    ]
 )
 _LONGEST = 120  # bytes; file systems allow 255, with what commands add
 

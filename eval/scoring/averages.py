@@ -1,0 +1,53 @@
+"""Scores of several heads, of folds or seeds, averaged: the scores, not the probabilities."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from eval.scoring.results import Results
+from eval.scoring.scores import summarise
+from heads.run_folder import Run
+from store.runtime.errors import UserError
+
+
+def average_scores(results: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Scores of persons averaged over heads, their summary, and the mean scores of each head.
+
+    A score is averaged over the heads for which it is defined.
+    """
+    stacked = pd.concat([result.persons for result in results.values()])
+    persons = stacked.groupby(level=0).mean().reindex(columns=stacked.columns)
+    heads = pd.DataFrame({name: result.summary.T["mean"] for name, result in results.items()}).T
+    return persons, summarise(persons, np.random.default_rng(0)), heads
+
+
+def add_spread(heads: pd.DataFrame) -> pd.DataFrame:
+    """Scores of heads, then their mean and their standard deviation (divisor n)."""
+    return pd.concat([heads, pd.DataFrame({"mean": heads.mean(), "sd": heads.std(ddof=0)}).T])
+
+
+def average_seeds(run: Run, results: Mapping[int, Results]) -> Results:
+    """Results with the mean scores over seeds; whatever is not a score is that of the first seed."""
+    persons, summary, _ = average_scores({str(seed): result for seed, result in results.items()})
+    first = next(iter(results.values()))
+    return replace(first, path=run.path, persons=persons, summary=summary, seeds=dict(results))
+
+
+def require_equal_folds(run: Run) -> None:
+    """Refuse a run whose seeds have not finished the same folds.
+
+    Raises
+    ------
+    UserError
+        Naming a fold and the seed that lacks it.
+    """
+    finished = {one.seed: {result.fold.name for result in one.folds} for one in run.by_seed}
+    every = set.union(*finished.values())
+    for seed, names in finished.items():
+        if missing := sorted(every - names):
+            raise UserError(
+                f"{run.path}: fold {missing[0]} is not finished with seed {seed}, but with another; give the "
+                "command that trained the run again"
+            )
