@@ -152,7 +152,7 @@ def make_given_fold(counts: Mapping[str, LabelCounts], parts: Mapping[str, str],
             f"{source}: none of the {len(sides['validation'])} validation persons has seizure and background "
             "seconds; epoch and threshold are chosen on such"
         )
-    return Fold(GIVEN, **sides)
+    return Fold(GIVEN, sides["test"], sides["validation"], sides["train"])
 
 
 def _name_persons(persons: Sequence[str]) -> str:

@@ -77,8 +77,8 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     else:
         inner = resolve_inner(None, out, "pairs", command.split)
     folds = plan_folds(dataset.store, dataset.label_counts(), command.fold or "all", inner, command.split)
-    recorded = {"head": head.head, "method": command.method, "statistics": statistics}
-    recorded |= record_choice(inner, command.split)
+    options = {"head": head.head, "method": command.method, "statistics": statistics}
+    recorded = {**options, **record_choice(inner, command.split)}
     run = Run.create(out, describe_run(recorded, dataset.store), force=command.force)
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}

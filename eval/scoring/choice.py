@@ -52,8 +52,9 @@ class PostProcessingChoice:
             for value in (scores.get("f1"), scores.get("fp_per_day"))
         )
         temperature = content.get("temperature")
-        known = isinstance(temperature, int | float) and temperature > 0
-        return cls(PostProcessing.from_json(content), f1, fp_per_day, float(temperature) if known else math.nan)
+        if not isinstance(temperature, int | float) or not temperature > 0:
+            temperature = math.nan
+        return cls(PostProcessing.from_json(content), f1, fp_per_day, float(temperature))
 
     def to_json(self) -> dict[str, Any]:
         """Settings, their validation scores and what was tried."""
