@@ -66,7 +66,7 @@ def fit_temperature(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
     From 1/20 to 20; nan without seizure or without background seconds.
 
     >>> labels, probabilities = np.array([1, 1, 1, 0] * 9), np.full(36, 0.9)
-    >>> apply_temperature(probabilities, fit_temperature(labels, probabilities))[0].round(3)
+    >>> round(float(apply_temperature(probabilities, fit_temperature(labels, probabilities))[0]), 3)
     0.75
     """
     if not len(labels) or labels.min() == labels.max():
