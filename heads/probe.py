@@ -66,7 +66,7 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
         If a fold cannot be built, or the run folder belongs to other settings.
     """
     if command.fold is not None and command.split is not None:
-        raise UserError("--fold, --split: give one of them, a fold or a given split")
+        raise UserError("--fold and --split do not go together: give a fold, or a given split")
     dataset = StoreDataset(open_stores(command.store))
     statistics = command.statistics or ("pooled" if command.method == "logistic" else "mean")
     head = TrainSettings(head="pooled-linear" if statistics == "pooled" else "linear")

@@ -71,7 +71,7 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     from heads.training.trials import Trial
 
     if (command.fold is None) == (command.split is None):
-        raise UserError("--fold, --split: give one of them, a fold or a given split")
+        raise UserError("--fold or --split is required, and not both: a fold, or a given split")
     store = open_stores(command.store)
     dataset = StoreDataset(store)
     device = torch.device(choose_device(command.device))

@@ -27,7 +27,7 @@ MISTAKES = [
         ["--bids", "b", "--out", "o", "--ratios", "2", "x"],
         '--ratios: "x" is not a whole number',
     ),
-    ("heads.train", STORE, "--fold is required"),
+    ("heads.sweep", STORE, "--out is required"),
     ("heads.train", [*TRAIN, "--foldd", "3"], "no option --foldd (did you mean --fold?)"),
     ("heads.train", ["--foldd", "3"], "no option --foldd (did you mean --fold?)"),
     ("heads.train", [*TRAIN, "--qwxz=1"], "no option --qwxz"),
