@@ -50,13 +50,13 @@ class DetectCommand:
     """EDF or BDF file (BrainVision and EEGLAB are read too) with the electrodes of the run's
     montage, mostly the 18 bipolar channels."""
     output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.tsv")]
-    """Events file to write, in the form of SzCORE."""
+    """Events file to write, in the form of SzCORE; replaced if it is there. A missing folder is made."""
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run folder with a final fold (trained with --fold final) that was scored."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing: refuse the file, or take zeros."""
     probabilities: Annotated[Path | None, optional("FILE.tsv")] = None
-    """Also write the seizure probability of each second, as a table."""
+    """Also write the seizure probability of each second, as a table; replaced if it is there."""
     seed: Annotated[int | None, optional("SEED")] = None
     """Of a run of several seeds, whose head to use; the first if not given."""
     encoder: Annotated[str | None, optional("ENCODER")] = None
@@ -89,11 +89,11 @@ def detect(command: DetectCommand) -> None:
         output would overwrite what this command did not write.
     """
     from eval.report.timeline import clock  # here, since they load torch, which --help does not need
-    from eval.scoring.results import POSTPROCESSING, read_choice
+    from eval.scoring.results import POSTPROCESSING, find_final, read_choice
     from heads.models.saved import load_head
 
     _guard_outputs(command)
-    fold = choose_seed(Run.open(command.run), command.seed).path_of_head_in_use
+    fold = find_final(choose_seed(Run.open(command.run), command.seed))
     head, spec, _ = load_head(fold / "head.safetensors")
     post = read_choice(fold / POSTPROCESSING).post
     encoder = matching_encoder(spec, command.encoder, command.device)

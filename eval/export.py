@@ -15,8 +15,8 @@ import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from eval.detect import as_stored, matching_encoder
-from eval.scoring.results import POSTPROCESSING, read_choice
+from eval.detect import as_stored, choose_seed, matching_encoder
+from eval.scoring.results import POSTPROCESSING, find_final, read_choice
 from extract.encoders.protocol import FeatureExtractor
 from extract.io.montage import from_spec
 from extract.io.raw import open_signal
@@ -48,7 +48,7 @@ class ExportCommand:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder with a final fold (trained with --fold final) that was scored."""
     output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.onnx")]
-    """File to write."""
+    """File to write, replaced if it is there. A missing folder is made."""
     to: Literal["onnx"] = "onnx"
     """Format of the file."""
     check: Annotated[tuple[Path, ...], optional("EEG ...")] = ()
@@ -113,12 +113,12 @@ def export(command: ExportCommand) -> None:
         If the run has no scored final fold, its encoder or head cannot be exported, onnx or onnxruntime is not
         installed, the file differs from this package by more than `TOLERANCE`, or would overwrite another's.
     """
-    _require_packages()
     inputs = [command.run, *command.run.glob("folds/final/*"), *command.check]
     guard_output(command.output, inputs=inputs, is_ours=_is_ours, force=command.force)
-    fold = Run.open(command.run).fold_path("final")
+    fold = find_final(choose_seed(Run.open(command.run), None))
     head, spec, _ = load_head(fold / "head.safetensors")
     post = read_choice(fold / POSTPROCESSING).post
+    _require_packages()
     exact = replace(spec, precision="float32")
     encoder = matching_encoder(exact, command.encoder, "cpu")
     detector = make_detector(encoder, head, spec)

@@ -286,6 +286,12 @@ def list_files(path: Path) -> list[Path]:
         what = "a file; give the folder of a store" if path.exists() else "no such store"
         raise StoreError(f"{path}: {what}; {command_line('extract')} makes one")
     files = sorted(path.glob("sub-*.h5"))
+    if not files and (waiting := sum(1 for _ in path.glob(".parts/sub-*/*.h5"))):
+        raise StoreError(
+            f"{path}: no finished subject; {waiting} recording{'s' * (waiting != 1)} wait{'s' * (waiting == 1)} "
+            f"in .parts until all of a subject's are there; run the same {command_line('extract')} again once the "
+            "failed ones are mended, or with --skip-unusable, which leaves them out"
+        )
     if not files:
         raise StoreError(f"{path}: no subject in this folder (sub-*.h5); {command_line('extract')} makes them")
     return files

@@ -17,6 +17,9 @@ from store.runtime.errors import StoreError, UserError
 FORMAT = "braincodec-seizure-features"
 FORMAT_VERSION = 2  # version 1 is read for ever
 
+_SHOWN = 3  # entries of a list in a message
+_OF_MONTAGE = ("channels", "derivations", "inputs")  # fields that follow from it
+
 _GENERIC_WORDS = re.compile("bids|clips?|corpus|data|database|dataset|eeg|full|of|scalp|seizures?|set|subset|the")
 
 
@@ -126,19 +129,37 @@ class FeatureSpec:
         return cls(**{**values, **{name: tuple(values[name]) for name in lists}})
 
     def difference(self, other: "FeatureSpec") -> str:
-        """Say which fields differ, empty if none does; of another encoder the name alone."""
+        """Say which fields differ, empty if none does.
+
+        Of another encoder the name alone, of another montage none of its channels.
+        """
         if self.encoder != other.encoder:
             return f"encoder is {self.encoder!r}, wanted {other.encoder!r}"
-        return "; ".join(
-            f"{field.name} is {_shorten(getattr(self, field.name))}, wanted {_shorten(getattr(other, field.name))}"
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != getattr(other, field.name)
-        )
+        names = [field.name for field in dataclasses.fields(self)]
+        names = [name for name in names if getattr(self, name) != getattr(other, name)]
+        if "montage" in names:
+            names = ["montage", *(name for name in names if name not in ("montage", *_OF_MONTAGE))]
+        return "; ".join(_describe(name, getattr(self, name), getattr(other, name)) for name in names)
 
 
 def has_default(field: "dataclasses.Field[Any]") -> bool:
     """Whether a field of a spec came with a later version, and earlier files lack it."""
     return field.default is not dataclasses.MISSING
+
+
+def _describe(name: str, stored: object, wanted: object) -> str:
+    """Say how a field differs; of long lists, their lengths and the first of what only one has."""
+    if not (isinstance(stored, tuple) and isinstance(wanted, tuple)) or max(len(stored), len(wanted)) <= _SHOWN:
+        return f"{name} is {_shorten(stored)}, wanted {_shorten(wanted)}"
+    alone = [[text for text in one if text not in other] for one, other in ((stored, wanted), (wanted, stored))]
+    if not any(alone):
+        return f"{name} is in another order"
+    shown = [f" ({', '.join(texts[:_SHOWN])}{_more(texts)} only here)" if texts else "" for texts in alone]
+    return f"{name} is a list of {len(stored)}{shown[0]}, wanted one of {len(wanted)}{shown[1]}"
+
+
+def _more(texts: Sequence[str]) -> str:
+    return f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
 
 
 def _shorten(value: object) -> str:

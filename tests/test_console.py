@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -119,6 +120,12 @@ def test_every_command_explains_itself_by_its_name(call: list[str], capsys: pyte
     assert f"Example: {program} " in out
     for text in ("python -m", "PATH PATH", "None", "(default: )", " STR ", "\n\n\n"):
         assert text not in out
+
+
+@pytest.mark.parametrize("call", [["detect"], ["export"], ["store", "export"]], ids=" ".join)
+def test_help_says_that_an_output_is_replaced(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(help_of(lambda: main([*call, "--help"]), capsys).replace("│", " ").split())
+    assert re.search(r"ile to write[^.]*[;,] replaced if it is ", text)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

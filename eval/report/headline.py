@@ -23,7 +23,7 @@ class HeadlineNumber:
 
 def describe_tested(persons: pd.DataFrame, persons_in_store: int) -> str:
     """How many persons were tested, and in whose background the detector is on most of the time."""
-    text = f"{len(persons)} of {persons_in_store} persons tested"
+    text = f"{len(persons)} of {persons_in_store} person{'s' * (persons_in_store != 1)} tested"
     if alarmed := find_always_alarmed(persons):
         who = f"person{'s' * (len(alarmed) != 1)} {', '.join(alarmed)}"
         text += f"; the detector is on for more than half of the background of {who}"

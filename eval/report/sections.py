@@ -60,7 +60,8 @@ def _describe_run(results: Results) -> str:
         f"{spec.window_s} s every {spec.stride_s} s, {spec.precision}",
         "montage": f"{spec.montage}: {', '.join(spec.input_channels)}",
         "persons": describe_split(results.given_split) if results.given_split else "folds over persons",
-        "store": f"{store.location}, {len(store.recordings)} recordings of {len(store.persons)} persons",
+        "store": f"{store.location}, {len(store.recordings)} recordings of "
+        f"{len(store.persons)} person{'s' * (len(store.persons) != 1)}",
         "versions": ", ".join(f"{name} {value}" for name, value in sorted(versions.items())) or "not on record",
     }
     return "".join(

@@ -51,7 +51,8 @@ def format_numbers(results: Results) -> str:
 def _describe_data(results: Results) -> str:
     store, persons = results.store, results.persons
     datasets = sorted({file.dataset for file in store.files if file.dataset}) or [store.name]
-    text = f"{', '.join(datasets)}: {len(store.recordings)} recordings of {len(store.persons)} persons"
+    who = f"{len(store.persons)} person{'s' * (len(store.persons) != 1)}"
+    text = f"{', '.join(datasets)}: {len(store.recordings)} recordings of {who}"
     if len(persons):
         hours, ictal_hours = (persons[column].sum() / 3600 for column in ("seconds", "ictal_seconds"))
         text += f", {hours:.1f} h, of them {ictal_hours:.2f} h in seizure"

@@ -30,7 +30,8 @@ class Alarms:
         >>> Alarms(2, 0, 3, 1.5, 2.0, 0.1).describe()
         '2 persons, 2.0 h: 5.0 % of the time in alarm, 3 false alarms in 1.5 h with labels'
         """
-        text = f"{self.persons} persons, {self.hours:.1f} h: {100 * self.alarmed_share:.1f} % of the time in alarm"
+        who = f"{self.persons} person{'s' * (self.persons != 1)}"
+        text = f"{who}, {self.hours:.1f} h: {100 * self.alarmed_share:.1f} % of the time in alarm"
         if self.labelled_hours:
             text += f", {self.false_alarms} false alarms in {self.labelled_hours:.1f} h with labels"
         return f"{text}; {self.left_out} left out, seen in pretraining" if self.left_out else text

@@ -192,7 +192,7 @@ def score_run(
     store = run.open_store(store_paths)
     folds = run.folds
     if not folds:
-        raise UserError(f"{run.path}: no finished fold; {command_line('heads.train')} --fold all makes them")
+        raise UserError(f"{run.path}: no finished fold; {run.command_for('all', store.paths)} makes them")
     for result in folds:
         if unknown := {*result.fold.test, *result.fold.validation} - set(store.persons):
             raise UserError(
@@ -258,6 +258,23 @@ def read_choice(path: Path) -> PostProcessingChoice:
         return PostProcessingChoice.from_json(content)
     except UserError as error:
         raise UserError(f"{path}: damaged ({error}); run {command_line('eval', run)} again") from error
+
+
+def find_final(run: Run) -> Path:
+    """Folder of the fold whose head finds seizures in other EEG; the head is there.
+
+    Raises
+    ------
+    UserError
+        If there is no such head.
+    """
+    if tested := read_tested(run.config):
+        raise UserError(f"{run.path}: holds scores on other data and no heads; give the run, {tested.get('run')}")
+    fold = run.path_of_head_in_use
+    if not (head := fold / "head.safetensors").is_file():
+        again = f"remove {fold}, then " if (fold / "fold.json").is_file() else ""
+        raise UserError(f"{head}: no trained head; {again}{run.command_for('final')} makes one")
+    return fold
 
 
 def _choose(run: Run, store_paths: Sequence[Path], name: str) -> PostProcessingChoice:

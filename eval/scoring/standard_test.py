@@ -18,7 +18,6 @@ from heads.run_folder.store_change import list_known_as
 from store import Store
 from store import open as open_store
 from store.runtime.atomic import write_text
-from store.runtime.commands import command_line
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_folder, list_others
@@ -138,7 +137,7 @@ def prepare_test(run_path: Path, store_path: Path, out: Path, selection: str) ->
     if not folds:
         raise UserError(
             f"{run.path}: no finished {'final ' * (selection == 'final')}fold; "
-            f"{command_line('heads.train')} --fold {selection} trains it"
+            f"{run.command_for(selection)} makes {'one' if selection == 'final' else 'them'}"
         )
     for result in folds:
         _, spec, _ = load_head(result.head_path)

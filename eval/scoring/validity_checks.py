@@ -66,7 +66,8 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
     background_s = persons["seconds"] - persons["ictal_seconds"]
     if little := int((background_s < _BACKGROUND_S).sum()):
         yield (
-            f"{little} of {len(persons)} persons have less than 1 h of background "
+            f"{little} of {_count(len(persons), 'person')} {'has' if little == 1 else 'have'} less than 1 h of "
+            "background "
             f"({background_s.sum() / 3600:.1f} h in all): false-alarm rates, precision and event F1 mean little"
         )
     if without := sorted(map(str, persons.index[persons["ictal_seconds"] == 0])):
@@ -78,7 +79,8 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
         yield (f"only {_count(len(persons), 'tested person')}: means and intervals say little about new persons")
     if alarmed := find_always_alarmed(persons):
         yield (
-            f"detections cover more than half of the background of persons {', '.join(alarmed)}; their event "
+            f"detections cover more than half of the background of person{'s' * (len(alarmed) != 1)} "
+            f"{', '.join(alarmed)}; their event "
             "scores look better than that, since neighbouring events are merged"
         )
 

@@ -17,6 +17,8 @@ from extract.io.preparation import POLYPHASE
 from extract.io.raw import read_outline
 from store import FeatureSpec
 from store.runtime.errors import UserError
+from store.runtime.names import is_bare
+from store.runtime.options import suggest
 from store.runtime.plugins import import_object, load_plugin, plugin_names
 
 GROUP = "braincodec_seizure.encoders"
@@ -85,9 +87,14 @@ def _load(settings: EncoderSettings) -> FeatureExtractor:
         return _make(_CHECKPOINT, settings)
     if ":" in name:
         return CheckedEncoder(import_object(name), settings)
-    names = ", ".join((*BUILT_IN, *plugin_names(GROUP), f"{BRAINDECODE}NAME"))
+    known = (*BUILT_IN, *plugin_names(GROUP))
+    what = (
+        f'--encoder: no encoder "{name}"{suggest(name, known)}'
+        if is_bare(name)
+        else f"encoder {name}: no such file"
+    )
     raise UserError(
-        f"encoder {name}: no such file; allowed: {names}, a checkpoint file, or package.module:factory"
+        f"{what}; allowed: {', '.join(known)}, {BRAINDECODE}NAME, a checkpoint file, or package.module:factory"
     )
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from extract.io.montage import AS_RECORDED, NAMED, TABLE, Derivation, Montage
 from extract.io.tables import read_table
 from store.runtime.errors import UserError
+from store.runtime.names import is_bare
+from store.runtime.options import suggest
 
 _COLUMNS = ("name", "anode", "cathode")
 _NONE = ("", "n/a")
@@ -23,8 +25,11 @@ def find_montage(name: str) -> Montage | None:
     if name in NAMED:
         return NAMED[name]
     if not Path(name).is_file():
+        known = (*NAMED, AS_RECORDED)
+        unknown = f'--montage: no montage "{name}"{suggest(name, known)}'
         raise UserError(
-            f"montage {name}: no such file; allowed: {', '.join((*NAMED, AS_RECORDED))}, or a table (TSV) with "
+            f"{unknown if is_bare(name) else f'montage {name}: no such file'}; allowed: {', '.join(known)}, "
+            "or a table (TSV) with "
             "the columns name, anode, cathode"
         )
     return read_montage(Path(name))

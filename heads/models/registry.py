@@ -11,6 +11,7 @@ from heads.models.pooled_linear import PooledLinearHead
 from heads.models.spatial_fusion import SpatialFusionHead
 from heads.settings import HeadSettings
 from store.runtime.errors import UserError
+from store.runtime.options import suggest
 from store.runtime.plugins import import_object, load_plugin, plugin_names
 
 GROUP = "braincodec_seizure.heads"  # entry points of installed packages
@@ -35,8 +36,10 @@ def find_head(name: str) -> HeadBuilder:
         return HEADS[name]
     builder: Any = import_object(name) if ":" in name else load_plugin(GROUP, name)
     if builder is None:
-        known = ", ".join((*HEADS, *plugin_names(GROUP)))
-        raise UserError(f"head {name!r} is unknown; allowed: {known}, or package.module:Name")
+        known = (*HEADS, *plugin_names(GROUP))
+        raise UserError(
+            f"head {name!r} is unknown{suggest(name, known)}; allowed: {', '.join(known)}, or package.module:Name"
+        )
     if not callable(builder):
         raise UserError(f"head {name}: is a {type(builder).__name__}; give a subclass of heads.models.head.Head")
     return builder  # type: ignore[no-any-return]  # a user's, known to be callable

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from heads.folds import GIVEN, Fold
 from heads.run_folder.config import complete_settings, read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
+from heads.run_folder.repeat import describe_difference, fold_command, kind_of
 from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds, open_recorded
 from store import RecordingInfo, Store, StoreError
 from store.gate import read_json
@@ -60,7 +61,10 @@ class Run:
             _guard_folder(path, content, force)
             _write_once(config_path, json.dumps(content, indent=2, sort_keys=True) + "\n")
         run = cls.open(path)
-        if differing := _differing(run.config["settings"], complete_settings(content["settings"]), "settings."):
+        stored, given = run.config["settings"], complete_settings(content["settings"])
+        if (kind := kind_of(stored)) != (wanted := kind_of(given)):
+            raise UserError(f"{path}: is a run of {kind}, not of {wanted}; choose another --out")
+        if differing := describe_difference(stored, given):
             raise UserError(
                 f"{path}: holds a run with other settings ({differing}); repeat those, or choose another --out"
             )
@@ -110,6 +114,10 @@ class Run:
         pattern = "*/fold.json" if one_seed else f"*/seed-{'*' if self.seed is None else self.seed}/fold.json"
         paths = sorted((self.path / "folds").glob(pattern))
         return tuple(read_fold(path, (path.parent if one_seed else path.parent.parent).name) for path in paths)
+
+    def command_for(self, fold: str, stores: Sequence[Path] = ()) -> str:
+        """What to type to have the fold "final", or "all", in this run; see `fold_command`."""
+        return fold_command(self.path, self.config, fold, stores)
 
     def fold_path(self, name: str) -> Path:
         """Folder of a fold."""
@@ -304,15 +312,3 @@ def _write_once(path: Path, text: str) -> None:
             os.link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _differing(stored: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> str:
-    """Say which entries differ, by their dotted names."""
-    parts = []
-    for key in sorted(stored.keys() | given.keys()):
-        old, new = stored.get(key), given.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            parts.append(_differing(old, new, f"{prefix}{key}."))
-        elif old != new:
-            parts.append(f"{prefix}{key} is {old!r}, wanted {new!r}")
-    return "; ".join(part for part in parts if part)

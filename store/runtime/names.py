@@ -19,6 +19,15 @@ _RESERVED = frozenset(
 _LONGEST = 120  # bytes; file systems allow 255, with what commands add
 
 
+def is_bare(name: str) -> bool:
+    """Whether a name can only be that of something known, not a file: it has neither a folder nor a suffix.
+
+    >>> [is_bare(name) for name in ("bandpwer", "a/b", "b.pt", "")]
+    [True, False, False, True]
+    """
+    return "/" not in name and "." not in name
+
+
 def to_path_name(name: str) -> str:
     """Write any name as a file name, two names never as the same one.
 

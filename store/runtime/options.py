@@ -62,8 +62,17 @@ def describe_unknown(kind: str, name: str, allowed: Sequence[str]) -> str:
     >>> describe_unknown("command", "trian", ["train", "eval"])
     'no command trian (did you mean train?)'
     """
+    return f"no {kind} {name}{suggest(name, allowed)}"
+
+
+def suggest(name: str, allowed: Sequence[str]) -> str:
+    """Say which name is meant perhaps, to follow one that there is not; empty if none is like it.
+
+    >>> suggest("bandpwer", ["random", "bandpower"])
+    ' (did you mean bandpower?)'
+    """
     similar = difflib.get_close_matches(name, allowed, 1)
-    return f"no {kind} {name}{f' (did you mean {similar[0]}?)' if similar else ''}"
+    return f" (did you mean {similar[0]}?)" if similar else ""
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import store
+from braincodec_seizure import main as main_of_console
 from eval.__main__ import main as evaluate
 from eval.detect import main
 from eval.scoring.events import COLUMNS, Detections
@@ -238,7 +239,31 @@ def test_a_run_that_is_not_ready_is_refused(
     (run / "folds" / "final" / POSTPROCESSING).unlink()
     assert f"post-processing is not chosen yet; python -m eval {run} does it" in fails(capsys, eeg, run)
     (run / "folds" / "final" / "head.safetensors").unlink()
-    assert "no trained head; python -m heads.train --fold final makes one" in fails(capsys, eeg, run)
+    command = (
+        f"python -m heads.train --store {line / 'store'} --fold final --out {run} "
+        "--filters 4 --hidden 4 --epochs 6 --lr 0.01"
+    )
+    folder = run / "folds" / "final"
+    assert f"no trained head; remove {folder}, then {command} makes one" in fails(capsys, eeg, run)
+    shutil.rmtree(folder)
+    text = fails(capsys, eeg, run)
+    assert f"no trained head; {command} makes one" in text
+    assert main_of_console(["export", str(run), str(tmp_path / "d.onnx")]) == 2
+    assert command.replace("python -m heads.train", "braincodec-seizure train") in capsys.readouterr().err
+    typed = text.partition("heads.train ")[2].removesuffix(" makes one").split()
+    assert train(typed) == 0
+    assert evaluate([str(run)]) == 0
+    assert find(tmp_path, eeg)
+
+
+def test_a_folder_of_scores_on_other_data_has_no_heads(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eeg, out, run = write(tmp_path / "x"), tmp_path / "out", line / "run"
+    asked = ["--on", str(line / "store"), "--allow-training-persons", "--no-report", "--out", str(out)]
+    assert evaluate([str(run), *asked]) == 0
+    capsys.readouterr()
+    assert f"{out}: holds scores on other data and no heads; give the run, {run}" in fails(capsys, eeg, out)
 
 
 @pytest.mark.parametrize(

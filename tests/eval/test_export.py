@@ -66,10 +66,12 @@ def test_what_cannot_be_exported_is_named() -> None:
 
 
 def test_without_onnx_it_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert export([str(tmp_path), str(tmp_path / "a.onnx")]) == 2
+    assert export([str(tmp_path / "none"), str(tmp_path / "a.onnx")]) == 2
+    assert f"{tmp_path / 'none'}: no run here" in capsys.readouterr().err
+    assert export([str(folder / "run-latents"), str(tmp_path / "a.onnx")]) == 2
     assert "pip install 'braincodec-seizure[onnx]'" in capsys.readouterr().err
 
 

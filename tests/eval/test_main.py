@@ -270,7 +270,9 @@ def test_a_final_fold_alone_gets_its_post_processing(run: Run, capsys: pytest.Ca
 def test_a_run_without_finished_folds_is_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     for path in run.path.glob("folds/*/fold.json"):
         path.unlink()
-    assert "no finished fold; python -m heads.train --fold all" in _fails(capsys, run.path)
+    command = run.command_for("all")
+    assert f"--store {run.config['store']['path']} --fold all --out {run.path}" in command
+    assert f"{run.path}: no finished fold; {command} makes them" in _fails(capsys, run.path)
 
 
 def test_missing_validation_predictions_are_an_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

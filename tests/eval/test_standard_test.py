@@ -13,6 +13,7 @@ import pytest
 
 import store
 from eval.__main__ import main
+from heads.run_folder import Run
 from heads.train import main as train
 from store.writer import relabel_file
 from tests.helpers.stores import SPEC, write_subject
@@ -212,6 +213,6 @@ def test_a_run_without_the_head_is_refused(root: Path, tmp_path: Path, capsys: p
         refused(capsys, tmp_path, tmp_path / "out"),
     )
     shutil.rmtree(run / "folds" / "final")
-    assert "no finished final fold; python -m heads.train --fold final trains it" in refused(
-        capsys, tmp_path, tmp_path / "out"
-    )
+    command = Run.open(run).command_for("final")
+    assert f"--store {root / 'store'} --fold final --out {run}" in command
+    assert f"no finished final fold; {command} makes one" in refused(capsys, tmp_path, tmp_path / "out")

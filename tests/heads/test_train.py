@@ -125,7 +125,9 @@ def test_diverging_folds_are_named(
 def test_files_that_are_no_head_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "head.safetensors"
     if content == "nothing":
-        with pytest.raises(UserError, match=r"head\.safetensors: no trained head; python -m heads\.train"):
+        with pytest.raises(
+            UserError, match=r"head\.safetensors: no trained head; give the head\.safetensors of a"
+        ):
             load_head(path)
         return
     if content == "text":

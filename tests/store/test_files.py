@@ -201,6 +201,13 @@ def test_no_folder_and_empty_folder(tmp_path: Path) -> None:
         store.open(tmp_path / "none")
     with pytest.raises(StoreError, match=r"no subject in this folder \(sub-\*\.h5\)"):
         store.open(tmp_path)
+    for number, waits in ((1, "1 recording waits"), (2, "2 recordings wait")):
+        part = tmp_path / ".parts" / f"sub-{number}" / "sub-01_eeg.h5"
+        part.parent.mkdir(parents=True)
+        part.touch()
+        message = f"no finished subject; {waits} in .parts until .*; run the same python -m extract again once"
+        with pytest.raises(StoreError, match=message):
+            store.open(tmp_path)
 
 
 def test_mixed_specs_name_the_field(tmp_path: Path) -> None:

@@ -46,6 +46,18 @@ def test_a_detector_that_is_on_most_of_the_time_is_named_first() -> None:
     )
 
 
+def test_one_person_is_no_persons() -> None:
+    alone = make_results(by_person(record([(10, 20)], [(0, 1000)], 1000)))
+    texts = find_warnings(alone)
+    assert texts[0].startswith("1 of 1 person has less than 1 h of background (0.3 h in all): false-alarm")
+    assert texts[-1].startswith("detections cover more than half of the background of person 00; their event")
+    assert describe_tested(alone.persons, 1) == (
+        "1 of 1 person tested; the detector is on for more than half of the background of person 00"
+    )
+    both = find_warnings(make_results(by_person(record([(10, 20)], [], 1000), record([(10, 20)], [], 7200))))
+    assert both[0].startswith("1 of 2 persons has less than 1 h of background")
+
+
 def test_half_of_the_background_is_not_more_than_half() -> None:
     half, more = record([(0, 10)], [(0, 505)], 1000), record([(0, 10)], [(0, 506)], 1000)
     assert find_always_alarmed(make_results(by_person(half, more)).persons) == ["01"]

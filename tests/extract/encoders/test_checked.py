@@ -167,7 +167,8 @@ def test_an_installed_package_adds_a_name(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(tmp_path)
     assert load_encoder(EncoderSettings(encoder="theirs", stride=2)).spec.encoder == "standard-deviation"
     with pytest.raises(
-        UserError, match=r"encoder their: no such file; allowed: .*, bandpower, theirs, braindecode:NAME, a ch"
+        UserError,
+        match=r'no encoder "their" \(did you mean theirs\?\); allowed: .*, theirs, braindecode:NAME, a ch',
     ):
         load_encoder(EncoderSettings(encoder="their"))
     again = tmp_path / "again-1.0.dist-info"

@@ -26,8 +26,15 @@ def test_table_of_derivations(tmp_path: Path) -> None:
 def test_names() -> None:
     assert all(find_montage(name) is montage for name, montage in NAMED.items())
     assert find_montage("as-recorded") is None
-    with pytest.raises(UserError, match=r"montage banana: no such file; allowed: double-banana, .*, or a table"):
-        find_montage("banana")
+    allowed = "; allowed: double-banana, .*, as-recorded, or a table"
+    for name, message in (
+        ("banana", '--montage: no montage "banana"'),
+        ("referental-1020", r'no montage "referental-1020" \(did you mean referential-1020\?\)'),
+        ("banana.tsv", "montage banana.tsv: no such file"),
+        ("tables/banana", "montage tables/banana: no such file"),
+    ):
+        with pytest.raises(UserError, match=message + allowed):
+            find_montage(name)
 
 
 @pytest.mark.parametrize(

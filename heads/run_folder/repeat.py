@@ -1,0 +1,80 @@
+"""Which command made a run, what else it was told, and how to call it for another fold."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from heads.settings import TrainSettings
+from store.runtime.commands import command_line
+
+_SHOWN = 3  # settings, and values of one, in a message
+
+
+def kind_of(settings: Mapping[str, Any]) -> str:
+    """Which command makes runs with such settings.
+
+    >>> [kind_of(settings) for settings in ({"method": "lda"}, {"random": None}, {"lr": 0.1})]
+    ['probe', 'sweep', 'train']
+    """
+    return "probe" if "method" in settings else "sweep" if "random" in settings else "train"
+
+
+def fold_command(path: Path, config: Mapping[str, Any], fold: str, stores: Sequence[Path] = ()) -> str:
+    """What to type to have a fold in a run; a final head of a sweep goes to a run of its own, ``PATH-final``.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    fold
+        "final" or "all".
+    stores
+        Where the run's stores are now; where they were if not given.
+    """
+    settings, store = config["settings"], config["store"]
+    paths = [str(path) for path in stores] or [one["path"] for one in store.get("members") or [store]]
+    kind = kind_of(settings)
+    if kind == "sweep" and fold == "final":
+        settings = {name: value for name, value in settings.items() if not isinstance(value, list)}
+        path, kind = path.with_name(f"{path.name}-final"), "train"
+    folds = [] if kind == "sweep" else ["--fold", fold]
+    if "split" in settings:
+        folds = ["--split", settings["split"]]
+    return command_line(f"heads.{kind}", "--store", *paths, *folds, "--out", path, *_options(kind, settings))
+
+
+def describe_difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Say which settings differ, three at most; empty if none does."""
+    names = [name for name in sorted(stored.keys() | given.keys()) if stored.get(name) != given.get(name)]
+    parts = [
+        f"settings.{name} is {_show(stored.get(name))}, wanted {_show(given.get(name))}" for name in names[:_SHOWN]
+    ]
+    more = len(names) - _SHOWN
+    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+
+
+def _options(kind: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """The settings that are not the command's default; how persons choose is as in the run folder."""
+    if kind == "probe":
+        for name in ("method", "statistics"):
+            if name in settings:
+                yield from (f"--{name}", str(settings[name]))
+        return
+    for field in fields(TrainSettings):
+        value = settings.get(field.name, field.default)
+        if value != field.default:
+            values = value if isinstance(value, list) else [value]
+            yield from (
+                f"--{field.name.replace('_', '-')}",
+                *(str(one) if one is not None else "none" for one in values),
+            )
+    if settings.get("random") is not None:
+        yield from ("--random", str(settings["random"]))
+
+
+def _show(value: object) -> str:
+    """A value as text; of several, the first."""
+    if not isinstance(value, list) or len(value) <= _SHOWN:
+        return repr(value)
+    return f"[{', '.join(map(repr, value[:_SHOWN]))}, ... {len(value)} in all]"
