@@ -17,6 +17,7 @@ from eval.scoring.choice import PostProcessingChoice, choose_postprocessing
 from eval.scoring.operating_curve import sweep_thresholds
 from eval.scoring.postprocess import PostProcessing, require_probabilities
 from eval.scoring.scores import SCORES, ScoredRecording, score_person, summarise
+from heads.folds import GIVEN
 from heads.run_folder import FoldResult, Run
 from heads.run_folder.store_change import list_known_as
 from store import RecordingInfo, Store
@@ -165,10 +166,10 @@ def open_trained_run(path: Path) -> Run:
     """
     run = Run.open(path)
     if tested := read_tested(run.config):
-        raise UserError(
-            f"{path}: holds scores on other data; repeat "
-            f"{command_line('eval', str(tested.get('run')))} --on ... --out {path}"
-        )
+        again = [str(tested.get("run")), "--on", run.config["store"]["path"], "--out", path]
+        again += [] if tested["heads"].keys() <= {"final", GIVEN} else ["--fold", "all"]
+        again += ["--allow-training-persons"] if tested.get("training_persons") else []
+        raise UserError(f"{path}: holds scores on other data; repeat {command_line('eval', *again)}")
     return run
 
 

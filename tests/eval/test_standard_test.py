@@ -189,9 +189,8 @@ def test_a_folder_of_something_else_is_refused(
         capsys, root, tmp_path, "--fold", "all"
     )
     assert main([str(tmp_path)]) == 2
-    assert f"{tmp_path}: holds scores on other data; repeat python -m eval {root / 'run'} --on" in (
-        capsys.readouterr().err
-    )
+    command = f"python -m eval {root / 'run'} --on {root / 'other'} --out {tmp_path}"
+    assert capsys.readouterr().err.endswith(f"{tmp_path}: holds scores on other data; repeat {command}\n")
 
 
 def test_options_that_do_not_go_together_are_refused(
@@ -214,5 +213,5 @@ def test_a_run_without_the_head_is_refused(root: Path, tmp_path: Path, capsys: p
     )
     shutil.rmtree(run / "folds" / "final")
     command = Run.open(run).command_for("final")
-    assert f"--store {root / 'store'} --fold final --out {run}" in command
+    assert f"--store {root / 'train'} --fold final --out {run}" in command
     assert f"no finished final fold; {command} makes one" in refused(capsys, tmp_path, tmp_path / "out")
