@@ -87,7 +87,7 @@ CASES: list[tuple[Main, str, list[tuple[str, ...]]]] = [
     ),
     (
         store_main,
-        "store",
+        "store export",
         [
             ("export", "store", "--person", "01", "--out", out)
             for out in ("hard.npz", "store/sub-01.h5", "store", "loop", HEAD)

@@ -28,7 +28,8 @@ def test_names() -> None:
     assert find_montage("as-recorded") is None
     allowed = "; allowed: double-banana, .*, as-recorded, or a table"
     for name, message in (
-        ("banana", '--montage: no montage "banana"'),
+        ("banana", r'--montage: no montage "banana" \(did you mean double-banana\?\)'),
+        ("10-5", '--montage: no montage "10-5"'),
         ("referental-1020", r'no montage "referental-1020" \(did you mean referential-1020\?\)'),
         ("banana.tsv", "montage banana.tsv: no such file"),
         ("tables/banana", "montage tables/banana: no such file"),
