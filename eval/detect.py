@@ -47,8 +47,7 @@ class DetectCommand:
     """The command line of ``python -m eval.detect``."""
 
     input: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="INPUT.edf")]
-    """EDF or BDF file (BrainVision and EEGLAB are read too) with the electrodes of the run's
-    montage, mostly the 18 bipolar channels."""
+    """EDF or BDF file (BrainVision and EEGLAB are read too) with the electrodes of the run's montage."""
     output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.tsv")]
     """Events file to write, in the form of SzCORE; replaced if it is there. A missing folder is made."""
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]

@@ -46,7 +46,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from tyro.conf import Suppress, arg
 
@@ -58,6 +57,18 @@ _ENCODER = (
     "untrained), bandpower, a checkpoint file, package.module:factory, the name that an installed package gives, "
     "or braindecode:NAME[@WEIGHTS]."
 )
+_QUANTIZERS = (
+    "With --features codes: how many of BrainCodec's quantizers, from the first on, are stored, 64 bit/s a "
+    "channel each. (default: 4, the published rate)"
+)
+_MONTAGE = (
+    "Channels that are encoded: double-banana, referential-1020 (19 electrodes), behind-the-ear (the two channels "
+    "of SeizeIT2), as-recorded, or a table with the columns name, anode, cathode."
+)
+_BEAM = (
+    "With --features codes: sums of codes kept at each stage of choosing BrainCodec's codes; 1 is greedy. "
+    "(default: as the checkpoint says)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +78,8 @@ class EncoderSettings:
     encoder: Annotated[str, arg(metavar="ENCODER", help=_ENCODER)] = "braincodec"
     features: Literal["latents", "codes"] = "latents"
     """What is stored: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
-    quantizers: int | None = None
-    """Residual quantizers of BrainCodec whose codes are stored, the first ones, 64 bit/s a channel each; 4 by
-    default, the published rate."""
-    beam: int | None = None
-    """Sums of codes kept at each stage of choosing BrainCodec's codes, 1 is greedy; by default as the checkpoint
-    says."""
+    quantizers: Annotated[int | None, arg(metavar="N", help=_QUANTIZERS, help_behavior_hint="")] = None
+    beam: Annotated[int | None, arg(metavar="N", help=_BEAM, help_behavior_hint="")] = None
     stride: int = 4
     """Seconds from one window's start to the next, 1 to 4."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -81,10 +88,8 @@ class EncoderSettings:
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
     montage: Annotated[
         str | None,
-        tyro.conf.arg(metavar="NAME|FILE", help_behavior_hint="(default: the encoder's, else double-banana)"),
+        arg(metavar="NAME|FILE", help=_MONTAGE, help_behavior_hint="(default: the encoder's, else double-banana)"),
     ] = None
-    """Channels that are encoded: double-banana, referential-1020 (19 electrodes), behind-the-ear (the two channels
-    of SeizeIT2), as-recorded, or a table with the columns name, anode, cathode."""
     resolved: Suppress[Montage | None] = None
     """The montage of that name; a table and as-recorded are looked up before an encoder is made."""
     weights_sha256: Suppress[str] = ""

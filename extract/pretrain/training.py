@@ -55,10 +55,9 @@ class TrainingSettings:
     clip: float = 1.0
     """Largest norm of a gradient."""
     quantize_from: int = 3_300
-    """Step at which the codebooks start, before it noise is added to the latents in their place; at 0 trained
-    codebooks of --start stay."""
+    """Step at which the codebooks start; until then --noise stands in. At 0, those of --start stay."""
     noise: float = 0.3
-    """Standard deviation of that noise, as a share of the latents' root mean square."""
+    """Standard deviation of the noise on latents, as a share of the latents' root mean square."""
     l2: float = 1.0
     """Weight of the relative root mean square error."""
     l1: float = 0.0
@@ -68,8 +67,7 @@ class TrainingSettings:
     spectrogram: float = 0.0
     """Weight of the error of the spectrograms."""
     nested: float = 0.0
-    """Share of the batches that fewer quantizers code, a random number of the first ones, so that these serve
-    alone."""
+    """Share of the batches that only a random number of the first quantizers code, so that these serve alone."""
     freeze_encoder: bool = False
     """Train decoder and codebooks alone; the latents stay those of --start."""
     commitment: float = 64.0

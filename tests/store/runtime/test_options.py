@@ -1,9 +1,11 @@
 """Mistakes in options, each in one line that says what, what was given, what is allowed and where the help is."""
 
+import ast
 import importlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -114,3 +116,20 @@ def test_without_tyros_hook_its_own_message_is_printed(change: str) -> None:
     assert finished.returncode == 2, finished.stderr
     assert "--person" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_the_help_beside_an_option_is_one_line() -> None:
+    """The help keeps the line breaks of a field's docstring; longer ones are ``help`` of ``arg``."""
+    broken = [
+        f"{path.relative_to(ROOT)}: {ast.unparse(field)}"
+        for package in ("extract", "store", "heads", "eval")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+        for field, after in pairwise(node.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+        and "\n" in str(after.value.value)
+    ]
+    assert not broken
