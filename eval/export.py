@@ -226,7 +226,9 @@ def _require_packages() -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UserError(f"export needs {error.name}; pip install 'braincodec-seizure[onnx]'") from error
+        raise UserError(
+            f"export needs {error.name}; pip install --editable '.[onnx]' in the project's folder"
+        ) from error
 
 
 def _is_ours(path: Path) -> bool:

@@ -35,6 +35,8 @@ def annotate_probabilities(probabilities: NDArray[np.floating]) -> Any:
 
     Neighbouring seconds of one step are one annotation; below 0.1 there is none.
 
+    Examples
+    --------
     >>> found = annotate_probabilities(np.array([0.02, 0.71, 0.78, 0.3]))
     >>> [(float(each["onset"]), float(each["duration"]), each["description"]) for each in found]
     [(1.0, 2.0, 'p 0.7'), (3.0, 1.0, 'p 0.3')]

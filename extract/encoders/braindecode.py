@@ -243,7 +243,8 @@ def _import_models() -> Any:
             return models
     except ImportError as error:
         raise UserError(
-            f"encoder braindecode: cannot be imported ({error}); pip install 'braincodec-seizure[braindecode]'"
+            f"encoder braindecode: cannot be imported ({error}); pip install --editable '.[braindecode]' "
+            "in the project's folder"
         ) from error
 
 

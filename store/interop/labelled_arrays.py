@@ -23,7 +23,9 @@ def to_xarray(store: Store, info: RecordingInfo) -> Any:
     try:
         import xarray
     except ImportError as error:
-        raise UserError("xarray is not installed; pip install 'braincodec-seizure[xarray]'") from error
+        raise UserError(
+            "xarray is not installed; pip install --editable '.[xarray]' in the project's folder"
+        ) from error
     spec = store.spec
     return xarray.Dataset(
         {

@@ -106,7 +106,9 @@ def _write_parquet(sink: Any, store: Store, recordings: list[RecordingInfo]) -> 
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UserError("parquet needs pyarrow: pip install pyarrow; or export npz") from error
+        raise UserError(
+            "parquet needs pyarrow: pip install --editable '.[parquet]' in the project's folder; or export npz"
+        ) from error
     names = column_names(store)
     keys = [("recording", pa.string()), ("second", pa.int32()), ("label", pa.uint8())]
     schema = pa.schema([*keys, *((name, pa.float32()) for name in names)])

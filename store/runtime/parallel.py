@@ -248,5 +248,5 @@ def _load(library: str, backend: str) -> Any:
         return importlib.import_module(library)
     except ImportError as error:
         raise UserError(
-            f"--backend {backend}: not installed; pip install 'braincodec-seizure[{backend}]'"
+            f"--backend {backend}: not installed; pip install --editable '.[{backend}]' in the project's folder"
         ) from error

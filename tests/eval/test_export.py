@@ -72,7 +72,7 @@ def test_without_onnx_it_says_how_to_get_it(
     assert export([str(tmp_path / "none"), str(tmp_path / "a.onnx")]) == 2
     assert f"{tmp_path / 'none'}: no run here" in capsys.readouterr().err
     assert export([str(folder / "run-latents"), str(tmp_path / "a.onnx")]) == 2
-    assert "pip install 'braincodec-seizure[onnx]'" in capsys.readouterr().err
+    assert "pip install --editable '.[onnx]'" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not HAS_ONNX, reason="needs the extra onnx")

@@ -152,7 +152,7 @@ def test_what_cannot_be_had_is_named(
 def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "braindecode", None)
     load_encoder.cache_clear()
-    with pytest.raises(UserError, match=r"cannot be imported \(.*\); pip install 'braincodec-s"):
+    with pytest.raises(UserError, match=r"cannot be imported \(.*\); pip install --editable '.\[braindecode\]'"):
         load("CBraMod")
 
 

@@ -31,5 +31,5 @@ def test_without_xarray_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytes
     write_subject(tmp_path, "01", [42], seed=0)
     opened = store.open(tmp_path)
     monkeypatch.setitem(sys.modules, "xarray", None)
-    with pytest.raises(UserError, match=r"xarray is not installed; pip install 'braincodec-seizure\[xarray\]'"):
+    with pytest.raises(UserError, match=r"xarray is not installed; pip install --editable '\.\[xarray\]'"):
         to_xarray(opened, opened.recordings[0])

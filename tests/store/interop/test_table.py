@@ -69,7 +69,10 @@ def test_mistakes_are_one_line(
     for options, message in (
         (["--person", "9"], "person '9': not in"),
         (["--person", "01", "--out", "x.csv"], "--out x.csv: --to npz writes a file that ends in .npz"),
-        (["--person", "01", "--to", "parquet"], "parquet needs pyarrow: pip install pyarrow; or export npz"),
+        (
+            ["--person", "01", "--to", "parquet"],
+            "parquet needs pyarrow: pip install --editable '.[parquet]' in the project's folder; or export npz",
+        ),
     ):
         assert main(["export", path, *options]) == 2
         (line,) = capsys.readouterr().err.splitlines()

@@ -74,7 +74,7 @@ def test_options_that_do_not_go_together(settings: dict, message: str) -> None:
 @pytest.mark.parametrize(("backend", "library"), [("dask", "distributed"), ("ray", "ray")])
 def test_a_backend_that_is_not_installed(backend: str, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    message = rf"--backend {backend}: not installed; pip install 'braincodec-seizure\[{backend}\]'"
+    message = rf"--backend {backend}: not installed; pip install --editable '\.\[{backend}\]'"
     with pytest.raises(ValueError, match=message):
         list(run_tasks(tasks.square, [1], WorkerSettings(backend=backend)))
 
