@@ -9,7 +9,7 @@ help:  ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 .venv/installed: pyproject.toml constraints.txt $(wildcard extract/braincodec/csrc/*.c heads/ops/csrc/*.[ch])
-	@echo "== installing into .venv (the first time downloads torch)"
+	@echo "== installing into .venv: some minutes and about 1.5 GB the first time, for torch"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@

@@ -4,15 +4,23 @@ import contextlib
 import io
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from braincodec_seizure import main
 
+_ROOT = Path(__file__).resolve().parents[1]
 _MARK = re.compile(r"^<!-- help: (.+) -->$", re.MULTILINE)
+_INCLUDE = re.compile(r"^<!-- include: (\S+) -->\n.*\Z", re.MULTILINE | re.DOTALL)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the help of a command where a page has ``<!-- help: COMMAND -->``."""
+    """Put the help of a command where a page has ``<!-- help: COMMAND -->``.
+
+    From ``<!-- include: FILE -->`` on, the file stands in place of the page: what follows the mark is for
+    readers of the source, as on GitHub.
+    """
+    markdown = _INCLUDE.sub(lambda match: (_ROOT / match[1]).read_text(encoding="utf-8"), markdown)
     return _MARK.sub(lambda match: f"```text\n{help_of(match[1])}\n```", markdown)
 
 
