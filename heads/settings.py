@@ -44,6 +44,11 @@ _INNER = (
     "each predicted by a head trained on the others; pairs: the same, each person a group of its own; one: the "
     "next persons after the tested one, which then do not train. 4 if not given, or as the run folder has it."
 )
+_SPLIT = (
+    "A given split instead of folds: a table with columns person (or participant_id) and split, tabs between, or a "
+    "column of participants.tsv. Its values: train, validation (val, dev), test (eval). The validation persons "
+    "choose, the test persons are scored, with one head."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +62,7 @@ class InnerOption:
 class SplitOption:
     """A given split."""
 
-    split: Annotated[str | None, optional("FILE|participants:COLUMN")] = None
-    """A given split instead of folds: a table with columns person (or participant_id) and split, tabs between, or
-    a column of participants.tsv. Its values: train, validation (val, dev), test (eval). The validation persons
-    choose, the test persons are scored, with one head."""
+    split: Annotated[str | None, optional("FILE|participants:COLUMN", _SPLIT)] = None
 
 
 @dataclass(frozen=True)

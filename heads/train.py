@@ -48,8 +48,7 @@ class TrainCommand(RunOptions, TrainSettings, InnerOption, SplitOption, TrainTar
     """The command line of ``python -m heads.train``."""
 
     seed: tuple[int, ...] = (0,)  # type: ignore[assignment]  # of one head in TrainSettings
-    """Seeds of initial weights and dropout, one or several, which are trained together. The order of windows is
-    the same for every seed."""
+    """Seeds of initial weights and dropout, trained together; the order of windows is the same for all."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
