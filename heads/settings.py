@@ -45,8 +45,8 @@ _INNER = (
     "next persons after the tested one, which then do not train. 4 if not given, or as the run folder has it."
 )
 _SPLIT = (
-    "A given split instead of folds: a table with columns person (or participant_id) and split, tabs between, or a "
-    "column of participants.tsv. Its values: train, validation (val, dev), test (eval). The validation persons "
+    "A given split instead of folds: a table with columns person (or participant_id) and split, tabs between, or "
+    "a column of participants.tsv. Its values: train, validation (val, dev), test (eval). The validation persons "
     "choose, the test persons are scored, with one head."
 )
 
