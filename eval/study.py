@@ -24,14 +24,19 @@ from eval.scoring.study_scores import Combination, CombinationScores, tabulate_s
 from eval.scoring.validity_checks import find_warnings
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
+from extract.io.bids import find_data_set
 from extract.pipeline import ExtractCommand, extract
+from heads.models.registry import find_head
 from heads.probe import ProbeCommand, probe
 from heads.run_folder import Run
+from heads.settings import TrainSettings
 from heads.train import TrainCommand, train
 from store.gate import read_json
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
+from store.runtime.commands import command_line
+from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.names import to_path_name
 from store.runtime.options import optional
@@ -82,7 +87,7 @@ class StudyCommand(WorkerSettings, StudyTarget):
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
 
     def check(self) -> None:
-        """Refuse a list without an entry.
+        """Refuse what is known to be a mistake before any data is read.
 
         Raises
         ------
@@ -92,6 +97,11 @@ class StudyCommand(WorkerSettings, StudyTarget):
         for option in ("encoders", "features", "heads", "seeds"):
             if not getattr(self, option):
                 raise UserError(f"--{option}: nothing given; give one or more, or leave the option out")
+        super().check()
+        choose_device(self.device)
+        for head, seed in itertools.product((head for head in self.heads if head != _PROBE), self.seeds):
+            find_head(head)
+            TrainSettings(head=head, seed=seed).check()
 
 
 @dataclass(frozen=True)
@@ -115,8 +125,12 @@ def study(command: StudyCommand) -> None:
         If an option names nothing, a recording cannot be used, or the folder holds runs with other settings.
     """
     command.check()
-    _claim_folder(command)
+    _check_folder(command)
+    for bids in _data_sets(command):
+        if not find_data_set(bids).recordings:
+            raise UserError(f"{bids}: no recording of a person; {command_line('extract')} --check says why")
     pairs, skipped = _find_pairs(command)
+    _mark_folder(command)
     for text in skipped:
         print(f"skipped: {to_one_line(text)}")
     for encoder, features in pairs:
@@ -138,24 +152,37 @@ def study(command: StudyCommand) -> None:
     _write(command, jobs, skipped)
 
 
-def _claim_folder(command: StudyCommand) -> None:
-    """Mark the folder as holding a study of the data set.
+def _data_sets(command: StudyCommand) -> list[Path]:
+    return [command.bids, *([command.test_bids] if command.test_bids is not None else [])]
+
+
+def _mark(command: StudyCommand) -> dict[str, str]:
+    """What the mark of a study's folder says."""
+    return {"bids": str(command.bids.resolve())}
+
+
+def _check_folder(command: StudyCommand) -> None:
+    """Refuse a folder that is not this study's, and write nothing.
 
     Raises
     ------
     UserError
         If it holds another study or something else, or is within a data set.
     """
-    inputs = [command.bids, *([command.test_bids] if command.test_bids is not None else [])]
+    inputs = _data_sets(command)
     guard_folder(command.out, inputs=inputs, own=_MARK, apart=inputs)
     path = command.out / _MARK
-    content = {"bids": str(command.bids.resolve())}
     if not path.is_file() and (others := list_others(command.out)):
         raise UserError(f"{command.out}: holds {others[0]} and no study; give a new folder")
-    if path.is_file() and (stored := read_json(path)) != content:
+    if path.is_file() and (stored := read_json(path)) != _mark(command):
         raise UserError(f"{command.out}: holds a study of {stored.get('bids')}; give a new folder")
+
+
+def _mark_folder(command: StudyCommand) -> None:
+    """Mark the folder as holding a study of the data set."""
+    path = command.out / _MARK
     if not path.is_file():
-        write_text(path, json.dumps(content) + "\n")
+        write_text(path, json.dumps(_mark(command)) + "\n")
 
 
 def _find_pairs(command: StudyCommand) -> tuple[list[tuple[str, str]], list[str]]:

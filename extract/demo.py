@@ -158,7 +158,7 @@ def generate(settings: DemoCommand) -> None:
     limits = {"persons": (1, 99), "recordings": (1, 99), "minutes": (1, 60), "seed": (0, 2**32 - 1)}
     for field, (least, most) in limits.items():
         if not least <= getattr(settings, field) <= most:
-            raise UserError(f"{field} is {getattr(settings, field)}; allowed: {least} to {most}")
+            raise UserError(f"--{field} {getattr(settings, field)}: not usable; allowed: {least} to {most}")
     with os_errors(settings.directory):
         directory = Path(os.path.realpath(settings.directory))  # also of links in a circle
         if os.path.lexists(directory) and not (directory.is_dir() and not any(directory.iterdir())):

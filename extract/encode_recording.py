@@ -47,6 +47,21 @@ class EncodeSettings(EncoderSettings):
     unlabelled: bool = False
     """Take recordings without events file too: their seconds count nowhere in scores."""
 
+    def check_codes(self) -> None:
+        """Refuse options of codes where no codes are stored.
+
+        Raises
+        ------
+        UserError
+            Naming the option.
+        """
+        for option, value in (("quantizers", self.quantizers), ("beam", self.beam)):
+            if value is not None and self.features != "codes":
+                raise UserError(
+                    f"--{option} {value}: goes with --features codes, not with {self.features}; leave it out, or "
+                    "store codes"
+                )
+
     @property
     def only_encoder(self) -> EncoderSettings:
         """The encoder's settings alone, by which it is loaded once."""

@@ -120,6 +120,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
         If the store holds features of another spec.
     """
     command.check()
+    command.check_codes()
     guard_folder(command.store, inputs=[command.bids], own="sub-*.h5", apart=[command.bids])
     index, shards = parse_shard(command.shard, os.environ) if command.shard is not None else (0, 1)
     if not command.alone:  # workers may be in another folder

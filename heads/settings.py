@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -90,30 +91,38 @@ class TrainSettings(HeadSettings):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the spatial filters in training; "auto" takes bfloat16 where the processor multiplies it."""
 
-    def check(self) -> None:
+    def check(self, as_options: bool = True) -> None:
         """Refuse values that cannot train.
+
+        Parameters
+        ----------
+        as_options
+            Name a setting as a command takes it; else as Python does.
 
         Raises
         ------
         UserError
             Naming the setting and what it allows.
         """
+        require = partial(self._require, as_options)
         for name in ("filters", "hidden", "epochs", "patience", "batch_windows"):
-            self._require(name, getattr(self, name) >= 1, "1 and more")
+            require(name, getattr(self, name) >= 1, "1 and more")
         for name in ("lr", "clip_norm"):
-            self._require(name, getattr(self, name) > 0, "more than 0")
+            require(name, getattr(self, name) > 0, "more than 0")
         for name in ("weight_decay", "seed"):
-            self._require(name, getattr(self, name) >= 0, "0 and more")
-        self._require("dropout", 0 <= self.dropout < 1, "from 0 to less than 1")
-        self._require("pooling", self.pooling in ("max", "max-std"), "max, max-std")
-        self._require("precision", self.precision in ("auto", "float32", "bfloat16"), "auto, float32, bfloat16")
-        self._require("positive_weight", self.positive_weight is None or self.positive_weight > 0, "more than 0")
+            require(name, getattr(self, name) >= 0, "0 and more")
+        require("dropout", 0 <= self.dropout < 1, "from 0 to less than 1")
+        require("pooling", self.pooling in ("max", "max-std"), "max, max-std")
+        require("precision", self.precision in ("auto", "float32", "bfloat16"), "auto, float32, bfloat16")
+        require("positive_weight", self.positive_weight is None or self.positive_weight > 0, "more than 0")
         ratio = self.background_per_seizure
-        self._require("background_per_seizure", ratio is None or ratio > 0, "more than 0")
+        require("background_per_seizure", ratio is None or ratio > 0, "more than 0")
 
-    def _require(self, name: str, fine: bool, allowed: str) -> None:
+    def _require(self, as_option: bool, name: str, fine: bool, allowed: str) -> None:
         if not fine:
-            raise UserError(f"{name} is {getattr(self, name)}; allowed: {allowed}")
+            value = getattr(self, name)
+            given = f"--{name.replace('_', '-')} {value}: not usable" if as_option else f"{name} is {value}"
+            raise UserError(f"{given}; allowed: {allowed}")
 
 
 def field_sentences(settings: type) -> dict[str, str]:

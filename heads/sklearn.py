@@ -41,7 +41,7 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         parameters = self.get_params()
         given = {field.name: parameters[field.name] for field in fields(TrainSettings) if field.name in parameters}
         settings = TrainSettings(head=self._head, background_per_seizure=None, **given)
-        settings.check()
+        settings.check(as_options=False)
         self.head_ = train_on_arrays(X, labels, settings)
         self.classes_, self.per_window_ = np.array([0, 1]), y.ndim == 1
         self.n_features_in_ = X.shape[1]

@@ -14,7 +14,7 @@ import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
-from heads.run_folder import Run, describe_run, plan_folds, record_choice, resolve_inner
+from heads.run_folder import Run, describe_run, plan_folds, record_choice, require_groups, resolve_inner
 from heads.settings import InnerOption, RunOptions, SplitOption, TrainSettings, field_sentences
 from store import open_stores
 from store.runtime.atomic import write_text
@@ -103,6 +103,7 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     dataset = StoreDataset(open_stores(command.store))
     inner = resolve_inner(command.inner, command.out, split=command.split)
     folds = plan_folds(dataset.store, dataset.label_counts(), "all", inner, command.split)
+    require_groups(folds, command.inner)
     device = choose_device(command.device)
     grid = {name: getattr(command, name) for name in TrainSettings.__dataclass_fields__}
     if empty := [name for name, values in grid.items() if not values]:
@@ -258,6 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Try many settings of heads on every fold, and choose on validation persons.\n\n"
         "What matters first: --store and --out, several values of any setting, --random to try some of them.",
         examples=["--store store --out runs/sweep --lr 1e-3 3e-4 --hidden 64 128 --seed 0 1"],
+        elsewhere={"--fold": "a sweep tests on every person in turn; heads.train takes --fold"},
     )
 
 

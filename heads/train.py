@@ -12,7 +12,15 @@ import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
-from heads.run_folder import FoldResult, Run, describe_run, plan_folds, record_choice, resolve_inner
+from heads.run_folder import (
+    FoldResult,
+    Run,
+    describe_run,
+    plan_folds,
+    record_choice,
+    require_groups,
+    resolve_inner,
+)
 from heads.settings import InnerOption, RunOptions, SplitOption, TrainSettings
 from store import open_stores
 from store.runtime.cli import run as run_command
@@ -77,6 +85,7 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     out = command.out or Path("runs") / f"{store.name}-{command.head.rpartition(':')[2]}"
     inner = resolve_inner(command.inner, out, split=command.split)
     folds = plan_folds(store, dataset.label_counts(), command.fold or "", inner, command.split)
+    require_groups(folds, command.inner)
     settings = _settings_of_seeds(command)
     for one in settings:
         Trial(folds[0], one).check(dataset)

@@ -2,7 +2,7 @@
 
 from heads.run_folder.config import resolve_inner
 from heads.run_folder.fold_result import FoldResult
-from heads.run_folder.given_split import plan_folds, record_choice
+from heads.run_folder.given_split import plan_folds, record_choice, require_groups
 from heads.run_folder.run import Run, describe_run
 
-__all__ = ["FoldResult", "Run", "describe_run", "plan_folds", "record_choice", "resolve_inner"]
+__all__ = ["FoldResult", "Run", "describe_run", "plan_folds", "record_choice", "require_groups", "resolve_inner"]

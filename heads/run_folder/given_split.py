@@ -62,6 +62,22 @@ def plan_folds(
     return (make_given_fold(counts, read_split(split, store), f"--split {split}"),)
 
 
+def require_groups(folds: Iterable[Fold], inner: Inner | None) -> None:
+    """Refuse a number of inner groups that was asked for and is more than a fold has persons to choose.
+
+    Raises
+    ------
+    UserError
+        Naming the fold.
+    """
+    for fold in folds:
+        if isinstance(inner, int) and (most := len(fold.validation)) < inner:
+            raise UserError(
+                f"--inner {inner}: fold {fold.name} has {most} persons to choose; allowed: 2 to {most} groups, "
+                "pairs, one"
+            )
+
+
 def record_choice(inner: Inner, split: str | None) -> dict[str, int | str]:
     """What a run records of who chooses; of a split a column as it is, a table by its whole path."""
     if split is None:

@@ -30,7 +30,7 @@ def train_on_arrays(features: NDArray[Any], labels: NDArray[Any], settings: Trai
     UserError
         If a setting cannot train, or training diverges.
     """
-    settings.check()
+    settings.check(as_options=False)
     trial = Trial(Fold("all", (), (), ("all",)), settings)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "training.pt"

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
@@ -34,6 +34,7 @@ def run(
     module: str,
     description: str,
     examples: Sequence[str] = (),
+    elsewhere: Mapping[str, str] | None = None,
 ) -> int:
     """Make the settings from the command line, run the command, return the exit status.
 
@@ -47,12 +48,15 @@ def run(
         What ``python -m`` takes.
     examples
         Arguments of calls that the help shows.
+    elsewhere
+        Options of similar commands that this one lacks, and what to say of each.
     """
     prog = command_line(module)
     _given.set(shlex.join([*prog.split(), *_arguments(argv)]))
     with _ForgivingStreams():
         try:
-            return command(_read_settings(settings_type, argv, prog, description, examples)) or 0
+            shown = _describe_command(description, prog, examples)
+            return command(read_options(settings_type, _options(argv), prog, shown, elsewhere)) or 0
         except KeyboardInterrupt:
             print(f"{prog}: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
             return 130
@@ -71,13 +75,14 @@ def _arguments(argv: Sequence[str] | None) -> list[str]:
     return list(sys.argv[1:] if argv is None else argv)
 
 
-def _read_settings(
-    settings_type: Any, argv: Sequence[str] | None, prog: str, description: str, examples: Sequence[str]
-) -> Any:
+def _options(argv: Sequence[str] | None) -> list[str]:
+    return [argument for argument in _arguments(argv) if argument != "--debug"]
+
+
+def _describe_command(description: str, prog: str, examples: Sequence[str]) -> str:
     calls = [f"Example: {prog} {example}" for example in examples]
     debug = "With --debug an error also shows where in the program it arose."
-    arguments = [argument for argument in _arguments(argv) if argument != "--debug"]
-    return read_options(settings_type, arguments, prog, "\n\n".join([description, *calls, debug]))
+    return "\n\n".join([description, *calls, debug])
 
 
 def to_one_line(text: object) -> str:

@@ -5,7 +5,8 @@ import difflib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -16,7 +17,10 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from store.runtime.errors import UserError
 
+_NEAR = 0.62  # similarity, by difflib, of a name that may be meant
+_NEVER_MEANT = "--force"  # overwrites what others may need
 _KINDS = {int: ("N", "a whole number"), float: ("NUMBER", "a number"), str: ("NAME", "a name")}
+_OR_NONE = " or none"
 _CONFIG = (
     tyro.conf.FlagCreatePairsOff,
     tyro.conf.HelptextFromCommentsOff,
@@ -29,8 +33,19 @@ def optional(metavar: str, help_text: str | None = None) -> Any:
     return tyro.conf.arg(metavar=metavar, help=help_text, help_behavior_hint="")
 
 
-def read_options(settings_type: Any, arguments: Sequence[str], prog: str, description: str) -> Any:
+def read_options(
+    settings_type: Any,
+    arguments: Sequence[str],
+    prog: str,
+    description: str,
+    elsewhere: Mapping[str, str] | None = None,
+) -> Any:
     """Make a command's settings from its arguments; ``--help`` prints the help and exits.
+
+    Parameters
+    ----------
+    elsewhere
+        Options of similar commands that this one lacks, and what to say of each.
 
     Raises
     ------
@@ -52,7 +67,7 @@ def read_options(settings_type: Any, arguments: Sequence[str], prog: str, descri
         lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
         return re.findall(r"^\W*(--[a-z0-9-]+)", lines, re.MULTILINE)
 
-    with _errors_in_a_line(lambda event: _describe(event, arguments, option_names)):
+    with _errors_in_a_line(lambda event: _describe(event, arguments, option_names, elsewhere or {})):
         return read(arguments)
 
 
@@ -71,8 +86,9 @@ def suggest(name: str, allowed: Sequence[str]) -> str:
     >>> suggest("bandpwer", ["random", "bandpower"])
     ' (did you mean bandpower?)'
     """
-    similar = difflib.get_close_matches(name, allowed, 1)
-    return f" (did you mean {similar[0]}?)" if similar else ""
+    by_letters = {other.lstrip("-"): other for other in allowed if other != _NEVER_MEANT}
+    similar = difflib.get_close_matches(name.lstrip("-"), by_letters, 1, _NEAR)
+    return f" (did you mean {by_letters[similar[0]]}?)" if similar else ""
 
 
 @contextmanager
@@ -93,26 +109,35 @@ def _errors_in_a_line(describe: Callable[[Any], str]) -> Iterator[None]:
         yield
 
 
-def _describe(event: Any, arguments: Sequence[str], option_names: Callable[[], list[str]]) -> str:
+def _describe(
+    event: Any, arguments: Sequence[str], option_names: Callable[[], list[str]], elsewhere: Mapping[str, str]
+) -> str:
     """What is wrong, by tyro's event; nothing for an event that is not known."""
+
+    def describe_surplus(tokens: Sequence[str], options: Sequence[str]) -> str:
+        for name in (token.partition("=")[0] for token in tokens if token.startswith("-")):
+            unknown = describe_unknown("option", name, options)
+            return f"no option {name}: {elsewhere[name]}" if name in elsewhere else unknown
+        return _describe_surplus_values(tokens, arguments)
+
     match type(event).__name__:
         case "UnrecognizedArgs":
-            return _describe_surplus(event.tokens, option_names())
+            return describe_surplus(event.tokens, option_names())
         case "MissingArgs" if event.unrecognized_tokens:
-            return _describe_surplus(event.unrecognized_tokens, option_names())
+            return describe_surplus(event.unrecognized_tokens, option_names())
         case "MissingArgs":
             return _describe_missing([_name(missing.arg) for missing in event.missing_arguments])
         case "BadValue" if event.argument.is_positional():  # tyro has not looked at unknown options yet
             options = option_names()
             given = [argument.partition("=")[0].replace("_", "-") for argument in arguments]
             unknown = [name for name in given if name.startswith("--") and name not in options]
-            return _describe_surplus(unknown, options) if unknown else _describe_missing([_name(event.argument)])
+            return describe_surplus(unknown, options) if unknown else _describe_missing([_name(event.argument)])
         case "BadValue":
             return f"{_name(event.argument)}: a value is missing"
         case "InvalidChoice":
             return f"{_name(event.argument)}: {_quote(event.value)} is not one of {', '.join(event.choices)}"
         case "InstantiationFailure" if event.argument is not None:
-            return f"{_name(event.argument)}: {event.message}"
+            return f"{_name(event.argument)}: {_as_in_help(event)}"
     return ""
 
 
@@ -120,11 +145,36 @@ def _describe_missing(names: Sequence[str]) -> str:
     return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} required"
 
 
-def _describe_surplus(tokens: Sequence[str], options: Sequence[str]) -> str:
-    for token in tokens:
-        if token.startswith("-"):
-            return describe_unknown("option", token.partition("=")[0], options)
+def _describe_surplus_values(tokens: Sequence[str], arguments: Sequence[str]) -> str:
+    """Name the option whose values are too many, where it is one."""
+    for option, values in _values_by_option(arguments):
+        for taken, surplus in ((0, values), (1, values[1:])):
+            if surplus and surplus == list(tokens):
+                count = "one value" if taken else "no value"
+                return f"{option} takes {count}; got {shlex.join(values)}"
     return f"{_quote(tokens[0])} is one value too many"
+
+
+def _values_by_option(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Options as they are typed, each with the values up to the next one.
+
+    >>> _values_by_option(["run", "--fold", "01", "02", "--lr=1"])
+    [('--fold', ['01', '02']), ('--lr', ['1'])]
+    """
+    found: list[tuple[str, list[str]]] = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            found.append((name, [value] if equals else []))
+        elif found:
+            found[-1][1].append(argument)
+    return found
+
+
+def _as_in_help(event: Any) -> str:
+    """The message for a value, without a "none" that the help does not offer."""
+    shown = str(event.argument.lowered.metavar)
+    return str(event.message if "none" in shown else event.message.removesuffix(_OR_NONE))
 
 
 def _name(argument: Any) -> str:
@@ -201,5 +251,5 @@ class _Value:
                 return kind(text)
         if not self.kinds:
             raise ValueError(f"{_quote(text)} is not one of {', '.join(self.words)}")
-        allowed = [_KINDS[kind][1] for kind in self.kinds] + list(self.words) + ["none"] * self.is_optional
-        raise ValueError(f"{_quote(text)} is not {' or '.join(allowed)}")
+        allowed = " or ".join([_KINDS[kind][1] for kind in self.kinds] + list(self.words))
+        raise ValueError(f"{_quote(text)} is not {allowed}{_OR_NONE if self.is_optional else ''}")

@@ -180,6 +180,42 @@ def test_persons_of_the_training_data_are_not_tested(
     assert "persons 01, 02, 03 are training persons too; give a data set of other" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--heads", "linear", "linaer"], "head 'linaer' is unknown (did you mean linear?); allowed: "),
+        (["--heads", "no_such_module:Head"], "no_such_module"),
+        (["--heads", "extract.demo:SAMPLE_RATE_HZ"], "give a subclass of heads.models.head.Head"),
+        (["--encoders", "bandpower", "bandpwoer"], "bandpwoer"),
+        (["--features", "codes"], "no combination is left: bandpower codes: "),
+        (["--seeds", "0", "-1"], "--seed -1: not usable; allowed: 0 and more"),
+        (["--device", "abacus"], "device abacus: not usable here"),
+        (["--jobs", "0"], "--jobs 0: not usable; allowed: 1 and more"),
+        (["--bids", "nowhere"], "nowhere: no such folder"),
+        (["--test-bids", "nowhere"], "nowhere: no such folder"),
+        (["--bids", "empty"], "empty: no EEG in this folder"),
+        (["--bids", "unnamed"], "unnamed: no recording of a person; python -m extract --check says why"),
+    ],
+)
+def test_a_mistake_leaves_no_folder(
+    options: list[str],
+    message: str,
+    bids: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "unnamed" / "sub-01" / "eeg").mkdir(parents=True)
+    (tmp_path / "unnamed" / "sub-01" / "eeg" / "first.edf").touch()
+    given = ["--bids", str(bids), "--out", "study", "--encoders", "bandpower", *options]
+    assert main(given) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not (tmp_path / "study").exists()
+
+
 @pytest.mark.parametrize("option", ["encoders", "features", "heads", "seeds"])
 def test_an_empty_list_is_refused(
     option: str, bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

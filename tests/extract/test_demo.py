@@ -244,11 +244,11 @@ def test_an_empty_folder_is_filled_and_summarised(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("field", "value", "text"),
     [
-        ("persons", "0", "persons is 0; allowed: 1 to 99"),
-        ("recordings", "100", "recordings is 100; allowed: 1 to 99"),
-        ("minutes", "0.5", "minutes is 0.5; allowed: 1 to 60"),
-        ("minutes", "nan", "minutes is nan; allowed: 1 to 60"),
-        ("seed", "-1", "seed is -1; allowed: 0 to 4294967295"),
+        ("persons", "0", "--persons 0: not usable; allowed: 1 to 99"),
+        ("recordings", "100", "--recordings 100: not usable; allowed: 1 to 99"),
+        ("minutes", "0.5", "--minutes 0.5: not usable; allowed: 1 to 60"),
+        ("minutes", "nan", "--minutes nan: not usable; allowed: 1 to 60"),
+        ("seed", "-1", "--seed -1: not usable; allowed: 0 to 4294967295"),
     ],
 )
 def test_settings_out_of_range(tmp_path, capsys, field, value, text):

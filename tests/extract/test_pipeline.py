@@ -187,6 +187,8 @@ def test_missing_channels_as_zeros_are_marked(data: Data) -> None:
     [
         (["--subject", "07"], "no EEG of subject 07; subjects there: 01, 02"),
         (["--stride", "5"], "stride is 5 s; allowed: whole seconds from 1 to the window's 4"),
+        (["--beam", "8"], "--beam 8: goes with --features codes, not with latents; leave it out, or store codes"),
+        (["--quantizers", "2", "--features", "latents"], "--quantizers 2: goes with --features codes, not with"),
         (["--device", "abacus"], "device abacus: not usable here"),
     ],
 )

@@ -77,6 +77,22 @@ def test_a_run_goes_on_with_the_inner_heads_that_it_began_with(
     assert "--inner 1: allowed are 2 groups and more, pairs, one" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("fold", "most"), [("all", 2), ("01", 2), ("final", 3)])
+def test_more_inner_groups_than_persons_are_refused_where_asked_for(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], fold: str, most: int
+) -> None:
+    out = tmp_path / "run"
+    arguments = ["--store", str(make_store(persons=3)), "--fold", fold, "--out", str(out), *QUICK]
+    assert main([*arguments, "--inner", "50"]) == 2
+    name = "01" if fold == "all" else fold
+    message = f"--inner 50: fold {name} has {most} persons to choose; allowed: 2 to {most} groups, pairs, one"
+    assert capsys.readouterr().err == f"python -m heads.train: error: {message}\n"
+    assert main([*arguments, "--inner", str(most + 1)]) == 2
+    assert not out.exists()
+    assert main([*arguments, "--inner", str(most)]) == 0
+    assert {len(result.fold.inner) for result in Run.open(out).folds} == {most}
+
+
 def test_a_run_of_one_keeps_training_the_final_head_in_two_steps(
     make_store: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -103,7 +119,7 @@ def test_settings_that_cannot_train_leave_no_run(
     arguments = ["--store", str(make_store(persons=3)), "--fold", "01", "--out", str(tmp_path / "run")]
     assert main([*arguments, "--epochs", "0"]) == 2
     error = capsys.readouterr().err
-    assert error == "python -m heads.train: error: epochs is 0; allowed: 1 and more\n"
+    assert error == "python -m heads.train: error: --epochs 0: not usable; allowed: 1 and more\n"
     assert not (tmp_path / "run").exists()
 
 
