@@ -1,4 +1,7 @@
-"""python -m tests.benchmarks [NAME ...]: measure speeds, as ratios within one run. Each module here is one."""
+"""python -m tests.benchmarks [NAME [OPTIONS] | NAME ...]: measure speeds, as ratios within one run.
+
+Each module here is one.
+"""
 
 import importlib
 import platform
@@ -23,14 +26,16 @@ def machine() -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the benchmarks that are named."""
-    if unknown := set(argv) - set(NAMES):
+    """Run the benchmarks that are named; options after a single name are its own."""
+    options = argv[1:] if len(argv) > 1 and argv[1].startswith("-") else ()
+    names = argv[: len(argv) - len(options)]
+    if unknown := set(names) - set(NAMES):
         print(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}", file=sys.stderr)
         return 2
     print(machine())
-    for name in argv or QUICK:
+    for name in names or QUICK:
         print(f"== {name}", flush=True)
-        importlib.import_module(f"tests.benchmarks.{name}").main()
+        importlib.import_module(f"tests.benchmarks.{name}").main(*[options] if options else [])
     return 0
 
 
