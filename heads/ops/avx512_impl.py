@@ -19,9 +19,10 @@ from store.runtime.device import can_use_avx512_kernels
 COMPILED = find_spec("heads.ops._kernel") is not None  # not without a C compiler, or on other processors
 _FEATURE_BYTES = 300_000  # of a block: with a panel of weights less than half of the second cache
 _SLICE_BYTES = 32_768  # of the frames that a gradient is summed from: the first cache
+_VERSION = 2  # of kernel.h
 _WORK = (  # members of Work in kernel.h
     *("blocks", "count", "windows", "seconds", "length", "inner", "filters", "columns", "bfloat16"),
-    *("features", "panels", "largest", "chosen", "variance", "centred", "turned", "pairs", "gradient"),
+    *("features", "panels", "maximum", "max_frame", "variance", "centred", "response_grads", "pairs", "gradient"),
     *("scratch", "scratch_bytes", "started", "next"),
 )
 
@@ -40,9 +41,9 @@ def response_max(
 ) -> tuple[Tensor, Tensor | None]:
     """As in `heads.ops.torch_impl`."""
     maximum = torch.zeros(len(weight), len(features), seconds, weight.shape[1])
-    saved = {"chosen": torch.zeros_like(maximum, dtype=torch.int32)} if save else {}
-    _respond(features, weight, blocks, largest=maximum, **saved)
-    return maximum, saved.get("chosen")
+    saved = {"max_frame": torch.zeros_like(maximum, dtype=torch.int32)} if save else {}
+    _filter_responses(features, weight, blocks, maximum=maximum, **saved)
+    return maximum, saved.get("max_frame")
 
 
 def response_max_and_variance(
@@ -55,9 +56,9 @@ def response_max_and_variance(
         _, size = _split_blocks(
             blocks, weight.shape[1], len(features), lambda windows: windows * features.shape[1]
         )
-        saved["chosen"] = torch.zeros_like(maximum, dtype=torch.int32)
+        saved["max_frame"] = torch.zeros_like(maximum, dtype=torch.int32)
         saved["centred"] = torch.empty(size, dtype=features.dtype)
-    _respond(features, weight, blocks, largest=maximum, variance=variance, **saved)
+    _filter_responses(features, weight, blocks, maximum=maximum, variance=variance, **saved)
     return maximum, variance, list(saved.values())
 
 
@@ -71,10 +72,10 @@ def weight_grad_max(features: Tensor, max_frame: Tensor, grad_max: Tensor, block
     most = max(1, _SLICE_BYTES // (2 * kernel.SLICE * frames))
     split, pairs = _split_blocks(blocks, filters, most, lambda windows: (windows * seconds + 1) // 2)
     total = torch.empty(trials, filters, inner)
-    tensors = {"chosen": max_frame, "largest": grad_max.contiguous(), "gradient": total}
+    tensors = {"max_frame": max_frame, "maximum": grad_max.contiguous(), "gradient": total}
     tensors["pairs"] = torch.empty(pairs, kernel.PAIR_BYTES, dtype=torch.uint8)
     scratch_bytes = 2 * kernel.SLICE * (2 * trials * filters + most * frames)
-    for stage in (kernel.pair, kernel.gather):
+    for stage in (kernel.pair_max_frames, kernel.weight_grad_max):
         _run(stage, features, split, scratch_bytes, **tensors)
     return total
 
@@ -89,10 +90,10 @@ def weight_grad_max_and_variance(
     frames = features.shape[1]
     split, _ = _split_blocks(blocks, filters, len(features), lambda windows: windows * frames)
     total = torch.empty(trials, filters, features.shape[2])
-    tensors = {"chosen": max_frame, "largest": grad_max.contiguous(), "variance": grad_variance.contiguous()}
-    tensors |= {"centred": centred, "turned": torch.empty_like(centred), "gradient": total}
+    tensors = {"max_frame": max_frame, "maximum": grad_max.contiguous(), "variance": grad_variance.contiguous()}
+    tensors |= {"centred": centred, "response_grads": torch.empty_like(centred), "gradient": total}
     scratch_bytes = 4 * kernel.SLICE * (trials * filters + int(split[:, 1].max()) * frames)
-    for stage in (kernel.share, kernel.weigh):
+    for stage in (kernel.response_grads, kernel.weight_grad):
         _run(stage, features, split, scratch_bytes, **tensors)
     return total
 
@@ -107,21 +108,21 @@ def _load_kernel() -> Any:
         If it was compiled from an older source.
     """
     kernel = importlib.import_module("heads.ops._kernel")
-    if 8 * len(_WORK) != kernel.WORK_BYTES:
+    if getattr(kernel, "VERSION", 1) != _VERSION or 8 * len(_WORK) != kernel.WORK_BYTES:
         raise ImportError("heads.ops._kernel was compiled from an older source; install the package again")
     return kernel
 
 
-def _respond(features: Tensor, weight: Tensor, blocks: Sequence[WorkBlock], **outputs: Tensor) -> None:
+def _filter_responses(features: Tensor, weight: Tensor, blocks: Sequence[WorkBlock], **outputs: Tensor) -> None:
     kernel = _load_kernel()
-    columns, seconds = kernel.COLUMNS, outputs["largest"].shape[2]
+    columns, seconds = kernel.COLUMNS, outputs["maximum"].shape[2]
     rows = pad(weight.flatten(0, 1), (0, 0, 0, -weight.shape[:2].numel() % columns))
     rows = rows.contiguous().view(torch.int32)  # two of bfloat16
     panels = rows.view(-1, columns, rows.shape[1]).mT.contiguous()
     most = max(1, _FEATURE_BYTES // features[0].nbytes)
     split, _ = _split_blocks(blocks, weight.shape[1], most, lambda windows: windows * features.shape[1])
     scratch_bytes = 4 * columns * (features.shape[1] // seconds + kernel.ROWS)
-    _run(kernel.respond, features, split, scratch_bytes, panels=panels, **outputs)
+    _run(kernel.filter_responses, features, split, scratch_bytes, panels=panels, **outputs)
 
 
 def _split_blocks(
@@ -146,7 +147,7 @@ def _run(
     **tensors: Tensor,
 ) -> None:
     """Run one stage of kernel.h on all blocks, with as many threads as torch uses."""
-    trials, windows, seconds, filters = tensors["largest"].shape
+    trials, windows, seconds, filters = tensors["maximum"].shape
     threads = torch.get_num_threads()
     tensors["features"] = features.contiguous()
     tensors["scratch"] = torch.empty(threads, scratch_bytes, dtype=torch.uint8)

@@ -1,7 +1,7 @@
 /* Gradient of filters: a product, or where only the largest response of a second has one, a sum of one frame each. */
 #include "kernel.h"
 
-INLINE void share_block(const Work *work, const Block *block, int bfloat16)
+INLINE void response_grads_block(const Work *work, const Block *block, int bfloat16)
 {
     Py_ssize_t filters = work->filters, columns = block->columns, length = work->length, size = bfloat16 ? 2 : 4;
     Py_ssize_t second = block->window * work->seconds, seconds = block->windows * work->seconds;
@@ -10,40 +10,40 @@ INLINE void share_block(const Work *work, const Block *block, int bfloat16)
                                              _mm512_set1_epi32((int)(frames * size)));
     for (Py_ssize_t c = 0; c < columns; c += filters)
         for (Py_ssize_t i = 0; i < filters; i += LANES) {
-            __mmask16 there = lanes(filters - i);
-            char *to = work->turned + (block->offset + (c + i) * frames) * size;
-            __m512 before = _mm512_setzero_ps();
+            __mmask16 mask = lanes(filters - i);
+            char *to = work->response_grads + (block->offset + (c + i) * frames) * size;
+            __m512 previous = _mm512_setzero_ps();
             for (Py_ssize_t f = 0; f < frames; f++) {
                 Py_ssize_t from = place(work, (block->column + c) / filters, second + f / length) + i;
-                __m512 peak = _mm512_maskz_loadu_ps(there, work->largest + from);
-                __m512 wide = _mm512_maskz_loadu_ps(there, work->variance + from) * (2.0f / (float)length);
-                __m512i chosen = _mm512_maskz_loadu_epi32(there, work->chosen + from);
-                __mmask16 own = _mm512_cmpeq_epi32_mask(chosen, _mm512_set1_epi32((int)(second * length + f)));
+                __m512 grad_max = _mm512_maskz_loadu_ps(mask, work->maximum + from);
+                __m512 slope = _mm512_maskz_loadu_ps(mask, work->variance + from) * (2.0f / (float)length);
+                __m512i max_frame = _mm512_maskz_loadu_epi32(mask, work->max_frame + from);
+                __mmask16 is_max = _mm512_cmpeq_epi32_mask(max_frame, _mm512_set1_epi32((int)(second * length + f)));
                 const char *at = work->centred + (block->offset + f * columns + c + i) * size;
-                __m512 value = load(at, there, bfloat16) * wide;
-                value = _mm512_mask_add_ps(value, own, value, peak);
+                __m512 value = load(at, mask, bfloat16) * slope;
+                value = _mm512_mask_add_ps(value, is_max, value, grad_max);
                 if (!bfloat16)
-                    _mm512_mask_i32scatter_ps(to + f * size, there, apart, value, 1);
+                    _mm512_mask_i32scatter_ps(to + f * size, mask, apart, value, 1);
                 else if (f % 2 == 0)
-                    before = value;
+                    previous = value;
                 else {
-                    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(before));
+                    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(previous));
                     __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(value));
                     __m512i both = _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
-                    _mm512_mask_i32scatter_epi32(to + (f - 1) * size, there, apart, both, 1);
+                    _mm512_mask_i32scatter_epi32(to + (f - 1) * size, mask, apart, both, 1);
                 }
             }
         }
 }
 
-/* Fills turned from centred and from the gradients of largest and variance, in their places. */
-AVX512 void share(Work *work)
+/* Fills response_grads from centred and from the gradients of maximum and variance, in their places. */
+AVX512 void response_grads(Work *work)
 {
     for (const Block *block; (block = take_block(work));)
         if (work->bfloat16)
-            share_block(work, block, 1);
+            response_grads_block(work, block, 1);
         else
-            share_block(work, block, 0);
+            response_grads_block(work, block, 0);
 }
 
 /* A slice of the gradient from its sums (columns, SLICE). Those of bfloat16 were unpacked: of 32 values, the first
@@ -68,19 +68,19 @@ INLINE void write_slice(const Work *work, const float *sums, Py_ssize_t begin, i
 /* COLUMNS values of a frame, or of two of 16 bits side by side, as `multiply` takes them. */
 INLINE void pack(const char *frame, Py_ssize_t row_bytes, Py_ssize_t left, char *to, int bfloat16)
 {
-    __mmask32 there = (uint32_t)lanes(left) | (uint32_t)lanes(left - LANES) << LANES;
+    __mmask32 mask = (uint32_t)lanes(left) | (uint32_t)lanes(left - LANES) << LANES;
     if (bfloat16) {
-        __m512i first = _mm512_maskz_loadu_epi16(there, frame);
-        __m512i second = _mm512_maskz_loadu_epi16(there, frame + row_bytes);
+        __m512i first = _mm512_maskz_loadu_epi16(mask, frame);
+        __m512i second = _mm512_maskz_loadu_epi16(mask, frame + row_bytes);
         _mm512_storeu_si512(to, _mm512_unpacklo_epi16(first, second));
         _mm512_storeu_si512(to + LANES * 4, _mm512_unpackhi_epi16(first, second));
     } else {
-        _mm512_storeu_ps(to, _mm512_maskz_loadu_ps((__mmask16)there, frame));
-        _mm512_storeu_ps(to + LANES * 4, _mm512_maskz_loadu_ps((__mmask16)(there >> LANES), frame + LANES * 4));
+        _mm512_storeu_ps(to, _mm512_maskz_loadu_ps((__mmask16)mask, frame));
+        _mm512_storeu_ps(to + LANES * 4, _mm512_maskz_loadu_ps((__mmask16)(mask >> LANES), frame + LANES * 4));
     }
 }
 
-INLINE void weigh_slice(const Work *work, Py_ssize_t begin, float *sums, int bfloat16)
+INLINE void weight_grad_slice(const Work *work, Py_ssize_t begin, float *sums, int bfloat16)
 {
     Py_ssize_t left = work->inner - begin, size = bfloat16 ? 2 : 4, row_bytes = work->inner * size;
     char *panels = (char *)(sums + work->columns * SLICE);
@@ -93,17 +93,17 @@ INLINE void weigh_slice(const Work *work, Py_ssize_t begin, float *sums, int bfl
                 pack(x + step * (1 + bfloat16) * row_bytes + i * size, row_bytes, left - i,
                      panels + (i * steps + step * COLUMNS) * 4, bfloat16);
         for (Py_ssize_t c = 0; c < block->columns; c += ROWS) {
-            Py_ssize_t there = block->columns - c < ROWS ? block->columns - c : ROWS;
+            Py_ssize_t count = block->columns - c < ROWS ? block->columns - c : ROWS;
             const char *rows[ROWS];
             for (Py_ssize_t i = 0; i < ROWS; i++)
-                rows[i] = work->turned + (block->offset + (c + (i < there ? i : 0)) * frames) * size;
+                rows[i] = work->response_grads + (block->offset + (c + (i < count ? i : 0)) * frames) * size;
             for (int i = 0; i < SLICE; i += COLUMNS) {
-                float own[ROWS * COLUMNS], *to = sums + (block->column + c) * SLICE + i;
-                (bfloat16 ? multiply_bfloat16 : multiply_float32)(rows, panels + i * steps * 4, steps, own);
-                for (Py_ssize_t row = 0; row < there; row++)
+                float product[ROWS * COLUMNS], *to = sums + (block->column + c) * SLICE + i;
+                (bfloat16 ? multiply_bfloat16 : multiply_float32)(rows, panels + i * steps * 4, steps, product);
+                for (Py_ssize_t row = 0; row < count; row++)
                     for (int j = 0; j < COLUMNS; j += LANES) {
                         float *at = to + row * SLICE + j;
-                        _mm512_storeu_ps(at, _mm512_loadu_ps(at) + _mm512_loadu_ps(own + row * COLUMNS + j));
+                        _mm512_storeu_ps(at, _mm512_loadu_ps(at) + _mm512_loadu_ps(product + row * COLUMNS + j));
                     }
             }
         }
@@ -111,15 +111,15 @@ INLINE void weigh_slice(const Work *work, Py_ssize_t begin, float *sums, int bfl
     write_slice(work, sums, begin, bfloat16);
 }
 
-/* Fills the gradient of the weights from turned, slice by slice. */
-AVX512 void weigh(Work *work)
+/* Fills the gradient of the weights from response_grads, slice by slice. */
+AVX512 void weight_grad(Work *work)
 {
-    float *sums = (float *)own_scratch(work);
+    float *sums = (float *)thread_scratch(work);
     for (Py_ssize_t begin; (begin = take(&work->next) * SLICE) < work->inner;)
         if (work->bfloat16)
-            weigh_slice(work, begin, sums, 1);
+            weight_grad_slice(work, begin, sums, 1);
         else
-            weigh_slice(work, begin, sums, 0);
+            weight_grad_slice(work, begin, sums, 0);
 }
 
 /* The nearest of 16 bits; not a number stays so. */
@@ -131,8 +131,8 @@ static uint16_t round_bfloat16(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* Fills pairs from chosen and the gradient of largest, in its place. */
-void pair(Work *work)
+/* Fills pairs from max_frame and the gradient of maximum, in its place. */
+void pair_max_frames(Work *work)
 {
     Py_ssize_t filters = work->filters, frame_bytes = SLICE * 2;
     for (const Block *block; (block = take_block(work));) {
@@ -143,13 +143,13 @@ void pair(Work *work)
             for (Py_ssize_t filter = 0; filter < filters; filter++)
                 for (Py_ssize_t s = 0; s < seconds; s++) {
                     Py_ssize_t at = from + s * filters + filter;
-                    uint32_t frame = (uint32_t)((work->chosen[at] - second * work->length) * frame_bytes);
-                    uint16_t own = round_bfloat16(work->largest[at]);
+                    uint32_t frame = (uint32_t)((work->max_frame[at] - second * work->length) * frame_bytes);
+                    uint16_t grad = round_bfloat16(work->maximum[at]);
                     if (s % 2) {
-                        pairs[s / 2].shares[1] = own;
+                        pairs[s / 2].grads[1] = grad;
                         pairs[s / 2].frames[1] = frame;
                     } else
-                        pairs[s / 2] = (Pair){{own, 0}, {frame, frame}};
+                        pairs[s / 2] = (Pair){{grad, 0}, {frame, frame}};
                     if (s == seconds - 1) pairs += s / 2 + 1;
                 }
         }
@@ -161,31 +161,31 @@ static __attribute__((noinline)) AVX512 void add_pairs(const char *frames, const
                                                        Py_ssize_t columns, float *sums)
 {
     for (; columns; columns--, sums += SLICE) {
-        __m512 own[SLICE / LANES];
+        __m512 acc[SLICE / LANES];
 #pragma GCC unroll 4
-        for (int i = 0; i < SLICE / LANES; i++) own[i] = _mm512_loadu_ps(sums + i * LANES);
+        for (int i = 0; i < SLICE / LANES; i++) acc[i] = _mm512_loadu_ps(sums + i * LANES);
         for (const Pair *end = pairs + count; pairs < end; pairs++) {
             int both;
-            memcpy(&both, pairs->shares, sizeof both);
-            __m512bh shares = (__m512bh)_mm512_set1_epi32(both);
+            memcpy(&both, pairs->grads, sizeof both);
+            __m512bh grads = (__m512bh)_mm512_set1_epi32(both);
 #pragma GCC unroll 2
             for (int i = 0; i < SLICE / LANES; i += 2) {
                 __m512i first = _mm512_loadu_si512(frames + pairs->frames[0] + i * LANES * 2);
                 __m512i other = _mm512_loadu_si512(frames + pairs->frames[1] + i * LANES * 2);
                 __asm__("" : "+v"(other)); /* one load, not one for each use */
-                own[i] = _mm512_dpbf16_ps(own[i], (__m512bh)_mm512_unpacklo_epi16(first, other), shares);
-                own[i + 1] = _mm512_dpbf16_ps(own[i + 1], (__m512bh)_mm512_unpackhi_epi16(first, other), shares);
+                acc[i] = _mm512_dpbf16_ps(acc[i], (__m512bh)_mm512_unpacklo_epi16(first, other), grads);
+                acc[i + 1] = _mm512_dpbf16_ps(acc[i + 1], (__m512bh)_mm512_unpackhi_epi16(first, other), grads);
             }
         }
 #pragma GCC unroll 4
-        for (int i = 0; i < SLICE / LANES; i++) _mm512_storeu_ps(sums + i * LANES, own[i]);
+        for (int i = 0; i < SLICE / LANES; i++) _mm512_storeu_ps(sums + i * LANES, acc[i]);
     }
 }
 
 /* Fills the gradient of bfloat16 weights from pairs, slice by slice. */
-AVX512 void gather(Work *work)
+AVX512 void weight_grad_max(Work *work)
 {
-    float *sums = (float *)own_scratch(work);
+    float *sums = (float *)thread_scratch(work);
     char *frames = (char *)(sums + work->columns * SLICE);
     for (Py_ssize_t begin; (begin = take(&work->next) * SLICE) < work->inner;) {
         Py_ssize_t left = work->inner - begin;

@@ -3,7 +3,7 @@
 
 /* The largest of a second's responses (length, COLUMNS) and its frame, the first of equal ones; not a number if one
  * is none. */
-INLINE void pool(const float *responses, Py_ssize_t length, Py_ssize_t first_frame, float *largest, int32_t *chosen)
+INLINE void pool(const float *responses, Py_ssize_t length, Py_ssize_t first_frame, float *maximum, int32_t *max_frame)
 {
     __m512 best = _mm512_loadu_ps(responses);
     __m512i frame = _mm512_set1_epi32((int)first_frame);
@@ -15,25 +15,25 @@ INLINE void pool(const float *responses, Py_ssize_t length, Py_ssize_t first_fra
         best = _mm512_mask_mov_ps(best, more, value);
         frame = _mm512_mask_set1_epi32(frame, more, (int)(first_frame + f));
     }
-    _mm512_storeu_ps(largest, _mm512_mask_mov_ps(best, none, _mm512_set1_ps(__builtin_nanf(""))));
-    _mm512_storeu_si512(chosen, frame);
+    _mm512_storeu_ps(maximum, _mm512_mask_mov_ps(best, none, _mm512_set1_ps(__builtin_nanf(""))));
+    _mm512_storeu_si512(max_frame, frame);
 }
 
 /* The variance of a second's responses; what they are less their mean is written to rows, if it is wanted. */
 INLINE void spread(const float *responses, Py_ssize_t length, float *variance, char *centred, Py_ssize_t row_bytes,
-                   __mmask16 there, int bfloat16)
+                   __mmask16 mask, int bfloat16)
 {
-    __m512 mean = _mm512_setzero_ps(), squares = mean, share = _mm512_set1_ps(1.0f / (float)length);
-    for (Py_ssize_t f = 0; f < length; f++) mean += _mm512_loadu_ps(responses + f * COLUMNS) * share;
+    __m512 mean = _mm512_setzero_ps(), squares = mean, reciprocal = _mm512_set1_ps(1.0f / (float)length);
+    for (Py_ssize_t f = 0; f < length; f++) mean += _mm512_loadu_ps(responses + f * COLUMNS) * reciprocal;
     for (Py_ssize_t f = 0; f < length; f++) {
         __m512 value = _mm512_loadu_ps(responses + f * COLUMNS) - mean;
         squares += value * value;
-        if (centred) store(centred + f * row_bytes, there, value, bfloat16);
+        if (centred) store(centred + f * row_bytes, mask, value, bfloat16);
     }
-    _mm512_storeu_ps(variance, squares * share);
+    _mm512_storeu_ps(variance, squares * reciprocal);
 }
 
-INLINE void respond_block(const Work *work, const Block *block, float *responses, int bfloat16)
+INLINE void filter_block(const Work *work, const Block *block, float *responses, int bfloat16)
 {
     Py_ssize_t length = work->length, filters = work->filters, size = bfloat16 ? 2 : 4;
     Py_ssize_t row_bytes = work->inner * size, steps = row_bytes / 4, end = block->column + block->columns;
@@ -48,10 +48,10 @@ INLINE void respond_block(const Work *work, const Block *block, float *responses
                 (bfloat16 ? multiply_bfloat16 : multiply_float32)(rows, work->panels + column * steps * 4, steps,
                                                                   responses + f * COLUMNS);
             }
-            float largest[COLUMNS], variance[COLUMNS];
-            int32_t chosen[COLUMNS];
+            float maximum[COLUMNS], variance[COLUMNS];
+            int32_t max_frame[COLUMNS];
             for (int j = 0; j < COLUMNS; j += LANES) {
-                pool(responses + j, length, first, largest + j, chosen + j);
+                pool(responses + j, length, first, maximum + j, max_frame + j);
                 if (!work->variance) continue;
                 Py_ssize_t before = column + j - block->column, at = s * length * block->columns + before;
                 char *centred = work->centred ? work->centred + (block->offset + at) * size : NULL;
@@ -63,20 +63,20 @@ INLINE void respond_block(const Work *work, const Block *block, float *responses
             for (Py_ssize_t run; c < stop; c += run) {
                 Py_ssize_t filter = c % filters, to = place(work, c / filters, second + s) + filter;
                 run = filters - filter < stop - c ? filters - filter : stop - c;
-                memcpy(work->largest + to, largest + (c - column), run * sizeof(float));
-                if (work->chosen) memcpy(work->chosen + to, chosen + (c - column), run * sizeof(int32_t));
+                memcpy(work->maximum + to, maximum + (c - column), run * sizeof(float));
+                if (work->max_frame) memcpy(work->max_frame + to, max_frame + (c - column), run * sizeof(int32_t));
                 if (work->variance) memcpy(work->variance + to, variance + (c - column), run * sizeof(float));
             }
         }
 }
 
-/* Fills largest, and what else is wanted of chosen, variance and centred. */
-AVX512 void respond(Work *work)
+/* Fills maximum, and what else is wanted of max_frame, variance and centred. */
+AVX512 void filter_responses(Work *work)
 {
-    float *responses = (float *)own_scratch(work);
+    float *responses = (float *)thread_scratch(work);
     for (const Block *block; (block = take_block(work));)
         if (work->bfloat16)
-            respond_block(work, block, responses, 1);
+            filter_block(work, block, responses, 1);
         else
-            respond_block(work, block, responses, 0);
+            filter_block(work, block, responses, 0);
 }

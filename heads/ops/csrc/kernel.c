@@ -1,4 +1,4 @@
-/* The product of all, and what Python calls. */
+/* The matrix product that all stages use, and the functions that Python calls. */
 #include "kernel.h"
 
 INLINE void multiply(const char *const rows[ROWS], const char *panel, Py_ssize_t steps, float *out, int bfloat16)
@@ -48,18 +48,18 @@ static PyObject *run(void (*stage)(Work *), PyObject *arguments)
     Py_RETURN_NONE;
 }
 
-static PyObject *call_respond(PyObject *self, PyObject *arguments) { return run(respond, arguments); }
-static PyObject *call_share(PyObject *self, PyObject *arguments) { return run(share, arguments); }
-static PyObject *call_weigh(PyObject *self, PyObject *arguments) { return run(weigh, arguments); }
-static PyObject *call_pair(PyObject *self, PyObject *arguments) { return run(pair, arguments); }
-static PyObject *call_gather(PyObject *self, PyObject *arguments) { return run(gather, arguments); }
+static PyObject *call_filter_responses(PyObject *self, PyObject *arguments) { return run(filter_responses, arguments); }
+static PyObject *call_response_grads(PyObject *self, PyObject *arguments) { return run(response_grads, arguments); }
+static PyObject *call_weight_grad(PyObject *self, PyObject *arguments) { return run(weight_grad, arguments); }
+static PyObject *call_pair_max_frames(PyObject *self, PyObject *arguments) { return run(pair_max_frames, arguments); }
+static PyObject *call_weight_grad_max(PyObject *self, PyObject *arguments) { return run(weight_grad_max, arguments); }
 
 static PyMethodDef methods[] = {
-    {"respond", call_respond, METH_VARARGS, "respond(work, threads): by the address of a Work, as the others."},
-    {"share", call_share, METH_VARARGS, "share(work, threads)"},
-    {"weigh", call_weigh, METH_VARARGS, "weigh(work, threads)"},
-    {"pair", call_pair, METH_VARARGS, "pair(work, threads)"},
-    {"gather", call_gather, METH_VARARGS, "gather(work, threads)"},
+    {"filter_responses", call_filter_responses, METH_VARARGS, "filter_responses(work, threads): work is an address"},
+    {"response_grads", call_response_grads, METH_VARARGS, "response_grads(work, threads)"},
+    {"weight_grad", call_weight_grad, METH_VARARGS, "weight_grad(work, threads)"},
+    {"pair_max_frames", call_pair_max_frames, METH_VARARGS, "pair_max_frames(work, threads)"},
+    {"weight_grad_max", call_weight_grad_max, METH_VARARGS, "weight_grad_max(work, threads)"},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernel", NULL, -1, methods};
@@ -67,8 +67,9 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernel", NULL, 
 PyMODINIT_FUNC PyInit__kernel(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module == NULL || PyModule_AddIntMacro(module, ROWS) < 0 || PyModule_AddIntMacro(module, COLUMNS) < 0 ||
-        PyModule_AddIntMacro(module, SLICE) < 0 || PyModule_AddIntConstant(module, "PAIR_BYTES", sizeof(Pair)) < 0 ||
+    if (module == NULL || PyModule_AddIntMacro(module, VERSION) < 0 || PyModule_AddIntMacro(module, ROWS) < 0 ||
+        PyModule_AddIntMacro(module, COLUMNS) < 0 || PyModule_AddIntMacro(module, SLICE) < 0 ||
+        PyModule_AddIntConstant(module, "PAIR_BYTES", sizeof(Pair)) < 0 ||
         PyModule_AddIntConstant(module, "WORK_BYTES", sizeof(Work)) < 0) {
         Py_XDECREF(module);
         return NULL;

@@ -1,14 +1,15 @@
 /* What the files of heads.ops._kernel share; avx512_impl.py fills a Work and calls them.
  *
- * Spatial filters of many heads over the frames of windows, for processors with AVX-512. What the filters make of the
- * frames of a second is pooled while it is in the cache, and written only if all of it has a gradient. Products are of
- * float32, or of bfloat16 with sums in float32; of bfloat16 features, what waits for a product is bfloat16 too.
+ * Spatial filters of many heads over the frames of windows, for processors with AVX-512. The responses of a second are
+ * pooled while they are in the cache, and written only if all of them have a gradient. Products are of float32, or of
+ * bfloat16 with sums in float32; with bfloat16 features, the operands of later products are kept in bfloat16 too.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <immintrin.h>
 #include <string.h>
 
+#define VERSION 2 /* of Work and of the stages: avx512_impl.py runs this one only */
 #define LANES 16
 #define ROWS 8    /* of a product */
 #define VECTORS 2 /* of LANES columns of a product */
@@ -25,7 +26,7 @@ typedef struct {
 
 /* A frame of each of two seconds, as offsets in bytes, and the gradients of their responses in bfloat16. */
 typedef struct {
-    uint16_t shares[2];
+    uint16_t grads[2];
     uint32_t frames[2];
 } Pair;
 
@@ -35,13 +36,13 @@ typedef struct {
     Py_ssize_t bfloat16;
     const char *features; /* (windows, seconds * length, inner) */
     const char *panels;   /* weights, (columns / COLUMNS, inner, COLUMNS), two of 16 bits side by side */
-    float *largest;       /* (heads, windows, seconds, filters) */
-    int32_t *chosen;      /* the same: the frame that has it, counted from the first of all windows; or none */
-    float *variance;      /* the same; or none */
-    char *centred;        /* of each block (frames, columns): responses less their mean; or none */
-    char *turned;         /* of each block (columns, frames): gradients of responses */
+    float *maximum;       /* (heads, windows, seconds, filters) */
+    int32_t *max_frame;   /* the same: the frame that has it, counted from the first of all windows; or NULL */
+    float *variance;      /* the same; or NULL */
+    char *centred;        /* of each block (frames, columns): responses less their mean; or NULL */
+    char *response_grads; /* of each block (columns, frames) */
     Pair *pairs;          /* of each block (columns, seconds / 2) */
-    float *gradient;      /* (columns, inner) */
+    float *gradient;      /* of the weights, (columns, inner) */
     char *scratch;
     Py_ssize_t scratch_bytes; /* of a thread */
     Py_ssize_t started, next; /* threads, and blocks or slices that they took */
@@ -54,7 +55,7 @@ INLINE __mmask16 lanes(Py_ssize_t count)
 
 static inline Py_ssize_t take(Py_ssize_t *counter) { return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED); }
 
-static inline char *own_scratch(Work *work) { return work->scratch + take(&work->started) * work->scratch_bytes; }
+static inline char *thread_scratch(Work *work) { return work->scratch + take(&work->started) * work->scratch_bytes; }
 
 static inline const Block *take_block(Work *work)
 {
@@ -68,27 +69,27 @@ static inline Py_ssize_t place(const Work *work, Py_ssize_t head, Py_ssize_t sec
     return (head * work->windows * work->seconds + second) * work->filters;
 }
 
-INLINE __m512 load(const char *from, __mmask16 there, int bfloat16)
+INLINE __m512 load(const char *from, __mmask16 mask, int bfloat16)
 {
-    if (!bfloat16) return _mm512_maskz_loadu_ps(there, from);
-    return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, from)), 16);
+    if (!bfloat16) return _mm512_maskz_loadu_ps(mask, from);
+    return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from)), 16);
 }
 
-INLINE void store(char *to, __mmask16 there, __m512 values, int bfloat16)
+INLINE void store(char *to, __mmask16 mask, __m512 values, int bfloat16)
 {
     if (bfloat16)
-        _mm256_mask_storeu_epi16(to, there, (__m256i)_mm512_cvtneps_pbh(values));
+        _mm256_mask_storeu_epi16(to, mask, (__m256i)_mm512_cvtneps_pbh(values));
     else
-        _mm512_mask_storeu_ps(to, there, values);
+        _mm512_mask_storeu_ps(to, mask, values);
 }
 
 /* (ROWS, steps) times (steps, COLUMNS); a step is one value, or two of 16 bits. */
 void multiply_float32(const char *const rows[ROWS], const char *panel, Py_ssize_t steps, float *out);
 void multiply_bfloat16(const char *const rows[ROWS], const char *panel, Py_ssize_t steps, float *out);
 
-/* What threads do together, until no block or slice is left. */
-void respond(Work *work);
-void share(Work *work);
-void weigh(Work *work);
-void pair(Work *work);
-void gather(Work *work);
+/* Stages: all threads run one together, until no block or slice is left. */
+void filter_responses(Work *work);
+void response_grads(Work *work);
+void weight_grad(Work *work);
+void pair_max_frames(Work *work);
+void weight_grad_max(Work *work);

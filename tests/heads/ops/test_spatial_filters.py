@@ -209,6 +209,15 @@ def test_python_and_c_agree_on_their_common_memory() -> None:
     """What was compiled is not older than the source."""
     compiled = pytest.importorskip("heads.ops._kernel", reason="needs a C compiler")
     assert 8 * len(avx512_impl._WORK) == compiled.WORK_BYTES
+    assert compiled.VERSION == avx512_impl._VERSION
+
+
+def test_a_kernel_of_an_older_source_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(avx512_impl, "_VERSION", 3)
+    avx512_impl._load_kernel.cache_clear()
+    pytest.importorskip("heads.ops._kernel", reason="needs a C compiler")
+    with pytest.raises(ImportError, match="install the package again"):
+        avx512_impl._load_kernel()
 
 
 def test_what_the_compiled_form_takes(monkeypatch: pytest.MonkeyPatch) -> None:
