@@ -130,8 +130,8 @@ def test_a_signal_that_changes_while_it_is_read(data: Data, tmp_path: Path, caps
 
     plain = encode_recording.open_signal
 
-    def open_and_touch(path: Path, missing: str) -> object:
-        signal = plain(path, missing)
+    def open_and_touch(path: Path, *options: object) -> object:
+        signal = plain(path, *options)
         if path == data.edf("01", 1):
             os.utime(path)
         return signal

@@ -138,9 +138,9 @@ def test_the_last_shard_does_not_trust_a_damaged_part(
     """It publishes nothing; the shard whose part it is mends it and publishes."""
     assert run(bids, tmp_path / "s", "--shard", "1/2") == 0
     part = next((tmp_path / "s").glob(".parts/sub-01/*.h5"))
-    content = bytearray(part.read_bytes())
-    content[len(content) // 2] ^= 1
-    part.write_bytes(content)
+    damaged = bytearray(part.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    part.write_bytes(damaged)
     assert run(bids, tmp_path / "s", "--shard", "2/2") == 0
     assert [path.name for path in (tmp_path / "s").glob("*.h5")] == ["sub-02.h5"]
     assert run(bids, tmp_path / "s", "--shard", "1/2") == 0
@@ -158,7 +158,7 @@ def test_a_shard_takes_its_number_from_slurm(
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1/0", "1", "1/2/3", "a/b", "-1/2", ""])
 def test_shards_that_are_none(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(tmp_path, tmp_path / "s", f"--shard={text}") == 2
+    assert run(tmp_path / "bids", tmp_path / "s", f"--shard={text}") == 2
     message = f"--shard {text}: not a shard; allowed: i/n with i from 1 to n, as 1/8, or slurm in a job array\n"
     assert capsys.readouterr().err == f"python -m extract: error: {message}"
 

@@ -142,7 +142,8 @@ def _judge_end(prog: str, outcome: Outcome, said: str) -> None:
     lines = outcome.err.splitlines()
     if outcome.status == 2:
         listed = all(line.startswith("error: ") for line in lines)
-        if not lines or not (listed or (len(lines) == 1 and lines[0].startswith(f"python -m {prog}: error: "))):
+        one_line = re.fullmatch(rf"python -m {re.escape(prog)}( [a-z]+)?: error: .*", outcome.err.rstrip("\n"))
+        if not lines or not (listed or one_line):
             raise Finding(f"{prog}: status 2 without one clear line", said)
     for line in (*lines, *outcome.out.splitlines()):
         if not line.replace("\t", " ").isprintable():

@@ -164,7 +164,7 @@ def stopped(command: str) -> Path:
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.ExitStack() as stack:
         if command == "probe":
-            stack.enter_context(patch("heads.probe.write_fold", side_effect=KeyboardInterrupt))
+            stack.enter_context(patch("heads.training.finish.write_fold", side_effect=KeyboardInterrupt))
         else:
             stack.enter_context(patch("heads.training.stacked.save_checkpoint", save))
             stack.enter_context(patch("heads.training.stacked._SAVE_EVERY_S", 0.0))
