@@ -27,13 +27,20 @@ def predict_windows(
 ) -> NDArray[np.float32]:
     """Seizure probability, or its logit, of each second of windows, by K heads: ``(K, B, S)``.
 
-    Windows are predicted one by one: a head's context is not applied.
+    Windows are predicted one by one: a head's context is not applied. Heads are computed one by one too, since the
+    rounding of a stack depends on its size: what a head predicts does not depend on what else is asked for.
     """
-    blocks = (windows[start : start + _BATCH_WINDOWS] for start in range(0, len(windows), _BATCH_WINDOWS))
-    logits = (head.forward_stacked(state, features.take(block), None) for block in blocks)
-    values: NDArray[np.float32] = torch.cat(
-        [(part if as_logits else part.sigmoid()).cpu() for part in logits], 1
-    ).numpy()
+    heads = [
+        {name: value[k : k + 1] for name, value in state.items()} for k in range(len(next(iter(state.values()))))
+    ]
+
+    def predict(one: Mapping[str, Tensor], block: Tensor) -> Tensor:
+        logits = head.forward_stacked(one, block, None)
+        return logits if as_logits else logits.sigmoid()
+
+    blocks = (features.take(windows[i : i + _BATCH_WINDOWS]) for i in range(0, len(windows), _BATCH_WINDOWS))
+    predicted = [torch.cat([predict(one, block) for one in heads]).cpu() for block in blocks]
+    values: NDArray[np.float32] = torch.cat(predicted, 1).numpy()
     return values
 
 

@@ -1,10 +1,17 @@
 """What chooses heads: AUROC of many at once, and the threshold."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import f1_score, roc_auc_score
 
-from heads.inference import aurocs, best_threshold
+from heads.device_features import DeviceFeatures
+from heads.inference import aurocs, best_threshold, predict_windows
+from heads.models.spatial_fusion import SpatialFusionHead
+from heads.settings import HeadSettings
 
 
 @pytest.mark.parametrize("decimals", [1, 7])
@@ -27,3 +34,18 @@ def test_best_threshold_is_the_best_of_all() -> None:
     probabilities = np.clip(rng.normal(0.3 + 0.3 * labels, 0.2), 0, 1).astype(np.float32)
     found = f1_score(labels, probabilities >= np.float32(best_threshold(labels, probabilities)))
     assert found == pytest.approx(max(f1_score(labels, probabilities >= t) for t in probabilities))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_what_a_head_predicts_does_not_depend_on_others(count: int) -> None:
+    """Also not in its last bit, so that a fold that is resumed alone ends as in its group."""
+    head = SpatialFusionHead(HeadSettings(), (4, 18, 6), 4)
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        name: torch.rand(5, *value.shape, generator=generator) - 0.5 for name, value in head.state_dict().items()
+    }
+    x = torch.rand(301, 4, 108, generator=generator)
+    features = cast(DeviceFeatures, SimpleNamespace(take=lambda windows: x[windows]))
+    together = predict_windows(head, state, features, np.arange(301))
+    fewer = predict_windows(head, {name: value[:count] for name, value in state.items()}, features, np.arange(301))
+    assert (fewer == together[:count]).all()
