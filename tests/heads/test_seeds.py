@@ -181,7 +181,7 @@ def test_seeds_that_cannot_be_are_refused(root: Path, tmp_path: Path, capsys: py
     assert train([*arguments, "--seed", "1", "1"]) == 2
     assert "--seed 1 1: give one seed or several, each once" in capsys.readouterr().err
     assert train([*arguments, "--seed", "0", "-1"]) == 2
-    assert "seed is -1; allowed: 0 and more" in capsys.readouterr().err
+    assert "--seed -1: not usable; allowed: 0 and more" in capsys.readouterr().err
     run = shutil.copytree(root / "run", tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["settings"]["seed"] = ["../0", 1]

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,14 @@ import pytest
 import store
 import store.gate
 from store.runtime.sigint import defer_sigint
+
+
+@pytest.fixture(autouse=True)
+def _foreground() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests run as a job in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_comes_after_the_block() -> None:
