@@ -1,6 +1,7 @@
 """Kill every command but extract at random moments: the same command then ends as if nothing had happened."""
 
 import contextlib
+import io
 import json
 import os
 import random
@@ -11,6 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from eval.__main__ import main as evaluate
 from eval.detect import main as detect
@@ -165,8 +169,22 @@ def kill_and_repeat(command: Killed, folder: Path, delay_s: float, wanted: dict[
 
 
 def comparable(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The same files, the metadata of safetensors in order: its library writes them in any."""
-    return {name: _in_order(file) if name.endswith(".safetensors") else file for name, file in files.items()}
+    """The same files; those whose library writes one content in several ways, as their content."""
+    readers = {".safetensors": _in_order, ".state": _training_state}
+    return {name: readers.get(Path(name).suffix, bytes)(file) for name, file in files.items()}
+
+
+def _training_state(file: bytes) -> bytes:
+    return json.dumps(_plain(torch.load(io.BytesIO(file), weights_only=True)), sort_keys=True).encode()
+
+
+def _plain(value: Any) -> Any:
+    """Tensors as text, with what holds them."""
+    if isinstance(value, torch.Tensor):
+        return [str(value.dtype), *value.shape, value.numpy().tobytes().hex()]
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _in_order(file: bytes) -> bytes:
