@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from extract.synthetic.signal_model import (
     draw_seizure,
     simulate,
 )
+from store.runtime.atomic_folder import atomic_folder
 from store.runtime.cli import run
 from store.runtime.errors import UserError, os_errors
 from store.schema import Event
@@ -122,7 +122,7 @@ def write_data_set(root: Path, settings: DemoCommand) -> int:
     The first person's later half is a second session; of every other person's recordings, when there are
     several, the last is without seizure. A person's data do not depend on how many persons there are.
     """
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     duration_s, seizures = round(60 * settings.minutes), 0
     names = [f"sub-{number:02d}" for number in range(1, settings.persons + 1)]
     rows = "".join(f"{name}\tn/a\tn/a\n" for name in names)
@@ -163,10 +163,8 @@ def generate(settings: DemoCommand) -> None:
         directory = Path(os.path.realpath(settings.directory))  # also of links in a circle
         if os.path.lexists(directory) and not (directory.is_dir() and not any(directory.iterdir())):
             raise UserError(f"{settings.directory} is there and not an empty folder; name a new folder")
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as aside:
-            seizures = write_data_set(Path(aside) / directory.name, settings)
-            os.replace(Path(aside) / directory.name, directory)
+        with atomic_folder(directory) as aside:
+            seizures = write_data_set(aside, settings)
     count = settings.persons * settings.recordings
     hours = count * round(60 * settings.minutes) / 3600
     print(

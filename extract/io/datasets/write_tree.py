@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from extract.io.datasets.bids_tree import BidsTree
 from store.runtime.atomic import atomic_write, write_text
+from store.runtime.atomic_folder import atomic_folder
 from store.runtime.errors import UserError, from_os_error, os_errors
 
 RECORD = ".link.json"  # at the tree's top: which of its files are ours, and what was on one side only
@@ -61,16 +61,8 @@ def write_tree(tree: BidsTree, source: Path, dest: Path, copy: bool) -> Changes:
         raise UserError(f"{dest}: is there and was not made by this command; give a new folder")
     if earlier is not None or copy:
         return _update(tree, source, dest, dest, earlier or (), copy)
-    with os_errors(dest.parent):
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{dest.name}.", dir=dest.parent))
-    try:
-        aside.chmod(0o777 & ~_umask())
+    with atomic_folder(dest) as aside:
         changes = _update(tree, source, aside, dest, (), copy)
-        with os_errors(dest):
-            os.replace(aside, dest)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return changes
 
 
@@ -189,9 +181,3 @@ def _write_record(root: Path, tree: BidsTree, names: Iterable[str]) -> None:
     path, text = root / RECORD, json.dumps(content, indent=1) + "\n"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
