@@ -222,9 +222,9 @@ def _windows(paths: Sequence[Path], spec: FeatureSpec) -> Iterator[NDArray[np.fl
 
 def _require_packages() -> None:
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        import onnx  # noqa: F401, only whether it is there
+        import onnxruntime  # noqa: F401, only whether it is there
+        import onnxscript  # noqa: F401, only whether it is there
     except ImportError as error:
         raise UserError(
             f"export needs {error.name}; pip install --editable '.[onnx]' in the project's folder"

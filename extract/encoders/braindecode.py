@@ -255,7 +255,7 @@ def _replaceable_torchaudio() -> Iterator[None]:
     Its newest build for CUDA does not load beside a torch for CPUs. What uses the stand-in fails; no encoder does.
     """
     try:
-        import torchaudio  # noqa: F401
+        import torchaudio  # noqa: F401, only whether it loads
     except (ImportError, OSError):
         names = ("torchaudio", "torchaudio.functional", "torchaudio.transforms")
         for name in names:
