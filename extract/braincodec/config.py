@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from store.runtime.errors import UserError
 
+PUBLISHED_QUANTIZERS = 4
 _MOST = {
     **{"n_filters": 1024, "max_filters": 4096, "dimension": 4096, "compress": 1024},
     **{"kernel_size": 255, "last_kernel_size": 255, "residual_kernel_size": 255},
@@ -24,7 +25,7 @@ class BrainCodecConfig:
     last_kernel_size: int = 3
     residual_kernel_size: int = 3
     compress: int = 2  # a residual block is this much narrower inside
-    quantizers: int = 4
+    quantizers: int = PUBLISHED_QUANTIZERS
     codebook_size: int = 256
     sample_rate_hz: int = 512
     window_s: int = 4
@@ -82,6 +83,15 @@ class BrainCodecConfig:
         256.0
         """
         return self.sample_rate_hz / self.hop * self.quantizers * math.log2(self.codebook_size)
+
+    @property
+    def default_quantizers(self) -> int:
+        """Quantizers that code where nothing else is asked for: the published four, or all of fewer.
+
+        >>> BrainCodecConfig(quantizers=8).default_quantizers
+        4
+        """
+        return min(PUBLISHED_QUANTIZERS, self.quantizers)
 
     @property
     def widths(self) -> tuple[int, ...]:

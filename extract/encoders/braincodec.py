@@ -22,7 +22,6 @@ from store.runtime.device import choose_device, choose_precision
 from store.runtime.errors import UserError
 from store.schema import name_code_search
 
-_PUBLISHED_QUANTIZERS = 4
 _GPU_WINDOWS = 128  # encoded at once
 
 
@@ -130,7 +129,7 @@ def in_batches(encode_part: Callable[[int, int], object], count: int, batch: int
 
 def _count_stages(config: BrainCodecConfig, name: str, settings: EncoderSettings) -> int:
     """How many quantizers code."""
-    stages = min(_PUBLISHED_QUANTIZERS, config.quantizers) if settings.quantizers is None else settings.quantizers
+    stages = config.default_quantizers if settings.quantizers is None else settings.quantizers
     if not 1 <= stages <= config.quantizers:
         raise UserError(
             f"--quantizers {stages}: {name} has {config.quantizers}; allowed: 1 to {config.quantizers}"

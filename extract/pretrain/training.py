@@ -67,7 +67,8 @@ class TrainingSettings:
     spectrogram: float = 0.0
     """Weight of the error of the spectrograms."""
     nested: float = 0.0
-    """Share of the batches that only a random number of the first quantizers code, so that these serve alone."""
+    """Share of the batches that a random number of the first quantizers code, so that these serve alone; the
+    published four code the others. At 0 all code every batch."""
     freeze_encoder: bool = False
     """Train decoder and codebooks alone; the latents stay those of --start."""
     commitment: float = 64.0
@@ -170,12 +171,14 @@ class Training:
         """Windows ``(count, 1, samples)`` in the unit of training."""
         return draw_windows(signals, self.model.config, count, generator) / UNIT_UV
 
-    def _draw_stages(self, generator: Generator) -> int | None:
-        """How many quantizers code a batch; None for all."""
-        nested = self.settings.nested
-        if not nested or torch.rand((), generator=generator) >= nested:
-            return None
-        return int(torch.randint(1, self.model.config.quantizers + 1, (), generator=generator))
+    def _draw_stages(self, generator: Generator) -> int:
+        """How many quantizers code a batch."""
+        nested, config = self.settings.nested, self.model.config
+        if not nested:
+            return config.quantizers
+        if torch.rand((), generator=generator) >= nested:
+            return config.default_quantizers
+        return int(torch.randint(1, config.quantizers + 1, (), generator=generator))
 
     @torch.no_grad()
     def _start_codebooks(self, signals: Sequence[TrainingSignal], generator: Generator) -> None:

@@ -17,6 +17,8 @@ from extract.pretrain.quantizer import perplexity
 def validate(model: BrainCodec, signals: Sequence[TrainingSignal], most: int = 512) -> dict[str, dict[str, Any]]:
     """Figures of each person: mean PRD of windows with and without quantization, codes in effective use.
 
+    Codes are those of the quantizers that code by default.
+
     The model is in its unit of training. Windows that are all zero have no PRD and are left out; of the others
     at most so many count, evenly spaced.
     """
@@ -30,7 +32,7 @@ def validate(model: BrainCodec, signals: Sequence[TrainingSignal], most: int = 5
             latents = model.encode(part)
             plain.append(prd(part, model.decode(latents)))
             if model.quantizer.codebooks[0].trained:
-                codes.append(model.quantize(latents))
+                codes.append(model.quantize(latents, model.config.default_quantizers))
                 quantized.append(prd(part, model.decode(model.dequantize(codes[-1]))))
         figures[str(person)] = {
             "windows": len(windows),
