@@ -59,12 +59,21 @@ class CodecCommand:
         Path, tyro.conf.arg(metavar="FILE", help_behavior_hint=f"(default: {WEIGHTS.name}, ships)")
     ] = WEIGHTS
     """Checkpoint with a trained quantizer."""
+    quantizers: Annotated[int | None, optional("N")] = None
+    """How many quantizers code, the first ones, 64 bit/s a channel each; by default the published four."""
     force: bool = False
     """Overwrite files that this command did not write."""
 
 
-def through_codes(model: "BrainCodec", signal: EegFile) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+def through_codes(
+    model: "BrainCodec", signal: EegFile, quantizers: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """A recording through the codec.
+
+    Parameters
+    ----------
+    quantizers
+        Q, how many of the quantizers code, the first ones.
 
     Returns
     -------
@@ -91,9 +100,9 @@ def through_codes(model: "BrainCodec", signal: EegFile) -> tuple[npt.NDArray[np.
     for windows_uv in blocks:
         with torch.inference_mode():
             rows = torch.from_numpy(windows_uv).flatten(0, 1).unsqueeze(1)
-            block_codes = model.quantize(model.encode(rows))
+            block_codes = model.quantize(model.encode(rows), quantizers)
             back = model.decode(model.dequantize(block_codes))[:, 0, : config.samples]
-        codes.append(block_codes.view(*windows_uv.shape[:2], config.frames, config.quantizers))
+        codes.append(block_codes.view(*windows_uv.shape[:2], config.frames, quantizers))
         back_uv = resample(back.numpy().reshape(windows_uv.shape), length)
         for window_uv in back_uv:
             start = round(first * config.window_s * rate_hz)
@@ -217,8 +226,9 @@ def _command(command: CodecCommand) -> None:
 
     _guard(command)
     model = load_checkpoint(command.weights).model
+    quantizers = model.config.count_quantizers(command.quantizers)
     with open_signal(command.input, command.missing) as signal:
-        decoded_uv, codes = through_codes(model, signal)
+        decoded_uv, codes = through_codes(model, signal, quantizers)
         original_uv = signal.read(0, signal.samples)
         header = getattr(signal.raw, "header", None)
         points = measure_curve(model, _some_windows(model, signal)) if command.curve else []

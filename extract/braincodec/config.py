@@ -93,6 +93,21 @@ class BrainCodecConfig:
         """
         return min(PUBLISHED_QUANTIZERS, self.quantizers)
 
+    def count_quantizers(self, asked: int | None) -> int:
+        """How many quantizers code: as many as are asked for, by default `default_quantizers`.
+
+        Raises
+        ------
+        UserError
+            If there are not so many.
+        """
+        count = self.default_quantizers if asked is None else asked
+        if not 1 <= count <= self.quantizers:
+            raise UserError(
+                f"quantizers {count}: the encoder has {self.quantizers}; allowed: 1 to {self.quantizers}"
+            )
+        return count
+
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels before, between and after the strides.

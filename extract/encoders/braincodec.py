@@ -50,7 +50,7 @@ class BrainCodecEncoder:
         codes = settings.features == "codes"
         if codes and settings.beam is not None:
             self.model.quantizer.beam = replace(config, beam=settings.beam).beam
-        self._stages = _count_stages(config, name, settings) if codes else None
+        self._stages = config.count_quantizers(settings.quantizers) if codes else None
         self.codebooks = _codebooks(model, name)[: self._stages] if codes else None
         self.spec = FeatureSpec(
             encoder=name,
@@ -125,16 +125,6 @@ def in_batches(encode_part: Callable[[int, int], object], count: int, batch: int
             batch //= 2
         else:
             start += batch
-
-
-def _count_stages(config: BrainCodecConfig, name: str, settings: EncoderSettings) -> int:
-    """How many quantizers code."""
-    stages = config.default_quantizers if settings.quantizers is None else settings.quantizers
-    if not 1 <= stages <= config.quantizers:
-        raise UserError(
-            f"--quantizers {stages}: {name} has {config.quantizers}; allowed: 1 to {config.quantizers}"
-        )
-    return stages
 
 
 def _codebooks(model: BrainCodec, name: str) -> NDArray[np.float32]:

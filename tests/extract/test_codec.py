@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from extract.braincodec.checkpoint import save_checkpoint
+from extract.braincodec.checkpoint import load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.codec import main, write_edf
@@ -55,6 +55,22 @@ def test_decodes_every_sample_and_says_what_was_lost(eeg, weights, tmp_path, cap
     assert "32 times fewer bits" in lines[-1]
     assert lines[19].split()[:2] == ["bands", "delta"]
     assert picture.stat().st_size > 10_000
+
+
+def test_the_first_quantizers_alone(eeg, weights, tmp_path, capsys):
+    arguments = [str(eeg), str(tmp_path / "out.edf"), "--weights", str(weights), "--quantizers"]
+    assert main([*arguments, "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[1:3] == ["32", "bit/s"]
+    model = load_checkpoint(weights).model
+    row = torch.from_numpy(edfio.read_edf(eeg).signals[0].data.astype(np.float32))[: 4 * RATE_HZ]
+    window = torch.nn.functional.interpolate(row[None, None], 2048, mode="linear")
+    expected = model.decode(model.dequantize(model.quantize(model.encode(window), 1))).detach()
+    expected = torch.nn.functional.interpolate(expected, 4 * RATE_HZ, mode="linear")[0, 0].numpy()
+    decoded = edfio.read_edf(tmp_path / "out.edf").signals[0].data[: 4 * RATE_HZ]
+    np.testing.assert_allclose(decoded, expected, atol=0.05 * np.abs(expected).max())
+
+    assert main([*arguments, "3"]) == 2
+    assert "quantizers 3: the encoder has 2; allowed: 1 to 2" in capsys.readouterr().err
 
 
 def test_the_curve_of_both_coders_is_printed_and_drawn(eeg, weights, tmp_path, capsys):
@@ -160,7 +176,7 @@ def test_mistakes_end_in_one_line(eeg, weights, tmp_path, capsys):
 @pytest.mark.parametrize("value", [1e30, np.nan])
 def test_weights_that_decode_to_no_eeg(eeg, weights, tmp_path, capsys, monkeypatch, value):
     decoded_uv, codes = np.full((18, 64), value, np.float32), np.zeros((1, 18, 4, 2), np.uint8)
-    monkeypatch.setattr("extract.codec.through_codes", lambda model, signal: (decoded_uv, codes))
+    monkeypatch.setattr("extract.codec.through_codes", lambda model, signal, quantizers: (decoded_uv, codes))
     assert main([str(eeg), str(tmp_path / "out.edf"), "--weights", str(weights)]) == 2
     assert "uV, which is no EEG; use other weights" in capsys.readouterr().err
     assert not (tmp_path / "out.edf").exists()

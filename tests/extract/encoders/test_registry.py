@@ -160,7 +160,7 @@ def test_the_first_quantizers_alone_are_stored_where_asked_for(tmp_path: Path) -
         assert encoder.codebooks is not None
         assert encoder.codebooks.shape == (stored, 256, 64)
         np.testing.assert_array_equal(encoder.encode(windows_uv(1)), everything[..., :stored])
-    with pytest.raises(UserError, match=r"--quantizers 7: six.safetensors has 6; allowed: 1 to 6"):
+    with pytest.raises(UserError, match=r"quantizers 7: the encoder has 6; allowed: 1 to 6"):
         load(7)
 
 
