@@ -1,0 +1,70 @@
+"""The rehearsal of all commands runs to its end, and a broken one goes on where it was."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.rehearsal import HEADER, RehearsalCommand, Shape, rehearse_all, steps
+from tests.helpers.stores import write_subject
+from tests.helpers.usage import Usage, measure_command
+
+
+class Runner:
+    """Runs commands in this process, where importing them costs nothing; the times are made up."""
+
+    def __init__(self, stop_at: str = "") -> None:
+        self.commands: list[str] = []
+        self.stop_at = stop_at
+
+    def __call__(self, module: str, *arguments: str | Path) -> Usage:
+        if module == self.stop_at:
+            raise SystemExit(f"{module}: stopped")
+        self.commands.append(module)
+        name = f"{module}.__main__" if module in ("extract", "store", "eval") else module
+        assert importlib.import_module(name).main([str(argument) for argument in arguments]) == 0
+        return Usage(1.0, 2.0, 10**9, 0, 0)
+
+
+def test_it_runs_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    runner = Runner()
+    command = RehearsalCommand(scale=(0.0007,), persons=3, folder=tmp_path)
+    rehearse_all(command, runner)
+    names = [step.name for step in steps(tmp_path / "scale-0.0007", store_only=False)]
+    assert len(runner.commands) == len(names) == 18
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines[5:]] == [f"| {name}" for name in names]
+    assert lines[1] == f"{Shape.of(0.0007, 3)}:"
+    assert lines[3] == HEADER
+    assert HEADER in capsys.readouterr().out
+
+
+def test_a_stopped_rehearsal_goes_on(tmp_path: Path) -> None:
+    command = RehearsalCommand(
+        scale=(0.0025,), persons=3, store_only=True, only=("store info", "probe"), folder=tmp_path
+    )
+    with pytest.raises(SystemExit, match=r"heads\.probe: stopped"):
+        rehearse_all(command, Runner("heads.probe"))
+    runner = Runner()
+    rehearse_all(command, runner)
+    assert runner.commands == ["heads.probe"]
+
+
+def test_shape_of_the_whole() -> None:
+    shape = Shape.of(1)
+    assert (shape.persons, shape.recordings, round(shape.hours)) == (23, 42, 980)
+    assert Shape.of(0.5).hours == pytest.approx(shape.hours / 2, rel=0.01)
+
+
+def test_usage_of_a_command(tmp_path: Path) -> None:
+    path = write_subject(tmp_path, "01", [400], seed=0)
+    usage = measure_command("store", "verify", tmp_path)
+    assert 0 < usage.cpu_s < 60
+    assert usage.wall_s > 0
+    assert usage.peak > 10**7
+    assert usage.read > path.stat().st_size
+
+
+def test_a_command_that_fails_stops_the_rehearsal(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"store info .*: status 2"):
+        measure_command("store", "info", tmp_path)
