@@ -1,16 +1,17 @@
 """The elementwise pass between two convolutions of BrainCodec: sum, ELU and reflected borders in one.
 
 With torch operations it is three passes and half of an encoder's time on a CPU. ``csrc/activation.c`` makes it
-one, for decoders and where `avx512` cannot run. On a GPU, in training and without a
-compiler torch does it.
+one, for decoders, in training and where `avx512` cannot run. On a GPU and without a compiler torch does it.
 """
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 COMPILED = find_spec("extract.braincodec._activation") is not None  # not without a C compiler
 
@@ -32,25 +33,53 @@ def padded_elu(x: Tensor, added: Tensor | None = None, left: int = 0, right: int
     x, added : Tensor
         Of one shape and type; fastest in channels-last memory.
     """
-    tensors = [x] if added is None else [x, added]
-    if not all(_compiled_can_run(tensor, max(left, right)) for tensor in tensors):
+    if not all(_compiled_can_run(tensor, max(left, right)) for tensor in (x, added) if tensor is not None):
         return reflect(F.elu(x if added is None else x + added), left, right)
-    _activation = import_module("extract.braincodec._activation")
-    rows, width, _, length = x.shape
-    frames = [tensor.permute(0, 2, 3, 1).contiguous() for tensor in tensors]
-    out = frames[0].new_empty(rows, 1, left + length + right, width)
-    addresses = [tensor.data_ptr() for tensor in (*frames, out)]
-    if added is None:
-        addresses.insert(1, 0)
-    _activation.padded_elu(*addresses, rows, length, width, left, right, x.dtype == torch.bfloat16)
-    return out.permute(0, 3, 1, 2)
+    result: Tensor = _CompiledPaddedElu.apply(x, added, left, right)
+    return result
+
+
+class _CompiledPaddedElu(torch.autograd.Function):
+    """`padded_elu` by the compiled pass; its gradient follows from the output alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, added: Tensor | None, left: int, right: int) -> Tensor:
+        _activation = import_module("extract.braincodec._activation")
+        rows, width, _, length = x.shape
+        frames = [tensor.permute(0, 2, 3, 1).contiguous() for tensor in (x, added) if tensor is not None]
+        out = frames[0].new_empty(rows, 1, left + length + right, width)
+        addresses = [tensor.data_ptr() for tensor in (*frames, out)]
+        if added is None:
+            addresses.insert(1, 0)
+        _activation.padded_elu(*addresses, rows, length, width, left, right, x.dtype == torch.bfloat16)
+        out = out.permute(0, 3, 1, 2)
+        ctx.borders = left, right
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (out,) = ctx.saved_tensors
+        left, right = ctx.borders
+        length = out.shape[-1] - left - right
+        inner = _fold_borders(gradient, left, right)
+        inner = torch.ops.aten.elu_backward(inner, 1.0, 1.0, 1.0, True, out[..., left : left + length])
+        return inner, inner if ctx.needs_input_grad[1] else None, None, None
+
+
+def _fold_borders(gradient: Tensor, left: int, right: int) -> Tensor:
+    """Gradient of `reflect`: what reaches the borders is added to the frames that they repeat."""
+    length = gradient.shape[-1] - left - right
+    inner = gradient[..., left : left + length]
+    if left or right:
+        inner = inner.clone(memory_format=torch.channels_last)
+        inner[..., 1 : 1 + left] += gradient[..., :left].flip(-1)
+        inner[..., length - 1 - right : length - 1] += gradient[..., left + length :].flip(-1)
+    return inner
 
 
 def _compiled_can_run(x: Tensor, border: int) -> bool:
     return (
-        COMPILED
-        and not x.requires_grad
-        and x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and border < x.shape[-1]
+        COMPILED and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and border < x.shape[-1]
     )

@@ -217,11 +217,13 @@ def test_units_are_folded_into_the_weights(signals, tmp_path):
     latents = folded.encode(signal_uv)
     assert latents.square().mean().sqrt().item() == pytest.approx(1, rel=1e-3)
     before = model.encode(signal_uv / UNIT_UV)
-    torch.testing.assert_close(folded.decode(latents), UNIT_UV * model.decode(before), rtol=1e-3, atol=1e-3)
+    expected = UNIT_UV * model.decode(before)
+    atol = 1e-4 * expected.abs().max().item()  # sums of large terms that cancel
+    torch.testing.assert_close(folded.decode(latents), expected, rtol=1e-3, atol=atol)
     codes = folded.quantize(latents)
     assert torch.equal(codes, model.quantize(before))
     decoded, expected = folded.decode(folded.dequantize(codes)), model.decode(model.dequantize(codes))
-    torch.testing.assert_close(decoded, UNIT_UV * expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(decoded, UNIT_UV * expected, rtol=1e-3, atol=atol)
 
 
 def test_all_zero_windows_have_no_prd_and_do_not_count(signals):
