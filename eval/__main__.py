@@ -27,6 +27,7 @@ from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings
+from store.runtime.plurals import noun_with_names
 
 _DESCRIPTION = """Score the test predictions of a run as SzCORE does; write metrics, events and a report into it.
 
@@ -119,9 +120,10 @@ def _test_on_store(command: EvalCommand) -> None:
     test = prepare_test(command.run, command.on, command.out, command.fold)
     if test.training_persons and not command.allow_training_persons:
         by_name = ", by name alone, as a data set is not known" if test.compares_names_alone else ""
+        who = noun_with_names("training person", test.training_persons)
         raise UserError(
-            f"{command.on}: persons {', '.join(test.training_persons)} are training persons of {command.run}"
-            f"{by_name}; leave them out of the store, or add --allow-training-persons"
+            f"{command.on}: holds {who} of {command.run}{by_name}; leave them out of the store, or add "
+            "--allow-training-persons"
         )
     test.claim_folder()
     scored = {}

@@ -30,6 +30,7 @@ from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
 from store.runtime.names import to_path_name
 from store.runtime.options import optional
+from store.runtime.plurals import count_noun
 
 _DESCRIPTION = """Compare scored runs with the first of them, over the same persons.
 
@@ -158,7 +159,7 @@ def format_table(table: pd.DataFrame) -> pd.DataFrame:
 def _print_comparison(runs: Sequence[ScoredRun], table: pd.DataFrame) -> None:
     baseline, *others = runs
     background = measure_background(baseline.scores)
-    print(f"{len(baseline.scores)} persons; differences are from {to_one_line(baseline.name)}\n")
+    print(f"{count_noun(len(baseline.scores), 'person')}; differences are from {to_one_line(baseline.name)}\n")
     for run in runs:
         print(f"  {to_one_line(run.name)}: {to_one_line(run.description)}")
         if moved := describe_moved_store(run):

@@ -27,6 +27,7 @@ from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
+from store.runtime.plurals import noun_with_names
 
 SHUFFLED_AUROC = (0.47, 0.53)  # mean over persons: by chance alone, some thousand seconds give less
 _DESCRIPTION = """Run controls of a scored run.
@@ -168,7 +169,7 @@ def _count_alarms(path: Path, store_path: Path, out: Path) -> Control:
     test = prepare_test(path, store_path, out, "final")
     if test.training_persons:
         raise UserError(
-            f"{store_path}: persons {', '.join(test.training_persons)} are training persons of {path}; give a "
+            f"{store_path}: holds {noun_with_names('training person', test.training_persons)} of {path}; give a "
             "store of others"
         )
     (results,) = test.score()

@@ -27,6 +27,7 @@ from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.outputs import guard_output
 from store.runtime.plugins import plugin_names
+from store.runtime.plurals import count_noun
 from store.schema import count_seconds, count_windows, read_beam
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def detect(command: DetectCommand) -> None:
         rows = (f"{second}\t{value:.4f}\n" for second, value in enumerate(probabilities.tolist()))
         write_text(command.probabilities, _PROBABILITIES_HEADER + "".join(rows))
     number = len(detections.events)
-    print(f"{to_one_line(command.input)}: {number} seizure{'s' * (number != 1)} in {clock(signal.duration_s)}")
+    print(f"{to_one_line(command.input)}: {count_noun(number, 'seizure')} in {clock(signal.duration_s)}")
     print(f"Events: {to_one_line(command.output)}")
 
 

@@ -30,6 +30,7 @@ from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.outputs import guard_output
+from store.runtime.plurals import count_noun
 
 TOLERANCE = 1e-4  # of a probability
 _MOST_CHECKED = 64  # windows of a file
@@ -140,8 +141,8 @@ def export(command: ExportCommand) -> None:
             f"(allowed: {TOLERANCE:g})"
         )
     write_bytes(command.output, content)
-    count = sum(map(len, windows))
-    print(f"{to_one_line(command.output)}: {len(content) / 1e6:.1f} MB, equal to {apart:.1g} on {count} windows")
+    count = count_noun(sum(map(len, windows)), "window")
+    print(f"{to_one_line(command.output)}: {len(content) / 1e6:.1f} MB, equal to {apart:.1g} on {count}")
     if spec.precision != "float32":
         own = matching_encoder(spec, command.encoder, "cpu")
         print(

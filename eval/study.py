@@ -42,6 +42,7 @@ from store.runtime.names import to_path_name
 from store.runtime.options import optional
 from store.runtime.outputs import guard_folder, list_others
 from store.runtime.parallel import WorkerSettings
+from store.runtime.plurals import count_noun
 
 _MARK = "study.json"
 _PROBE = "probe"  # has no seed
@@ -224,8 +225,8 @@ def _extract(command: StudyCommand, bids: Path, encoder: str, features: str, fol
     )
     if summary.failures:
         raise UserError(
-            f"{bids}: {len(summary.failures)} recordings cannot be used, the first: {summary.failures[0]}; mend "
-            "them, or go on without them by --skip-unusable"
+            f"{bids}: {count_noun(len(summary.failures), 'recording')} cannot be used, the first: "
+            f"{summary.failures[0]}; mend them, or go on without them by --skip-unusable"
         )
     print(
         f"{store}: {summary.encoded_hours:.2f} h encoded in {time.perf_counter() - begin:.0f} s; "

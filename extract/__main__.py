@@ -8,6 +8,7 @@ from extract.pipeline import ExtractCommand, extract
 from extract.planning.summary import Summary
 from store.runtime.cli import run, to_one_line
 from store.runtime.commands import command_line
+from store.runtime.plurals import count_noun
 
 
 def _command(command: ExtractCommand) -> int:
@@ -17,11 +18,9 @@ def _command(command: ExtractCommand) -> int:
         _print_account(summary, done=False)
         return int(summary.differs)
     elapsed_s = time.perf_counter() - begin
-    subjects = len(summary.subjects)
-    print(
-        f"{subjects} subject{'s' * (subjects != 1)} complete in {command.store}; {summary.encoded_hours:.2f} h of "
-        f"EEG encoded in {elapsed_s:.0f} s"
-    )
+    subjects = count_noun(len(summary.subjects), "subject")
+    encoded = f"{summary.encoded_hours:.2f} h of EEG encoded in {elapsed_s:.0f} s"
+    print(f"{subjects} complete in {command.store}; {encoded}")
     _print_account(summary, done=True)
     if summary.failures:
         print(
@@ -33,7 +32,7 @@ def _command(command: ExtractCommand) -> int:
             print(f"  {to_one_line(failure)}", file=sys.stderr)
         return 1
     if summary.waiting:
-        print(f"{len(summary.waiting)} subjects wait for other shards; the last of them publishes")
+        print(f"{count_noun(len(summary.waiting), 'subject')} left to other shards; the last of them publishes")
         return 0
     print(f"look at it with: {command_line('store', 'info', command.store)}")
     return 0

@@ -28,6 +28,7 @@ from extract.synthetic.signal_model import (
 from store.runtime.atomic_folder import atomic_folder
 from store.runtime.cli import run
 from store.runtime.errors import UserError, os_errors
+from store.runtime.plurals import count_noun
 from store.schema import Event
 
 HELP = """Write a synthetic BIDS EEG data set with seizures, to try things on; no person was recorded.
@@ -168,8 +169,8 @@ def generate(settings: DemoCommand) -> None:
     count = settings.persons * settings.recordings
     hours = count * round(60 * settings.minutes) / 3600
     print(
-        f"synthetic data set: {settings.persons} persons, {count} recordings, {hours:.2f} h, "
-        f"{seizures} seizures in {settings.directory}"
+        f"synthetic data set: {count_noun(settings.persons, 'person')}, {count_noun(count, 'recording')}, "
+        f"{hours:.2f} h, {count_noun(seizures, 'seizure')} in {settings.directory}"
     )
 
 

@@ -15,6 +15,7 @@ from extract.io.datasets.source import list_names
 from extract.io.datasets.write_tree import RECORD, Changes, require_apart, write_tree
 from store.runtime.cli import run, to_one_line
 from store.runtime.commands import command_line
+from store.runtime.plurals import count_noun
 
 READERS = {"chbmit": chbmit.read, "siena": siena.read, "tusz": tusz.read}
 
@@ -56,8 +57,9 @@ def link(command: LinkCommand) -> None:
 def describe(tree: BidsTree, changes: Changes, command: LinkCommand) -> list[str]:
     """What was found and done, for people."""
     lines = [
-        f"{tree.persons} persons, {len(tree.links)} recordings, {tree.duration_s / 3600:.2f} h, "
-        f"{tree.seizures} seizures of {tree.ictal_s:.0f} s in {command.dest}",
+        f"{count_noun(tree.persons, 'person')}, {count_noun(len(tree.links), 'recording')}, "
+        f"{tree.duration_s / 3600:.2f} h, "
+        f"{count_noun(tree.seizures, 'seizure')} of {tree.ictal_s:.0f} s in {command.dest}",
         f"files: {changes.added} added, {changes.changed} changed, {changes.removed} removed, "
         f"{changes.unchanged} unchanged",
     ]

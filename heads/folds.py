@@ -1,12 +1,13 @@
 """Assign persons to training, validation and test; no person is ever on two sides."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from store.runtime.errors import UserError
 from store.runtime.names import to_path_name
+from store.runtime.plurals import count_noun, noun_with_names
 
 VALIDATION_SHARE = 0.2  # of the persons that are not tested, with ``inner`` "one"
 
@@ -101,7 +102,7 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str, inner: Inner =
     persons = sorted(counts)
     if len(persons) < 3:
         raise UserError(
-            f"the store holds {len(persons)} person{'s' * (len(persons) != 1)} ({', '.join(persons)}); training, "
+            f"the store holds {count_noun(len(persons), 'person')} ({', '.join(persons)}); training, "
             "validation and test need 3 or more; extract more subjects"
         )
     if selection == "all":
@@ -137,32 +138,21 @@ def make_given_fold(counts: Mapping[str, LabelCounts], parts: Mapping[str, str],
     Fold(name='split', test=('01',), validation=('03',), train=('02',), inner=())
     """
     if missing := sorted(counts.keys() - parts.keys()):
-        raise UserError(
-            f"{source}: no part for {_name_persons(missing)} of the store; allowed are train, validation and test"
-        )
+        who = noun_with_names("person", missing, most=5)
+        raise UserError(f"{source}: no part for {who} of the store; allowed are train, validation and test")
     sides = {
         part: tuple(sorted(p for p in counts if parts[p] == part)) for part in ("train", "validation", "test")
     }
     if empty := [part for part, persons in sides.items() if not persons]:
         raise UserError(f"{source}: no {empty[0]} person in the store; a split needs train, validation and test")
     if not any(counts[person].ictal for person in sides["train"]):
-        raise UserError(f"{source}: no seizure in the {len(sides['train'])} train persons; a head needs some")
+        raise UserError(f"{source}: no train person has a seizure; a head needs some to train on")
     if not any(counts[person].both for person in sides["validation"]):
         raise UserError(
-            f"{source}: none of the {len(sides['validation'])} validation persons has seizure and background "
-            "seconds; epoch and threshold are chosen on such"
+            f"{source}: no validation person has both seizure and background seconds; epoch and threshold are "
+            "chosen on such"
         )
     return Fold(GIVEN, sides["test"], sides["validation"], sides["train"])
-
-
-def _name_persons(persons: Sequence[str]) -> str:
-    """Persons for a message, of many the first.
-
-    >>> _name_persons(["01"]), _name_persons([f"{number:02}" for number in range(7)])
-    ('person 01', 'persons 00, 01, 02, 03, 04 and 2 more')
-    """
-    shown, rest = persons[:5], len(persons) - 5
-    return f"person{'s' * (len(persons) != 1)} {', '.join(shown)}" + (f" and {rest} more" if rest > 0 else "")
 
 
 def split_persons(counts: Mapping[str, LabelCounts], groups: int) -> tuple[tuple[str, ...], ...]:
@@ -201,7 +191,7 @@ def _fold_of_next_persons(counts: Mapping[str, LabelCounts], name: str, test: tu
     train = tuple(sorted(person for person in rest if person not in validation))
     if len(validation) < size:
         raise UserError(
-            f"fold {name}: {size} validation person(s) with seizure and background seconds are needed, "
+            f"fold {name}: needs {count_noun(size, 'validation person')} with seizure and background seconds, "
             f"{len(validation)} found among {', '.join(sorted(rest))}; extract subjects with seizures"
         )
     if not any(counts[person].ictal for person in train):

@@ -19,6 +19,7 @@ from store.runtime.commands import command_line
 from store.runtime.errors import StoreError, UserError
 from store.runtime.names import to_path_name
 from store.runtime.options import describe_unknown, optional
+from store.runtime.plurals import count_noun
 
 StorePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
 
@@ -83,7 +84,8 @@ def _verify(command: VerifyCommand) -> int:
             damaged += 1
             print(f"{command_line('store verify')}: error: {to_one_line(error)}", file=sys.stderr)
         else:
-            print(f"{path.name}: intact, {len(numbers)} of {count} recordings read, {file.windows} windows")
+            read = f"{len(numbers)} of {count_noun(count, 'recording')} read"
+            print(f"{path.name}: intact, {read}, {count_noun(file.windows, 'window')}")
     if damaged:
         return 2
     open_store(command.store)  # whether the files belong together
@@ -95,7 +97,7 @@ def _export(command: ExportCommand) -> int:
     if out.suffix != f".{command.to}":
         raise UserError(f"--out {out}: --to {command.to} writes a file that ends in .{command.to}")
     seconds = export(open_store(command.store), command.person, out, force=command.force)
-    print(to_one_line(f"{out}: {seconds} seconds of person {command.person}"))
+    print(to_one_line(f"{out}: {count_noun(seconds, 'second')} of person {command.person}"))
     return 0
 
 

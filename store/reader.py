@@ -20,6 +20,7 @@ from store.hdf5.structure import damaged
 from store.layout import Array, FeatureMoments, SubjectContent, dequantize
 from store.runtime.commands import command_line
 from store.runtime.errors import StoreError
+from store.runtime.plurals import count_noun
 from store.schema import FeatureSpec, RecordingInfo
 
 _BLOCK_WINDOWS = 64
@@ -288,7 +289,7 @@ def list_files(path: Path) -> list[Path]:
     files = sorted(path.glob("sub-*.h5"))
     if not files and (waiting := sum(1 for _ in path.glob(".parts/sub-*/*.h5"))):
         raise StoreError(
-            f"{path}: no finished subject; {waiting} recording{'s' * (waiting != 1)} wait{'s' * (waiting == 1)} "
+            f"{path}: no finished subject; {count_noun(waiting, 'recording')} wait{'s' * (waiting == 1)} "
             f"in .parts until all of a subject's are there; run the same {command_line('extract')} again once the "
             "failed ones are mended, or with --skip-unusable, which leaves them out"
         )

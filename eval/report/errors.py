@@ -15,6 +15,7 @@ from eval.scoring.postprocess import PostProcessing
 from eval.scoring.results import Results
 from eval.scoring.seizures import list_false_alarms, list_seizures
 from store.runtime.cli import to_one_line
+from store.runtime.plurals import count_noun
 
 _WHOLE_S = 1800  # recordings up to this long are shown whole
 _WINDOW_S, _MARGIN_S = 600, 60  # of longer ones, stretches of this length, with a margin on either side
@@ -56,7 +57,7 @@ def format_errors(results: Results, errors: list[DetectionError], reader: EegRea
     stretches = list(_group(results, errors))
     shown = stretches[:_MOST_WINDOWS]
     misses = sum(error.is_miss for error in errors)
-    text = f"{_count(misses, 'missed seizure')} and {_count(len(errors) - misses, 'false alarm')}"
+    text = f"{count_noun(misses, 'missed seizure')} and {count_noun(len(errors) - misses, 'false alarm')}"
     if len(shown) < len(stretches):
         text += f", in {len(stretches)} stretches of recordings, the first {_MOST_WINDOWS} here"
     parts, room, lacking = [], _EEG_CHARACTERS if reader else 0, 0
@@ -143,7 +144,3 @@ def _describe_alarm(row: dict[Any, Any]) -> str:
     text = f"mean probability {row['mean_probability']:.2f}, peak {row['peak_probability']:.2f}"
     distance_s = float(row["nearest_seizure_s"])
     return text if math.isnan(distance_s) else f"{text}; {distance_s:.0f} s from the nearest seizure"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from eval.report.tables import format_number
 from eval.scoring.background import find_always_alarmed, measure_background
+from store.runtime.plurals import count_noun, noun_with_names
 
 _HEADLINE = {"AUROC": "auroc", "event sensitivity": "event.sensitivity", "event F1": "event.f1"}
 
@@ -23,9 +24,9 @@ class HeadlineNumber:
 
 def describe_tested(persons: pd.DataFrame, persons_in_store: int) -> str:
     """How many persons were tested, and in whose background the detector is on most of the time."""
-    text = f"{len(persons)} of {persons_in_store} person{'s' * (persons_in_store != 1)} tested"
+    text = f"{len(persons)} of {count_noun(persons_in_store, 'person')} tested"
     if alarmed := find_always_alarmed(persons):
-        who = f"person{'s' * (len(alarmed) != 1)} {', '.join(alarmed)}"
+        who = noun_with_names("person", alarmed)
         text += f"; the detector is on for more than half of the background of {who}"
     return text
 
@@ -34,11 +35,11 @@ def describe_split(split: Mapping[str, Any]) -> str:
     """Who trains, chooses and is tested in a given split.
 
     >>> describe_split({"given": "participants:split", "train": 20, "validation": 4, "test": 6})
-    'given split participants:split: 20 persons train, 4 choose, 6 are tested'
+    'given split participants:split: 20 persons to train, 4 to choose, 6 to test'
     """
     return (
-        f"given split {split['given']}: {split['train']} persons train, {split['validation']} choose, "
-        f"{split['test']} are tested"
+        f"given split {split['given']}: {count_noun(split['train'], 'person')} to train, {split['validation']} to "
+        f"choose, {split['test']} to test"
     )
 
 
@@ -52,7 +53,7 @@ def describe_time_in_alarm(time_in_alarm: pd.DataFrame) -> str:
     share = float((time_in_alarm["alarmed"] * hours).sum() / hours.sum())
     recordings, persons = int(time_in_alarm["recordings"].sum()), len(time_in_alarm)
     return (
-        f"{recordings} unlabelled recording{'s' * (recordings != 1)} of {persons} person{'s' * (persons != 1)}, "
+        f"{count_noun(recordings, 'unlabelled recording')} of {count_noun(persons, 'person')}, "
         f"{hours.sum():.1f} h: {share:.1%} of the time in alarm".replace("%", " %")
     )
 

@@ -23,6 +23,7 @@ from eval.scoring.results import Results
 from store.runtime.atomic import write_text
 from store.runtime.cli import to_one_line
 from store.runtime.names import to_path_name
+from store.runtime.plurals import count_noun
 
 _FIRST = ("sensitivity", "persons")  # figures of the first screen
 _CAPTIONS = {
@@ -158,7 +159,7 @@ def _format_timelines(results: Results, found: Sequence[errors.DetectionError]) 
             for name, recording in by_name.items()
             if (person, name) not in shown
         ]
-        heading = f"Person {escape(to_one_line(person))}: {len(rows)} recording{'s' * (len(rows) != 1)}"
+        heading = f"Person {escape(to_one_line(person))}: {count_noun(len(rows), 'recording')}"
         text = f'<p class="muted">{errors.describe_post(post)}</p><div class="pair">{"".join(rows)}</div>'
         parts.append(f"<details><summary>{heading}</summary>{text}</details>" if rows else "")
     return "".join(parts) or "<p>Every recording has an error and is shown above.</p>"

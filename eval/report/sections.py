@@ -15,6 +15,7 @@ from eval.scoring.seizures import find_unlabelled_events
 from eval.scoring.validity_checks import list_left_out
 from heads.run_folder import FoldResult
 from store.runtime.cli import to_one_line
+from store.runtime.plurals import count_noun
 
 _FOLD_HEADINGS = (
     *("fold", "chosen on", "best epoch", "threshold", "held while above", "smoothing", "shortest event"),
@@ -60,8 +61,8 @@ def _describe_run(results: Results) -> str:
         f"{spec.window_s} s every {spec.stride_s} s, {spec.precision}",
         "montage": f"{spec.montage}: {', '.join(spec.input_channels)}",
         "persons": describe_split(results.given_split) if results.given_split else "folds over persons",
-        "store": f"{store.location}, {len(store.recordings)} recordings of "
-        f"{len(store.persons)} person{'s' * (len(store.persons) != 1)}",
+        "store": f"{store.location}, {count_noun(len(store.recordings), 'recording')} of "
+        f"{count_noun(len(store.persons), 'person')}",
         "versions": ", ".join(f"{name} {value}" for name, value in sorted(versions.items())) or "not on record",
     }
     return "".join(

@@ -21,6 +21,7 @@ from eval.scoring.scores import bootstrap_interval
 from eval.scoring.study_scores import CombinationScores
 from store.runtime.atomic import write_text
 from store.runtime.cli import to_one_line
+from store.runtime.plurals import count_noun
 
 _CAPTION = (
     "AUROC of each second: a dot a person, line and bar are the mean and its 95 % bootstrap interval over persons."
@@ -44,7 +45,8 @@ def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
     """Write ``study.html``, and its picture into ``figures/``; return the path of the page."""
     svg = save_figure(draw_study(page.rows), page.path / "figures", "auroc")
     scores = page.rows[0].persons
-    text = f"{len(page.rows)} combinations of encoder, features and head on {len(scores)} persons"
+    text = f"{count_noun(len(page.rows), 'combination')} of encoder, features and head on "
+    text += count_noun(len(scores), "person")
     fill = {
         "title": escape(to_one_line(f"Study: {page.path.resolve().name}")),
         "light": list_variables(LIGHT),

@@ -10,6 +10,7 @@ from eval.report.headline import HeadlineNumber, list_headline_numbers
 from eval.report.provenance import Provenance
 from eval.scoring.results import Results, read_tested
 from store.runtime.cli import to_one_line
+from store.runtime.plurals import count_noun
 
 
 def format_facts(results: Results, provenance: Provenance) -> str:
@@ -51,8 +52,8 @@ def format_numbers(results: Results) -> str:
 def _describe_data(results: Results) -> str:
     store, persons = results.store, results.persons
     datasets = sorted({file.dataset for file in store.files if file.dataset}) or [store.name]
-    who = f"{len(store.persons)} person{'s' * (len(store.persons) != 1)}"
-    text = f"{', '.join(datasets)}: {len(store.recordings)} recordings of {who}"
+    who = f"{count_noun(len(store.recordings), 'recording')} of {count_noun(len(store.persons), 'person')}"
+    text = f"{', '.join(datasets)}: {who}"
     if len(persons):
         hours, ictal_hours = (persons[column].sum() / 3600 for column in ("seconds", "ictal_seconds"))
         text += f", {hours:.1f} h, of them {ictal_hours:.2f} h in seizure"

@@ -6,6 +6,7 @@ import numpy as np
 
 from eval.scoring.results import Results
 from eval.scoring.scores import ScoredRecording
+from store.runtime.plurals import count_noun
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Alarms:
         >>> Alarms(2, 0, 3, 1.5, 2.0, 0.1).describe()
         '2 persons, 2.0 h: 5.0 % of the time in alarm, 3 false alarms in 1.5 h with labels'
         """
-        who = f"{self.persons} person{'s' * (self.persons != 1)}"
-        text = f"{who}, {self.hours:.1f} h: {100 * self.alarmed_share:.1f} % of the time in alarm"
+        text = f"{count_noun(self.persons, 'person')}, {self.hours:.1f} h: "
+        text += f"{100 * self.alarmed_share:.1f} % of the time in alarm"
         if self.labelled_hours:
-            text += f", {self.false_alarms} false alarms in {self.labelled_hours:.1f} h with labels"
+            text += f", {count_noun(self.false_alarms, 'false alarm')} in {self.labelled_hours:.1f} h with labels"
         return f"{text}; {self.left_out} left out, seen in pretraining" if self.left_out else text
 
 

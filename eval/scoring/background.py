@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from store.runtime.plurals import count_noun
+
 RATE_NEEDS_H = 24.0  # of background in all
 _ALARMED_SHARE = 0.5  # of a person's background
 
@@ -38,7 +40,7 @@ class Background:
         """
         if self.suffices:
             return f"{per_day:.2f} false alarms a day ({per_day / 24:.3f} an hour)"
-        return f"{false_alarms:.0f} false alarm{'s' * (false_alarms != 1)} in {self.shortage}"
+        return f"{count_noun(round(false_alarms), 'false alarm')} in {self.shortage}"
 
 
 def measure_background(persons: pd.DataFrame) -> Background:

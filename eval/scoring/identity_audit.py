@@ -17,6 +17,7 @@ from heads.closed_form.electrodes import PooledElectrodes
 from heads.dataset import StoreDataset
 from store import Store
 from store.runtime.errors import UserError
+from store.runtime.plurals import count_noun
 
 INVERSE_STRENGTH = 1e-3  # C of the detector
 _MOST_SECONDS = 600  # of background of a person, evenly spaced, for telling persons apart
@@ -78,7 +79,8 @@ def audit_identity(seconds: Mapping[str, PersonSeconds]) -> IdentityAudit:
     halves = {person: _halves(one) for person, one in seconds.items() if (one.y == 0).sum() >= _FEWEST_SECONDS}
     if len(halves) < 2:
         raise UserError(
-            f"{len(halves)} persons with {_FEWEST_SECONDS} s of background; the audit needs two or more"
+            f"{count_noun(len(halves), 'person')} with {_FEWEST_SECONDS} s of background; the audit needs two or "
+            "more"
         )
     names = list(halves)
     known, asked = (

@@ -15,6 +15,7 @@ from heads.run_folder.store_change import find_change, name_folds, open_recorded
 from store.gate import read_json
 from store.runtime.commands import command_line
 from store.runtime.errors import UserError
+from store.runtime.plurals import noun_with_names
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def describe_differences(baseline: ScoredRun, other: ScoredRun) -> list[str]:
         if baseline.folds.get(name) != other.folds.get(name)
     )
     if names:
-        parts.append(f"folds {', '.join(names)} train or validate on other persons")
+        parts.append(f"other persons train or validate in {noun_with_names('fold', names)}")
     return parts
 
 

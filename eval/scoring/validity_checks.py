@@ -8,6 +8,7 @@ import pandas as pd
 from eval.scoring.background import find_always_alarmed
 from eval.scoring.results import Results
 from eval.scoring.seizures import find_unlabelled_events
+from store.runtime.plurals import count_noun, noun_with_names
 from store.schema import LeftOut
 
 _BACKGROUND_S = 3600
@@ -51,13 +52,13 @@ def _check_data(results: Results) -> Iterator[str]:
     """Recordings and events that count less than expected."""
     if left_out := list_left_out(results):
         names = _name_some([f"{recording.name} ({recording.reason})" for recording in left_out])
-        yield f"{_count(len(left_out), 'recording')} of the data set not in the store: {names}"
+        yield f"{count_noun(len(left_out), 'recording')} of the data set not in the store: {names}"
     events = find_unlabelled_events(results.recordings).to_dict(orient="records")
     if events:
         names = _name_some([f"{event['recording']} at {event['onset_s']:g} s" for event in events])
         yield (
-            f"{_count(len(events), 'seizure')} covering more than half of no second, so that none is labelled; "
-            f"event scores count them: {names}"
+            f"{count_noun(len(events), 'seizure')} covering more than half of no second, so that none is "
+            f"labelled; event scores count them: {names}"
         )
 
 
@@ -66,9 +67,9 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
     background_s = persons["seconds"] - persons["ictal_seconds"]
     if little := int((background_s < _BACKGROUND_S).sum()):
         yield (
-            f"{little} of {_count(len(persons), 'person')} {'has' if little == 1 else 'have'} less than 1 h of "
-            "background "
-            f"({background_s.sum() / 3600:.1f} h in all): false-alarm rates, precision and event F1 mean little"
+            f"{little} of {count_noun(len(persons), 'person')} {'has' if little == 1 else 'have'} less than 1 h "
+            f"of background ({background_s.sum() / 3600:.1f} h in all): false-alarm rates, precision and event F1 "
+            "mean little"
         )
     if without := sorted(map(str, persons.index[persons["ictal_seconds"] == 0])):
         yield (
@@ -76,25 +77,21 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
             "and left out of the means"
         )
     if len(persons) < _FEWEST_PERSONS:
-        yield (f"only {_count(len(persons), 'tested person')}: means and intervals say little about new persons")
+        tested = count_noun(len(persons), "tested person")
+        yield f"only {tested}: means and intervals say little about new persons"
     if alarmed := find_always_alarmed(persons):
         yield (
-            f"detections cover more than half of the background of person{'s' * (len(alarmed) != 1)} "
-            f"{', '.join(alarmed)}; their event "
-            "scores look better than that, since neighbouring events are merged"
+            f"detections cover more than half of the background of {noun_with_names('person', alarmed)}; their "
+            "event scores look better than that, since neighbouring events are merged"
         )
 
 
 def _check_choices(results: Results) -> Iterator[str]:
     if edges := sorted(name for name, choice in results.choices.items() if choice.at_edge):
         yield (
-            f"the threshold lies at the edge of what was tried in folds {', '.join(edges)}: "
+            f"the threshold lies at the edge of what was tried in {noun_with_names('fold', edges)}: "
             "validation persons do not pin it down"
         )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _name_some(names: Sequence[str]) -> str:

@@ -221,7 +221,7 @@ def derive(
     there = ", ".join(name for name in names if name not in excluded) or "none"
     if len(absent) == len(sources):
         raise UserError(
-            f"none of the {len(sources)} channels of {_describe(montage)} can be derived; channels there: "
+            f"no channel of {_describe(montage)} can be derived; channels there: "
             f"{there}; give another --montage, such as as-recorded"
         )
     if absent and missing == "error":

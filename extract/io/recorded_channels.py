@@ -12,6 +12,7 @@ from extract.io.mne_samples import open_with_mne
 from extract.io.montage import Montage, as_recorded, clean_name
 from extract.io.tables import read_table
 from store.runtime.errors import UserError, os_errors
+from store.runtime.plurals import count_noun
 
 NO_TABLE = "none"
 # beside ECG, EMG, EOG and markers, what else records and amplifiers put among EEG channels
@@ -169,5 +170,5 @@ def _describe_groups(
         subjects = sorted({recording.subject for recording in recordings})
         named = ", ".join(subjects[:_MOST_NAMED])
         left = len(subjects) - _MOST_NAMED
-        who = f"sub-{named}{f' and {left} more' if left > 0 else ''}"
-        yield f"{who} ({len(recordings)} recordings) {'also ' if common and more else ''}{more or 'no more'}"
+        who = f"sub-{named}{f' and {left} more' if left > 0 else ''} ({count_noun(len(recordings), 'recording')})"
+        yield f"{who} {'also ' if common and more else ''}{more or 'no more'}"

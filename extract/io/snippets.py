@@ -10,6 +10,7 @@ from extract.io.bids import Recording, find_recordings
 from extract.io.montage import Montage
 from extract.io.raw import EegFile, open_signal
 from store.runtime.errors import UserError
+from store.runtime.plurals import count_noun
 
 
 class SnippetReader:
@@ -35,7 +36,7 @@ class SnippetReader:
         self._recordings: dict[str, Recording] = {item.name: item for item in find_recordings(bids)}
         if lacking := sorted(set(names) - self._recordings.keys()):
             raise UserError(
-                f"{bids}: {len(lacking)} of {len(set(names))} recordings are not there, the first is "
+                f"{bids}: lacks {len(lacking)} of {count_noun(len(set(names)), 'recording')}, the first is "
                 f"{lacking[0]}; give the data set that the store was extracted from"
             )
         self._opened: EegFile | None = None

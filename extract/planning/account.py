@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from extract.planning.plan import Action, SubjectPlan
+from store.runtime.plurals import count_noun
 from store.schema import LeftOut
 
 _TO_DO = {Action.ENCODE: "encode", Action.RELABEL: "relabel", Action.PRUNE: "prune"}
@@ -41,7 +42,7 @@ class Account:
         }
         optional = ("relabelled", "to relabel", "for other shards")
         parts = [f"{count} {what}" for what, count in counts.items() if count or what not in optional]
-        return f"{_count(self.found)} found: {', '.join(parts)}"
+        return f"{count_noun(self.found, 'recording')} found: {', '.join(parts)}"
 
 
 def describe_plan(plan: SubjectPlan, *, done: bool, encoded: Iterable[str] | None = None) -> str:
@@ -61,7 +62,10 @@ def describe_plan(plan: SubjectPlan, *, done: bool, encoded: Iterable[str] | Non
         for step in plan.steps
         if step.action in words and (names is None or step.action is not Action.ENCODE or step.name in names)
     )
-    clauses = [f"{words[action]} {_count(count)} ({reason})" for (action, reason), count in counts.items()]
+    clauses = [
+        f"{words[action]} {count_noun(count, 'recording')} ({reason})"
+        for (action, reason), count in counts.items()
+    ]
     if plan.file_reasons:
         clauses.append(f"{'updated' if done else 'update'} ({', '.join(plan.file_reasons)})")
     return f"sub-{plan.subject}: {'; '.join(clauses)}" if clauses else ""
@@ -73,10 +77,6 @@ def describe_gone(plan: SubjectPlan) -> str:
     if not gone:
         return ""
     return (
-        f"sub-{plan.subject}: keeps {_count(len(gone))} gone from the data set ({gone[0].name}); "
+        f"sub-{plan.subject}: keeps {count_noun(len(gone), 'recording')} gone from the data set ({gone[0].name}); "
         "--prune removes what is gone"
     )
-
-
-def _count(number: int) -> str:
-    return f"{number} recording{'' if number == 1 else 's'}"

@@ -23,6 +23,7 @@ from store.runtime.cli import run
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.outputs import guard_output
+from store.runtime.plurals import count_noun
 from store.schema import list_persons_seen, same_dataset
 
 HELP = """Train a BrainCodec; a killed run goes on when the same command is given again.
@@ -97,7 +98,8 @@ def _command(settings: PretrainCommand) -> None:
     }
     model = fold_units(training.averaged, training.draw(signals, START_WINDOWS, Generator().manual_seed(0)))
     save_checkpoint(settings.out, model, metadata)
-    print(f"{settings.out}: trained on {len(persons)} persons; use it with --encoder {settings.out}")
+    people = count_noun(len(persons), "person")
+    print(f"{settings.out}: trained on {people}; use it with --encoder {settings.out}")
 
 
 def _begin(training: Training, path: Path, hold_out: Collection[Person]) -> Checkpoint:

@@ -12,6 +12,7 @@ from extract.io.eeg_channels import read_eeg_channels
 from extract.pretrain.channels import judge_channels
 from extract.pretrain.data import Person, TrainingSignal
 from store.runtime.errors import UserError
+from store.runtime.plurals import count_noun
 
 
 @dataclass
@@ -31,8 +32,9 @@ class TrainingEeg:
         persons = len({s.person for s in self.signals})
         reasons = "".join(f", {count} {reason}" for reason, count in sorted(self.left_out.items()))
         return (
-            f"{self.channels} EEG channels of {persons} persons, {hours:.1f} channel-hours; "
-            f"left out: {self.left_out.total()} channels{reasons}, {len(self.unreadable)} recordings"
+            f"{count_noun(self.channels, 'EEG channel')} of {count_noun(persons, 'person')}, "
+            f"{hours:.1f} channel-hours; left out: {count_noun(self.left_out.total(), 'channel')}{reasons}, "
+            f"{count_noun(len(self.unreadable), 'recording')}"
         )
 
 

@@ -10,6 +10,7 @@ from store import Store
 from store.reader import StoreFile
 from store.runtime.commands import command_line
 from store.runtime.errors import UserError, os_errors
+from store.runtime.plurals import count_noun
 
 PARTICIPANTS = "participants:"  # begins a column of participants.tsv
 _MOST_BYTES = 1 << 26
@@ -73,8 +74,8 @@ def require_groups(folds: Iterable[Fold], inner: Inner | None) -> None:
     for fold in folds:
         if isinstance(inner, int) and (most := len(fold.validation)) < inner:
             raise UserError(
-                f"--inner {inner}: fold {fold.name} has {most} persons to choose; allowed: 2 to {most} groups, "
-                "pairs, one"
+                f"--inner {inner}: fold {fold.name} has {count_noun(most, 'person')} to choose; allowed: 2 to "
+                f"{most} groups, pairs, one"
             )
 
 

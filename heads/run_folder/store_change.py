@@ -9,6 +9,7 @@ from heads.folds import Fold
 from store import FeatureSpec, Store, open_stores
 from store.interop.join import original_persons
 from store.runtime.errors import UserError
+from store.runtime.plurals import count_noun, noun_with_names
 
 _SHOWN = 3  # recordings named in a message
 
@@ -73,7 +74,7 @@ def open_recorded(recorded: Mapping[str, Any], paths: Sequence[Path] = ()) -> St
     members = recorded.get("members") or [{"name": "", "path": recorded["path"]}]
     if paths and len(paths) != len(members):
         raise UserError(
-            f"--store: {len(paths)} folder{'s' * (len(paths) != 1)}, the run was trained on {len(members)} "
+            f"--store: {count_noun(len(paths), 'folder')}, the run was trained on {len(members)} "
             f"({', '.join(member['path'] for member in members)}); name them all, in this order"
         )
     return open_stores(paths or [Path(member["path"]) for member in members], [one["name"] for one in members])
@@ -140,5 +141,4 @@ def _compare_checksums(before: Mapping[str, str], store: Store) -> StoreChange:
 
 def name_folds(folds: Iterable[Fold]) -> str:
     """Names of folds for a message."""
-    names = list(dict.fromkeys(fold.name for fold in folds))
-    return f"fold{'s' * (len(names) != 1)} {', '.join(names)}"
+    return noun_with_names("fold", list(dict.fromkeys(fold.name for fold in folds)))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from store.reader import Store, StoreFile
+from store.runtime.plurals import count_noun
 from store.schema import RecordingInfo, events_without_label, list_persons_seen, same_dataset
 
 _COLUMNS = ("recordings", "hours", "seizures", "ictal_seconds", "bytes")
@@ -27,7 +28,7 @@ def format_overview(overview: Mapping[str, Any]) -> Iterator[str]:
     spec, subjects = overview["spec"], overview["subjects"]
     yield f"store     {overview['path']}"
     for (dataset, version), count in _count_datasets(subjects).items():
-        yield f"data set  {dataset or 'not known'}: {count} subjects, format version {version}"
+        yield f"data set  {dataset or 'not known'}: {count_noun(count, 'subject')}, format version {version}"
     search = "" if spec["code_search"] == "greedy" else f", chosen by a {spec['code_search']}"
     yield f"encoder   {spec['encoder']}, {spec['features']} as {spec['dtype']}{search}, {spec['precision']}"
     yield (

@@ -141,7 +141,7 @@ def test_what_else_differs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "b differs: head is 'spatial-fusion', not 'linear'" in out
     assert "b differs: only b has settings epochs, lr\n" in out
-    assert "b differs: folds 01, 02, 03, 04, 05, 06 train or validate on other persons" in out
+    assert "b differs: other persons train or validate in folds 01, 02, 03, 04, 05, 06" in out
 
 
 @pytest.mark.parametrize(

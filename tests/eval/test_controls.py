@@ -113,7 +113,7 @@ def test_removed_seconds_have_no_mean_and_no_scale() -> None:
 
 
 def test_the_audit_needs_background_of_two_persons() -> None:
-    with pytest.raises(UserError, match="1 persons with 20 s of background; the audit needs two or more"):
+    with pytest.raises(UserError, match="1 person with 20 s of background; the audit needs two or more"):
         audit_identity({"a": seconds(0, np.random.default_rng(0)), "b": seconds(0, np.random.default_rng(0), 16)})
 
 
@@ -174,7 +174,7 @@ def test_what_is_no_twin_and_no_other_people_is_refused(
     assert main([str(run), "--out", str(store)]) == 2
     assert "holds a feature store; give another folder" in capsys.readouterr().err
     assert main([str(run), "--on", str(store)]) == 2
-    assert "persons 01, 02, 03, 04 are training persons of" in capsys.readouterr().err
+    assert "holds training persons 01, 02, 03, 04 of" in capsys.readouterr().err
 
 
 def test_without_a_twin_it_says_how_to_make_one(

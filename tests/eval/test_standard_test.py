@@ -121,10 +121,7 @@ def test_training_persons_are_refused_unless_asked_for(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refusal = refused(capsys, root, tmp_path / "out", store_name="train")
-    assert (
-        f"{root / 'train'}: persons 01, 02, 03, 04 are training persons of {root / 'run'}, by name alone"
-        in refusal
-    )
+    assert f"{root / 'train'}: holds training persons 01, 02, 03, 04 of {root / 'run'}, by name alone" in refusal
     assert refusal.endswith("leave them out of the store, or add --allow-training-persons")
     assert not (tmp_path / "out").exists()
     assert score_on(root, tmp_path / "out", "--no-report", "--allow-training-persons", store_name="train") == 0
@@ -143,7 +140,7 @@ def test_a_person_is_one_of_a_data_set(tmp_path: Path, capsys: pytest.CaptureFix
     assert score_on(tmp_path, tmp_path / "out", "--no-report") == 0
     label(tmp_path / "other", "CHB-MIT clips")
     refusal = refused(capsys, tmp_path, tmp_path / "again")
-    assert "persons 01, 02, 03, 04 are training persons" in refusal
+    assert "holds training persons 01, 02, 03, 04 of" in refusal
     assert "by name alone" not in refusal
 
 

@@ -168,7 +168,7 @@ def test_a_recording_that_cannot_be_used_stops_it(
     folder = Path(shutil.copytree(bids, tmp_path / "eeg"))
     next(folder.glob("sub-02/**/*.edf")).write_bytes(b"0" * 300)
     assert main(arguments(folder, tmp_path / "study")) == 2
-    assert "1 recordings cannot be used, the first: sub-02" in capsys.readouterr().err
+    assert "1 recording cannot be used, the first: sub-02" in capsys.readouterr().err
 
 
 def test_persons_of_the_training_data_are_not_tested(

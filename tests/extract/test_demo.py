@@ -236,7 +236,7 @@ def test_what_is_there_is_not_overwritten(tmp_path, capsys, kind):
 
 def test_an_empty_folder_is_filled_and_summarised(tmp_path, capsys):
     assert demo.main([str(tmp_path), "--persons", "1", "--recordings", "1", "--minutes", "1"]) == 0
-    expected = f"synthetic data set: 1 persons, 1 recordings, 0.02 h, 1 seizures in {tmp_path}"
+    expected = f"synthetic data set: 1 person, 1 recording, 0.02 h, 1 seizure in {tmp_path}"
     assert capsys.readouterr().out.strip() == expected
     assert (tmp_path / "sub-01/ses-01/eeg/sub-01_ses-01_task-szMonitoring_run-00_eeg.edf").is_file()
 

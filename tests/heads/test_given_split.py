@@ -59,11 +59,11 @@ def test_the_split_of_the_data_set_trains_chooses_and_tests(
     assert result.fold == Fold("split", test=("02", "05"), validation=("03", "06"), train=("01", "04"))
     assert Run.open(run).config["settings"]["split"] == "participants:split"
     assert evaluate([str(run)]) == 0
-    assert "given split participants:split: 2 persons train, 2 choose, 2 are tested" in capsys.readouterr().out
+    assert "given split participants:split: 2 persons to train, 2 to choose, 2 to test" in capsys.readouterr().out
     content = json.loads((run / "metrics.json").read_text())
     assert list(content["persons"]) == ["02", "05"]
     assert content["split"] == {"given": "participants:split", "train": 2, "validation": 2, "test": 2}
-    assert "2 persons train, 2 choose" in (run / "report.html").read_text()
+    assert "2 persons to train, 2 to choose" in (run / "report.html").read_text()
     before = (result.path / "fold.json").stat().st_mtime_ns
     assert train(arguments) == 0
     assert (result.path / "fold.json").stat().st_mtime_ns == before
@@ -143,7 +143,7 @@ def test_its_head_is_tested_on_other_data(path: Path, tmp_path: Path, capsys: py
     assert Run.open(Path(run)).path_of_head_in_use.name == "split"
     capsys.readouterr()
     assert evaluate([run, "--on", str(path), "--out", str(tmp_path / "again")]) == 2
-    assert "persons 01, 03, 04, 06 are training persons" in capsys.readouterr().err
+    assert "holds training persons 01, 03, 04, 06 of" in capsys.readouterr().err
 
 
 def refuse(path: Path, split: str, capsys: pytest.CaptureFixture[str], *more: str) -> str:
@@ -171,8 +171,8 @@ def test_splits_that_cannot_be_are_refused_in_one_line(
     assert "no test person in the store" in refused({**PARTS, "02": "train", "05": "train"})
     assert "no validation person in the store" in refused({**PARTS, "03": "train", "06": "train"})
     assert "no train person" in refused({**PARTS, "01": "dev", "04": "dev"})
-    assert "none of the 1 validation persons has seizure and background" in refused({**PARTS, "03": "train"})
-    assert "no seizure in the 1 train persons" in refused(
+    assert "no validation person has both seizure and background seconds" in refused({**PARTS, "03": "train"})
+    assert "no train person has a seizure" in refused(
         {"01": "dev", "02": "test", "03": "dev", "04": "test", "05": "test", "06": "train"}
     )
     assert "columns are name, split; wanted split and person or participant_id" in refused(PARTS, "name")

@@ -66,7 +66,7 @@ def test_training_persons_are_those_of_their_data_set(
     assert evaluate([str(run), "--on", str(tmp_path / "other"), "--out", str(tmp_path / "a"), "--no-report"]) == 0
     write_subject(tmp_path / "more", "03", (90,), 21, dataset="Siena scalp EEG")
     assert evaluate([str(run), "--on", str(tmp_path / "more"), "--out", str(tmp_path / "b")]) == 2
-    assert "persons 03 are training persons of" in capsys.readouterr().err
+    assert "holds training person 03 of" in capsys.readouterr().err
 
 
 def test_a_store_in_two_parts_trains_the_same_heads(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_info_says_what_is_missing_and_why(tmp_path: Path, capsys: pytest.Captur
     write_file(path, SPEC, infos, np.zeros(16, np.uint8), blocks, {}, dataset="Clips", left_out=left_out)
     assert main(["info", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "data set  Clips: 1 subjects, format version 2"
+    assert lines[1] == "data set  Clips: 1 subject, format version 2"
     assert lines[5].split()[:3] == ["01", "7\\x1b[31m", "2"]
     stem = "sub-01_ses-01_task-szMonitoring_run"
     assert lines[7:] == [

@@ -19,6 +19,7 @@ from extract.io.datasets.source import (
 )
 from store import Event
 from store.runtime.errors import UserError
+from store.runtime.plurals import count_noun
 
 SAME_PERSON = {"21": "01"}  # one girl, recorded twice, a year and a half apart
 DESCRIPTION = {
@@ -89,8 +90,9 @@ def parse_summary(text: str, where: str) -> dict[str, tuple[Event, ...]]:
 def _to_events(entry: _Entry, where: str) -> tuple[Event, ...]:
     if not entry.count == len(entry.starts) == len(entry.stops):
         raise UserError(
-            f"{where}: {entry.count} seizures announced, {len(entry.starts)} starts and {len(entry.stops)} ends "
-            "listed; fetch the file again"
+            f"{where}: {count_noun(entry.count or 0, 'seizure')} announced, "
+            f"{count_noun(len(entry.starts), 'start')} and {count_noun(len(entry.stops), 'end')} listed; "
+            "fetch the file again"
         )
     pairs = list(zip(entry.starts, entry.stops, strict=True))
     for start, stop in pairs:

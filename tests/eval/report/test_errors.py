@@ -119,4 +119,4 @@ def test_eeg_of_another_data_set_is_refused(run: Path, tmp_path: Path, capsys: p
     folder.mkdir(parents=True)
     (folder / "sub-09_task-rest_eeg.edf").write_bytes(b"")
     assert main([str(run), "--bids", str(tmp_path / "bids")]) == 2
-    assert "3 of 3 recordings are not there, the first is sub-01_ses-01_task-" in capsys.readouterr().err
+    assert "lacks 3 of 3 recordings, the first is sub-01_ses-01_task-" in capsys.readouterr().err

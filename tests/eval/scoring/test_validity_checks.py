@@ -29,7 +29,7 @@ def test_warnings_name_what_is_wrong() -> None:
         "folds that chose or trained on the persons they test: 02",
         "the encoder saw persons of these names in pretraining: 03",
         "persons without seizures: 00",
-        "the threshold lies at the edge of what was tried in folds 02: validation persons do not pin it down",
+        "the threshold lies at the edge of what was tried in fold 02: validation persons do not pin it down",
     ]
 
 

@@ -89,7 +89,7 @@ def test_names(name, parsed):
 @pytest.mark.parametrize("name", JUNK)
 @pytest.mark.parametrize("montage", [NAMED["double-banana"], NAMED["referential-1020"]], ids=lambda m: m.name)
 def test_junk_is_no_channel_of_a_montage(name, montage):
-    with pytest.raises(UserError, match=f"channels of {montage.name} can be derived; channels there"):
+    with pytest.raises(UserError, match=f"no channel of {montage.name} can be derived; channels there"):
         derive([name], missing="zero", montage=montage)
 
 
@@ -147,7 +147,7 @@ def test_missing_channel_is_refused():
 def test_no_channel_at_all_is_refused():
     with pytest.raises(
         ValueError,
-        match="none of the 18 channels of double-banana can be derived; channels there: ECG, F3",
+        match="no channel of double-banana can be derived; channels there: ECG, F3",
     ):
         derive(["ECG", "F3"], missing="zero")
 
@@ -173,7 +173,7 @@ def test_an_electrode_may_be_the_reference_of_all():
 
 
 def test_bipolar_channels_are_no_electrodes():
-    with pytest.raises(UserError, match="none of the 19 channels of referential-1020"):
+    with pytest.raises(UserError, match="no channel of referential-1020"):
         derive(CHANNELS, "zero", NAMED["referential-1020"])
 
 

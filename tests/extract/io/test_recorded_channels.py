@@ -88,8 +88,8 @@ def test_who_has_what(tmp_path: Path) -> None:
     table = (
         "all have F7, O1",
         "sub-01 (2 recordings) also F8",
-        "sub-02 (1 recordings) no more",
-        "sub-03 (1 recordings) also O2",
+        "sub-02 (1 recording) no more",
+        "sub-03 (1 recording) also O2",
     )
     with pytest.raises(UserError) as refused:
         find_shared_montage(recordings, take_common=False)

@@ -56,7 +56,7 @@ def test_persons_of_two_data_sets_stay_apart_and_what_is_left_out_is_counted(tmp
     assert "truncated" in reason
     assert eeg.describe() == (
         "3 EEG channels of 2 persons, 0.0 channel-hours; "
-        "left out: 2 channels, 1 absurd amplitude, 1 flat, 1 recordings"
+        "left out: 2 channels, 1 absurd amplitude, 1 flat, 1 recording"
     )
 
 
