@@ -1,10 +1,15 @@
 """How to call our commands, as the user called the one at work."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 _names: ContextVar[Mapping[str, str] | None] = ContextVar("names", default=None)
 
@@ -17,6 +22,17 @@ def called_as(names: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         _names.reset(token)
+
+
+def keep_names(function: Callable[[Task], Result]) -> Callable[[Task], Result]:
+    """The function, naming commands as they are named here, also in another process."""
+    names = _names.get()
+    return function if names is None else partial(_call_as, names, function)
+
+
+def _call_as(names: Mapping[str, str], function: Callable[[Task], Result], task: Task) -> Result:
+    with called_as(names):
+        return function(task)
 
 
 def command_line(module: str, *arguments: str | Path) -> str:

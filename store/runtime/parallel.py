@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import joblib
 
+from store.runtime.commands import keep_names
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 
@@ -81,6 +82,7 @@ def run_tasks(
     settings.check()
     if settings.alone:
         return ((task, function(task)) for task in tasks)
+    function = keep_names(function)
     if settings.backend == "dask":
         return _run_dask(function, tasks, settings)
     if settings.backend == "ray":

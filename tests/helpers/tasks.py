@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+from store.runtime.commands import command_line
+
 
 def square(number: int) -> int:
     return number**2
@@ -42,6 +44,11 @@ def die_once(marker: Path) -> str:
 
 def die(number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def name_command(module: str) -> str:
+    """A hint, as a task gives one."""
+    return command_line(module)
 
 
 def full_disk(number: int) -> None:

@@ -9,6 +9,7 @@ import joblib
 import pytest
 
 import store.runtime.parallel
+from store.runtime.commands import called_as
 from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
 from tests.helpers import tasks
@@ -42,6 +43,12 @@ def test_errors_come_back_as_they_were(two: WorkerSettings) -> None:
     with pytest.raises(OSError, match="disk full; make room") as caught:
         list(run_tasks(tasks.full_disk, [1, 2], two))
     assert caught.value.errno == 28
+
+
+def test_workers_name_commands_as_they_were_called(two: WorkerSettings) -> None:
+    with called_as({"eval": "braincodec-seizure eval"}):
+        assert list(run_tasks(tasks.name_command, ["eval"], two)) == [("eval", "braincodec-seizure eval")]
+    assert list(run_tasks(tasks.name_command, ["eval"], two)) == [("eval", "python -m eval")]
 
 
 def test_cores_are_shared_out() -> None:
