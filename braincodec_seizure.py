@@ -28,7 +28,11 @@ _USAGE = "usage: braincodec-seizure [--help] [--version] COMMAND ..."
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command, return its exit status."""
-    name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        sys.stderr.write(_help())
+        return 2
+    name, *rest = arguments
     if name in ("-h", "--help"):
         sys.stdout.write(_help())
         return 0

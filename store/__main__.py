@@ -113,8 +113,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     if name is None:
-        print("\n".join(_help(command_line("store"))))
-        return 0
+        is_asked = bool({"-h", "--help"} & set(arguments))
+        print("\n".join(_help(command_line("store"))), file=sys.stdout if is_asked else sys.stderr)
+        return 0 if is_asked else 2
     if name not in _COMMANDS:
         unknown = to_one_line(describe_unknown("command", name, list(_COMMANDS)))
         print(f"{command_line('store')}: error: {unknown}; allowed: {', '.join(_COMMANDS)}", file=sys.stderr)

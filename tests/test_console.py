@@ -194,10 +194,18 @@ def test_errors_name_commands_as_this_one_was_called(
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
+    assert main(["--help"]) == 0
     out = capsys.readouterr().out
     for name in COMMANDS:
         assert f"\n  {name} " in out
+
+
+def test_no_command_is_a_mistake_that_the_help_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("usage: braincodec-seizure ")
+    assert "\n  extract " in output.err
 
 
 def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,10 +137,12 @@ def test_help_has_an_example_and_names(command: str, capsys: pytest.CaptureFixtu
     assert "PATH" not in out
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"]])
-def test_help_lists_the_commands(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
-    assert main(arguments) == 0
-    out = capsys.readouterr().out
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["--help"], 0), (["--json"], 2)])
+def test_help_lists_the_commands(arguments: list[str], status: int, capsys: pytest.CaptureFixture) -> None:
+    """Asked for it is output; without a command it is what an error says."""
+    assert main(arguments) == status
+    output = capsys.readouterr()
+    out = output.err if status else output.out
     assert "Example: python -m store info STORE" in out
     for command in ("info", "verify", "export"):
         assert f"\n  {command} " in out
