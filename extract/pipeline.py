@@ -289,17 +289,17 @@ def _encode_with_bar(
         recording: count_windows(count_seconds(duration_s), spec.window_s, spec.stride_s)
         for recording, duration_s in work.durations_s.items()
     }
-    total = sum(windows[recording] for recording in recordings)
+    total, failed = sum(windows[recording] for recording in recordings), 0
     with tqdm(total=total, unit=" windows", disable=None) as bar:
 
         def show(count: int) -> None:
             hours, total_hours = ((n * spec.stride_s) / 3600 for n in (bar.n + count, total))
-            bar.set_postfix_str(f"{hours:.2f} of {total_hours:.2f} h of EEG", refresh=False)
+            progress = f"{hours:.2f} of {total_hours:.2f} h of EEG"
+            bar.set_postfix_str(f"{progress}, {failed} failed" if failed else progress, refresh=False)
             bar.update(count)
 
         for result in _encode_all(recordings, work.command, show):
-            if result.error:
-                bar.write(to_one_line(f"failed: {result.recording.name}: {result.error}"))
+            failed += result.error is not None
             total -= windows[result.recording] - result.windows  # what was there already, or failed
             bar.total = total
             yield result

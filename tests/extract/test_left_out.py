@@ -38,7 +38,9 @@ def test_a_recording_that_cannot_be_used_may_be_left_out(data: Data, capsys: Cap
     good = data.edf("01", 1).read_bytes()
     data.edf("01", 1).write_bytes(good[:-5000])
     before = content(data.store)
+    capsys.readouterr()
     assert data.extract() == 1
+    assert "".join(capsys.readouterr()).count("truncated") == 1  # told once
     assert {k: v for k, v in content(data.store).items() if "/" not in k} == before
     assert data.extract("--skip-unusable") == 0
     capsys.readouterr()
