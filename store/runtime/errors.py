@@ -7,7 +7,7 @@ from pathlib import Path
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REASONS = {
-    errno.ENOENT: "no such file or folder",
+    errno.ENOENT: "no such file or folder; check the path, or give another",
     errno.EACCES: "permission denied; give a path that you may use",
     errno.EPERM: "permission denied; give a path that you may use",
     errno.EROFS: "the file system is read-only; give another path",

@@ -125,7 +125,5 @@ def test_unlabelled_persons_do_not_choose(inner: Inner) -> None:
 @pytest.mark.parametrize("inner", ["one", "pairs", 2])
 def test_persons_without_any_labels_are_one_line(inner: Inner) -> None:
     counts = dict.fromkeys(("01", "02", "03", "04"), UNLABELLED)
-    with pytest.raises(
-        UserError, match=r"fold 01: .* seizure and background seconds.*, 0 found among 02"
-    ):
+    with pytest.raises(UserError, match=r"fold 01: .* seizure and background seconds.*, 0 found among 02"):
         make_folds(counts, "all", inner)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from store.runtime import cli
-from store.runtime.errors import DiskFullError, StoreError, UserError
+from store.runtime.errors import DiskFullError, StoreError, UserError, from_os_error
 from tests.helpers.paths import ROOT
 
 LONG_WORK = """
@@ -71,7 +72,7 @@ def test_what_a_person_caused_is_one_line(error: type[UserError], capsys: pytest
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (FileNotFoundError(errno.ENOENT, "", "a.edf"), "a.edf: no such file or folder"),
+        (FileNotFoundError(errno.ENOENT, "", "a.edf"), "a.edf: no such file or folder; check the path"),
         (OSError(errno.ENOSPC, "", "a.h5"), "a.h5: disk full; make room and run the same command again"),
         (OSError(errno.EIO, "", "a.h5"), "a.h5: the disk or the network cannot read or write it"),
         (MemoryError(), "the memory does not suffice; close other programs, or take less at once"),
@@ -82,6 +83,12 @@ def test_what_the_machine_lacks_is_one_line(error: Exception, message: str, caps
     assert end(fail(error)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"python -m work: error: {message}")
+
+
+@pytest.mark.parametrize("code", sorted(errno.errorcode))
+def test_every_error_of_the_file_system_has_a_remedy(code: int) -> None:
+    known = from_os_error(OSError(code, "", "a.edf"))
+    assert known is None or re.fullmatch(r"a\.edf: [^;]+; .+", str(known))
 
 
 @pytest.mark.parametrize(
