@@ -1,4 +1,4 @@
-"""Figures of a run, drawn with matplotlib, half a page wide each."""
+"""Figures of a run, drawn with matplotlib for half a page each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -72,7 +72,7 @@ def draw_persons(persons: pd.DataFrame, summary: pd.DataFrame, background: Backg
     Where ``background`` is too little for a rate, false alarms are counts.
     """
     named = len(persons) <= _MOST_NAMES
-    figure, all_axes = panels(len(PERSON_PANELS), max(3.2, 0.9 + 0.18 * min(len(persons), _MOST_NAMES)))
+    figure, all_axes = panels(len(PERSON_PANELS), max(2.7, 0.9 + 0.18 * min(len(persons), _MOST_NAMES)))
     rows = np.arange(len(persons))
     for axes, heading in zip(all_axes, PERSON_PANELS, strict=True):
         column = HEADLINE[heading]

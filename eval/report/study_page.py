@@ -74,16 +74,16 @@ def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
 
 @styled
 def draw_study(rows: Sequence[CombinationScores]) -> Figure:
-    """A row a combination: a dot a person, the mean, and its 95 % interval over persons."""
-    figure, (axes,) = panels(height=0.9 + 0.3 * len(rows), width=6.8)
+    """A row a combination, below its name: a dot a person, the mean, and its 95 % interval over persons."""
+    figure, (axes,) = panels(height=0.7 + 0.42 * len(rows))
     for number, row in enumerate(rows):
         values = row.persons["auroc"].dropna().to_numpy(float)
         low, high = bootstrap_interval(values, np.random.default_rng(0))
         axes.plot(values, np.full(len(values), number), "o", color=LIGHT["muted"], markersize=3.5, alpha=0.6)
         axes.hlines(number, low, high, color=LIGHT["blue"], linewidth=2.5)
         axes.plot(values.mean() if len(values) else np.nan, number, "D", color=LIGHT["blue"], markersize=6)
-    axes.set(yticks=range(len(rows)), ylim=(len(rows) - 0.5, -0.5), xlabel="AUROC")
-    axes.set_yticklabels([label(row.combination) for row in rows])
+        axes.text(0, number - 0.25, label(row.combination), transform=axes.get_yaxis_transform())
+    axes.set(yticks=[], ylim=(len(rows) - 0.5, -0.8), xlabel="AUROC")
     return figure
 
 

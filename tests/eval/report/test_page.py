@@ -111,6 +111,17 @@ def test_figures_are_also_files(run: Path) -> None:
         ElementTree.parse(path)
 
 
+def test_text_of_figures_can_be_read_on_a_phone(run: Path) -> None:
+    """At least 11 pixels high where the page is 390 pixels wide, its margins 0.9 rem; the SVG scales 100 units."""
+    drawn = [path for path in (run / "figures").glob("*.svg") if not path.name.startswith("timeline")]
+    assert len(drawn) == 9
+    for path in drawn:
+        text = path.read_text()
+        (width,) = re.findall(r'viewBox="0 0 ([\d.]+) ', text)
+        smallest = min(100 * float(scale) for scale in re.findall(r"scale\(([\d.]+) -[\d.]+\)", text))
+        assert smallest * (390 - 2 * 0.9 * 16) / float(width) >= 11, path.name
+
+
 def test_every_colour_of_the_page_has_a_dark_form(run: Path) -> None:
     text = (run / "report.html").read_text()
     used = set(re.findall(r"var\(--(\w+)\)", text))
