@@ -1,7 +1,7 @@
 """Every EEG channel of a file, whatever its montage: for what takes one channel at a time."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from extract.io import edf_header as edf
 from extract.io.antialias import low_passed
+from extract.io.channels_table import find_channels_table, list_good_eeg
 from extract.io.edf_samples import EdfSamples, check_times
 from extract.io.mne_samples import open_with_mne
 from extract.io.montage import ALIASES
 from extract.io.signal_checks import Samples
-from extract.io.tables import read_table
-from store.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -80,18 +79,11 @@ def find_eeg(path: Path, names: Sequence[str]) -> list[int]:
     UserError
         If the table cannot be read, or has no columns for names and types.
     """
-    table_path = next(_channel_tables(path), None)
+    table_path = find_channels_table(path)
     if table_path is None:
         return [index for index, name in enumerate(names) if is_eeg_name(name)]
-    table = read_table(table_path)
-    if not {"name", "type"} <= set(table.columns):
-        raise UserError(f"{table_path}: columns {', '.join(table.columns)}; a channels.tsv has name and type")
-    eeg = {
-        row.cells["name"]
-        for row in table.rows
-        if row.cells["type"].upper() == "EEG" and row.cells.get("status", "").lower() != "bad"
-    }
-    return [index for index, name in enumerate(names) if name.strip() in eeg]
+    good = list_good_eeg(table_path)
+    return [index for index, name in enumerate(names) if name.strip() in good]
 
 
 def is_eeg_name(name: str) -> bool:
@@ -117,16 +109,6 @@ def _electrodes() -> frozenset[str]:
     newer, older = "colin27_1005", "standard_1005"  # renamed in mne 1.13
     montage = mne.channels.make_standard_montage(newer if newer in known else older)
     return frozenset(name.upper() for name in montage.ch_names)
-
-
-def _channel_tables(path: Path) -> Iterator[Path]:
-    """Tables that describe a recording, the most specific first (BIDS, the inheritance principle)."""
-    entities = set(path.stem.split("_"))
-    for folder in path.parents[:5]:
-        tables = [table for table in folder.glob("*channels.tsv") if set(table.stem.split("_")[:-1]) <= entities]
-        yield from sorted(tables, key=lambda table: -table.stem.count("_"))
-        if (folder / "dataset_description.json").is_file():
-            return
 
 
 def _read(

@@ -8,9 +8,9 @@ from pathlib import Path
 from extract.io import edf_header as edf
 from extract.io.annex import explain_absent_content
 from extract.io.bids import Recording
+from extract.io.channels_table import find_channels_table, list_good_eeg
 from extract.io.mne_samples import open_with_mne
 from extract.io.montage import Montage, as_recorded, clean_name
-from extract.io.tables import read_table
 from store.runtime.errors import UserError, os_errors
 from store.runtime.plurals import count_noun
 
@@ -44,35 +44,12 @@ def eeg_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     table_path = find_channels_table(path)
     if table_path is None:
         return tuple(name for name in names if _IS_NAME.search(name) and not _NO_EEG.search(name))
-    table = read_table(table_path)
-    if absent := [column for column in ("name", "type") if column not in table.columns]:
-        raise UserError(f"{table_path}: has no column {absent[0]}; correct its header, or remove the file")
-    good = {
-        row.cells["name"]
-        for row in table.rows
-        if row.cells["type"].upper() == "EEG" and row.cells.get("status", "").lower() != "bad"
-    }
+    good = list_good_eeg(table_path)
     if not any(name.strip() in good for name in names):
         raise UserError(
             f"{table_path}: does not name a good EEG channel of {path.name}, which has {', '.join(names)}"
         )
     return tuple(name for name in names if name.strip() in good)
-
-
-def find_channels_table(path: Path) -> Path | None:
-    """The ``channels.tsv`` of a recording: beside it, else the nearest above that BIDS lets it inherit."""
-    entities = set(path.stem.split("_"))
-    parents = path.parents[:3]  # eeg, ses-*, sub-*
-    subject = next((number for number, folder in enumerate(parents) if folder.name.startswith("sub-")), -1)
-    for folder in path.parents[: subject + 2]:
-        tables = [
-            table
-            for table in folder.glob("*channels.tsv")
-            if set(table.name.removesuffix("channels.tsv").strip("_").split("_")) - {""} <= entities
-        ]
-        if tables:
-            return max(tables, key=lambda table: (len(table.name), table.name))
-    return None
 
 
 def hash_channels(path: Path) -> str:

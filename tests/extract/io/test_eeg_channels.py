@@ -43,7 +43,7 @@ def test_the_table_decides_by_type_and_status(tmp_path):
     table.write_text("name\ttype\tunits\tstatus\nX1\teeg\tuV\tgood\nFp1\tEOG\tuV\tgood\nO2\tEEG\tuV\tbad\n")
     assert find_eeg(path, ("X1", "Fp1", "ECG", "O2")) == [0]
     table.write_text("channel\ttype\nX1\tEEG\n")
-    with pytest.raises(UserError, match=r"columns channel, type; a channels.tsv has name and type"):
+    with pytest.raises(UserError, match=r"has no column name; correct its header"):
         find_eeg(path, ("X1",))
 
 

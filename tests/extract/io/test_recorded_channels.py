@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from extract.io.bids import find_recordings
-from extract.io.recorded_channels import eeg_names, find_channels_table, find_shared_montage, hash_channels
+from extract.io.channels_table import find_channels_table
+from extract.io.recorded_channels import eeg_names, find_shared_montage, hash_channels
 from store.runtime.errors import UserError
 from tests.helpers.eeg import noise_uv, write_recording
 
