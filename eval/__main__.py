@@ -17,8 +17,9 @@ from eval.report.headline import describe_scores, describe_split, describe_teste
 from eval.report.tables import format_heads, format_scores
 from eval.scoring.averages import add_spread, average_scores, average_seeds, require_equal_folds
 from eval.scoring.background import measure_background
-from eval.scoring.results import Results, open_trained_run, score_run
+from eval.scoring.results import Results, score_run
 from eval.scoring.scores import to_metrics_rows
+from eval.scoring.tested import open_trained_run
 from eval.scoring.validity_checks import find_warnings
 from heads.run_folder import Run
 from store import FeatureSpec

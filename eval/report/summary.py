@@ -8,7 +8,8 @@ import numpy as np
 
 from eval.report.headline import HeadlineNumber, list_headline_numbers
 from eval.report.provenance import Provenance
-from eval.scoring.results import Results, read_tested
+from eval.scoring.results import Results
+from eval.scoring.tested import read_tested
 from store.runtime.cli import to_one_line
 from store.runtime.plurals import count_noun
 

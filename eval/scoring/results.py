@@ -17,7 +17,7 @@ from eval.scoring.choice import PostProcessingChoice, choose_postprocessing
 from eval.scoring.operating_curve import sweep_thresholds
 from eval.scoring.postprocess import PostProcessing, require_probabilities
 from eval.scoring.scores import SCORES, ScoredRecording, score_person, summarise
-from heads.folds import GIVEN
+from eval.scoring.tested import open_trained_run, read_tested
 from heads.run_folder import FoldResult, Run
 from heads.run_folder.store_change import list_known_as
 from store import RecordingInfo, Store
@@ -28,7 +28,6 @@ from store.runtime.parallel import WorkerSettings, run_tasks
 from store.schema import list_persons_seen, same_dataset
 
 POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
-TESTED = "tested"  # entry of config.json by which scores on other data are known from a run
 
 Recordings = dict[str, dict[str, ScoredRecording]]  # person -> name -> recording
 
@@ -129,48 +128,6 @@ class Results:
             alarmed_s = sum(e.stop_s - e.onset_s for recording in by_name.values() for e in recording.detected)
             rows[person] = {"recordings": len(by_name), "hours": hours, "alarmed": alarmed_s / 3600 / hours}
         return pd.DataFrame.from_dict(rows, orient="index", columns=["recordings", "hours", "alarmed"])
-
-
-def read_tested(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What ``config.json`` says of scores on other data; None if it is that of a run.
-
-    Raises
-    ------
-    UserError
-        If it says so in another form.
-    """
-    tested = config.get(TESTED)
-    if tested is None:
-        return None
-    heads = tested.get("heads") if isinstance(tested, dict) else None
-    if not isinstance(heads, dict) or not all(map(_is_tested_head, heads.values())):
-        raise UserError(
-            f"config.json: {TESTED} is not as {command_line('eval')} --on writes it; give another folder"
-        )
-    return dict(tested)
-
-
-def _is_tested_head(head: object) -> bool:
-    """Whether an entry holds persons that a head was tested and trained on."""
-    sides = [head.get("test"), head.get("train")] if isinstance(head, dict) else [None]
-    return all(isinstance(side, list) and all(isinstance(person, str) for person in side) for side in sides)
-
-
-def open_trained_run(path: Path) -> Run:
-    """Open a run whose own predictions are to be scored.
-
-    Raises
-    ------
-    UserError
-        If there is none, or if it holds scores on other data.
-    """
-    run = Run.open(path)
-    if tested := read_tested(run.config):
-        again = [str(tested.get("run")), "--on", run.config["store"]["path"], "--out", path]
-        again += [] if tested["heads"].keys() <= {"final", GIVEN} else ["--fold", "all"]
-        again += ["--allow-training-persons"] if tested.get("training_persons") else []
-        raise UserError(f"{path}: holds scores on other data; repeat {command_line('eval', *again)}")
-    return run
 
 
 def score_run(

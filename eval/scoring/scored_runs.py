@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from eval.scoring.results import read_tested
+from eval.scoring.tested import read_tested
 from heads.folds import Fold
 from heads.run_folder import Run
 from heads.run_folder.store_change import find_change, name_folds, open_recorded

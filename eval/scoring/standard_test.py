@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from eval.scoring.results import POSTPROCESSING, TESTED, Results, read_choice, read_tested, score_recordings
+from eval.scoring.results import POSTPROCESSING, Results, read_choice, score_recordings
+from eval.scoring.tested import TESTED, read_tested
 from heads.dataset import StoreDataset
 from heads.inference import predict_persons
 from heads.models.saved import load_head

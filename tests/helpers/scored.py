@@ -11,8 +11,9 @@ import pandas as pd
 from eval.scoring.choice import PostProcessingChoice
 from eval.scoring.events import DetectedEvent
 from eval.scoring.postprocess import PostProcessing
-from eval.scoring.results import TESTED, Results
+from eval.scoring.results import Results
 from eval.scoring.scores import SCORES, ScoredRecording, score_person, summarise
+from eval.scoring.tested import TESTED
 from heads.folds import Fold
 from heads.run_folder import FoldResult
 from store import Event

@@ -1,0 +1,54 @@
+"""Scores of a run on other data, and how they are known from a run: by an entry of ``config.json``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from heads.folds import GIVEN
+from heads.run_folder import Run
+from store.runtime.commands import command_line
+from store.runtime.errors import UserError
+
+TESTED = "tested"  # the entry
+
+
+def read_tested(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What ``config.json`` says of scores on other data; None if it is that of a run.
+
+    Raises
+    ------
+    UserError
+        If it says so in another form.
+    """
+    tested = config.get(TESTED)
+    if tested is None:
+        return None
+    heads = tested.get("heads") if isinstance(tested, dict) else None
+    if not isinstance(heads, dict) or not all(map(_is_tested_head, heads.values())):
+        raise UserError(
+            f"config.json: {TESTED} is not as {command_line('eval')} --on writes it; give another folder"
+        )
+    return dict(tested)
+
+
+def _is_tested_head(head: object) -> bool:
+    """Whether an entry holds persons that a head was tested and trained on."""
+    sides = [head.get("test"), head.get("train")] if isinstance(head, dict) else [None]
+    return all(isinstance(side, list) and all(isinstance(person, str) for person in side) for side in sides)
+
+
+def open_trained_run(path: Path) -> Run:
+    """Open a run whose own predictions are to be scored.
+
+    Raises
+    ------
+    UserError
+        If there is none, or if it holds scores on other data.
+    """
+    run = Run.open(path)
+    if tested := read_tested(run.config):
+        again = [str(tested.get("run")), "--on", run.config["store"]["path"], "--out", path]
+        again += [] if tested["heads"].keys() <= {"final", GIVEN} else ["--fold", "all"]
+        again += ["--allow-training-persons"] if tested.get("training_persons") else []
+        raise UserError(f"{path}: holds scores on other data; repeat {command_line('eval', *again)}")
+    return run
