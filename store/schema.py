@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import math
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +17,6 @@ FORMAT_VERSION = 2  # version 1 is read for ever
 
 _SHOWN = 3  # entries of a list in a message
 _OF_MONTAGE = ("channels", "derivations", "inputs")  # fields that follow from it
-
-_GENERIC_WORDS = re.compile("bids|clips?|corpus|data|database|dataset|eeg|full|of|scalp|seizures?|set|subset|the")
 
 
 @dataclass(frozen=True)
@@ -247,18 +243,6 @@ def events_without_label(events: Sequence[Event], labels: NDArray[np.uint8]) -> 
     )
 
 
-def same_dataset(first: str, second: str) -> bool:
-    """Whether two names mean one data set: without generic words, one begins with the other.
-
-    An empty name is unknown and matches every other.
-
-    >>> same_dataset("CHB-MIT seizure clips", "CHB-MIT Scalp EEG Database"), same_dataset("Siena", "CHB-MIT")
-    (True, False)
-    """
-    short, long = sorted((_normalise(first), _normalise(second)), key=len)
-    return long.startswith(short)
-
-
 def name_code_search(beam: int) -> str:
     """How the spec says that codes were chosen; `read_beam` reads it.
 
@@ -272,27 +256,6 @@ def read_beam(code_search: str) -> int:
     """Sums of codes kept at each stage, by the name that a spec has for it; 1 for a name that is not ours."""
     count = code_search.removeprefix("beam of ")
     return int(count) if count.isdecimal() else 1
-
-
-def list_persons_seen(encoder: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Persons that an encoder saw in pretraining by its provenance, each with the name of the data set.
-
-    Encoders of earlier versions list persons alone, of the one data set that `data` begins with.
-
-    >>> list_persons_seen({"persons_seen": {"Clips": ["01", "02"], "Healthy": ["01"]}})
-    [('Clips', '01'), ('Clips', '02'), ('Healthy', '01')]
-    >>> list_persons_seen({"persons_seen": ["01"], "data": "Clips, ODC-By 1.0"})
-    [('Clips, ODC-By 1.0', '01')]
-    """
-    seen = encoder.get("persons_seen", ())
-    by_dataset = seen if isinstance(seen, Mapping) else {str(encoder.get("data", "")): seen}
-    return [(str(dataset), str(person)) for dataset, persons in by_dataset.items() for person in persons]
-
-
-def _normalise(dataset: str) -> str:
-    """Letters and digits of a name, without words that many data sets share, unless it has no other."""
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", dataset).casefold())
-    return "".join(word for word in words if not _GENERIC_WORDS.fullmatch(word)) or "".join(words)
 
 
 def count_seconds(duration_s: float) -> int:

@@ -22,10 +22,10 @@ from heads.run_folder import FoldResult, Run
 from heads.run_folder.store_change import list_known_as
 from store import RecordingInfo, Store
 from store.gate import read_json
+from store.interop.dataset_names import list_persons_seen, same_dataset
 from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
-from store.schema import list_persons_seen, same_dataset
 
 POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
 

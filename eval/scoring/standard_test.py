@@ -18,11 +18,11 @@ from heads.run_folder import FoldResult, Run, describe_run
 from heads.run_folder.store_change import list_known_as
 from store import Store
 from store import open as open_store
+from store.interop.dataset_names import same_dataset
 from store.runtime.atomic import write_text
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_folder, list_others
-from store.schema import same_dataset
 
 
 @dataclass(frozen=True)

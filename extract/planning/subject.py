@@ -9,9 +9,9 @@ from extract.io.bids import DataSet, Recording
 from extract.planning.paths import published_path
 from extract.planning.plan import Action, Found, Policy, SubjectPlan, plan_subject
 from extract.planning.survey import survey
+from store.interop.dataset_names import same_dataset
 from store.reader import StoreFile, open_file
 from store.runtime.errors import StoreError, UserError
-from store.schema import same_dataset
 
 
 @dataclass(frozen=True)

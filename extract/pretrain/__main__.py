@@ -18,13 +18,13 @@ from extract.pretrain.folding import fold_units
 from extract.pretrain.read import read_eeg
 from extract.pretrain.training import START_WINDOWS, Training, TrainingSettings, train
 from extract.pretrain.validation import validate
+from store.interop.dataset_names import list_persons_seen, same_dataset
 from store.runtime.atomic import require_writable
 from store.runtime.cli import run
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.outputs import guard_output
 from store.runtime.plurals import count_noun
-from store.schema import list_persons_seen, same_dataset
 
 HELP = """Train a BrainCodec; a killed run goes on when the same command is given again.
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from store.interop.dataset_names import same_dataset
 from store.reader import Store, StoreFile, StoreMember, open_store
 from store.runtime.commands import command_line
 from store.runtime.errors import StoreError, UserError
-from store.schema import same_dataset
 
 
 def open_stores(paths: Sequence[Path], names: Sequence[str] | None = None) -> Store:

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from store.interop.dataset_names import list_persons_seen, same_dataset
 from store.reader import Store, StoreFile
 from store.runtime.plurals import count_noun
-from store.schema import RecordingInfo, events_without_label, list_persons_seen, same_dataset
+from store.schema import RecordingInfo, events_without_label
 
 _COLUMNS = ("recordings", "hours", "seizures", "ictal_seconds", "bytes")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from store.layout import spread_frames
 from store.runtime.errors import StoreError
-from store.schema import FeatureSpec, count_seconds, count_windows, same_dataset
+from store.schema import FeatureSpec, count_seconds, count_windows
 from tests.helpers.stores import SPEC
 
 
@@ -97,20 +97,3 @@ def test_rounding_noise_adds_no_second() -> None:
     assert count_seconds(3600 * 256 / 256) == 3600
     assert count_seconds(0.1 * 30) == 3
     assert count_seconds(3.01) == 4
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "same"),
-    [
-        ("CHB-MIT clips", "CHB-MIT Scalp EEG Database", True),
-        ("CHB-MIT seizure clips", "chb\u2011mit", True),
-        ("CHB-MIT Scalp EEG Database v1.0.0", "CHB-MIT", True),
-        ("Siena Scalp EEG Database", "Siena", True),
-        ("Siena Scalp EEG Database", "CHB-MIT Scalp EEG Database", False),
-        ("EEG data set", "EEG corpus", False),
-        ("", "CHB-MIT", True),
-        ("", "", True),
-    ],
-)
-def test_names_of_one_data_set(first: str, second: str, same: bool) -> None:
-    assert same_dataset(first, second) == same_dataset(second, first) == same
