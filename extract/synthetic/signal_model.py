@@ -167,10 +167,12 @@ def interictal(person: Person, samples: int, generator: Generator) -> Array:
     for place in generator.choice(list(ELECTRODES), 3, replace=False):
         far = distances(place)[:, None]
         rate_hz = generator.uniform(2.5, 8)
-        phase = 2 * np.pi * rate_hz * (time_s - 0.02 * far)
-        phase += 0.7 * noise(band(-0.5, 0.5), 1, samples, generator)
-        train = waveform(phase, np.array(generator.uniform(0, 0.8))) * bursts(1, (1.5, 7), samples, generator)
-        signal += 0.25 * person.ictal_uv * np.exp(-((far / 0.6) ** 2)) * train
+        wander = 0.7 * noise(band(-0.5, 0.5), 1, samples, generator)[0]
+        sharpness, height = generator.uniform(0, 0.8), bursts(1, (1.5, 7), samples, generator)
+        during = height > 0  # the wave costs most of a recording's time
+        phase = 2 * np.pi * rate_hz * (time_s[during] - 0.02 * far) + wander[during]
+        train = waveform(phase, np.array(sharpness)) * height[during]
+        signal[:, during] += 0.25 * person.ictal_uv * np.exp(-((far / 0.6) ** 2)) * train
     return signal
 
 
@@ -186,16 +188,21 @@ def seizure(person: Person, event: Event, samples: int, generator: Generator) ->
     slowing = np.exp(-generator.uniform(2.5, 4) * np.clip(elapsed, 0, 1))
     rate_hz = person.slow_hz + (person.fast_hz - person.slow_hz) * slowing
     rate_hz *= 1 + 0.08 * noise(band(-0.4, 0.4), 1, samples, generator)[0]
+    cycles = np.cumsum(rate_hz) / SAMPLE_RATE_HZ
+    ending = np.clip((event.onset_s + event.duration_s - time_s) / 0.3, 0, 1) * (elapsed >= 0)
+    during = ending > 0
+    elapsed, rate_hz = elapsed[during], rate_hz[during]
     lag_s = 0.05 * far * generator.uniform(0.5, 1.5, far.shape)
-    phase = 2 * np.pi * (np.cumsum(rate_hz) / SAMPLE_RATE_HZ - rate_hz * lag_s)
+    phase = 2 * np.pi * (cycles[during] - rate_hz * lag_s)
     reached = generator.uniform(0.15, 0.28) * far * generator.uniform(0.8, 1.2, far.shape)
     spread = smooth_step((elapsed - reached) / 0.15)
     grown = 0.2 + 0.8 * smooth_step(elapsed / generator.uniform(0.5, 0.8))
-    wobble = 1 + 0.2 * noise(band(-0.5, 0.5), len(far), samples, generator)
-    ending = np.clip((event.onset_s + event.duration_s - time_s) / 0.3, 0, 1) * (elapsed >= 0)
+    wobble = 1 + 0.2 * noise(band(-0.5, 0.5), len(far), samples, generator)[:, during]
     map_uv = person.ictal_uv * np.exp(-far / 1.8) * generator.uniform(0.6, 1.2, far.shape)
     height_uv = generator.uniform(0.8, 1.2) * map_uv * spread * grown * wobble
-    return waveform(phase, smooth_step(1.5 * elapsed)) * height_uv * ending
+    signal_uv: Array = np.zeros((len(far), samples))
+    signal_uv[:, during] = waveform(phase, smooth_step(1.5 * elapsed)) * height_uv * ending[during]
+    return signal_uv
 
 
 def simulate(person: Person, event: Event | None, samples: int, generator: Generator) -> Array:

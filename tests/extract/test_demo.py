@@ -201,6 +201,25 @@ def test_seizure_is_focal_first_then_everywhere_and_ends_at_once():
     assert np.abs(signal_uv[:, (seconds >= 79) & (seconds < 79.6)]).max(axis=1).min() > 15
 
 
+def test_waves_are_those_of_the_whole_recording():
+    """They are computed only where they are heard."""
+
+    def interictal(generator):
+        signal_uv, time_s = np.zeros((len(simulation.ELECTRODES), SAMPLES)), np.arange(SAMPLES) / FS
+        for place in generator.choice(list(simulation.ELECTRODES), 3, replace=False):
+            far = simulation.distances(place)[:, None]
+            phase = 2 * np.pi * generator.uniform(2.5, 8) * (time_s - 0.02 * far)
+            phase += 0.7 * simulation.noise(simulation.band(-0.5, 0.5), 1, SAMPLES, generator)
+            train = simulation.waveform(phase, np.array(generator.uniform(0, 0.8)))
+            train *= simulation.bursts(1, (1.5, 7), SAMPLES, generator)
+            signal_uv += 0.25 * PERSON.ictal_uv * np.exp(-((far / 0.6) ** 2)) * train
+        return signal_uv
+
+    fast = simulation.interictal(PERSON, SAMPLES, np.random.default_rng(0))
+    assert 0.02 < np.mean(fast != 0) < 0.5
+    np.testing.assert_allclose(fast, interictal(np.random.default_rng(0)), atol=1e-9)
+
+
 def test_seizure_slows_down():
     row = simulation.seizure(PERSON, SEIZURE, SAMPLES, np.random.default_rng(0))[
         list(simulation.ELECTRODES).index("T7")
