@@ -1,17 +1,20 @@
 """What chooses heads: AUROC of many at once, and the threshold."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import f1_score, precision_recall_curve, roc_auc_score
 
 from heads.device_features import DeviceFeatures
 from heads.inference import aurocs, best_threshold, predict_windows
 from heads.models.spatial_fusion import SpatialFusionHead
 from heads.settings import HeadSettings
+from tests.helpers.paths import ROOT
 
 
 @pytest.mark.parametrize("decimals", [1, 7])
@@ -34,6 +37,27 @@ def test_best_threshold_is_the_best_of_all() -> None:
     probabilities = np.clip(rng.normal(0.3 + 0.3 * labels, 0.2), 0, 1).astype(np.float32)
     found = f1_score(labels, probabilities >= np.float32(best_threshold(labels, probabilities)))
     assert found == pytest.approx(max(f1_score(labels, probabilities >= t) for t in probabilities))
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 7])
+def test_best_threshold_is_to_the_last_bit_that_of_scikit_learns_curve(decimals: int) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        labels = (rng.random(50) < rng.uniform(0, 1)).astype(np.int8)
+        labels[0] = 1
+        probabilities = np.clip(rng.normal(0.3 + 0.3 * labels, 0.3), 0, 1).round(decimals).astype(np.float32)
+        precision, recall, thresholds = precision_recall_curve(labels, probabilities)
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+        assert best_threshold(labels, probabilities) == thresholds[f1[:-1].argmax()]
+
+
+def test_training_loads_no_scikit_learn() -> None:
+    """It takes as long to load as torch."""
+    code = (
+        "import sys, heads.training.stacked, heads.training.finish; print({'sklearn', 'scipy'} & {*sys.modules})"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert finished.stdout == "set()\n", finished.stderr
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
