@@ -4,7 +4,6 @@ from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from eval.report.eeg_reader import EegSnippet
 from eval.report.timeline import clock
@@ -47,6 +46,8 @@ def format_snippet(snippet: EegSnippet, event: Interval) -> str:
 
 def _resample(snippet: EegSnippet) -> NDArray[np.float64]:
     """Signal at the rate that is drawn, each channel around its median."""
+    from scipy.signal import resample_poly  # here, since few reports show EEG
+
     rate = round(snippet.sample_rate_hz)
     signal_uv = resample_poly(snippet.signal_uv.astype(np.float64), _RATE_HZ, rate, axis=1, padtype="line")
     return np.asarray(signal_uv - np.median(signal_uv, axis=1, keepdims=True))

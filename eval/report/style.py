@@ -52,6 +52,7 @@ def save_figure(figure: Figure, folder: Path, name: str) -> str:
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a name in another script: a box is drawn
         figure.savefig(text, format="svg", metadata={"Date": None})
+        figure.set_layout_engine("none")  # as it is laid out, which takes long
         figure.savefig(image, format="png", dpi=150)
     write_bytes(folder / f"{name}.png", image.getvalue())
     write_text(folder / f"{name}.svg", text.getvalue())
