@@ -141,7 +141,7 @@ def _train_group(
     from heads.training.trials import hash_trials
 
     checkpoint = run.path / f"training-{hash_trials(group)}.pt"
-    run.list_checkpoint(checkpoint, [trial.fold.name for trial in group])
+    run.checkpoints.add(checkpoint, [trial.fold.name for trial in group])
     title = group[0].fold.name if len(group) == 1 else f"{len(group)} heads"
     with tqdm(desc=title, unit=" windows x heads", unit_scale=True, disable=None) as bar:
         return train_stacked(group, dataset, device, checkpoint, bar.update)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.folds import GIVEN, Fold
+from heads.run_folder.checkpoints import Checkpoints
 from heads.run_folder.config import complete_settings, read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
 from heads.run_folder.repeat import describe_difference, fold_command, kind_of
@@ -27,8 +28,6 @@ from store.runtime.commands import command_line
 from store.runtime.errors import UserError, os_errors
 from store.runtime.names import to_path_name
 from store.runtime.outputs import guard_folder, list_others
-
-_CHECKPOINTS = "checkpoints.json"  # names of files of unfinished trainings, each with its folds
 
 
 @dataclass(frozen=True)
@@ -222,38 +221,20 @@ class Run:
         write_text(self.path / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
         return Run.open(self.path)
 
-    def list_checkpoint(self, path: Path, folds: Sequence[str]) -> None:
-        """Note a file of an unfinished training as the run's own."""
-        listed = self._checkpoints()
-        if listed.get(path.name) != list(folds):
-            write_text(self.path / _CHECKPOINTS, json.dumps({**listed, path.name: list(folds)}) + "\n")
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Files of unfinished trainings."""
+        return Checkpoints(self.path)
 
     def remove_checkpoints(self) -> None:
-        """Remove the listed files whose folds are finished, with every seed."""
-        finished = set.intersection(*({result.fold.name for result in run.folds} for run in self.by_seed))
-        listed = self._checkpoints()
-        waiting = {name: folds for name, folds in listed.items() if not finished >= set(folds)}
-        for name in listed.keys() - waiting.keys():
-            (self.path / name).unlink(missing_ok=True)
-        if waiting:
-            write_text(self.path / _CHECKPOINTS, json.dumps(waiting) + "\n")
-        else:
-            (self.path / _CHECKPOINTS).unlink(missing_ok=True)
-
-    def _checkpoints(self) -> dict[str, list[str]]:
-        path = self.path / _CHECKPOINTS
-        if not path.is_file():
-            return {}
-        listed = read_json(path)
-        for name, folds in listed.items():
-            if Path(name).name != name or not name.startswith("training-") or not isinstance(folds, list):
-                raise UserError(f"{path}: lists {name!r}, which no training writes; remove the file")
-        return listed
+        """Remove the checkpoints whose folds are finished, with every seed."""
+        finished = [{result.fold.name for result in run.folds} for run in self.by_seed]
+        self.checkpoints.remove(set.intersection(*finished))
 
     def _unfinished(self) -> Iterator[Path]:
         """Files of heads that were trained in part, and rows of a sweep."""
         if "identities" in self.config["store"]:
-            yield from (self.path / name for name in self._checkpoints() if (self.path / name).is_file())
+            yield from self.checkpoints.paths()
         else:  # the first version listed none
             yield from sorted(self.path.glob("training-*.pt"))
         yield from sorted(self.path.glob("cells/*.*"))

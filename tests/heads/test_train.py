@@ -47,7 +47,7 @@ def test_finished_folds_are_kept_and_other_settings_refused(
     assert (tmp_path / "run" / "folds" / "02" / "fold.json").stat().st_mtime_ns == before
     capsys.readouterr()
     stopped_before_it_was_removed, of_a_stranger = (tmp_path / "run" / f"training-{n}.pt" for n in (0, 1))
-    Run.open(tmp_path / "run").list_checkpoint(stopped_before_it_was_removed, ["02"])
+    Run.open(tmp_path / "run").checkpoints.add(stopped_before_it_was_removed, ["02"])
     stopped_before_it_was_removed.touch()
     of_a_stranger.touch()
     assert main([*arguments, "--fold", "02"]) == 0
