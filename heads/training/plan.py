@@ -68,6 +68,15 @@ class StackPlan:
         return [row for row, (number, head) in enumerate(self.kept) if self.choosing[number].get(person) == head]
 
 
+def stack_rates(heads: Sequence[StackedHead], dataset: Dataset, device: torch.device) -> dict[str, torch.Tensor]:
+    """Settings of the optimizer by name, ``(K,)``, with the weight of a seizure second."""
+    rates = {
+        name: torch.tensor([getattr(head.settings, name) for head in heads], device=device)
+        for name in ("lr", "weight_decay", "clip_norm")
+    }
+    return rates | {"positive_weight": torch.tensor(positive_weights(heads, dataset), device=device)}
+
+
 def positive_weights(heads: Sequence[StackedHead], dataset: Dataset) -> list[float]:
     """Weight of a seizure second in each head: as set, or background over seizure seconds as they are sampled."""
     order = dataset.epoch_windows(1, heads[0].settings.background_per_seizure)

@@ -22,8 +22,9 @@ from heads.device_features import DeviceFeatures
 from heads.inference import aurocs, choose_threshold, predict_recordings, predict_windows
 from heads.models.head import Head
 from heads.training.checkpoint import load_checkpoint, not_this_training, save_checkpoint
+from heads.training.dropout import draw_uniforms
 from heads.training.optimizer import adamw_step
-from heads.training.plan import StackPlan, initial_head, positive_weights
+from heads.training.plan import StackPlan, initial_head, stack_rates
 from heads.training.trials import Trial, TrialResult
 from store.runtime.device import choose_precision
 
@@ -94,6 +95,10 @@ class StackedTrainer:
         stacked, settings = self.plan.heads, trials[0].settings
         heads = [initial_head(one, dataset) for one in stacked]
         self.head = heads[0].to(device)
+        self.buffers = {name: _stack(heads, name, device) for name, _ in heads[0].named_buffers()}
+        self.rates = stack_rates(stacked, dataset, device)
+        self.seeds = [one.settings.seed for one in stacked]
+        self.trains = np.array([[person in one.train for person in dataset.persons] for one in stacked])
         precision = getattr(torch, choose_precision(settings.precision, device.type))
         self.features = DeviceFeatures(dataset, self.head, device, precision, keep=True)
         named = sorted(self.head.named_parameters(), key=lambda item: item[0].endswith("bias"))
@@ -109,17 +114,7 @@ class StackedTrainer:
         self.running = list(range(len(stacked)))  # heads of the rows of parameters, exp_avg and exp_avg_sq
         self.epoch = self.step = 0
         self.heads_at_once = _CACHED_HEADS if device.type == "cpu" else len(stacked)
-        sample = np.sort(dataset.epoch_windows(0, settings.background_per_seizure))
-        by_person = {p: sample[dataset.person[sample] == n] for n, p in enumerate(dataset.persons)}
-        self.validation = {p: rows for p, rows in by_person.items() if _has_both(dataset.labels[rows])}
-        self.trains = np.array([[person in one.train for person in dataset.persons] for one in stacked])
-        self.seeds = [one.settings.seed for one in stacked]
-        self.buffers = {name: _stack(heads, name, device) for name, _ in heads[0].named_buffers()}
-        self.rates = {
-            name: torch.tensor([getattr(one.settings, name) for one in stacked], device=device)
-            for name in ("lr", "weight_decay", "clip_norm")
-        }
-        self.rates["positive_weight"] = torch.tensor(positive_weights(stacked, dataset), device=device)
+        self.validation = _validation_windows(dataset, settings.background_per_seizure)
         self._select_running()
 
     def run_epoch(self, progress: Callable[[int], object]) -> None:
@@ -246,21 +241,11 @@ class StackedTrainer:
         return torch.stack([loss.detach(), count])
 
     def _dropout_uniforms(self, windows: int) -> Tensor | None:
-        """Uniform numbers ``(K, B, N)`` of this step: equal for equal seeds, whatever else is in the group."""
-        size = self.head.dropout_units
-        if not size:
+        """Uniform numbers ``(K, B, N)`` of this step; None for a head without dropout."""
+        if not self.head.dropout_units:
             return None
         seeds = [self.seeds[head] for head in self.running]
-        drawn = {}
-        for seed in set(seeds):
-            sequence = np.random.SeedSequence([seed, self.epoch, self.step])
-            generator = torch.Generator().manual_seed(
-                int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
-            )
-            drawn[seed] = torch.rand(windows, size, generator=generator).to(self.device)
-        if len(drawn) == 1:
-            return drawn[seeds[0]].expand(len(seeds), -1, -1)
-        return torch.stack([drawn[seed] for seed in seeds])
+        return draw_uniforms(seeds, self.epoch, self.step, windows, self.head.dropout_units, self.device)
 
     def results(self) -> list[TrialResult]:
         """The heads as they were in their best epochs, and the thresholds chosen with them, in float32."""
@@ -310,9 +295,11 @@ def _row(head: Head, names: Iterable[str]) -> Tensor:
     return torch.cat([head.get_parameter(name).detach().flatten() for name in names])
 
 
-def _has_both(labels: NDArray[np.int8]) -> bool:
-    """Whether there are seizure and background seconds."""
-    return bool((labels == 1).any() and (labels == 0).any())
+def _validation_windows(dataset: Dataset, background_per_seizure: float | None) -> dict[str, NDArray[np.int64]]:
+    """Windows of each person with seizure and background, which validate in every epoch."""
+    sample = np.sort(dataset.epoch_windows(0, background_per_seizure))
+    by_person = {p: sample[dataset.person[sample] == n] for n, p in enumerate(dataset.persons)}
+    return {p: rows for p, rows in by_person.items() if {0, 1} <= set(np.unique(dataset.labels[rows]))}
 
 
 def _stack(heads: Sequence[Head], name: str, device: torch.device) -> Tensor:
