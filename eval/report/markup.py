@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from importlib import resources
+from string import Template
 
-from eval.report.palette import to_variables
+from eval.report.palette import DARK, LIGHT, to_variables
 from store.runtime.cli import to_one_line
 
 
@@ -27,7 +29,37 @@ def format_figure(name: str, svg: str, caption: str) -> str:
     return f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def list_variables(colours: Mapping[str, str]) -> str:
+def format_page(template: str, title: str, fill: Mapping[str, str], css: str = "") -> str:
+    """A whole page, in the frame and the colours that all pages share.
+
+    Parameters
+    ----------
+    template
+        Name of a file of this folder: what the page shows.
+    fill
+        HTML that the template takes, beside the title.
+    css
+        Rules of this page alone.
+    """
+    title = escape(to_one_line(title))
+    return _read_template("frame.html").substitute(
+        title=title,
+        light=_list_variables(LIGHT),
+        dark=_list_variables(DARK),
+        css=_read("page.css") + css,
+        body=_read_template(template).substitute(fill, title=title),
+    )
+
+
+def _read(name: str) -> str:
+    return resources.files("eval.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _read_template(name: str) -> Template:
+    return Template(_read(name))
+
+
+def _list_variables(colours: Mapping[str, str]) -> str:
     """Colours as variables of CSS."""
     return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
 

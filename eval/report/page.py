@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 from string import Template
 
@@ -12,8 +11,7 @@ from matplotlib.figure import Figure
 from eval.report import errors, figures, sections
 from eval.report.eeg_reader import EegReader
 from eval.report.headline import describe_tested, describe_time_in_alarm
-from eval.report.markup import format_figure, list_variables
-from eval.report.palette import DARK, LIGHT
+from eval.report.markup import format_figure, format_page
 from eval.report.provenance import Provenance
 from eval.report.style import save_figure
 from eval.report.summary import format_facts, format_numbers
@@ -108,10 +106,6 @@ def _page(
     found = errors.list_errors(results)
     drawings = {name: format_figure(name, text, _caption(name, results)) for name, text in svg.items()}
     fill = {
-        "title": escape(to_one_line(f"Seizure detection: {results.path.resolve().name}")),
-        "light": list_variables(LIGHT),
-        "dark": list_variables(DARK),
-        "css": f"{_read('page.css')}{format_style()}",
         "lead": escape(to_one_line(_lead(results))),
         "facts": format_facts(results, provenance),
         "numbers": format_numbers(results),
@@ -124,11 +118,7 @@ def _page(
         "timelines": _format_timelines(results, found),
         "settings": sections.format_settings(results),
     }
-    return Template(_read("page.html")).substitute(fill)
-
-
-def _read(name: str) -> str:
-    return resources.files("eval.report").joinpath(name).read_text(encoding="utf-8")
+    return format_page("page.html", f"Seizure detection: {results.path.resolve().name}", fill, format_style())
 
 
 def _lead(results: Results) -> str:

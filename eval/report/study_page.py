@@ -4,16 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from eval.report.markup import format_figure, format_wide, list_variables
-from eval.report.palette import DARK, LIGHT
+from eval.report.markup import format_figure, format_page, format_wide
+from eval.report.palette import LIGHT
 from eval.report.provenance import Provenance
 from eval.report.style import label, panels, save_figure, styled
 from eval.scoring.background import Background
@@ -48,10 +46,6 @@ def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
     text = f"{count_noun(len(page.rows), 'combination')} of encoder, features and head on "
     text += count_noun(len(scores), "person")
     fill = {
-        "title": escape(to_one_line(f"Study: {page.path.resolve().name}")),
-        "light": list_variables(LIGHT),
-        "dark": list_variables(DARK),
-        "css": resources.files("eval.report").joinpath("page.css").read_text(encoding="utf-8"),
         "lead": escape(f"{text}, {scores['seconds'].sum() / 3600:.1f} h."),
         "figure": format_figure("auroc", svg, _CAPTION),
         "table": _format_scores(page.table),
@@ -66,9 +60,8 @@ def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
         "command": escape(to_one_line(provenance.command)),
         "code": escape(provenance.code),
     }
-    template = resources.files("eval.report").joinpath("study.html").read_text(encoding="utf-8")
     path = page.path / "study.html"
-    write_text(path, Template(template).substitute(fill))
+    write_text(path, format_page("study.html", f"Study: {page.path.resolve().name}", fill))
     return path
 
 
