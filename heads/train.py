@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,46 +73,58 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     """
     import torch  # here, since they load torch, which --help does not need
 
-    from heads.training.finish import write_fold
     from heads.training.groups import split_groups
-    from heads.training.trials import Trial
 
     if (command.fold is None) == (command.split is None):
         raise UserError("--fold or --split is required, and not both: a fold, or a given split")
-    store = open_stores(command.store)
-    dataset = StoreDataset(store)
+    dataset = StoreDataset(open_stores(command.store))
     device = torch.device(choose_device(command.device))
+    run, trials = _plan(command, dataset)
+    todo = [trial for trial in trials if not run.of_seed(trial.settings.seed).is_finished(trial.fold.name)]
+    if not todo:
+        print(f"nothing to train: all of the folds are in {run.path}")
+    errors = [
+        error for group in split_groups(todo, dataset) for error in _train_and_write(group, dataset, run, device)
+    ]
+    run.remove_checkpoints()
+    if errors:
+        raise UserError(f"{run.path}: the other folds are finished, but {'; '.join(errors)}")
+    return run, [result for result in run.folds if result.fold.name in {trial.fold.name for trial in trials}]
+
+
+def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Trial"]]:
+    """Make or resume the run; it, and the heads of the folds and seeds that were asked for."""
+    from heads.training.trials import Trial
+
+    store, settings = dataset.store, _settings_of_seeds(command)
     out = command.out or Path("runs") / f"{store.name}-{command.head.rpartition(':')[2]}"
     inner = resolve_inner(command.inner, out, split=command.split)
     folds = plan_folds(store, dataset.label_counts(), command.fold or "", inner, command.split)
     require_groups(folds, command.inner)
-    settings = _settings_of_seeds(command)
     for one in settings:
         Trial(folds[0], one).check(dataset)
     seed = command.seed[0] if len(command.seed) == 1 else list(command.seed)
     recorded = {**dataclasses.asdict(settings[0]), "seed": seed, **record_choice(inner, command.split)}
     run = Run.create(out, describe_run(recorded, store), force=command.force)
     run = run.follow_store(store, folds, retrain=command.retrain)
-    todo = [
-        Trial(fold, one) for fold in folds for one in settings if not run.of_seed(one.seed).is_finished(fold.name)
-    ]
-    if not todo:
-        print(f"nothing to train: all of the folds are in {run.path}")
-    errors = []
-    for group in split_groups(todo, dataset):
-        for trial, result in zip(group, _train_group(group, dataset, run, device), strict=True):
-            kept = result
-            if not (trial.fold.test or trial.fold.inner or result.error):
-                kept = _train_on_everyone(trial, result, dataset, run, device)
-            if kept.error:
-                seeded = f" with seed {trial.settings.seed}" if run.seeds else ""
-                errors.append(f"fold {trial.fold.name}{seeded}: {kept.error}")
-            else:
-                write_fold(run.of_seed(trial.settings.seed), trial, kept, dataset, device)
-    run.remove_checkpoints()
-    if errors:
-        raise UserError(f"{run.path}: the other folds are finished, but {'; '.join(errors)}")
-    return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
+    return run, [Trial(fold, one) for fold in folds for one in settings]
+
+
+def _train_and_write(
+    group: Sequence["Trial"], dataset: StoreDataset, run: Run, device: "torch.device"
+) -> Iterator[str]:
+    """Train a group and write its folds; give why one could not be trained, for each that could not."""
+    from heads.training.finish import write_fold
+
+    for trial, result in zip(group, _train_group(group, dataset, run, device), strict=True):
+        kept = result
+        if not (trial.fold.test or trial.fold.inner or result.error):
+            kept = _train_on_everyone(trial, result, dataset, run, device)
+        if kept.error:
+            seeded = f" with seed {trial.settings.seed}" if run.seeds else ""
+            yield f"fold {trial.fold.name}{seeded}: {kept.error}"
+        else:
+            write_fold(run.of_seed(trial.settings.seed), trial, kept, dataset, device)
 
 
 def _settings_of_seeds(command: TrainCommand) -> list[TrainSettings]:

@@ -1,6 +1,6 @@
 """Scores of several heads, of folds or seeds, averaged: the scores, not the probabilities."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,13 +12,24 @@ from heads.run_folder import Run
 from store.runtime.errors import UserError
 
 
+def average_persons(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Scores of persons averaged over tables, a row a person, each over the tables that define it.
+
+    >>> average_persons([pd.DataFrame({"f1": [1.0, 0.0]}, ["01", "02"]), pd.DataFrame({"f1": [0.0]}, ["01"])])
+         f1
+    01  0.5
+    02  0.0
+    """
+    stacked = pd.concat(list(tables))
+    return stacked.groupby(level=0).mean().reindex(columns=stacked.columns)
+
+
 def average_scores(results: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Scores of persons averaged over heads, their summary, and the mean scores of each head.
 
     A score is averaged over the heads for which it is defined.
     """
-    stacked = pd.concat([result.persons for result in results.values()])
-    persons = stacked.groupby(level=0).mean().reindex(columns=stacked.columns)
+    persons = average_persons(result.persons for result in results.values())
     heads = pd.DataFrame({name: result.summary.T["mean"] for name, result in results.items()}).T
     return persons, summarise(persons, np.random.default_rng(0)), heads
 

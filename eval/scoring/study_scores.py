@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eval.scoring.averages import average_persons
 from eval.scoring.background import measure_background
 from eval.scoring.scored_runs import read_scored_run
 from eval.scoring.scores import bootstrap_interval, summarise
@@ -46,8 +47,7 @@ class CombinationScores:
     @property
     def persons(self) -> pd.DataFrame:
         """Scores of persons, averaged over the seeds for which they are defined."""
-        stacked = pd.concat(list(self.seeds.values()))
-        return stacked.groupby(level=0).mean().reindex(columns=stacked.columns)
+        return average_persons(self.seeds.values())
 
     @property
     def spread(self) -> pd.Series:

@@ -100,6 +100,23 @@ def _read_participants(column: str, files: Iterable[StoreFile]) -> Iterator[tupl
 
 def _read_table(path: Path, store: Store) -> Iterator[tuple[str, str, str]]:
     """Person, line and value of each row; a row of a subject that the store does not hold is left out."""
+    column, rows = _parse_table(path)
+    if column == "person":
+        yield from ((name, f"line {number}", value) for number, name, value in rows)
+        return
+    subjects = _persons_of_subjects(store)
+    for number, name, value in rows:
+        persons = subjects.get(name.removeprefix("sub-"), [])
+        if len(persons) > 1:
+            raise UserError(
+                f"--split {path}: {name} is a subject of several stores ({', '.join(persons)}); use a column "
+                "person"
+            )
+        yield from ((person, f"line {number}", value) for person in persons)
+
+
+def _parse_table(path: Path) -> tuple[str, list[tuple[int, str, str]]]:
+    """The column that names who is split, and of each row its line, that name and the part."""
     with os_errors(path):
         if not path.is_file():
             raise UserError(f"--split {path}: no such file; give a table, or participants:COLUMN")
@@ -119,20 +136,9 @@ def _read_table(path: Path, store: Store) -> Iterator[tuple[str, str, str]]:
             f"--split {path}: columns are {', '.join(columns) or 'missing'}; wanted split and person or "
             "participant_id, with tabs between"
         )
-    subjects = _persons_of_subjects(store)
-    for number, row in enumerate(rows, start=2):
-        name, value = (row[key] or "" for key in (named[0], "split"))
-        if named[0] == "person":
-            yield name, f"line {number}", value
-            continue
-        persons = subjects.get(name.removeprefix("sub-"), [])
-        if len(persons) > 1:
-            raise UserError(
-                f"--split {path}: {name} is a subject of several stores ({', '.join(persons)}); use a column "
-                "person"
-            )
-        for person in persons:
-            yield person, f"line {number}", value
+    return named[0], [
+        (number, row[named[0]] or "", row["split"] or "") for number, row in enumerate(rows, start=2)
+    ]
 
 
 def _persons_of_subjects(store: Store) -> Mapping[str, list[str]]:
