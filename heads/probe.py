@@ -113,15 +113,17 @@ def _fit(
 
 def _describe(fitted: "FittedFold", name: str, strengths: Sequence[float]) -> "TrialResult":
     """The result of a fold; every strength counts as an epoch."""
-    from heads.closed_form.ridge_lda import best_strength
     from heads.training.trials import TrialResult
 
-    history = tuple(
+    history = [
         {"epoch": number, name: strength, "validation_auroc": float(score)}
         for number, (strength, score) in enumerate(zip(strengths, fitted.scores, strict=True), start=1)
-    )
-    best = best_strength(fitted.scores[None]) + 1
-    return TrialResult(fitted.head, best, fitted.threshold, history, validation=fitted.validation)
+    ]
+    if fitted.losses is not None:
+        for entry, loss in zip(history, fitted.losses.tolist(), strict=True):
+            entry["validation_log_loss"] = loss
+    known = fitted.head, fitted.best + 1, fitted.threshold, tuple(history)
+    return TrialResult(*known, validation=fitted.validation, test=fitted.test)
 
 
 def _run(command: ProbeCommand) -> None:

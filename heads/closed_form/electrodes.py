@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from heads.closed_form.ridge_lda import LinearModels
 from heads.closed_form.seconds import SecondFeatures
+from heads.closed_form.threads import single_threads
 from heads.dataset import INVALID, StoreDataset, merge_windows
 from heads.device_features import DeviceFeatures
 from heads.inference import centred_mean
@@ -30,7 +31,7 @@ from store.runtime.errors import DiskFullError, UserError
 
 _SETTINGS = HeadSettings(head="pooled-linear")
 _VERSION = 1  # of the statistics: a change of what they are makes new files
-_BLOCK_WINDOWS = 64
+_BLOCK_WINDOWS = 16  # their features fit in the processor's cache
 _BLOCK_SECONDS = 4096
 _FOLDER = "statistics"
 
@@ -48,20 +49,21 @@ class PooledElectrodes(SecondFeatures):
         self.head = PooledLinearHead(_SETTINGS, dataset.shape, dataset.window_s)
         self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"))
         self._by_subject = {}
-        with tqdm(desc="statistics", total=len(dataset), unit=" windows", unit_scale=True, disable=None) as bar:
-            for file in dataset.store.files:
-                self._by_subject[file.subject] = self._load(file, run)
+        bar = tqdm(desc="statistics", total=len(dataset), unit=" windows", unit_scale=True, disable=None)
+        with bar, single_threads() as pool:
+            for file, values in pool.map(lambda file: (file, self._load(file, run)), dataset.store.files):
+                self._by_subject[file.subject] = values
                 bar.update(file.windows)
 
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features ``(N, P)`` and labels ``(N,)`` float64 of a person's labelled seconds, in order, in blocks."""
+        """Features ``(N, P)`` and labels ``(N,)`` float32 of a person's labelled seconds, in order, in blocks."""
         for info, _ in self.dataset.recordings_of(person):
             labels, values = self.dataset.labels_of(info), self.values(info)
             for start in range(0, info.seconds, _BLOCK_SECONDS):
                 block = labels[start : start + _BLOCK_SECONDS]
                 labelled = block != INVALID
                 x = torch.from_numpy(values[start : start + _BLOCK_SECONDS][labelled])
-                yield x.double(), torch.from_numpy(block[labelled]).double()
+                yield x, torch.from_numpy(block[labelled]).float()
 
     def predict(self, person: str, models: LinearModels, row: int) -> dict[str, NDArray[np.float32]]:
         """Probability of each second of a person's recordings by one of the models: name -> ``(T,)``."""

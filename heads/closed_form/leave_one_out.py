@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from heads.closed_form.ridge_lda import LinearModels, best_strength, fit_ridge_lda
+from heads.closed_form.ridge_lda import LinearModels, best_strength, fit_ridge_lda, join_models
 from heads.closed_form.seconds import SecondFeatures
 from heads.folds import Fold
 from heads.inference import aurocs, best_threshold
@@ -28,8 +28,11 @@ class FittedFold:
     fold: Fold
     head: Head
     validation: Mapping[str, NDArray[np.float32]]  # recordings of the validation persons -> (T,), by inner models
+    test: Mapping[str, NDArray[np.float32]]  # recordings of the tested persons -> (T,), by the head
     threshold: float
+    best: int  # the strength that was chosen
     scores: Tensor  # (R,), validation AUROC of each strength
+    losses: Tensor | None = None  # (R,), validation log loss of each strength
 
 
 def fit_closed_form(seconds: SecondFeatures, folds: Sequence[Fold], method: str) -> Iterator[FittedFold]:
@@ -53,18 +56,20 @@ def fit_closed_form(seconds: SecondFeatures, folds: Sequence[Fold], method: str)
     for fold in folds:
         left_out = _left_out(fold)
         by_person = [scored[person][left_out[person] - {person}] for person in sorted(left_out)]
-        scores = score_persons(by_person)
+        scores = torch.stack([score_person(*one) for one in by_person])
         best = best_strength(scores)
         unknown = (*fold.test, *fold.validation) if fold.is_given else fold.test
         known = functools.reduce(sub, (moments[person] for person in unknown), total)
-        head = seconds.as_head(fit_ridge_lda(known, STRENGTHS, method), best)
+        fitted = fit_ridge_lda(known, STRENGTHS, method)
         if fold.inner or fold.is_given:
             models = {person: without[left_out[person]] for person in fold.validation}
         else:
             trained = functools.reduce(sub, (moments[person] for person in fold.validation), known)
             models = dict.fromkeys(fold.validation, fit_ridge_lda(trained, STRENGTHS, method))
-        validation = predict_validation(seconds, models, best)
-        yield FittedFold(fold, head, validation, choose_threshold(by_person, best), scores.nanmean(0))
+        validation = predict_by(seconds, models, best)
+        test = predict_by(seconds, dict.fromkeys(fold.test, fitted), best)
+        threshold = _choose_threshold(by_person, best)
+        yield FittedFold(fold, seconds.as_head(fitted, best), validation, test, threshold, best, scores.nanmean(0))
 
 
 def _left_out(fold: Fold) -> dict[str, frozenset[str]]:
@@ -74,7 +79,7 @@ def _left_out(fold: Fold) -> dict[str, frozenset[str]]:
     return {person: frozenset((*fold.test, person)) for person in {*fold.train, *fold.validation}}
 
 
-def predict_validation(
+def predict_by(
     seconds: SecondFeatures, models: Mapping[str, LinearModels], best: int
 ) -> dict[str, NDArray[np.float32]]:
     """Probability of each second of persons by the model ``best`` of those of each: recording -> ``(T,)``."""
@@ -90,26 +95,19 @@ def _score_by_others(
     models = [without[pair] for pair in held_out]
     if not models:
         return {}
-    joined = LinearModels(
-        torch.cat([model.weight for model in models], 1), torch.cat([model.bias for model in models])
-    )
-    labels, scores = seconds.scores(person, joined)
+    labels, scores = seconds.scores(person, join_models(models))
     parts = np.split(scores.astype(np.float32), len(held_out), axis=1)
     return {pair - {person}: (labels, part) for pair, part in zip(held_out, parts, strict=True)}
 
 
-def score_persons(scored: Iterable[Scored]) -> Tensor:
-    """AUROC ``(persons, R)`` of each person and model; nan if a person's labels are all alike."""
-    return torch.stack([_aurocs(labels, scores) for labels, scores in scored])
+def score_person(labels: NDArray[Any], scores: NDArray[Any]) -> Tensor:
+    """AUROC ``(R,)`` of a person's labels ``(N,)`` by each column of scores; nan if the labels are all alike."""
+    if not len(labels) or labels.min() == labels.max():
+        return torch.full((scores.shape[1],), torch.nan, dtype=torch.float64)
+    return torch.from_numpy(aurocs(labels, scores.T))
 
 
-def choose_threshold(scored: Iterable[Scored], best: int) -> float:
+def _choose_threshold(scored: Iterable[Scored], best: int) -> float:
     """The probability with the largest F1 over the seconds of all persons, by the model ``best``."""
     labels, scores = (np.concatenate(parts) for parts in zip(*((y, s[:, best]) for y, s in scored), strict=True))
     return best_threshold(labels, torch.from_numpy(scores).float().sigmoid().numpy())
-
-
-def _aurocs(labels: NDArray[Any], scores: NDArray[Any]) -> Tensor:
-    if not len(labels) or labels.min() == labels.max():
-        return torch.full((scores.shape[1],), torch.nan)
-    return torch.from_numpy(aurocs(labels, scores.T))

@@ -1,54 +1,40 @@
 """Logistic regression of leave-one-person-out folds; predictions for all training persons choose C."""
 
-import os
-import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from heads.closed_form.leave_one_out import FittedFold, choose_threshold, predict_validation, score_persons
-from heads.closed_form.logistic import fit_logistic
-from heads.closed_form.moments import inverse_deviation
-from heads.closed_form.ridge_lda import LinearModels, best_strength
+from heads.closed_form.leave_one_out import FittedFold, predict_by, score_person
+from heads.closed_form.logistic import TrainingSeconds, fit_logistic
+from heads.closed_form.ridge_lda import LinearModels, join_models
 from heads.closed_form.seconds import SecondFeatures
-from heads.folds import Fold, LabelCounts, split_persons
+from heads.closed_form.threads import single_threads
+from heads.folds import Fold, LabelCounts, Split, split_persons
+from heads.inference import choose_threshold
 from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 
-INVERSE_STRENGTHS = (1e-3, 3e-3, 1e-2)  # C of scikit-learn
+INVERSE_STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # C of scikit-learn
 _GROUPS = 4
 _MOST_BACKGROUND = 16_384  # seconds of a person; more are sampled evenly, each weighing as many as it stands for
 _MOST_BYTES = 4 << 30  # of features in memory
 
-
-@dataclass(frozen=True)
-class TrainingSeconds:
-    """Seconds of one person to train on: features ``(N, P)``, labels and counts ``(N,)``, all float64.
-
-    ``count`` is the number of seconds that a second stands for.
-    """
-
-    x: Tensor
-    y: Tensor
-    count: Tensor
-
-    @property
-    def weights(self) -> Tensor:
-        """One over the root of the person's seconds, for each that a second stands for; ``(N,)``."""
-        return self.count / self.count.sum().sqrt()
+Persons = tuple[str, ...]
+Scores = tuple[Tensor, Tensor]  # log loss and AUROC of each C, (R,)
 
 
 def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterator[FittedFold]:
     """Fit each fold on all persons but the tested one.
 
     C and threshold are chosen on predictions for each of these persons by models of the others: the persons are in
-    4 groups, and a model is fitted without each group. In a given split the validation persons alone choose, and
-    the head is fitted to the train persons.
+    groups, and a model is fitted without each group. C is that of the least log loss, mean over persons, which is
+    what the regression minimises, and varies less from person to person than AUROC. In a given split the
+    validation persons alone choose, and the head is fitted to the train persons.
 
     Raises
     ------
@@ -58,48 +44,82 @@ def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterat
     counts = seconds.dataset.label_counts()
     _require_memory(seconds, counts)
     rows = {person: _training_seconds(seconds, person, count.background) for person, count in counts.items()}
-    for fold in folds:
-        known = sorted({*fold.train, *fold.validation})
-        others = {person: counts[person] for person in known}
-        groups = (fold.validation,) if fold.is_given else fold.inner or split_persons(others, _GROUPS)
-        rest = [[rows[person] for person in known if person not in group] for group in groups]
-        fitted = list(zip(groups, _fit_each(rest, INVERSE_STRENGTHS), strict=True))
-        inner = {person: models for group, models in fitted for person in group}
-        scored = {person: seconds.scores(person, models) for person, models in inner.items()}
-        scores = score_persons(scored.values())
-        best = best_strength(scores)
-        chosen = INVERSE_STRENGTHS[best : best + 1]
-        nested = bool(fold.inner) or fold.is_given
-        sets = [fold.train] if nested else [known, fold.train]
-        of_all, *of_train = _fit_each([[rows[person] for person in persons] for persons in sets], chosen)
-        if nested:
-            validation = predict_validation(seconds, inner, best)
-        else:
-            validation = predict_validation(seconds, dict.fromkeys(fold.validation, of_train[0]), 0)
-        threshold = choose_threshold(scored.values(), best)
-        yield FittedFold(fold, seconds.as_head(of_all, 0), validation, threshold, scores.nanmean(0))
+    splits = {fold.name: _choosing_splits(fold, counts) for fold in folds}
+    sets = list(dict.fromkeys(split.train for fold in folds for split in splits[fold.name]))
+    models = dict(zip(sets, _fit_sets(rows, sets, [INVERSE_STRENGTHS] * len(sets)), strict=True))
+    scored = _score_by_others(seconds, models, [split for fold in folds for split in splits[fold.name]])
+    by_fold = {
+        fold.name: [
+            torch.stack(part)  # (persons, R)
+            for part in zip(
+                *(scored[split.train, person] for split in splits[fold.name] for person in split.validation),
+                strict=True,
+            )
+        ]
+        for fold in folds
+    }
+    best = [int(by_fold[fold.name][0].nanmean(0).argmin()) for fold in folds]
+    chosen = [INVERSE_STRENGTHS[number : number + 1] for number in best]
+    heads = _fit_sets(rows, [_training_persons(fold) for fold in folds], chosen)
+    for fold, number, strength, head in zip(folds, best, chosen, heads, strict=True):
+        losses, scores = (part.nanmean(0) for part in by_fold[fold.name])
+        inner = {person: models[split.train] for split in splits[fold.name] for person in split.validation}
+        choosing = predict_by(seconds, inner, number)
+        threshold = choose_threshold(seconds.dataset, sorted(inner), choosing)
+        if not (fold.inner or fold.is_given):
+            (validating,) = _fit_sets(rows, [fold.train], [strength])
+            choosing = predict_by(seconds, dict.fromkeys(fold.validation, validating), 0)
+        test = predict_by(seconds, dict.fromkeys(fold.test, head), 0)
+        yield FittedFold(fold, seconds.as_head(head, 0), choosing, test, threshold, number, scores, losses)
 
 
-def _fit_each(sets: Sequence[Sequence[TrainingSeconds]], inverse_strengths: Sequence[float]) -> list[LinearModels]:
-    """Fit sets of persons side by side, each on one thread: products with one vector gain nothing from more."""
-    with (
-        warnings.catch_warnings(action="ignore", category=ConvergenceWarning),  # `fit_logistic` raises an error
-        threadpool_limits(1),
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        return list(pool.map(lambda persons: _fit(persons, inverse_strengths), sets))
+def _choosing_splits(fold: Fold, counts: Mapping[str, LabelCounts]) -> tuple[Split, ...]:
+    """Who trains the models that choose for a fold, and whom each predicts."""
+    if fold.inner or fold.is_given:
+        return fold.splits
+    known = sorted({*fold.train, *fold.validation})
+    groups = split_persons({person: counts[person] for person in known}, _GROUPS)
+    return tuple(Split(tuple(person for person in known if person not in group), group) for group in groups)
 
 
-def _fit(persons: Sequence[TrainingSeconds], inverse_strengths: Sequence[float]) -> LinearModels:
-    """Fit the seconds of persons, standardised by their mean and deviation."""
-    x = torch.cat([person.x for person in persons])
-    y = torch.cat([person.y for person in persons])
-    weights = torch.cat([person.weights for person in persons])
-    share = torch.cat([person.count for person in persons])
-    share = share / share.sum()
-    mean = share @ x
-    scale = inverse_deviation(mean, share @ (x - mean).square())
-    return fit_logistic(x, y, weights, mean, scale, inverse_strengths)
+def _training_persons(fold: Fold) -> Persons:
+    """Who trains the head of a fold."""
+    return fold.train if fold.inner or fold.is_given else tuple(sorted({*fold.train, *fold.validation}))
+
+
+def _fit_sets(
+    rows: Mapping[str, TrainingSeconds], sets: Sequence[Persons], inverse_strengths: Sequence[Sequence[float]]
+) -> list[LinearModels]:
+    """Fit sets of persons, each with its own C, together."""
+    trains = np.array([[person in persons for person in rows] for persons in sets])
+    return fit_logistic([*rows.values()], trains, np.array(inverse_strengths))
+
+
+def _score_by_others(
+    seconds: SecondFeatures, models: Mapping[Persons, LinearModels], splits: Sequence[Split]
+) -> dict[tuple[Persons, str], Scores]:
+    """Scores of persons by models that did not see them: training persons and person -> scores."""
+
+    def score(person: str) -> dict[tuple[Persons, str], Scores]:
+        sets = list(dict.fromkeys(split.train for split in splits if person in split.validation))
+        if not sets:
+            return {}
+        labels, logits = seconds.scores(person, join_models([models[one] for one in sets]))
+        parts = np.split(logits.astype(np.float32), len(sets), axis=1)
+        return {
+            (one, person): (_log_losses(labels, part), score_person(labels, part))
+            for one, part in zip(sets, parts, strict=True)
+        }
+
+    with single_threads() as pool:
+        return {key: scores for part in pool.map(score, seconds.dataset.persons) for key, scores in part.items()}
+
+
+def _log_losses(labels: NDArray[Any], logits: NDArray[np.float32]) -> Tensor:
+    """Mean log loss ``(R,)`` of labels ``(N,)`` by each column of logits; nan without labels."""
+    wanted = torch.from_numpy(labels)[:, None].float().expand(logits.shape)
+    losses = binary_cross_entropy_with_logits(torch.from_numpy(logits), wanted, reduction="none")
+    return losses.double().mean(0)
 
 
 def _training_seconds(seconds: SecondFeatures, person: str, background: int) -> TrainingSeconds:
@@ -112,12 +132,12 @@ def _training_seconds(seconds: SecondFeatures, person: str, background: int) -> 
         passed += int((y == 0).sum())
         parts.append((x[kept], y[kept]))
     x, y = (torch.cat(part) for part in zip(*parts, strict=True))
-    return TrainingSeconds(x, y, torch.where(y == 1, 1.0, background / max(1, int((y == 0).sum()))).double())
+    return TrainingSeconds(x, y, torch.where(y == 1, 1.0, background / max(1, int((y == 0).sum()))))
 
 
 def _require_memory(seconds: SecondFeatures, counts: dict[str, LabelCounts]) -> None:
     rows = sum(count.ictal + min(count.background, _MOST_BACKGROUND) for count in counts.values())
-    needed = 8 * seconds.size * rows
+    needed = 4 * seconds.size * rows
     if needed > _MOST_BYTES:
         raise UserError(
             f"logistic regression keeps the seconds it is fitted to in memory, {needed / 1e9:.0f} GB here, "

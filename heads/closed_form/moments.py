@@ -1,6 +1,6 @@
 """Sums over seconds, from which linear classifiers are computed; a fold's are the total less some persons'."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor
@@ -9,29 +9,70 @@ _CONSTANT = 1e-6  # deviation over magnitude below which a feature counts as con
 
 
 @dataclass(frozen=True)
+class MissingMoments:
+    """Sums over seconds that lack features, float64: count by label ``(2, P)``, pairs of features ``(P, P)`` each.
+
+    ``present`` sums each feature over the seconds that lack another one, ``both`` counts seconds that lack two.
+    """
+
+    count: Tensor
+    present: Tensor
+    both: Tensor
+
+
+@dataclass(frozen=True)
 class ClassMoments:
-    """Sums over seconds, float64: count ``(2,)`` and total ``(2, P)`` by label, products ``(P, P)``."""
+    """Sums over seconds, float64: count ``(2,)`` and total ``(2, P)`` by label, products ``(P, P)``.
+
+    A missing feature counts as 0 in them; without any, ``missing`` is None.
+    """
 
     count: Tensor
     total: Tensor
     products: Tensor
+    missing: MissingMoments | None = None
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor) -> "ClassMoments":
-        """Sums of features ``x (N, P)`` with labels ``y (N,)``, 0 or 1, all float64."""
+        """Sums of features ``x (N, P)``, nan where missing, with labels ``y (N,)``, 0 or 1, all float64."""
         label = torch.stack([1 - y, y])
-        return cls(label.sum(1), label @ x, x.mT @ x)
+        is_missing = x.isnan()
+        if not is_missing.any():
+            return cls(label.sum(1), label @ x, x.mT @ x)
+        x, lacks = x.where(~is_missing, 0.0), is_missing.double()
+        missing = MissingMoments(label @ lacks, x.mT @ lacks, lacks.mT @ lacks)
+        return cls(label.sum(1), label @ x, x.mT @ x, missing)
 
     def __add__(self, other: "ClassMoments") -> "ClassMoments":
-        return ClassMoments(self.count + other.count, self.total + other.total, self.products + other.products)
+        return self._combine(other, 1)
 
     def __sub__(self, other: "ClassMoments") -> "ClassMoments":
-        return ClassMoments(self.count - other.count, self.total - other.total, self.products - other.products)
+        return self._combine(other, -1)
 
     @property
     def mean(self) -> Tensor:
-        """Mean of each feature, ``(P,)``."""
-        return self.total.sum(0) / self.count.sum()
+        """Mean of each feature over the seconds that have it, ``(P,)``."""
+        count = self.count.sum()
+        if self.missing:
+            count = (count - self.missing.count.sum(0)).clamp(min=1)
+        return self.total.sum(0) / count
+
+    def with_means(self) -> "ClassMoments":
+        """The same, with each missing feature at its mean."""
+        if not self.missing:
+            return self
+        mean, lacks = self.mean, self.missing
+        mixed = lacks.present * mean
+        products = self.products + mixed + mixed.mT + lacks.both * torch.outer(mean, mean)
+        return ClassMoments(self.count, self.total + mean * lacks.count, products)
+
+    def _combine(self, other: "ClassMoments", sign: int) -> "ClassMoments":
+        """The sums plus, or less, those of other seconds."""
+        sums = (getattr(self, name) + sign * getattr(other, name) for name in ("count", "total", "products"))
+        if not (self.missing and other.missing):
+            return ClassMoments(*sums, self.missing or other.missing)
+        pairs = zip(astuple(self.missing), astuple(other.missing), strict=True)
+        return ClassMoments(*sums, MissingMoments(*(one + sign * two for one, two in pairs)))
 
     @property
     def scale(self) -> Tensor:

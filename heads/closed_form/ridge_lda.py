@@ -19,11 +19,26 @@ from heads.closed_form.moments import ClassMoments
 class LinearModels:
     """Linear models of one training set, one for each strength: scores are ``x @ weight + bias``.
 
-    ``weight (P, R)`` and ``bias (R,)``, float64.
+    ``weight (P, R)``, ``bias (R,)`` and the training mean of each feature, ``mean (P, R)``, float64. A missing
+    feature has its training mean.
     """
 
     weight: Tensor
     bias: Tensor
+    mean: Tensor
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Scores ``(N, R)`` of features ``(N, P)`` float64, nan where missing."""
+        missing = x.isnan()
+        if not missing.any():
+            return x @ self.weight + self.bias
+        return x.where(~missing, 0.0) @ self.weight + missing.double() @ (self.mean * self.weight) + self.bias
+
+
+def join_models(models: Sequence[LinearModels]) -> LinearModels:
+    """The models of several training sets side by side."""
+    weight, bias, mean = zip(*((one.weight, one.bias, one.mean) for one in models), strict=True)
+    return LinearModels(torch.cat(weight, 1), torch.cat(bias), torch.cat(mean, 1))
 
 
 def fit_ridge_lda(moments: ClassMoments, strengths: Sequence[float], method: str) -> LinearModels:
@@ -37,6 +52,7 @@ def fit_ridge_lda(moments: ClassMoments, strengths: Sequence[float], method: str
         Both directions solve the same within-class system (Hastie et al., Elements of Statistical Learning, 4.3),
         so one decomposition serves them.
     """
+    moments = moments.with_means()
     count, number = moments.count, moments.count.sum()
     mean, scale = moments.mean, moments.scale
     class_mean = (moments.total / count[:, None] - mean) * scale
@@ -59,7 +75,7 @@ def fit_ridge_lda(moments: ClassMoments, strengths: Sequence[float], method: str
         weight = vectors @ (inverse * (vectors.mT @ difference)[:, None])
         bias = (count[1] / count[0]).log() - class_mean.mean(0) @ weight
     weight = scale[:, None] * weight
-    return LinearModels(weight, bias - mean @ weight)
+    return LinearModels(weight, bias - mean @ weight, mean[:, None].expand_as(weight))
 
 
 def best_strength(scores: Tensor) -> int:

@@ -36,7 +36,7 @@ class SecondFeatures(ABC):
 
     @abstractmethod
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features ``(N, P)`` and labels ``(N,)`` float64 of a person's labelled seconds, in order, in blocks."""
+        """Features ``(N, P)`` and labels ``(N,)`` float32 of a person's labelled seconds, in order, in blocks."""
 
     @abstractmethod
     def as_head(self, models: LinearModels, row: int) -> Head:
@@ -48,12 +48,12 @@ class SecondFeatures(ABC):
 
     def moments(self, person: str) -> ClassMoments:
         """Moments of a person's seconds."""
-        first, *rest = (ClassMoments.of(x, y) for x, y in self.blocks(person))
+        first, *rest = (ClassMoments.of(x.double(), y.double()) for x, y in self.blocks(person))
         return sum(rest, first)
 
     def scores(self, person: str, models: LinearModels) -> tuple[NDArray[Any], NDArray[Any]]:
         """Labels ``(N,)`` and scores ``(N, R)`` of a person's seconds."""
-        pairs = [(y, x @ models.weight + models.bias) for x, y in self.blocks(person)]
+        pairs = [(y, models.scores(x.double())) for x, y in self.blocks(person)]
         labels, scores = (torch.cat(parts).numpy() for parts in zip(*pairs, strict=True))
         return labels, scores
 
@@ -69,7 +69,7 @@ class PooledSeconds(SecondFeatures):
         self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"), keep=True)
 
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features ``(N, P)`` and labels ``(N,)`` float64 of a person's labelled seconds, in order, in blocks."""
+        """Features ``(N, P)`` and labels ``(N,)`` float32 of a person's labelled seconds, in order, in blocks."""
         rows = np.flatnonzero(self.dataset.person == self.dataset.persons.index(person))
         for start in range(0, len(rows), _BLOCK_WINDOWS):
             windows = rows[start : start + _BLOCK_WINDOWS]
@@ -78,18 +78,26 @@ class PooledSeconds(SecondFeatures):
             )
             x = pooled[:, : self.statistics].movedim(1, 2).flatten(2).flatten(0, 1)
             labels = torch.from_numpy(self.dataset.labels[windows]).flatten()
-            yield x[labels != INVALID].double(), labels[labels != INVALID].double()
+            yield x[labels != INVALID], labels[labels != INVALID].float()
 
     def as_head(self, models: LinearModels, row: int) -> LinearHead:
         """The head that gives each second its own features' score by one of the models."""
         window_s, head = self.dataset.window_s, LinearHead(_SETTINGS, self.dataset.shape, self.dataset.window_s)
+        mean, by_statistic = (
+            part[:, row].clone().view(self.statistics, -1) for part in (models.mean, models.weight)
+        )
+        bias = models.bias[row] + (mean * by_statistic).sum()
+        if self.statistics > 1:  # the head's scale multiplies means, and its logarithm adds to log deviations
+            scale = mean[1].neg().exp()
+            head.scale.copy_(scale.view_as(head.scale))
+            by_statistic[0] /= scale
+        head.mean.copy_(mean[0].view_as(head.mean))
         weight = torch.zeros(window_s, head.statistics, window_s, self.size // self.statistics)
-        by_statistic = models.weight[:, row].float().view(self.statistics, -1)
         for second in range(window_s):
             weight[second, : self.statistics, second] = by_statistic
         with torch.no_grad():
             head.out.weight.copy_(weight.flatten(1))
-            head.out.bias.fill_(float(models.bias[row]))
+            head.out.bias.fill_(float(bias))
         return head
 
     def predict(self, person: str, models: LinearModels, row: int) -> dict[str, NDArray[np.float32]]:

@@ -18,7 +18,9 @@ def write_fold(run: Run, trial: Trial, result: TrialResult, dataset: StoreDatase
         finished.write_validation(predict_persons(result.head, fold.validation, dataset, device))
     else:
         finished.write_validation(result.validation)
-    predicted = predict_persons(result.head, fold.test, dataset, device)
+    predicted = result.test
+    if predicted is None:
+        predicted = predict_persons(result.head, fold.test, dataset, device)
     for info in dataset.recordings:
         if info.name in predicted:
             run.write_probabilities(info, predicted[info.name])

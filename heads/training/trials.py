@@ -45,6 +45,8 @@ class TrialResult:
     error: str | None = None  # why training ended early
     validation: Mapping[str, NDArray[np.float32]] | None = None
     """Probability of each second of the validation persons, recording -> ``(T,)``; None if not kept."""
+    test: Mapping[str, NDArray[np.float32]] | None = None
+    """The same of the tested persons."""
 
     @property
     def score(self) -> float:

@@ -9,7 +9,7 @@ import torch
 from scipy.special import expit
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -141,8 +141,10 @@ def test_the_default_is_a_logistic_regression_of_scikit_learn(tmp_path: Path) ->
                 roc_auc_score(data[p][1], model.decision_function(data[p][0])) for p, model in models.items()
             ]
             assert entry["validation_auroc"] == pytest.approx(np.mean(aurocs), abs=2e-3)
+            losses = [log_loss(data[p][1], model.predict_proba(data[p][0])) for p, model in models.items()]
+            assert entry["validation_log_loss"] == pytest.approx(np.mean(losses), abs=1e-4)
         best = result.history[result.best_epoch - 1]
-        assert best["validation_auroc"] == max(entry["validation_auroc"] for entry in result.history)
+        assert best["validation_log_loss"] == min(entry["validation_log_loss"] for entry in result.history)
         kept = plain_fit([data[person] for person in others], best["C"])
         assert list(result.fold.validation) == others
         for info in opened.recordings:

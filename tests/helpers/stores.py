@@ -62,8 +62,12 @@ def write_subject(
     mask: Sequence[bool] = (True, True, True),
     dataset: str = "",
     participant: Mapping[str, str] | None = None,
+    masked: float | None = None,
 ) -> Path:
-    """A subject whose seconds 20 to 35 of each recording are seizure and stand out in one dim by `signal`."""
+    """A subject whose seconds 20 to 35 of each recording are seizure and stand out in one dim by `signal`.
+
+    ``masked`` is what the electrodes hold that the mask says are missing; they are like the others if it is None.
+    """
     rng = np.random.default_rng(seed)
     infos, labels, features = [], [], []
     first_window = first_second = 0
@@ -81,6 +85,8 @@ def write_subject(
                 at = window * spec.stride_s + second
                 if at < seconds and own[at]:
                     values[window, second * frames_s : (second + 1) * frames_s, :, 1] += signal
+        if masked is not None:
+            values[:, :, [not present for present in mask]] = masked
         infos.append(info)
         labels.append(own)
         features.append(values)
