@@ -213,9 +213,9 @@ def predict(signal: EegFile, encoder: FeatureExtractor, head: "Head") -> NDArray
         for block_uv in signal.windows(spec, _BLOCK_WINDOWS):
             stored = as_stored(encoder.encode(block_uv), encoder)
             features = torch.from_numpy(spread_frames(stored, spec.window_s))
-            if head.nan_if_missing and not spec.inputs:
+            if head.leaves_out_missing and not spec.inputs:
                 features[:, :, [not present for present in signal.channel_mask]] = torch.nan
-            logits = head(features)
+            logits = head(head.fill_missing(features) if head.leaves_out_missing else features)
             parts.append((logits.sigmoid() if head.context_s == 1 else logits).numpy())
             bar.update(len(block_uv))
     return merge_predictions(head, np.concatenate(parts), seconds, spec.stride_s)

@@ -63,6 +63,8 @@ class ExportCommand:
 class Detector(nn.Module):
     """Windows of EEG to seizure probabilities of their seconds, ``(B, C, N)`` microvolts -> ``(B, S)``.
 
+    A channel that a window lacks is nan.
+
     Parameters
     ----------
     model
@@ -78,10 +80,12 @@ class Detector(nn.Module):
 
     def forward(self, eeg_uv: Tensor) -> Tensor:
         """Encode each channel, round as a store does, classify."""
-        latents = self.model.encode(eeg_uv.flatten(0, 1).unsqueeze(1))  # (B * C, D, F)
+        missing = eeg_uv.isnan()
+        present_uv = torch.where(missing, 0.0, eeg_uv)
+        latents = self.model.encode(present_uv.flatten(0, 1).unsqueeze(1))  # (B * C, D, F)
         latents = self._through_codes(latents) if self.quantizers else latents.half().float()
         features = latents.view(*eeg_uv.shape[:2], *latents.shape[1:]).permute(0, 3, 1, 2)
-        probabilities: Tensor = self.head(features).sigmoid()
+        probabilities: Tensor = _classify(self.head, features, missing.any(-1)).sigmoid()
         return probabilities
 
     def _through_codes(self, latents: Tensor) -> Tensor:
@@ -128,7 +132,7 @@ def export(command: ExportCommand) -> None:
         "postprocessing": json.dumps(post.__dict__, sort_keys=True),
         "encoder": json.dumps(encoder.provenance, sort_keys=True),
         "input": f"eeg_uv (windows, {len(spec.channels)}, {spec.window_s * spec.sample_rate_hz}) float32: "
-        f"{spec.unit} at {spec.sample_rate_hz} Hz, channels {', '.join(spec.channels)}",
+        f"{spec.unit} at {spec.sample_rate_hz} Hz, channels {', '.join(spec.channels)}, nan if missing",
         "output": f"probability (windows, {spec.window_s}) float32: of a seizure in each second of a window",
         "use": "research only, not a medical device",
     }
@@ -163,7 +167,7 @@ def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> D
         raise UserError(f"encoder {spec.encoder}: cannot be exported; allowed: BrainCodec networks")
     if spec.code_search != "greedy":
         raise UserError(f"codes of {spec.encoder} are searched by a beam, which cannot be exported; use latents")
-    if head.context_s > 1 or head.nan_if_missing:
+    if head.context_s > 1:
         raise UserError("the run's head looks beyond its window; allowed: heads such as spatial-fusion and linear")
     # with gradients the network takes operations of torch throughout, which can be exported
     own = copy.deepcopy(model).float().requires_grad_(True)
@@ -206,19 +210,33 @@ def compare(
 
 @torch.inference_mode()
 def _predict(windows_uv: NDArray[np.float32], encoder: FeatureExtractor, head: Head) -> NDArray[np.float32]:
-    features = torch.from_numpy(as_stored(encoder.encode(windows_uv), encoder))
-    probabilities: NDArray[np.float32] = head(features).sigmoid().numpy()
-    return probabilities
+    missing = np.isnan(windows_uv)
+    features = torch.from_numpy(as_stored(encoder.encode(np.where(missing, 0, windows_uv)), encoder))
+    return _classify(head, features, torch.from_numpy(missing.any(-1))).sigmoid().numpy()
+
+
+def _classify(head: Head, features: Tensor, missing: Tensor) -> Tensor:
+    """Logits ``(B, S)`` of features ``(B, F, C, D)``; missing channels ``(B, C)`` are left out."""
+    if head.leaves_out_missing:
+        features = head.fill_missing(features.masked_fill(missing[:, None, :, None], torch.nan))
+    logits: Tensor = head(features)
+    return logits
 
 
 def _windows(paths: Sequence[Path], spec: FeatureSpec) -> Iterator[NDArray[np.float32]]:
-    """Windows of EEG files, else of noise."""
+    """Windows of EEG files, else of noise, of which one lacks a channel."""
     if not paths:
         shape = (8, len(spec.channels), spec.window_s * spec.sample_rate_hz)
-        yield np.random.default_rng(0).normal(0, 30, shape).astype(np.float32)
+        noise = np.random.default_rng(0).normal(0, 30, shape).astype(np.float32)
+        noise[-1, 0] = np.nan
+        yield noise
     for path in paths:
         with open_signal(path, "zero", from_spec(spec)) as signal:
-            yield from islice(signal.windows(spec, 8), _MOST_CHECKED // 8)
+            missing = [not present for present in signal.channel_mask]
+            for windows_uv in islice(signal.windows(spec, 8), _MOST_CHECKED // 8):
+                marked_uv = windows_uv.copy()
+                marked_uv[:, missing] = np.nan
+                yield marked_uv
 
 
 def _require_packages() -> None:

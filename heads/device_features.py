@@ -20,8 +20,9 @@ _STORED_SHARE = 0.5  # of a GPU's free memory, for features as they are stored
 class DeviceFeatures:
     """Features as a head takes them, ``(B, F, C, D)`` or what its ``precompute`` makes of them.
 
-    Codes are looked up on the device. With ``keep``, they are kept in this form if they are few, and a GPU keeps
-    the whole store as it is stored if it fits: then an epoch reads no file.
+    Codes are looked up on the device. Features of electrodes that a recording lacks are nan, if the head leaves
+    them out. With ``keep``, features are kept in this form if they are few, and a GPU keeps the whole store as it
+    is stored if it fits: then an epoch reads no file.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class DeviceFeatures:
         self._stored: Tensor | None = None  # the whole store, on a GPU
         self._kept: Tensor | None = None  # all windows as the head takes them
         self._vectors: Tensor | None = None  # of the codebooks, one after the other
-        self._missing = _missing_electrodes(dataset).to(device) if head.nan_if_missing else None
+        missing = _missing_electrodes(dataset)
+        is_told = head.leaves_out_missing and bool(missing.any())
+        self._missing = missing.to(device) if is_told else None  # (W, C) bool
         if dataset.codebooks is not None:
             vectors = torch.from_numpy(dataset.codebooks).to(device)
             self._first_code = vectors.shape[1] * torch.arange(len(vectors), device=device, dtype=torch.int32)
@@ -76,7 +79,8 @@ class DeviceFeatures:
                 latents = embedding_bag(codes, self._vectors, mode="sum").view(len(stored), *self._dataset.shape)
             features[start : start + size] = latents
         if self._missing is not None:
-            features.masked_fill_(self._missing[torch.from_numpy(windows)][:, None, :, None], torch.nan)
+            missing = self._missing[torch.from_numpy(windows).to(self._device)]
+            features.masked_fill_(missing[:, None, :, None], torch.nan)
         return self._head.precompute(features)
 
     def _read(self, windows: NDArray[np.int64]) -> Tensor:

@@ -68,11 +68,12 @@ class ClassMoments:
 
     def _combine(self, other: "ClassMoments", sign: int) -> "ClassMoments":
         """The sums plus, or less, those of other seconds."""
-        sums = (getattr(self, name) + sign * getattr(other, name) for name in ("count", "total", "products"))
-        if not (self.missing and other.missing):
-            return ClassMoments(*sums, self.missing or other.missing)
-        pairs = zip(astuple(self.missing), astuple(other.missing), strict=True)
-        return ClassMoments(*sums, MissingMoments(*(one + sign * two for one, two in pairs)))
+        count, total = self.count + sign * other.count, self.total + sign * other.total
+        products, missing = self.products + sign * other.products, self.missing or other.missing
+        if self.missing and other.missing:
+            pairs = zip(astuple(self.missing), astuple(other.missing), strict=True)
+            missing = MissingMoments(*(one + sign * two for one, two in pairs))
+        return ClassMoments(count, total, products, missing)
 
     @property
     def scale(self) -> Tensor:

@@ -5,6 +5,9 @@ seconds)``. It standardises its input with the buffers ``mean`` and ``scale`` ``
 a saved head needs nothing else. In training it is given ``dropout_uniforms (B, N)``, uniform in [0, 1), N its
 ``dropout_units``: dropout decides by it, which keeps many heads that train together reproducible.
 
+Features of an electrode that a recording lacks are nan. They stand for the electrode's training mean, which is 0
+once it is standardised. `Head.fill_missing` puts the mean there, and most heads need no more.
+
 That is all a new head needs: many of them train together through `torch.func.vmap`. So its ``forward`` may not
 change buffers nor draw random numbers. For speed a head may define ``forward_stacked``, many heads at once, on
 what its ``precompute`` makes of features.
@@ -35,7 +38,7 @@ class Head(nn.Module):
     """
 
     supports_bfloat16 = False  # whether forward_stacked takes bfloat16 features
-    nan_if_missing = False  # whether features of missing electrodes are nan, and not what zeros were encoded to
+    nan_if_missing = False  # whether ``forward`` and ``precompute`` take the nan of missing electrodes
     mean: Tensor
     scale: Tensor
     dropout: Tensor
@@ -63,6 +66,17 @@ class Head(nn.Module):
         """Compute of raw features what ``forward_stacked`` takes; it depends on no weight, so epochs share it."""
         return features
 
+    @property
+    def leaves_out_missing(self) -> bool:
+        """Whether it is told which electrodes are missing; else it sees what zeros were encoded to."""
+        own = type(self)
+        is_plain = own.forward_stacked is Head.forward_stacked and own.precompute is Head.precompute
+        return self.nan_if_missing or is_plain
+
+    def fill_missing(self, features: Tensor) -> Tensor:
+        """Features as ``forward`` takes them, ``(B, F, C, D)``: training means where electrodes are missing."""
+        return features if self.nan_if_missing else torch.where(features.isnan(), self.mean, features)
+
     def forward_stacked(
         self,
         state: Mapping[str, Tensor],
@@ -75,14 +89,22 @@ class Head(nn.Module):
         ``trains (K, B)`` says which windows train which head; the other logits have no weight in the loss, so a
         head need not compute them. None wants all.
         """
+        has_means = self.leaves_out_missing and not self.nan_if_missing
+        fills = has_means and bool(find_missing(features).any())
 
         def forward(weights: dict[str, Tensor], *inputs: Tensor) -> Tensor:
-            logits: Tensor = torch.func.functional_call(self, weights, (features, *inputs))
+            filled = torch.where(features.isnan(), weights["mean"], features) if fills else features
+            logits: Tensor = torch.func.functional_call(self, weights, (filled, *inputs))
             return logits
 
         if dropout_uniforms is None:
             return torch.func.vmap(forward)(dict(state))
         return torch.func.vmap(forward)(dict(state), dropout_uniforms)
+
+
+def find_missing(features: Tensor) -> Tensor:
+    """Which electrodes are missing in windows ``(B, F, C, D)``, whose features are nan; ``(B, C)`` bool."""
+    return features[:, 0, :, 0].isnan()
 
 
 HeadBuilder = Callable[[HeadSettings, tuple[int, int, int], int], Head]

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from heads.models.head import Head, drop
+from heads.models.head import Head, drop, find_missing
 from heads.ops.blocks import partition_windows
-from heads.ops.spatial_filters import filter_max, filter_max_and_variance
+from heads.ops.spatial_filters import filter_max, filter_max_and_variance, shift_of_missing
 from heads.settings import HeadSettings
 
 RESPONSE_FLOOR = 0.1  # keeps the logarithm of the deviation of responses to standardised features finite
@@ -23,6 +23,7 @@ class SpatialFusionHead(Head):
     """
 
     supports_bfloat16 = True
+    nan_if_missing = True
 
     def __init__(self, settings: HeadSettings, shape: tuple[int, int, int], seconds: int) -> None:
         super().__init__(shape, seconds, settings.dropout)
@@ -40,6 +41,7 @@ class SpatialFusionHead(Head):
     def forward(self, features: Tensor, dropout_uniforms: Tensor | None = None) -> Tensor:
         """``(B, F, C, D)`` -> ``(B, S)`` logits."""
         standard = (features - self.mean) * self.scale
+        standard = torch.where(standard.isnan(), 0.0, standard)
         responses = self.fuse(standard.flatten(2)).unflatten(1, (self.seconds, -1))
         pooled = responses.amax(2).relu()
         if self.with_std:
@@ -58,10 +60,14 @@ class SpatialFusionHead(Head):
         """K heads on the same windows, ``(B, F, C, D)`` -> ``(K, B, S)``; ``state`` has a leading K everywhere.
 
         The convolution of all heads is one matrix product in the precision of the features; bias and ReLU commute
-        with the maximum and follow it.
+        with the maximum and follow it, and so does what corrects for missing electrodes.
         """
         filters = (state["fuse.weight"], state["mean"].flatten(1), state["scale"].flatten(1))
         bias = state["fuse.bias"][:, None, None]
+        missing = find_missing(features)
+        if missing.any():
+            features = features.masked_fill(missing[:, None, :, None], 0)
+            bias = bias + shift_of_missing(*filters, missing, features.dtype)
         blocks = None if trains is None or features.device.type != "cpu" else partition_windows(trains)
         if self.with_std:
             maximum, variance = filter_max_and_variance(features.flatten(2), *filters, self.seconds, blocks)

@@ -70,6 +70,17 @@ def filter_max_and_variance(
     return maximum - shift, variance
 
 
+def shift_of_missing(weight: Tensor, mean: Tensor, scale: Tensor, missing: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to the responses if features of missing electrodes are set to 0, ``(K, B, 1, N)``.
+
+    It takes back what the standardisation subtracts for these electrodes, ``missing (B, C)``, which then count as
+    if they had their training mean.
+    """
+    scaled = (weight * scale[:, None]).to(dtype).float()
+    by_electrode = (scaled * mean[:, None]).view(*weight.shape[:2], missing.shape[1], -1).sum(-1)  # (K, N, C)
+    return torch.einsum("knc,bc->kbn", by_electrode, missing.float())[:, :, None]
+
+
 class _FilterMax(Function):
     """`filter_max` on a CPU, by blocks. Of equal frames one has the gradient."""
 
