@@ -35,7 +35,7 @@ def padded_elu(x: Tensor, added: Tensor | None = None, left: int = 0, right: int
     """
     if not all(_compiled_can_run(tensor, max(left, right)) for tensor in (x, added) if tensor is not None):
         return reflect(F.elu(x if added is None else x + added), left, right)
-    result: Tensor = _CompiledPaddedElu.apply(x, added, left, right)
+    result: Tensor = _CompiledPaddedElu.apply(x, added, left, right)  # type: ignore[no-untyped-call]
     return result
 
 
