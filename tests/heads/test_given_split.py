@@ -170,7 +170,7 @@ def test_splits_that_cannot_be_are_refused_in_one_line(
     )
     assert "no test person in the store" in refused({**PARTS, "02": "train", "05": "train"})
     assert "no validation person in the store" in refused({**PARTS, "03": "train", "06": "train"})
-    assert "no train person" in refused({**PARTS, "01": "dev", "04": "dev"})
+    assert "no train person in the store" in refused({**PARTS, "01": "dev", "04": "dev"})
     assert "no validation person has both seizure and background seconds" in refused({**PARTS, "03": "train"})
     assert "no train person has a seizure" in refused(
         {"01": "dev", "02": "test", "03": "dev", "04": "test", "05": "test", "06": "train"}
