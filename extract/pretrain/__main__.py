@@ -1,148 +1,33 @@
 """python -m extract.pretrain: train a BrainCodec on the EEG of BIDS data sets."""
 
-import dataclasses
-import sys
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
 
-import tyro
-from torch import Generator
+    raise SystemExit(run_module("extract.pretrain.__main__"))
 
-from extract.braincodec.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, save_checkpoint
-from extract.braincodec.config import BrainCodecConfig
-from extract.encoders.shipped import WEIGHTS
-from extract.pretrain.data import Person, find_persons, names_by_dataset, split
-from extract.pretrain.folding import fold_units
-from extract.pretrain.read import read_eeg
-from extract.pretrain.training import START_WINDOWS, Training, TrainingSettings, train
-from extract.pretrain.validation import validate
-from store.interop.dataset_names import list_persons_seen, same_dataset
-from store.runtime.atomic import require_writable
+from collections.abc import Sequence
+
+from extract.pretrain.settings import PretrainCommand
 from store.runtime.cli import run
-from store.runtime.errors import UserError
-from store.runtime.options import optional
-from store.runtime.outputs import guard_output
-from store.runtime.plurals import count_noun
 
 HELP = """Train a BrainCodec; a killed run goes on when the same command is given again.
 
 What matters first: --bids and --out, --hold-out for persons to validate on, --steps for how long."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingFiles:
-    """What to train on, and where to."""
+def _run(command: PretrainCommand) -> None:
+    from extract.pretrain.pretraining import pretrain  # here, since it loads torch, which --help does not need
 
-    bids: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR ...")]
-    """Folders of BIDS data sets; every EEG channel is taken, of any montage, events are not read."""
-    out: Annotated[Path, tyro.conf.arg(metavar="FILE.safetensors")]
-    """Checkpoint to write (safetensors); the state to resume from stands beside it, with .state added."""
-    start: Annotated[Path | None, optional("FILE")] = None
-    """Checkpoint to begin with, of the same strides; by default random weights."""
-    hold_out: Annotated[tuple[str, ...], optional("PERSON ...")] = ()
-    """Persons to validate on and not to train on; FOLDER/PERSON where several data sets have one of that name."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainCommand(TrainingSettings, TrainingFiles):
-    """The command line of ``python -m extract.pretrain``."""
-
-    ratios: Annotated[tuple[int, ...], tyro.conf.arg(metavar="STRIDE ...")] = BrainCodecConfig().ratios
-    """Strides of the encoder."""
-    quantizers: int = BrainCodecConfig().quantizers
-    """Residual quantizers, 64 bit/s a channel each at the default strides; with --nested the first serve alone."""
-    beam: int = 8
-    """Sums of codes kept at each stage when codes are chosen, in training and after; 1 is greedy, as published."""
-    force: bool = False
-    """Overwrite a file at --out that is none of this training."""
-
-
-def _command(settings: PretrainCommand) -> None:
-    if not settings.out.parent.is_dir():
-        raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
-    state_path = settings.out.with_name(f"{settings.out.name}.state")
-    guard_output(
-        settings.out,
-        inputs=[WEIGHTS, *settings.bids, *([settings.start] if settings.start else [])],
-        is_ours=lambda path: state_path.exists() and is_checkpoint(path),
-        force=settings.force,
-    )
-    require_writable(settings.out.parent)
-    config = BrainCodecConfig(ratios=settings.ratios, quantizers=settings.quantizers, beam=settings.beam)
-    eeg = read_eeg(settings.bids, config.sample_rate_hz)
-    print("\n".join([*(f"left out: {reason}" for reason in eeg.unreadable), eeg.describe()]), flush=True)
-    hold_out = find_persons(settings.hold_out, eeg.persons, eeg.folders)
-    signals, held_out = split(eeg.signals, hold_out, config, settings.batch)
-    fields = dataclasses.fields(TrainingSettings)
-    training = Training(config, TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields}))
-    begun_with = _begin(training, settings.start, hold_out) if settings.start else None
-    if state_path.exists():
-        training.load(state_path)
-        print(f"going on from step {training.step} of {state_path}")
-    for figures in train(training, signals, held_out, state_path):
-        print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
-    persons = {signal.person for signal in signals}
-    seen = persons | (_persons_seen(begun_with) if begun_with else set())
-    metadata = {
-        "persons_seen": names_by_dataset(seen),
-        "persons_held_out": names_by_dataset(hold_out),
-        "channel_hours": sum(s.signal_uv.numel() / s.sample_rate_hz for s in signals) / 3600,
-        "channels": eeg.channels,
-        "channels_left_out": dict(eeg.left_out),
-        "recordings_left_out": len(eeg.unreadable),
-        "begun_with": begun_with.sha256 if begun_with else "",
-        "settings": dataclasses.asdict(training.settings),
-        "validation": validate(training.averaged, held_out),
-    }
-    model = fold_units(training.averaged, training.draw(signals, START_WINDOWS, Generator().manual_seed(0)))
-    save_checkpoint(settings.out, model, metadata)
-    people = count_noun(len(persons), "person")
-    print(f"{settings.out}: trained on {people}; use it with --encoder {settings.out}")
-
-
-def _begin(training: Training, path: Path, hold_out: Collection[Person]) -> Checkpoint:
-    """Load a checkpoint and begin a training with its weights.
-
-    Raises
-    ------
-    UserError
-        If it is of another shape, or saw a person that is held out.
-    """
-    checkpoint = load_checkpoint(path)
-    config = replace(checkpoint.model.config, beam=training.model.config.beam)
-    if config != training.model.config:
-        raise UserError(f"{path}: {config}, not the shape that is trained; give its --ratios, or another --start")
-    known = sorted(
-        str(person)
-        for person in hold_out
-        for other in _persons_seen(checkpoint)
-        if person.name == other.name and same_dataset(person.dataset, other.dataset)
-    )
-    if known:
-        raise UserError(
-            f"--hold-out: {path} was trained on {', '.join(known)}; hold out others, or begin without it"
-        )
-    training.start_from(checkpoint.model)
-    return checkpoint
-
-
-def _persons_seen(checkpoint: Checkpoint) -> set[Person]:
-    return {Person(*pair) for pair in list_persons_seen(checkpoint.metadata)}
+    pretrain(command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m extract.pretrain``."""
     return run(
-        _command,
+        _run,
         PretrainCommand,
         argv,
         module="extract.pretrain",
         description=HELP,
         examples=["--bids one two --out mine.safetensors --hold-out one/03 one/18"],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

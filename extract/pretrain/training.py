@@ -4,9 +4,8 @@ import dataclasses
 import io
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor
@@ -18,9 +17,10 @@ from extract.braincodec.network import BrainCodec
 from extract.pretrain.data import TrainingSignal, augment, draw_windows
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.folding import UNIT_UV, encode_all, in_training_unit
-from extract.pretrain.losses import LOSSES, Balancer, prd, reconstruction_losses
+from extract.pretrain.losses import Balancer, prd, reconstruction_losses
 from extract.pretrain.optimizers import Optimizers
 from extract.pretrain.quantizer import quantize_in_training, start_codebooks
+from extract.pretrain.settings import TrainingSettings
 from extract.pretrain.validation import validate
 from store.runtime.archives import require_unpacked_size
 from store.runtime.atomic import write_bytes
@@ -30,72 +30,6 @@ START_WINDOWS = 512  # that the codebooks start from
 ADVERSARY_RATE = 1e-3
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 VALIDATION_WINDOWS = 512  # while it trains, of all persons
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
-    """How to train; two runs with the same settings on the same machine give the same weights."""
-
-    steps: int = 5_000
-    """Batches to train on; a finished run goes on when this is raised."""
-    batch: int = 32
-    """Windows of one channel in a batch."""
-    learning_rate: float = 0.02
-    """Highest of Muon, on the convolutions' weights, after the warm-up; a cosine leads it to zero at the end."""
-    adamw_rate: float = 2e-3
-    """Highest of AdamW, on the first convolution and the biases."""
-    warmup: int = 50
-    """Steps of the warm-up."""
-    cooldown: float = 0.9
-    """Share of the steps, the last ones, in which the cosine leads the rates to zero."""
-    weight_decay: float = 0.1
-    """Of Muon and AdamW."""
-    average: float = 0.999
-    """Decay of the running mean of the weights, which is what is validated and written."""
-    clip: float = 1.0
-    """Largest norm of a gradient."""
-    quantize_from: int = 3_300
-    """Step at which the codebooks start; until then --noise stands in. At 0, those of --start stay."""
-    noise: float = 0.3
-    """Standard deviation of the noise on latents, as a share of the latents' root mean square."""
-    l2: float = 1.0
-    """Weight of the relative root mean square error."""
-    l1: float = 0.0
-    """Weight of the relative absolute error."""
-    line_length: float = 0.0
-    """Weight of the error of the line length."""
-    spectrogram: float = 0.0
-    """Weight of the error of the spectrograms."""
-    nested: float = 0.0
-    """Share of the batches that a random number of the first quantizers code, so that these serve alone; the
-    published four code the others. At 0 all code every batch."""
-    freeze_encoder: bool = False
-    """Train decoder and codebooks alone; the latents stay those of --start."""
-    commitment: float = 64.0
-    """Weight of the distance of latents to their codes."""
-    adversarial: float = 0.0
-    """Weight of the loss against a discriminator of spectra; zero leaves the discriminator out."""
-    feature_matching: float = 0.0
-    """Weight of the distance of the discriminator's features."""
-    adversarial_from: int = 10_000
-    """Step at which the discriminator sets in."""
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-    """Arithmetic of the convolutions; weights and codebooks are float32."""
-    seed: int = 0
-    """Of weights, batches and codebooks."""
-    every: int = 500
-    """Steps between validations and saved states."""
-
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """Losses of the reconstruction that have a weight."""
-        return {name: getattr(self, name) for name in LOSSES if getattr(self, name)}
-
-    @property
-    def adversarial_weights(self) -> dict[str, float]:
-        """Losses against the discriminator that have a weight."""
-        names = ("adversarial", "feature_matching")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
 
 
 class Training:

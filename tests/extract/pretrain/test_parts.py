@@ -28,6 +28,7 @@ from extract.pretrain.quantizer import (
     start_codebooks,
     update,
 )
+from extract.pretrain.settings import TrainingSettings
 
 CONFIG = BrainCodecConfig(
     ratios=(4, 4), n_filters=2, max_filters=4, dimension=3, quantizers=2, codebook_size=5, sample_rate_hz=64
@@ -53,6 +54,11 @@ def test_losses_vanish_on_equal_signals_and_ignore_the_scale(name):
     (louder,) = reconstruction_losses(8 * signal, 8 * other, [name]).values()
     assert same < 0.01 * apart
     torch.testing.assert_close(apart, louder)
+
+
+def test_every_loss_can_be_given_a_weight():
+    weights = dict.fromkeys(LOSSES, 2.0)
+    assert list(TrainingSettings(**weights).loss_weights) == list(LOSSES)
 
 
 def test_l2_is_the_prd():

@@ -20,7 +20,8 @@ from extract.pretrain.data import Person, TrainingSignal, cut_windows
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.folding import UNIT_UV, fold_units
 from extract.pretrain.losses import prd
-from extract.pretrain.training import Training, TrainingSettings, train
+from extract.pretrain.settings import TrainingSettings
+from extract.pretrain.training import Training, train
 from extract.pretrain.validation import validate
 from store.runtime.errors import DiskFullError, UserError
 from tests.helpers.paths import ROOT
