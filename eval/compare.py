@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import tyro
-from scipy.stats import wilcoxon
 
 from eval.report.files import write_csv, write_table
 from eval.scoring.background import measure_background
@@ -121,6 +120,8 @@ def compare(
     -------
     metric, run, mean, and for all but the first run difference, low, high, p, persons (that both define).
     """
+    from scipy.stats import wilcoxon  # here, since it takes a second to load
+
     baseline, *others = scores
     rows = []
     for heading, column in metrics.items():

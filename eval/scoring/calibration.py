@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, logit
 
 BINS = 10  # of equal width
 _LONGEST_LOG = math.log(20)  # temperatures from 1/20 to 20
@@ -71,6 +69,8 @@ def fit_temperature(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
     """
     if not len(labels) or labels.min() == labels.max():
         return math.nan
+    from scipy.optimize import minimize_scalar  # here, since --help needs no scipy
+
     signed = np.where(labels == 1, 1, -1) * _log_odds(probabilities)
 
     def loss(log_temperature: float) -> float:
@@ -82,10 +82,14 @@ def fit_temperature(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
 
 def apply_temperature(probabilities: NDArray[Any], temperature: float) -> NDArray[Any]:
     """Probabilities whose log odds are divided by a temperature: above 1 they come nearer to 0.5."""
+    from scipy.special import expit  # as above
+
     calibrated: NDArray[Any] = expit(_log_odds(probabilities) / temperature)
     return calibrated
 
 
 def _log_odds(probabilities: NDArray[Any]) -> NDArray[Any]:
+    from scipy.special import logit  # as above
+
     values: NDArray[Any] = logit(np.clip(probabilities.astype(float), 1e-7, 1 - 1e-7))
     return values

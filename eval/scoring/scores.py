@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
-from sklearn.metrics import average_precision_score, roc_auc_score
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring, SampleScoring
 
@@ -116,6 +114,8 @@ def score_person(recordings: Sequence[ScoredRecording]) -> dict[str, float]:
     AUROC and AUPRC (average precision) rank all seconds of the person; nan when they are of one class. Brier
     is their mean squared error.
     """
+    from sklearn.metrics import average_precision_score, roc_auc_score  # here, since it takes a second to load
+
     labels = np.concatenate([recording.labels for recording in recordings])
     probabilities = np.concatenate([recording.probabilities for recording in recordings])
     counts = [count(recording) for recording in recordings]
@@ -158,6 +158,8 @@ def bootstrap_interval(values: NDArray[Any], rng: np.random.Generator) -> tuple[
     """95 % percentile bootstrap interval of the mean; nan for fewer than two values."""
     if len(values) < 2:
         return math.nan, math.nan
+    from scipy.stats import bootstrap  # as above
+
     low, high = bootstrap(
         (values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=rng
     ).confidence_interval
