@@ -50,11 +50,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         from store.runtime.commands import called_as
 
         with called_as(_names()):
-            status: int = import_module(COMMANDS[name][0]).main(rest)
-    except KeyboardInterrupt:  # while it was loaded; a command at work ends by itself
-        print(f"braincodec-seizure {name}: interrupted before it began", file=sys.stderr)
-        return 130
+            return _load_and_run(COMMANDS[name][0], rest)
+    except KeyboardInterrupt:
+        return _say_interrupted(f"braincodec-seizure {name}")
+
+
+def run_module(module: str) -> int:
+    """Run a command that ``python -m`` began, return its exit status; Ctrl-C while it is loaded is one line."""
+    try:
+        return _load_and_run(module, sys.argv[1:])
+    except KeyboardInterrupt:
+        return _say_interrupted(f"python -m {module.removesuffix('.__main__')}")
+
+
+def _load_and_run(module: str, arguments: Sequence[str]) -> int:
+    status: int = import_module(module).main(arguments)
     return status
+
+
+def _say_interrupted(command: str) -> int:
+    """Say it of a command that was being loaded; one at work says so itself."""
+    print(f"{command}: interrupted before it began", file=sys.stderr)
+    return 130
 
 
 def _names() -> dict[str, str]:

@@ -1,5 +1,10 @@
 """``python -m eval RUN``: score a run, write events, metrics and report; ``compare`` sets runs side by side."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("eval.__main__"))
+
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -212,7 +217,3 @@ def open_eeg(bids: Path, names: Sequence[str], spec: FeatureSpec) -> Iterator[Ee
 def _print_table(table: pd.DataFrame) -> None:
     shown = table.rename(index=to_one_line)
     print(shown.to_string(col_space=[len(heading) + 1 for heading in shown.columns]))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,10 @@
 """python -m extract: fill a store from a BIDS data set, and keep it up to date."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("extract.__main__"))
+
 import sys
 import time
 from collections.abc import Sequence
@@ -59,7 +64,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         "What matters first: --bids and --store, --check to see what would be done, --jobs for speed.",
         examples=["--bids chb-mit --store stores/chb-mit --subject 01 02"],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,11 @@
 """python -m extract.codec: an EDF to codes and back, to see what the codes keep."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("extract.codec"))
+
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -277,7 +281,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=HELP,
         examples=["night.edf decoded.edf --picture decoded.png"],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,12 @@
 """``python -m extract.demo DIR``: write a synthetic BIDS EEG data set with seizures, to try things on."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("extract.demo"))
+
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -178,7 +182,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     example = "demo/bids --persons 5 --recordings 2 --minutes 4"
     return run(generate, DemoCommand, argv, module="extract.demo", description=HELP, examples=[example])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

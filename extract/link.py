@@ -1,7 +1,11 @@
 """``python -m extract.link``: a BIDS tree of links to the files of a data set as it was downloaded."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("extract.link"))
+
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +92,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         "What matters first: DATA-SET, SOURCE and DEST; SOURCE is only read.",
         examples=["chbmit physionet.org/files/chbmit/1.0.0 chb-mit"],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

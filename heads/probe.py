@@ -1,5 +1,10 @@
 """python -m heads.probe: linear classifiers of seconds, every leave-one-person-out fold."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("heads.probe"))
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,7 +151,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         "What matters first: --store, --out for where the run goes, --method.",
         examples=["--store store --out runs/probe"],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,10 @@
 """python -m heads.sweep: every setting on every fold and seed, chosen without the tested person."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("heads.sweep"))
+
 import dataclasses
 import itertools
 import sys
@@ -261,7 +266,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         examples=["--store store --out runs/sweep --lr 1e-3 3e-4 --hidden 64 128 --seed 0 1"],
         elsewhere={"--fold": "a sweep tests on every person in turn; heads.train takes --fold"},
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,10 @@
 """python -m heads.train: train the heads of one fold, of all, or the final one."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("heads.train"))
+
 import dataclasses
 import math
 import sys
@@ -183,7 +188,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         "What matters first: --store, --fold for which persons to test on, --out for where the run goes.",
         examples=["--store store --fold all --out runs/first"],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

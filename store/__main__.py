@@ -1,5 +1,10 @@
 """``python -m store``: look at a feature store, verify it, export a person."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("store.__main__"))
+
 import json
 import math
 import random
@@ -139,7 +144,3 @@ def _help(prog: str) -> list[str]:
         "",
         f"{prog} COMMAND --help says what a command takes.",
     ]
-
-
-if __name__ == "__main__":
-    sys.exit(main())
