@@ -15,6 +15,7 @@ from tests.helpers.paths import ROOT
 STORE = ["--store", "s"]
 TRAIN = [*STORE, "--fold", "all"]
 SWEEP = [*STORE, "--out", "o"]
+STUDY = ["--bids", "b", "--out", "o"]
 MISTAKES = [
     ("extract", ["--bids", "b", "--store", "s", "--jobs", "two"], '--jobs: "two" is not a whole number'),
     ("extract", ["--bids", "b", "--store", "s", "--jobs", "1.5"], '--jobs: "1.5" is not a whole number'),
@@ -66,6 +67,17 @@ MISTAKES = [
         ["a.edf", "b.tsv", "--run", "r", "--missing", "no"],
         '--missing: "no" is not one of error, zero',
     ),
+    ("eval.study", ["--bids", "b"], "--out is required"),
+    ("eval.study", [*STUDY, "--features", "latent"], '--features: "latent" is not one of latents, codes'),
+    ("eval.study", [*STUDY, "--seeds", "0", "x"], '--seeds: "x" is not a whole number'),
+    ("eval.study", [*STUDY, "--encoder", "x"], "no option --encoder (did you mean --encoders?)"),
+    ("eval.controls", [], "RUN is required"),
+    ("eval.controls", ["run", "other"], '"other" is one value too many'),
+    ("eval.controls", ["run", "--seed", "x"], '--seed: "x" is not a whole number'),
+    ("eval.controls", ["run", "--twins", "x"], "no option --twins (did you mean --twin?)"),
+    ("eval.export", ["run"], "OUTPUT.onnx is required"),
+    ("eval.export", ["run", "a.onnx", "--to", "onx"], '--to: "onx" is not one of onnx'),
+    ("eval.export", ["run", "a.onnx", "--chek", "x"], "no option --chek (did you mean --check?)"),
     ("store info", ["--jsn"], "no option --jsn (did you mean --json?)"),
     ("store verify", ["s", "--sample", "x"], '--sample: "x" is not a number'),
     ("store export", ["s"], "--person is required"),
