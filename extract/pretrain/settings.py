@@ -45,7 +45,7 @@ class TrainingSettings:
     spectrogram: float = 0.0
     """Weight of the error of the spectrograms."""
     nested: float = 0.0
-    """Share of batches that a random number of the first quantizers code, the published four the others; 0: all."""
+    """Share of batches that a random number of the first quantizers code, the published four the rest; 0: all."""
     freeze_encoder: bool = False
     """Train decoder and codebooks alone; the latents stay those of --start."""
     commitment: float = 64.0
