@@ -168,7 +168,10 @@ def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> D
     if spec.code_search != "greedy":
         raise UserError(f"codes of {spec.encoder} are searched by a beam, which cannot be exported; use latents")
     if head.context_s > 1:
-        raise UserError("the run's head looks beyond its window; allowed: heads such as spatial-fusion and linear")
+        raise UserError(
+            "the run's head looks beyond its window; allowed: heads such as linear, and spatial-fusion with "
+            "another --pooling than max-std-electrodes"
+        )
     # with gradients the network takes operations of torch throughout, which can be exported
     own = copy.deepcopy(model).float().requires_grad_(True)
     return Detector(own, head.eval(), quantizers=spec.dims if spec.features == "codes" else 0).eval()

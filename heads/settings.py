@@ -13,6 +13,8 @@ import tyro
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 
+POOLINGS = ("max", "max-std", "max-std-electrodes")
+
 
 @dataclass(frozen=True)
 class HeadSettings:
@@ -22,8 +24,8 @@ class HeadSettings:
     """spatial-fusion, linear, pooled-linear, one of an installed package, or your own as package.module:Name."""
     filters: int = 64
     """Spatial filters: outputs of the convolution over all electrodes."""
-    pooling: Literal["max", "max-std"] = "max-std"
-    """What the MLP sees of a filter in a second: its maximum, or the logarithms of maximum and deviation."""
+    pooling: Literal["max", "max-std", "max-std-electrodes"] = "max-std"
+    """What the MLP sees of a filter: maximum; log maximum and deviation; or these, and what the probe takes."""
     hidden: int = 128
     """Hidden units of the MLP."""
     dropout: float = 0.25
@@ -112,7 +114,7 @@ class TrainSettings(HeadSettings):
         for name in ("weight_decay", "seed"):
             require(name, getattr(self, name) >= 0, "0 and more")
         require("dropout", 0 <= self.dropout < 1, "from 0 to less than 1")
-        require("pooling", self.pooling in ("max", "max-std"), "max, max-std")
+        require("pooling", self.pooling in POOLINGS, ", ".join(POOLINGS))
         require("precision", self.precision in ("auto", "float32", "bfloat16"), "auto, float32, bfloat16")
         require("positive_weight", self.positive_weight is None or self.positive_weight > 0, "more than 0")
         ratio = self.background_per_seizure

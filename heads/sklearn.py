@@ -92,7 +92,7 @@ class SpatialFusionClassifier(_HeadClassifier):
     def __init__(
         self,
         filters: int = TrainSettings.filters,
-        pooling: Literal["max", "max-std"] = TrainSettings.pooling,
+        pooling: Literal["max", "max-std", "max-std-electrodes"] = TrainSettings.pooling,
         hidden: int = TrainSettings.hidden,
         dropout: float = TrainSettings.dropout,
         epochs: int = TrainSettings.epochs,

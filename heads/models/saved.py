@@ -13,7 +13,7 @@ from torch import Tensor
 
 from heads.models.head import Head
 from heads.models.registry import HEADS, make_head
-from heads.settings import HeadSettings
+from heads.settings import POOLINGS, HeadSettings
 from store import FeatureSpec
 from store.runtime.atomic import write_bytes
 from store.runtime.commands import command_line
@@ -81,7 +81,7 @@ def _parse(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> tuple[Fe
         raise ValueError(f"mean is {tuple(state['mean'].shape)} for {len(spec.channels)} channels")
     stored = translate_settings(json.loads(metadata["settings"]))
     settings = HeadSettings(**{field.name: stored[field.name] for field in dataclasses.fields(HeadSettings)})
-    if not isinstance(settings.head, str) or settings.pooling not in ("max", "max-std"):
+    if not isinstance(settings.head, str) or settings.pooling not in POOLINGS:
         raise ValueError(f"head {settings.head!r} with pooling {settings.pooling!r}")
     stored_values = sum(value.numel() for value in state.values())
     for name in ("filters", "hidden"):

@@ -16,6 +16,7 @@ SHAPE = (8, 3, 5)  # F, C, D
 SECONDS = 4
 SETTINGS = {name: HeadSettings(head=name, filters=6, hidden=7, dropout=0.4) for name in HEADS}
 SETTINGS["max"] = replace(SETTINGS["spatial-fusion"], pooling="max")
+SETTINGS["electrodes"] = replace(SETTINGS["spatial-fusion"], pooling="max-std-electrodes")
 
 
 def features(windows: int = 2, seed: int = 0) -> torch.Tensor:
@@ -30,7 +31,7 @@ def standardised_head(name: str, seed: int) -> nn.Module:
     return head
 
 
-@pytest.mark.parametrize("name", ["spatial-fusion", "max"])
+@pytest.mark.parametrize("name", ["spatial-fusion", "max", "electrodes"])
 def test_spatial_fusion_is_the_convolution_over_all_electrodes(name: str) -> None:
     """nn.Conv2d with a kernel over C and D at each frame, then pooling over the frames of each second."""
     head = standardised_head(name, 3)
@@ -42,10 +43,16 @@ def test_spatial_fusion_is_the_convolution_over_all_electrodes(name: str) -> Non
         standard = (x - head.mean) * head.scale
         fused = torch.stack([convolution(standard[:, frame, None])[..., 0, 0] for frame in range(8)], -1)
         pooled = functional.max_pool1d(functional.relu(fused), 2)  # (B, filters, S)
-        if name == "spatial-fusion":
+        if name != "max":
             deviation = torch.hypot(fused.unflatten(2, (4, 2)).std(3, correction=0), torch.tensor(0.1))
             pooled = torch.cat([torch.log(1 + pooled), torch.log(deviation)], 1)
-        hidden = functional.relu(functional.linear(pooled.transpose(1, 2).flatten(1), *head.hidden.parameters()))
+        pooled = pooled.transpose(1, 2)
+        if name == "electrodes":
+            logs = torch.log(x.unflatten(1, (4, 2)).std(2, correction=0) + 0.05)  # (B, S, C, D)
+            total = -head.scale.log().mean(0)  # of all training frames
+            mean, maximum, spread = logs.mean(2) - total, logs.amax(2) - total, logs.std(2, correction=0)
+            pooled = torch.cat([pooled, 3 * mean, 3 * maximum, 20 * spread], -1)
+        hidden = functional.relu(functional.linear(pooled.flatten(1), *head.hidden.parameters()))
         wanted = functional.linear(hidden, *head.out.parameters())
         torch.testing.assert_close(head(x), wanted)
 
@@ -68,6 +75,8 @@ def test_spatial_fusion_on_one_frame_a_second_has_no_deviation() -> None:
     plain = make_head(SETTINGS["max"], (4, 3, 5), 4, 0)
     x = torch.randn(2, 4, 3, 5)
     assert torch.equal(head(x), plain(x))
+    with_electrodes = make_head(SETTINGS["electrodes"], (4, 3, 5), 4, 0)
+    assert torch.equal(head(x), with_electrodes(x))
 
 
 def test_linear_head_on_one_frame_a_second_has_no_deviation() -> None:

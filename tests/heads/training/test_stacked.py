@@ -33,7 +33,7 @@ def test_a_slot_among_many_equals_the_slot_alone(
         assert together.threshold == pytest.approx(alone.threshold, abs=1e-4)
 
 
-@pytest.mark.parametrize("pooling", ["max", "max-std"])
+@pytest.mark.parametrize("pooling", ["max", "max-std", "max-std-electrodes"])
 def test_folds_that_hold_out_anyone_equal_each_alone(
     make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pooling: str
 ) -> None:

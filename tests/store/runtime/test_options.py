@@ -36,7 +36,11 @@ MISTAKES = [
     ("heads.train", [*TRAIN, "--qwxz=1"], "no option --qwxz"),
     ("heads.train", [*TRAIN, "--lr"], "--lr: a value is missing"),
     ("heads.train", [*TRAIN, "--lr=abc"], '--lr: "abc" is not a number'),
-    ("heads.train", [*TRAIN, "--pooling", "mex"], '--pooling: "mex" is not one of max, max-std'),
+    (
+        "heads.train",
+        [*TRAIN, "--pooling", "mex"],
+        '--pooling: "mex" is not one of max, max-std, max-std-electrodes',
+    ),
     ("heads.train", [*TRAIN, "--positive-weight", "x"], '--positive-weight: "x" is not a number or none'),
     ("heads.train", [*TRAIN, "--inner", "x"], '--inner: "x" is not a whole number or pairs or one'),
     ("heads.train", [*STORE, "--random", "1"], "no option --random"),
@@ -46,7 +50,11 @@ MISTAKES = [
     ("heads.train", [*TRAIN, "--forse"], "no option --forse"),
     ("heads.train", [*TRAIN, "--lr", "\x1b[31m\n"], r'--lr: "\u001b[31m\n" is not a number'),
     ("heads.sweep", [*SWEEP, "--lr", "1e-3", "abc"], '--lr: "abc" is not a number'),
-    ("heads.sweep", [*SWEEP, "--pooling", "max", "foo"], '--pooling: "foo" is not one of max, max-std'),
+    (
+        "heads.sweep",
+        [*SWEEP, "--pooling", "max", "foo"],
+        '--pooling: "foo" is not one of max, max-std, max-std-electrodes',
+    ),
     ("heads.sweep", [*SWEEP, "--random", "x"], '--random: "x" is not a whole number'),
     (
         "heads.sweep",
