@@ -18,17 +18,17 @@ from extract.encode_recording import (
     encode_recordings,
     is_part,
 )
-from extract.io.bids import DataSet, Recording, find_data_set
+from extract.io.bids import Recording, find_data_set
 from extract.io.shards import parse_shard, split_by_duration
 from extract.planning.account import describe_gone, describe_plan
-from extract.planning.paths import left_out_path, part_path, published_path
+from extract.planning.paths import left_out_path, part_path
 from extract.planning.plan import Action, Policy
-from extract.planning.publish import join_subject, remove_parts, rewrite_subject
+from extract.planning.publish import join_subject, remove_parts, rewrite_subject, write_as_it_is
 from extract.planning.resolve import resolve_settings
 from extract.planning.spec import find_readable, require_same_spec, require_spec
-from extract.planning.subject import Subject, look_at_subject, look_at_subjects, shorten
+from extract.planning.subject import Subject, SubjectSource, shorten
 from extract.planning.summary import Outcomes, Summary, summarise
-from store import FeatureSpec, StoreError
+from store import FeatureSpec
 from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import to_one_line
 from store.runtime.options import optional
@@ -77,7 +77,7 @@ class _Extraction:
     """One extraction: what it works on, and what has become of it so far."""
 
     command: ExtractCommand
-    data: DataSet
+    source: SubjectSource
     subjects: tuple[Subject, ...]
     tell: Callable[[str], object]
     outcomes: Outcomes = field(default_factory=Outcomes)
@@ -95,7 +95,7 @@ class _Extraction:
     def summarise(self) -> Summary:
         """Sum it up."""
         return summarise(
-            self.data,
+            self.source.data,
             self.subjects,
             self.command.store,
             self.outcomes,
@@ -123,20 +123,13 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     command.check_codes()
     guard_folder(command.store, inputs=[command.bids], own="sub-*.h5", apart=[command.bids])
     index, shards = parse_shard(command.shard, os.environ) if command.shard is not None else (0, 1)
-    if not command.alone:  # workers may be in another folder
-        command = replace(command, bids=command.bids.absolute(), store=command.store.absolute())
-        if Path(command.encoder).is_file():
-            command = replace(command, encoder=str(Path(command.encoder).absolute()))
+    command = command if command.alone else _with_absolute_paths(command)
     data = find_data_set(command.bids, command.subject or None)
-    subjects = look_at_subjects(
-        data, command.store, command.policy, command.unlabelled, command.force, is_whole=not command.subject
-    )
-    work = _Extraction(command, data, tuple(subjects), tell or _print)
+    source = SubjectSource(data, command.store, command.policy, command.unlabelled, command.force)
+    subjects = tuple(source.look_at_all(is_whole=not command.subject))
+    work = _Extraction(command, source, subjects, tell or _print)
     if command.check_only:
-        if find_readable(command.store) is not None:
-            require_spec(command.store, _resolve(work, is_changed=False).command.only_encoder, is_encoded=False)
-        for subject in work.subjects:
-            work.say(describe_plan(subject.plan, done=False), describe_gone(subject.plan))
+        _tell_plan(work)
         return work.summarise()
     durations_s = [work.durations_s[recording] for recording in data.recordings]
     ours = {data.recordings[number] for number in split_by_duration(durations_s, index, shards)}
@@ -157,13 +150,33 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     return work.summarise()
 
 
+def _with_absolute_paths(command: ExtractCommand) -> ExtractCommand:
+    """The same command for workers, which may be in another folder."""
+    encoder = Path(command.encoder)
+    return replace(
+        command,
+        bids=command.bids.absolute(),
+        store=command.store.absolute(),
+        encoder=str(encoder.absolute()) if encoder.is_file() else command.encoder,
+    )
+
+
+def _tell_plan(work: _Extraction) -> None:
+    """Say what would be done with each subject."""
+    store = work.command.store
+    if find_readable(store) is not None:
+        require_spec(store, _resolve(work, is_changed=False).command.only_encoder, is_encoded=False)
+    for subject in work.subjects:
+        work.say(describe_plan(subject.plan, done=False), describe_gone(subject.plan))
+
+
 def _resolve(work: _Extraction, is_changed: bool) -> _Extraction:
     """The same extraction, with what its recordings or its store decide of the encoder's settings."""
     command, stored = work.command, find_readable(work.command.store)
     command = replace(command, weights_sha256=stored.spec.weights_sha256 if stored else "")
     resolved = resolve_settings(
         command.only_encoder,
-        work.data,
+        work.source.data,
         stored.spec if stored else None,
         is_whole=not command.subject,
         is_changed=is_changed,
@@ -183,7 +196,7 @@ def _relabel(work: _Extraction, subject: Subject) -> None:
             is_left = subject.plan.is_rewritten and not subject.plan.select(Action.ENCODE)
             return is_left and rewrite_subject(subject, subject.plan.left_out)
 
-        subject, is_done = _write(work, subject, rewrite)
+        subject, is_done = write_as_it_is(work.source, subject, rewrite)
         if not is_done:
             return
         work.outcomes.rewritten.add(subject.name)
@@ -202,7 +215,7 @@ def _encode(work: _Extraction, recordings: Sequence[Recording], spec: FeatureSpe
                 outcomes.complete.add(recording.name)
                 outcomes.encoded |= {recording.name} if result.windows else set()
             else:
-                outcomes.errors[recording.name] = reason = shorten(result.error, work.data)
+                outcomes.errors[recording.name] = reason = shorten(result.error, work.source.data)
                 if work.command.skip_unusable:  # for other shards
                     write_text(left_out_path(work.command.store, recording.subject, recording.name), reason)
             _publish_if_complete(work, by_name[recording.subject], spec)
@@ -234,39 +247,12 @@ def _publish_if_complete(work: _Extraction, subject: Subject, spec: FeatureSpec)
         are_new = subject.plan.former_left_out != {recording.name: recording.reason for recording in left_out}
         return not (subject.plan.is_rewritten or are_new) or rewrite_subject(subject, left_out)
 
-    subject, is_done = _write(work, _look_again(work, subject), publish)
+    subject = work.source.look_at(subject.name)  # another extraction may have published it
+    subject, is_done = write_as_it_is(work.source, subject, publish)
     if is_done:
         work.outcomes.rewritten.add(subject.name)
         remove_parts(command.store, subject.name)
         work.say(describe_plan(subject.plan, done=True, encoded=encoded(subject)))
-
-
-def _write(work: _Extraction, subject: Subject, write: Callable[[Subject], bool]) -> tuple[Subject, bool]:
-    """Write a subject as it is now; again if another extraction has replaced its file or taken its parts."""
-    for is_last in (False, False, True):
-        if subject.found and not _is_as_seen(work, subject):
-            subject = _look_again(work, subject)
-        try:
-            return subject, write(subject)
-        except (StoreError, FileNotFoundError):
-            if is_last or _is_as_seen(work, subject):
-                raise
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _is_as_seen(work: _Extraction, subject: Subject) -> bool:
-    """Whether the store still has the file of a subject that was looked at, or still none."""
-    if subject.stored is None:
-        return not published_path(work.command.store, subject.name).exists()
-    return subject.stored.is_current()
-
-
-def _look_again(work: _Extraction, subject: Subject) -> Subject:
-    """Look at a subject as it is now: another extraction may have published it."""
-    command = work.command
-    return look_at_subject(
-        subject.name, work.data, command.store, command.policy, command.unlabelled, command.force
-    )
 
 
 def _read_left_out(work: _Extraction, recording: Recording) -> str | None:

@@ -1,7 +1,7 @@
 """Bring a subject's file up to date: with other labels alone, or joined from what was encoded and what stays."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +10,26 @@ import numpy as np
 from extract.planning.paths import part_path, parts_path, published_path
 from extract.planning.plan import Action
 from extract.planning.rows import StoredRow, update_rows
-from extract.planning.subject import Subject
+from extract.planning.subject import Subject, SubjectSource
 from store.reader import StoreFile
+from store.runtime.errors import StoreError
 from store.schema import LeftOut
 from store.writer import join_files, relabel_file, write_file
+
+
+def write_as_it_is(
+    source: SubjectSource, subject: Subject, write: Callable[[Subject], bool]
+) -> tuple[Subject, bool]:
+    """Write a subject as it is now; again if another extraction has replaced its file or taken its parts."""
+    for is_last in (False, False, True):
+        if subject.found and not source.is_as_seen(subject):
+            subject = source.look_at(subject.name)
+        try:
+            return subject, write(subject)
+        except (StoreError, FileNotFoundError):
+            if is_last or source.is_as_seen(subject):
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def rewrite_subject(subject: Subject, left_out: Sequence[LeftOut]) -> bool:

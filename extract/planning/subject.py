@@ -32,78 +32,91 @@ class Subject:
         return [item.recording for item in self.found if item.recording.name in names]
 
 
-def look_at_subjects(
-    data: DataSet, store: Path, policy: Policy, unlabelled: bool, force: bool, is_whole: bool
-) -> Iterator[Subject]:
-    """Look at every subject of a data set, and at those that the store has and the data set has no more.
+@dataclass(frozen=True)
+class SubjectSource:
+    """Where subjects are looked at, and what decides about their recordings."""
 
-    Parameters
-    ----------
-    force
-        Replace what the store holds of a subject of another data set.
-    is_whole
-        Whether the data set was searched for all subjects.
+    data: DataSet
+    store: Path
+    policy: Policy
+    unlabelled: bool  # whether recordings without events file are taken
+    force: bool = False  # replace what the store holds of a subject of another data set
 
-    Raises
-    ------
-    UserError
-        If the store holds a subject of that name of another data set.
-    """
-    for name in data.subjects:
-        yield look_at_subject(name, data, store, policy, unlabelled, force)
-    if not is_whole:
-        return
-    for path in sorted(store.glob("sub-*.h5")):
-        name = path.stem.removeprefix("sub-")
-        if name not in data.subjects:
-            try:
-                stored = open_file(path)
-            except StoreError:
-                continue  # of no subject of this data set
-            if stored.dataset and same_dataset(stored.dataset, data.name):
-                plan = plan_subject(name, (), stored, policy, "", stored.participant)
-                yield Subject(name, (), stored, plan, stored.dataset, dict(stored.participant))
+    def look_at_all(self, is_whole: bool) -> Iterator[Subject]:
+        """Look at every subject of the data set, and at those that the store has and the data set has no more.
 
+        Parameters
+        ----------
+        is_whole
+            Whether the data set was searched for all subjects.
 
-def look_at_subject(
-    name: str, data: DataSet, store: Path, policy: Policy, unlabelled: bool, force: bool = False
-) -> Subject:
-    """Look at one subject of a data set; see `look_at_subjects`."""
-    recordings = [recording for recording in data.recordings if recording.subject == name]
-    path, stored = published_path(store, name), None
-    participant = dict(data.participants.columns.get(name, {}))
-    try:
-        stored = open_file(path) if path.exists() else None
-    except StoreError as error:
-        found = tuple(Found(recording, problem=str(error)) for recording in recordings)
-        plan = plan_subject(name, found, None, policy)
-        return Subject(name, found, None, plan, data.name, participant, str(error))
-    for _ in range(2):
-        found = tuple(_survey(recording, stored, data, policy, unlabelled) for recording in recordings)
-        is_kept = stored is not None and stored.dataset and not data.is_named
-        dataset = stored.dataset if stored is not None and is_kept else data.name
-        plan = plan_subject(name, found, stored, policy, dataset, participant)
-        if stored is None or not _is_of_another(stored, data, plan):
-            break
-        if not force:
-            raise UserError(
-                f"{path}: holds sub-{name} of {stored.dataset}, {data.path} is {data.name} and its EEG differs; "
-                "give another --store, or replace it with --force"
-            )
-        stored = None
-    return Subject(name, found, stored, plan, dataset, participant)
+        Raises
+        ------
+        UserError
+            If the store holds a subject of that name of another data set.
+        """
+        for name in self.data.subjects:
+            yield self.look_at(name)
+        if not is_whole:
+            return
+        for path in sorted(self.store.glob("sub-*.h5")):
+            name = path.stem.removeprefix("sub-")
+            if name not in self.data.subjects:
+                try:
+                    stored = open_file(path)
+                except StoreError:
+                    continue  # of no subject of this data set
+                if stored.dataset and same_dataset(stored.dataset, self.data.name):
+                    plan = plan_subject(name, (), stored, self.policy, "", stored.participant)
+                    yield Subject(name, (), stored, plan, stored.dataset, dict(stored.participant))
+
+    def look_at(self, name: str) -> Subject:
+        """Look at one subject of the data set.
+
+        Raises
+        ------
+        UserError
+            As `look_at_all`.
+        """
+        data = self.data
+        recordings = [recording for recording in data.recordings if recording.subject == name]
+        path, stored = published_path(self.store, name), None
+        participant = dict(data.participants.columns.get(name, {}))
+        try:
+            stored = open_file(path) if path.exists() else None
+        except StoreError as error:
+            found = tuple(Found(recording, problem=str(error)) for recording in recordings)
+            plan = plan_subject(name, found, None, self.policy)
+            return Subject(name, found, None, plan, data.name, participant, str(error))
+        for _ in range(2):
+            found = tuple(self._survey(recording, stored) for recording in recordings)
+            is_kept = stored is not None and stored.dataset and not data.is_named
+            dataset = stored.dataset if stored is not None and is_kept else data.name
+            plan = plan_subject(name, found, stored, self.policy, dataset, participant)
+            if stored is None or not _is_of_another(stored, data, plan):
+                break
+            if not self.force:
+                raise UserError(
+                    f"{path}: holds sub-{name} of {stored.dataset}, {data.path} is {data.name} and its EEG "
+                    "differs; give another --store, or replace it with --force"
+                )
+            stored = None
+        return Subject(name, found, stored, plan, dataset, participant)
+
+    def is_as_seen(self, subject: Subject) -> bool:
+        """Whether the store still has the file of a subject that was looked at, or still none."""
+        if subject.stored is None:
+            return not published_path(self.store, subject.name).exists()
+        return subject.stored.is_current()
+
+    def _survey(self, recording: Recording, stored: StoreFile | None) -> Found:
+        found = survey(recording, stored, self.policy.missing, self.unlabelled)
+        return replace(found, problem=shorten(found.problem, self.data)) if found.problem else found
 
 
 def shorten(text: str, data: DataSet) -> str:
     """Name files within the data set, as the store keeps them."""
     return re.sub(rf"(?<![^\s'\"(]){re.escape(str(data.path))}/", "", text)
-
-
-def _survey(
-    recording: Recording, stored: StoreFile | None, data: DataSet, policy: Policy, unlabelled: bool
-) -> Found:
-    found = survey(recording, stored, policy.missing, unlabelled)
-    return replace(found, problem=shorten(found.problem, data)) if found.problem else found
 
 
 def _is_of_another(stored: StoreFile, data: DataSet, plan: SubjectPlan) -> bool:
