@@ -102,3 +102,13 @@ def rename_person(path: Path, person: str) -> None:
     file = open_file(path)
     rows = [replace(info, person=person) for info in file.recordings]
     relabel_file(path, recordings=rows, labels=file.labels, dataset=file.dataset)
+
+
+def write_part(path: Path, number: int, seconds: int, **changes: object) -> np.ndarray:
+    """Write a file of one recording of noise; its features."""
+    info = recording(number, seconds, **changes)
+    values = np.random.default_rng(number).normal(size=(info.windows, *SPEC.shape)).astype(np.float32)
+    labels = (np.arange(seconds) % 3 == 0).astype(np.uint8)
+    blocks = (values[start : start + 2] for start in range(0, len(values), 2))
+    write_file(path, SPEC, [info], labels, blocks, {"encoder": {}, "source": {"file": number}})
+    return values
