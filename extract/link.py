@@ -15,12 +15,12 @@ import tyro
 
 from extract.io.datasets import chbmit, siena, tusz
 from extract.io.datasets.bids_tree import BidsTree, build_tree
-from extract.io.datasets.source import list_names
 from extract.io.datasets.write_tree import RECORD, Changes, require_apart, write_tree
 from store.runtime.cli import run, to_one_line
 from store.runtime.commands import command_line
-from store.runtime.plurals import count_noun
+from store.runtime.plurals import count_noun, list_names
 
+_MOST_NAMED = 20
 READERS = {"chbmit": chbmit.read, "siena": siena.read, "tusz": tusz.read}
 
 
@@ -70,9 +70,13 @@ def describe(tree: BidsTree, changes: Changes, command: LinkCommand) -> list[str
     if tree.unlisted:
         left_out = command.unlisted == "leave-out"
         fate = "left out; --unlisted bckg takes them as background" if left_out else "taken as background"
-        lines.append(f"not in the annotations ({len(tree.unlisted)}), {fate}: {list_names(tree.unlisted)}")
+        lines.append(
+            f"not in the annotations ({len(tree.unlisted)}), {fate}: {list_names(tree.unlisted, _MOST_NAMED)}"
+        )
     if tree.absent:
-        lines.append(f"in the annotations, not on the disk ({len(tree.absent)}): {list_names(tree.absent)}")
+        lines.append(
+            f"in the annotations, not on the disk ({len(tree.absent)}): {list_names(tree.absent, _MOST_NAMED)}"
+        )
     if tree.unlisted or tree.absent:
         lines.append(f"all of these names: {command.dest / RECORD}")
     folder = f"{os.path.abspath(command.source)}/"

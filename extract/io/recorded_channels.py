@@ -12,7 +12,7 @@ from extract.io.channels_table import find_channels_table, list_good_eeg
 from extract.io.mne_samples import open_with_mne
 from extract.io.montage import Montage, as_recorded, clean_name
 from store.runtime.errors import UserError, os_errors
-from store.runtime.plurals import count_noun
+from store.runtime.plurals import count_noun, list_names
 
 NO_TABLE = "none"
 # beside ECG, EMG, EOG and markers, what else records and amplifiers put among EEG channels
@@ -145,7 +145,5 @@ def _describe_groups(
     for channels, recordings in groups.items():
         more = ", ".join(sorted(spelling[key] for key in channels - common))
         subjects = sorted({recording.subject for recording in recordings})
-        named = ", ".join(subjects[:_MOST_NAMED])
-        left = len(subjects) - _MOST_NAMED
-        who = f"sub-{named}{f' and {left} more' if left > 0 else ''} ({count_noun(len(recordings), 'recording')})"
+        who = f"sub-{list_names(subjects, _MOST_NAMED)} ({count_noun(len(recordings), 'recording')})"
         yield f"{who} {'also ' if common and more else ''}{more or 'no more'}"

@@ -9,7 +9,7 @@ from heads.folds import Fold
 from store import FeatureSpec, Store, open_stores
 from store.interop.join import original_persons
 from store.runtime.errors import UserError
-from store.runtime.plurals import count_noun, noun_with_names
+from store.runtime.plurals import count_noun, list_names, noun_with_names
 
 _SHOWN = 3  # recordings named in a message
 
@@ -26,9 +26,7 @@ class StoreChange:
         return bool(self.differences)
 
     def __str__(self) -> str:
-        shown = ", ".join(self.differences[:_SHOWN])
-        more = len(self.differences) - _SHOWN
-        return f"{shown} and {more} more" if more > 0 else shown
+        return list_names(self.differences, _SHOWN)
 
     def concerns(self, fold: Fold) -> bool:
         """Whether a fold was trained, chosen or tested on what differs."""

@@ -1,6 +1,6 @@
-"""Nouns in messages: singular for one, plural for the rest."""
+"""Nouns and names in messages: singular for one, of many names the first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def count_noun(number: int, noun: str) -> str:
@@ -12,6 +12,17 @@ def count_noun(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
+def list_names(names: Iterable[str], most: int | None = None) -> str:
+    """Names for a message, of many only the first.
+
+    >>> list_names(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    names = list(names)
+    rest = len(names) - len(names[:most])
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest else "")
+
+
 def noun_with_names(noun: str, names: Sequence[str], most: int | None = None) -> str:
     """A noun and the names it stands for, of many only the first.
 
@@ -20,6 +31,4 @@ def noun_with_names(noun: str, names: Sequence[str], most: int | None = None) ->
     >>> noun_with_names("person", ["01", "02", "03"], most=2)
     'persons 01, 02 and 1 more'
     """
-    shown = names[:most]
-    rest = len(names) - len(shown)
-    return f"{noun}{'s' * (len(names) != 1)} {', '.join(shown)}" + (f" and {rest} more" if rest else "")
+    return f"{noun}{'s' * (len(names) != 1)} {list_names(names, most)}"

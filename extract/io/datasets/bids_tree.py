@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from extract.io.datasets.source import EdfInfo, Participant, SourceDataSet, SourceRecording, list_names
+from extract.io.datasets.source import EdfInfo, Participant, SourceDataSet, SourceRecording
 from extract.io.events import format_events
 from store import Event
 from store.runtime.errors import UserError
+from store.runtime.plurals import list_names
 
 ROUNDING_S = 1.0  # annotations are in whole seconds: a seizure that ends so little past its file ends with it
 README = """{name}, as its authors ship it, under the names of BIDS and with the events of SzCORE.

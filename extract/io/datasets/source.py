@@ -1,7 +1,7 @@
 """What the readers of all data sets have in common: their result, EDF headers, text files."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -129,14 +129,3 @@ def list_edf(folder: Path) -> list[Path]:
     """EDF files of a folder, sorted by name."""
     with os_errors(folder):
         return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".edf" and path.name[0] != ".")
-
-
-def list_names(names: Iterable[str], most: int = 20) -> str:
-    """Names for a message.
-
-    >>> list_names(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    names = list(names)
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
