@@ -1,6 +1,6 @@
 """Sum up an extraction: what became of every recording that was found, and what a person has to know of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,12 +64,8 @@ def summarise(
         for step in subject.plan.steps:
             if step.name not in wrong:
                 states.setdefault(_classify(step, subject, outcomes, done=done), []).append(step.name)
-        is_as_it_was = not subject.plan.select(Action.ENCODE) and subject.name not in outcomes.rewritten
-        file = subject.stored if is_as_it_was else _open(store, subject.name)
-        is_there = file is not None and {item.recording.name for item in subject.found} <= (
-            {info.name for info in file.recordings} | wrong.keys()
-        )
-        if file is not None and is_there and (skip_unusable or not wrong):
+        file = _find_file(subject, store, outcomes)
+        if file is not None and _holds_all(file, subject, wrong) and (skip_unusable or not wrong):
             complete.append(subject.name)
             notes += _note_labels(file)
         elif is_sharded and not wrong and outcomes.complete & {step.name for step in subject.plan.steps}:
@@ -115,11 +111,20 @@ def _classify(step: Step, subject: Subject, outcomes: Outcomes, *, done: bool) -
     return ""
 
 
-def _open(store: Path, subject: str) -> StoreFile | None:
-    path = published_path(store, subject)
+def _find_file(subject: Subject, store: Path, outcomes: Outcomes) -> StoreFile | None:
+    """The file of a subject as it is now; None if there is none that can be read."""
+    if not subject.plan.select(Action.ENCODE) and subject.name not in outcomes.rewritten:
+        return subject.stored
+    path = published_path(store, subject.name)
     with suppress(StoreError):
         return open_file(path) if path.exists() else None
     return None
+
+
+def _holds_all(file: StoreFile, subject: Subject, wrong: Collection[str]) -> bool:
+    """Whether a file holds every recording that was found, but those that are wrong."""
+    held = {info.name for info in file.recordings}
+    return all(item.recording.name in held or item.recording.name in wrong for item in subject.found)
 
 
 def _note_labels(file: StoreFile) -> Iterator[str]:
