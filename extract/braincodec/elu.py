@@ -80,6 +80,6 @@ def _fold_borders(gradient: Tensor, left: int, right: int) -> Tensor:
 
 
 def _compiled_can_run(x: Tensor, border: int) -> bool:
-    return (
-        COMPILED and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and border < x.shape[-1]
-    )
+    if not COMPILED or torch.compiler.is_compiling():  # torch.compile and torch.export follow operations of torch
+        return False
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and border < x.shape[-1]

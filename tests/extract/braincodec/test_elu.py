@@ -83,3 +83,17 @@ def test_without_the_compiled_pass(monkeypatch):
     monkeypatch.setattr(activation, "COMPILED", False)
     x, added = torch.randn(2, 2, 3, 1, 9, generator=torch.Generator().manual_seed(0))
     assert torch.equal(padded_elu(x, added, 1, 2), plain(x, added, 1, 2))
+
+
+@needs_compiled
+def test_exports_as_operations_of_torch():
+    """What follows the network's operations, as ONNX does, cannot follow the compiled pass."""
+
+    class Pass(torch.nn.Module):
+        def forward(self, x):
+            return padded_elu(x, None, 1, 2)
+
+    x = torch.randn(2, 3, 1, 8, generator=torch.Generator().manual_seed(0))
+    program = torch.export.export(Pass(), (x,))
+    torch.testing.assert_close(program.module()(x), plain(x, 0, 1, 2))
+    assert any(node.target == torch.ops.aten.elu.default for node in program.graph.nodes)
