@@ -49,6 +49,7 @@ class _Recipe:
     montage: Montage | None = None  # None takes any channels
     is_mixing: bool = False
     takes_names: bool = False  # of electrodes, for their positions
+    unused: str = ""  # layer for pretraining, which its authors take away before they use the features
 
 
 RECIPES = {
@@ -56,6 +57,7 @@ RECIPES = {
         "Wang et al., ICLR 2025",
         lambda features, channels: features.transpose(1, 2),  # (B, C, F, D)
         {"high_pass_hz": 0.3, "low_pass_hz": 75.0, "notch_hz": 60.0, "unit": "0.1mV"},
+        unused="proj_out",
     ),
     "BIOT": _Recipe(
         "Yang et al., NeurIPS 2023",
@@ -107,6 +109,8 @@ class BraindecodeEncoder:
                 n_chans=channels, n_times=_RATE_HZ * _WINDOW_S, sfreq=_RATE_HZ, n_outputs=2
             )
         origin = _load_weights(model, name, weights) if weights else {"weights": "untrained"}
+        if recipe.unused:
+            setattr(model, recipe.unused, nn.Identity())
         self._model = model.eval().requires_grad_(False).to(self.device)
         self.provenance = {
             "name": settings.encoder,

@@ -28,8 +28,12 @@ class _Model(torch.nn.Module):
 
 
 class CBraMod(_Model):
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.proj_out = torch.nn.Sequential(torch.nn.Linear(200, 200))  # of pretraining alone
+
     def forward(self, x, return_features):
-        return {"features": x.unflatten(2, (-1, 200)) * self.weight}  # (B, C, F, D)
+        return {"features": self.proj_out(x.unflatten(2, (-1, 200)) * self.weight)}  # (B, C, F, D)
 
 
 class Labram(_Model):
