@@ -89,7 +89,8 @@ def detect(command: DetectCommand) -> None:
         output would overwrite what this command did not write.
     """
     from eval.report.timeline import clock  # here, since they load torch, which --help does not need
-    from eval.scoring.results import POSTPROCESSING, find_final, read_choice
+    from eval.scoring.fold_choice import POSTPROCESSING, read_choice
+    from eval.scoring.results import find_final
     from heads.models.saved import load_head
 
     _guard_outputs(command)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eval.detect import as_stored, choose_seed, matching_encoder
-from eval.scoring.results import POSTPROCESSING, find_final, read_choice
+from eval.scoring.fold_choice import POSTPROCESSING, read_choice
+from eval.scoring.results import find_final
 from extract.encoders.protocol import FeatureExtractor
 from extract.io.montage import from_spec
 from extract.io.raw import open_signal

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -156,13 +156,22 @@ def is_published(recording: Recording, settings: EncodeSettings) -> bool:
     """Whether the subject's file holds this recording as it is now."""
     path = published_path(settings.store, recording.subject)
     try:
-        return path.exists() and _holds(open_file(path), recording, settings)
-    except StoreError:
+        status = path.stat()
+        state = status.st_ino, status.st_size, status.st_mtime_ns
+        return _holds(_open_published(path, state), recording, settings)
+    except (StoreError, FileNotFoundError):
         return False
 
 
+@lru_cache(maxsize=1)
+def _open_published(path: Path, state: tuple[int, int, int]) -> StoreFile:
+    """A subject's file, opened once for all of its recordings as long as it stays as it is."""
+    del state
+    return open_file(path)
+
+
 def _holds(file: StoreFile, recording: Recording, settings: EncodeSettings) -> bool:
-    info = next((info for info in file.recordings if info.name == recording.name), None)
+    info = file.by_name.get(recording.name)
     before = file.sources.get(recording.name)
     if info is None or before is None:
         return False

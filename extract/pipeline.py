@@ -1,6 +1,7 @@
 """A data set to a store: what changed is encoded or labelled again, and all that was found is accounted for."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -207,6 +208,7 @@ def _relabel(work: _Extraction, subject: Subject) -> None:
 def _encode(work: _Extraction, recordings: Sequence[Recording], spec: FeatureSpec) -> None:
     """Encode recordings, and publish each subject as soon as all of its own are there."""
     by_name, outcomes = {subject.name: subject for subject in work.subjects}, work.outcomes
+    missing = Counter(recording.subject for recording in recordings)
     with closing(_encode_with_bar(work, recordings, spec)) as results:
         for result in results:
             recording = result.recording
@@ -218,7 +220,9 @@ def _encode(work: _Extraction, recordings: Sequence[Recording], spec: FeatureSpe
                 outcomes.errors[recording.name] = reason = shorten(result.error, work.source.data)
                 if work.command.skip_unusable:  # for other shards
                     write_text(left_out_path(work.command.store, recording.subject, recording.name), reason)
-            _publish_if_complete(work, by_name[recording.subject], spec)
+            missing[recording.subject] -= 1
+            if not missing[recording.subject]:
+                _publish_if_complete(work, by_name[recording.subject], spec)
 
 
 def _publish_if_complete(work: _Extraction, subject: Subject, spec: FeatureSpec) -> None:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,9 +71,27 @@ class Dataset(ABC):
 
     def recordings_of(self, person: str) -> Iterator[tuple[RecordingInfo, NDArray[np.int64]]]:
         """Recordings of a person with the indices of their windows."""
+        for info in self._recordings_of.get(person, ()):
+            yield info, self.first_window[info.name] + np.arange(info.windows)
+
+    @cached_property
+    def _recordings_of(self) -> dict[str, list[RecordingInfo]]:
+        """Recordings of each person, in order."""
+        grouped: dict[str, list[RecordingInfo]] = {}
         for info in self.recordings:
-            if info.person == person:
-                yield info, self.first_window[info.name] + np.arange(info.windows)
+            grouped.setdefault(info.person, []).append(info)
+        return grouped
+
+    @cached_property
+    def _windows_of(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Of each person, windows with seizure, and labelled windows without, in order."""
+        ictal, valid = (self.labels == 1).any(1), (self.labels != INVALID).any(1)
+        by_person = np.argsort(self.person, kind="stable")
+        ends = np.cumsum(np.bincount(self.person, minlength=len(self.persons)))[:-1]
+        return [
+            (windows[ictal[windows]], windows[valid[windows] & ~ictal[windows]])
+            for windows in np.split(by_person, ends)
+        ]
 
     def epoch_windows(self, epoch: int, background_per_seizure: float | None) -> NDArray[np.int64]:
         """Windows of one epoch in shuffled order: all with seizure, background drawn anew each epoch.
@@ -83,11 +102,8 @@ class Dataset(ABC):
             Background windows drawn for each seizure window of the same person; None takes all.
         """
         rng = np.random.default_rng([epoch])
-        ictal, valid = (self.labels == 1).any(1), (self.labels != INVALID).any(1)
         drawn = []
-        for person in range(len(self.persons)):
-            seizure = np.flatnonzero((self.person == person) & ictal)
-            background = np.flatnonzero((self.person == person) & valid & ~ictal)
+        for person, (seizure, background) in enumerate(self._windows_of):
             if background_per_seizure is not None:
                 quota = min(len(background), int(np.ceil(background_per_seizure * max(1, len(seizure)))))
                 background = np.random.default_rng([epoch, person]).choice(background, quota, replace=False)
@@ -132,10 +148,11 @@ class StoreDataset(Dataset):
         self.first_window = {info.name: first_of[info.subject] + info.first_window for info in self.recordings}
         self.labels = np.full((store.windows, self.window_s), INVALID, np.int8)
         self.person = np.empty(store.windows, np.int64)
+        numbers = {person: number for number, person in enumerate(self.persons)}
         for info in self.recordings:
             rows = slice(self.first_window[info.name], self.first_window[info.name] + info.windows)
             self.labels[rows] = window_labels(self.labels_of(info), info.windows, self.window_s, self.stride_s)
-            self.person[rows] = self.persons.index(info.person)
+            self.person[rows] = numbers[info.person]
 
     def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
         """1-Hz labels of a recording, ``(T,)``; -1 if it has none."""

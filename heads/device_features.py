@@ -21,8 +21,8 @@ class DeviceFeatures:
     """Features as a head takes them, ``(B, F, C, D)`` or what its ``precompute`` makes of them.
 
     Codes are looked up on the device. Features of electrodes that a recording lacks are nan, if the head leaves
-    them out. With ``keep``, features are kept in this form if they are few, and a GPU keeps the whole store as it
-    is stored if it fits: then an epoch reads no file.
+    them out. With ``keep``, features are kept in this form if they are no more than ``kept_bytes``, and a GPU
+    keeps the whole store as it is stored if it fits: then an epoch reads no file.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class DeviceFeatures:
         device: torch.device,
         precision: torch.dtype = torch.float32,
         keep: bool = False,
+        kept_bytes: int | None = None,
     ) -> None:
         self._dataset, self._head, self._device = dataset, head, device
         self._precision = precision if head.supports_bfloat16 else torch.float32
@@ -48,7 +49,7 @@ class DeviceFeatures:
         if keep and device.type == "cuda" and _fits(dataset, device):
             self._stored = torch.cat([self._read(block) for block in _blocks(dataset)])
         window = head.precompute(torch.zeros(1, *dataset.shape, dtype=self._precision, device=device))
-        if keep and window.nbytes * len(dataset) <= _KEPT_BYTES:
+        if keep and window.nbytes * len(dataset) <= (_KEPT_BYTES if kept_bytes is None else kept_bytes):
             kept = window.new_empty(len(dataset), *window.shape[1:])
             for block in _blocks(dataset):
                 kept[block[0] : block[-1] + 1] = self.take(block)

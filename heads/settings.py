@@ -42,6 +42,8 @@ class RunOptions:
     """Make the run in a folder that holds other files."""
 
 
+_PROGRAM_GIB = 0.5  # of the program, before it trains
+_LEAST_GIB = 0.75
 _INNER = (
     "Who chooses epoch, threshold and post-processing of a fold. N: all persons that are not tested, in N groups, "
     "each predicted by a head trained on the others; pairs: the same, each person a group of its own; one: the "
@@ -66,6 +68,31 @@ class SplitOption:
     """A given split."""
 
     split: Annotated[str | None, optional("FILE|participants:COLUMN", _SPLIT)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryOption:
+    """How much memory training may take."""
+
+    memory: Annotated[float, tyro.conf.arg(metavar="GIB")] = 3.5
+    """Memory to train in, of each job, beside the mapped features: with less, fewer heads train together."""
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes for features in the form that a head takes.
+
+        Raises
+        ------
+        UserError
+            If the memory does not suffice for any training.
+        """
+        if not self.memory >= _LEAST_GIB:
+            raise UserError(f"--memory {self.memory}: not usable; allowed: {_LEAST_GIB} GiB and more")
+        return int((self.memory - _PROGRAM_GIB) / 3 * (1 << 30))
+
+    def group_bytes(self, nested: bool) -> int:
+        """Bytes for heads that train together; the more of nested folds do, the more inner heads they share."""
+        return self.kept_bytes * (2 if nested else 1)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.run_folder import Run, describe_run, plan_folds, record_choice, require_groups, resolve_inner
-from heads.settings import InnerOption, RunOptions, SplitOption, TrainSettings, field_sentences
+from heads.settings import InnerOption, MemoryOption, RunOptions, SplitOption, TrainSettings, field_sentences
 from store import open_stores
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
@@ -52,7 +52,7 @@ class SweepTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings(RunOptions, InnerOption, SplitOption, WorkerSettings, SweepTarget):
+class SweepSettings(RunOptions, MemoryOption, InnerOption, SplitOption, WorkerSettings, SweepTarget):
     """What a sweep needs beside the values to try."""
 
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
@@ -121,7 +121,7 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
         for fold in folds
         for seed in seeds
     ]
-    groups = split_groups(trials, dataset, together=len(seeds))
+    groups = split_groups(trials, dataset, len(seeds), command.group_bytes(nested=bool(folds[0].inner)))
     recorded |= {"random": command.random, **record_choice(inner, command.split)}
     run = Run.create(command.out, describe_run(recorded, dataset.store), force=command.force)
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
@@ -172,39 +172,54 @@ def _train_groups(groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, co
         print(f"nothing to train: all of the heads are in {command.out}")
     total = sum(_work(group, dataset) for group in todo)
     with tqdm(total=total, unit=" windows x heads", unit_scale=True, disable=None) as bar:
-        for group, done in _run_groups(todo, command, bar.update):
+        for group, done in _run_groups(todo, dataset, command, bar.update):
             total -= _work(group, dataset) - done  # trials that stopped early
             bar.total = total
             bar.refresh()
 
 
 def _run_groups(
-    todo: Sequence[Sequence["Trial"]], command: SweepSettings, progress: Callable[[int], object]
+    todo: Sequence[Sequence["Trial"]],
+    dataset: StoreDataset,
+    command: SweepSettings,
+    progress: Callable[[int], object],
 ) -> Iterator[tuple[Sequence["Trial"], int]]:
     """Finished groups with the windows x heads they took."""
     if command.alone:
         for group in todo:
-            yield group, _train_group(group, command.store, command.out, command.device, progress)
+            done = _train_group(group, dataset, command.out, command.device, command.kept_bytes, progress)
+            yield group, done
         return
     # workers may be in another folder
     stores = [path.absolute() for path in command.store]
-    train = partial(_train_group, store_paths=stores, out=command.out.absolute(), device=command.device)
+    train = partial(
+        _open_and_train,
+        store_paths=stores,
+        out=command.out.absolute(),
+        device=command.device,
+        kept_bytes=command.kept_bytes,
+    )
     for group, done in run_tasks(train, todo, command, command.device):
         progress(done)
         yield group, done
 
 
+def _open_and_train(
+    group: Sequence["Trial"], store_paths: Sequence[Path], out: Path, device: str, kept_bytes: int
+) -> int:
+    """A task of a worker: it carries paths and settings, no features."""
+    return _train_group(group, StoreDataset(open_stores(store_paths)), out, device, kept_bytes)
+
+
 def _train_group(
     group: Sequence["Trial"],
-    store_paths: Sequence[Path],
+    dataset: StoreDataset,
     out: Path,
     device: str,
+    kept_bytes: int,
     progress: Callable[[int], object] = lambda count: None,
 ) -> int:
-    """Train a group and write its rows; the windows x heads that it took.
-
-    A task of a worker: it carries paths and settings, no features.
-    """
+    """Train a group and write its rows; the windows x heads that it took."""
     import torch
 
     from heads.sweep_results import write_rows
@@ -218,9 +233,8 @@ def _train_group(
         done += windows_x_heads
         progress(windows_x_heads)
 
-    checkpoint = _checkpoint_path(path)
-    dataset, where = StoreDataset(open_stores(store_paths)), torch.device(choose_device(device))
-    write_rows(path, group, train_stacked(group, dataset, where, checkpoint, count))
+    checkpoint, where = _checkpoint_path(path), torch.device(choose_device(device))
+    write_rows(path, group, train_stacked(group, dataset, where, checkpoint, count, kept_bytes))
     checkpoint.unlink(missing_ok=True)
     return done
 

@@ -26,7 +26,7 @@ from heads.run_folder import (
     require_groups,
     resolve_inner,
 )
-from heads.settings import InnerOption, RunOptions, SplitOption, TrainSettings
+from heads.settings import InnerOption, MemoryOption, RunOptions, SplitOption, TrainSettings
 from store import open_stores
 from store.runtime.cli import run as run_command
 from store.runtime.commands import command_line
@@ -57,7 +57,7 @@ class TrainTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(RunOptions, TrainSettings, InnerOption, SplitOption, TrainTarget):
+class TrainCommand(RunOptions, MemoryOption, TrainSettings, InnerOption, SplitOption, TrainTarget):
     """The command line of ``python -m heads.train``."""
 
     seed: tuple[int, ...] = (0,)  # type: ignore[assignment]  # of one head in TrainSettings
@@ -82,14 +82,18 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
 
     if (command.fold is None) == (command.split is None):
         raise UserError("--fold or --split is required, and not both: a fold, or a given split")
+    kept_bytes = command.kept_bytes
     dataset = StoreDataset(open_stores(command.store))
     device = torch.device(choose_device(command.device))
     run, trials = _plan(command, dataset)
     todo = [trial for trial in trials if not run.of_seed(trial.settings.seed).is_finished(trial.fold.name)]
     if not todo:
         print(f"nothing to train: all of the folds are in {run.path}")
+    limit_bytes = command.group_bytes(nested=bool(trials[0].fold.inner))
     errors = [
-        error for group in split_groups(todo, dataset) for error in _train_and_write(group, dataset, run, device)
+        error
+        for group in split_groups(todo, dataset, limit_bytes=limit_bytes)
+        for error in _train_and_write(group, dataset, run, device, kept_bytes)
     ]
     run.remove_checkpoints()
     if errors:
@@ -116,15 +120,15 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
 
 
 def _train_and_write(
-    group: Sequence["Trial"], dataset: StoreDataset, run: Run, device: "torch.device"
+    group: Sequence["Trial"], dataset: StoreDataset, run: Run, device: "torch.device", kept_bytes: int
 ) -> Iterator[str]:
     """Train a group and write its folds; give why one could not be trained, for each that could not."""
     from heads.training.finish import write_fold
 
-    for trial, result in zip(group, _train_group(group, dataset, run, device), strict=True):
+    for trial, result in zip(group, _train_group(group, dataset, run, device, kept_bytes), strict=True):
         kept = result
         if not (trial.fold.test or trial.fold.inner or result.error):
-            kept = _train_on_everyone(trial, result, dataset, run, device)
+            kept = _train_on_everyone(trial, result, dataset, run, device, kept_bytes)
         if kept.error:
             seeded = f" with seed {trial.settings.seed}" if run.seeds else ""
             yield f"fold {trial.fold.name}{seeded}: {kept.error}"
@@ -142,17 +146,22 @@ def _settings_of_seeds(command: TrainCommand) -> list[TrainSettings]:
 
 
 def _train_on_everyone(
-    trial: "Trial", result: "TrialResult", dataset: StoreDataset, run: Run, device: "torch.device"
+    trial: "Trial",
+    result: "TrialResult",
+    dataset: StoreDataset,
+    run: Run,
+    device: "torch.device",
+    kept_bytes: int,
 ) -> "TrialResult":
     """Train the final head on all persons, for as many epochs as validation persons chose."""
     from heads.training.trials import trial_on_everyone
 
-    (again,) = _train_group([trial_on_everyone(trial, result, dataset)], dataset, run, device)
+    (again,) = _train_group([trial_on_everyone(trial, result, dataset)], dataset, run, device, kept_bytes)
     return dataclasses.replace(result, head=again.head, error=again.error)
 
 
 def _train_group(
-    group: Sequence["Trial"], dataset: StoreDataset, run: Run, device: "torch.device"
+    group: Sequence["Trial"], dataset: StoreDataset, run: Run, device: "torch.device", kept_bytes: int
 ) -> list["TrialResult"]:
     from heads.training.stacked import train_stacked
     from heads.training.trials import hash_trials
@@ -161,7 +170,7 @@ def _train_group(
     run.checkpoints.add(checkpoint, [trial.fold.name for trial in group])
     title = group[0].fold.name if len(group) == 1 else f"{len(group)} heads"
     with tqdm(desc=title, unit=" windows x heads", unit_scale=True, disable=None) as bar:
-        return train_stacked(group, dataset, device, checkpoint, bar.update)
+        return train_stacked(group, dataset, device, checkpoint, bar.update, kept_bytes)
 
 
 def _run(command: TrainCommand) -> None:

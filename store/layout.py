@@ -81,6 +81,11 @@ class SubjectContent:
             digest.update(json.dumps([info.name, info.person, self.label_hash(info), features]).encode())
         return digest.hexdigest()
 
+    @cached_property
+    def by_name(self) -> dict[str, RecordingInfo]:
+        """Recordings by name."""
+        return {info.name: info for info in self.recordings}
+
     def labels_of(self, info: RecordingInfo) -> Array:
         """1-Hz labels of one of the recordings, ``(T,)`` uint8."""
         return self.labels[info.first_second : info.first_second + info.seconds]

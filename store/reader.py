@@ -37,7 +37,7 @@ class StoreFile(SubjectContent):
     file_state: tuple[int, int, int]  # inode, bytes and time of change, to notice another file at the path
     original: "StoreFile | None" = None  # with its own names, if several stores are read as one
 
-    @property
+    @cached_property
     def windows(self) -> int:
         """Windows of all recordings."""
         return sum(info.windows for info in self.recordings)
@@ -224,7 +224,20 @@ class Store:
 
     def file_of(self, subject: str) -> StoreFile:
         """The file of a subject of the store."""
-        return next(file for file in self.files if file.subject == subject)
+        return self._by_subject[subject]
+
+    @cached_property
+    def _by_subject(self) -> dict[str, StoreFile]:
+        return {file.subject: file for file in self.files}
+
+    @cached_property
+    def _moments(self) -> dict[str, FeatureMoments]:
+        """Moments of each person."""
+        grouped: dict[str, list[FeatureMoments]] = {}
+        for file in self.files:
+            grouped.setdefault(file.person, []).append(file.moments)
+        none = FeatureMoments.zeros(len(self.spec.channels), self.latent_dims)
+        return {person: sum(moments, none) for person, moments in grouped.items()}
 
     def labels(self, info: RecordingInfo) -> Array:
         """1-Hz labels of a recording, ``(T,)`` uint8: 1 where a second is seizure."""
@@ -250,8 +263,7 @@ class Store:
 
     def moments(self, person: str) -> FeatureMoments:
         """Moments of latents over a person's recordings."""
-        moments = [file.moments for file in self.files if file.person == person]
-        return sum(moments, FeatureMoments.zeros(len(self.spec.channels), self.latent_dims))
+        return self._moments[person]
 
 
 def open_store(path: Path | str) -> Store:

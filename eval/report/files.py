@@ -14,8 +14,9 @@ from eval.scoring.averages import add_spread, average_scores
 from eval.scoring.background import Background, measure_background
 from eval.scoring.calibration import expected_calibration_error, pool_reliability
 from eval.scoring.events import Detections
+from eval.scoring.fold_choice import POSTPROCESSING
 from eval.scoring.operating_curve import read_at_rates
-from eval.scoring.results import POSTPROCESSING, Results
+from eval.scoring.results import Results
 from eval.scoring.scores import metrics, to_metrics_rows
 from eval.scoring.seizures import list_false_alarms, list_seizures
 from heads.run_folder import Run
@@ -37,7 +38,9 @@ def write_choices(results: Results, folder: Path, seed: str = "") -> None:
     """
     for name, choice in results.choices.items():
         content = json.dumps(choice.to_json(), indent=2) + "\n"
-        write_text(folder / name / seed / POSTPROCESSING, content, sync=True)
+        path = folder / name / seed / POSTPROCESSING
+        if not (path.is_file() and path.read_bytes() == content.encode()):
+            write_text(path, content, sync=True)
 
 
 def write_scores(results: Results) -> None:

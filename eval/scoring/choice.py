@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,12 @@ THRESHOLDS = tuple(float(p) for p in (1 / (1 + np.exp(-np.arange(-5, 5.5, 0.5)))
 HYSTERESIS_RATIOS = (1.0, 0.5)
 SMOOTHING_S = (1, 5, 15)
 MIN_DURATIONS_S = (1, 5, 10, 20)
+TRIED = {
+    "threshold": THRESHOLDS,
+    "hysteresis_ratio": HYSTERESIS_RATIOS,
+    "smoothing_s": SMOOTHING_S,
+    "min_duration_s": MIN_DURATIONS_S,
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class PostProcessingChoice:
     f1: float  # of events, mean over persons
     fp_per_day: float
     temperature: float = math.nan  # of its probabilities, nan if not known
+    made_from: str = field(default="", compare=False)  # hash of predictions and labels, empty if not known
 
     @property
     def at_edge(self) -> bool:
@@ -54,7 +61,8 @@ class PostProcessingChoice:
         temperature = content.get("temperature")
         if not isinstance(temperature, int | float) or not temperature > 0:
             temperature = math.nan
-        return cls(PostProcessing.from_json(content), f1, fp_per_day, float(temperature))
+        made_from = str(content.get("made_from", ""))
+        return cls(PostProcessing.from_json(content), f1, fp_per_day, float(temperature), made_from)
 
     def to_json(self) -> dict[str, Any]:
         """Settings, their validation scores and what was tried."""
@@ -62,12 +70,8 @@ class PostProcessingChoice:
             **asdict(self.post),
             "temperature": None if math.isnan(self.temperature) else self.temperature,
             "validation": {"event": {"f1": self.f1, "fp_per_day": self.fp_per_day}},
-            "tried": {
-                "threshold": THRESHOLDS,
-                "hysteresis_ratio": HYSTERESIS_RATIOS,
-                "smoothing_s": SMOOTHING_S,
-                "min_duration_s": MIN_DURATIONS_S,
-            },
+            "tried": TRIED,
+            **({"made_from": self.made_from} if self.made_from else {}),
         }
 
 
@@ -113,11 +117,15 @@ def _rank_settings(
             runs = counter.find_runs(smoothed, threshold, threshold * ratio)
             lengths = runs[:, 1] - runs[:, 0]
             distance = round(abs(_log_odds(threshold) - _log_odds(best_threshold)), 9)
+            counted = -1  # runs
             for min_duration_s in MIN_DURATIONS_S:
-                hits, false_alarms = counter.count(runs[lengths >= min_duration_s])
-                hits, false = hits[with_seizures], false_alarms[with_seizures]
-                f1 = float(np.mean(2 * hits / (hits + false + references))) if len(references) else 0.0
-                fp_per_day = float(np.mean(false_alarms * 86400 / counter.seconds))
+                long_enough = runs[lengths >= min_duration_s]
+                if len(long_enough) != counted:
+                    counted = len(long_enough)
+                    hits, false_alarms = counter.count(long_enough)
+                    hits, false = hits[with_seizures], false_alarms[with_seizures]
+                    f1 = float(np.mean(2 * hits / (hits + false + references))) if len(references) else 0.0
+                    fp_per_day = float(np.mean(false_alarms * 86400 / counter.seconds))
                 processing = smoothing_s + min_duration_s + 1 - ratio
                 post = PostProcessing(threshold, ratio, smoothing_s, min_duration_s)
                 yield (round(-f1, 9), round(fp_per_day, 9), distance, processing), post

@@ -4,16 +4,18 @@ The recordings of all persons lie one after the other on one time axis, so that 
 arrays. Times of events are whole samples at 10 Hz, as timescoring counts them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval.scoring.counts import LONGEST_S, RATE_HZ, SHORTEST_GAP_S, count_samples
-from eval.scoring.postprocess import smooth
 from eval.scoring.scores import ScoredRecording
 
-_BETWEEN = np.array([-1.0])  # stands between recordings, below every threshold
+_BETWEEN = -1.0  # stands between recordings, below every threshold
+_GROUP_SECONDS = 1 << 20  # of recordings that are smoothed together
+_ALIKE = 1.25  # how much longer than the shortest the longest of them may be
 
 
 class EventCounter:
@@ -32,29 +34,30 @@ class EventCounter:
         owned = [(number, recording) for number, group in enumerate(persons.values()) for recording in group]
         self._recordings = [recording for _, recording in owned]
         self._person = np.array([number for number, _ in owned], np.int64)
-        lengths = np.array([len(recording.probabilities) + 1 for recording in self._recordings], np.int64)
-        self._first_second = np.concatenate([[0], np.cumsum(lengths)])[:-1]
+        self._lengths = np.array([len(recording.probabilities) for recording in self._recordings], np.int64)
+        self._first_second = np.concatenate([[0], np.cumsum(self._lengths + 1)])[:-1]
         durations = np.array([count_samples(recording.duration_s) for recording in self._recordings], np.int64)
         self._ends = RATE_HZ * self._first_second + durations  # in samples
-        first_samples = RATE_HZ * self._first_second
         windows = [
-            np.array(recording.reference_events.windows, np.int64).reshape(-1, 2) + first
-            for recording, first in zip(self._recordings, first_samples, strict=True)
+            (number, RATE_HZ * int(self._first_second[number]) + np.array(window, np.int64))
+            for number, recording in enumerate(self._recordings)
+            if recording.reference
+            for window in recording.reference_events.windows
         ]
-        self._windows = np.concatenate(windows) if windows else np.zeros((0, 2), np.int64)
-        self._window_person = np.repeat(self._person, [len(part) for part in windows])
+        self._windows = np.array([window for _, window in windows], np.int64).reshape(-1, 2)
+        self._window_person = self._person[[number for number, _ in windows]]
         self.references = np.bincount(self._window_person, minlength=self._persons)
         duration_s = [recording.duration_s for recording in self._recordings]
         self.seconds = np.bincount(self._person, duration_s, minlength=self._persons)
 
     def smooth(self, smoothing_s: int) -> NDArray[np.float64]:
         """Probabilities of all recordings on one axis, smoothed."""
-        parts = [
-            part
-            for recording in self._recordings
-            for part in (smooth(recording.probabilities, smoothing_s), _BETWEEN)
-        ]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        smoothed = np.full(len(self._recordings) + int(self._lengths.sum()), _BETWEEN)
+        for group in _alike(self._lengths):
+            values, within = _smooth_rows([self._recordings[one].probabilities for one in group], smoothing_s)
+            seconds = self._first_second[group][:, None] + np.arange(values.shape[1])
+            smoothed[seconds[within]] = values[within]
+        return smoothed
 
     def find_runs(self, smoothed: NDArray[np.float64], threshold: float, low: float) -> NDArray[np.int64]:
         """Runs of seconds that reach ``low`` and somewhere ``threshold``: first second and stop, ``(n, 2)``."""
@@ -97,3 +100,33 @@ def _overlaps(
         starts[np.minimum(next_one, len(stops) - 1)] < intervals[:, 1]
     )
     return overlaps
+
+
+def _alike(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Numbers of recordings of about the same length, in groups."""
+    order = np.argsort(lengths, kind="stable")
+    first = 0
+    for place, number in enumerate(order):
+        shortest, length = lengths[order[first]], lengths[number]
+        if length > _ALIKE * shortest or (place - first + 1) * length > _GROUP_SECONDS:
+            yield order[first:place]
+            first = place
+    yield order[first:]
+
+
+def _smooth_rows(rows: Sequence[NDArray[Any]], window_s: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """`eval.scoring.postprocess.smooth` of each row, to the last bit, ``(n, T)``; and which seconds there are."""
+    lengths = np.array([len(row) for row in rows], np.int64)[:, None]
+    seconds = np.arange(lengths.max(initial=0))
+    within = seconds < lengths
+    values = np.zeros(within.shape)
+    for row, probabilities in zip(values, rows, strict=True):
+        row[: len(probabilities)] = probabilities
+    sums = np.zeros((len(rows), len(seconds) + 1))
+    np.cumsum(values, axis=1, out=sums[:, 1:])
+    first = np.maximum(seconds - window_s // 2, 0)
+    stop = np.minimum(seconds + window_s // 2 + 1, lengths)
+    means = np.take_along_axis(sums, stop, 1)
+    means -= sums[:, first]
+    means /= np.maximum(stop - first, 1)
+    return means, within

@@ -1,6 +1,7 @@
 """Score a run; table, report and files are made from its `Results`."""
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from tqdm import tqdm
 
 from eval.scoring.background import Background, measure_background
 from eval.scoring.calibration import apply_temperature
-from eval.scoring.choice import PostProcessingChoice, choose_postprocessing
+from eval.scoring.choice import PostProcessingChoice
+from eval.scoring.fold_choice import FoldChooser, choose_in_worker
 from eval.scoring.operating_curve import sweep_thresholds
 from eval.scoring.postprocess import PostProcessing, require_probabilities
 from eval.scoring.scores import SCORES, ScoredRecording, score_person, summarise
@@ -21,13 +23,9 @@ from eval.scoring.tested import open_trained_run, read_tested
 from heads.run_folder import FoldResult, Run
 from heads.run_folder.store_change import list_known_as
 from store import RecordingInfo, Store
-from store.gate import read_json
 from store.interop.dataset_names import list_persons_seen, same_dataset
-from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 from store.runtime.parallel import WorkerSettings, run_tasks
-
-POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
 
 Recordings = dict[str, dict[str, ScoredRecording]]  # person -> name -> recording
 
@@ -158,9 +156,12 @@ def score_run(
                 f"({', '.join(sorted(unknown))}); train the fold again"
             )
     names = [result.fold.name for result in folds]
-    # workers may be in another folder
-    paths = [path.absolute() for path in store.paths]
-    choose_fold = partial(_choose, replace(run, path=run.path.absolute()), paths)
+    choose_fold: Callable[[str], PostProcessingChoice]
+    if workers.alone:
+        choose_fold = FoldChooser(store, folds).choose
+    else:  # workers may be in another folder
+        paths = tuple(path.absolute() for path in store.paths)
+        choose_fold = partial(choose_in_worker, uuid.uuid4().hex, run.path.absolute(), run.seed, paths)
     with tqdm(run_tasks(choose_fold, names, workers), total=len(names), unit=" folds", disable=None) as bar:
         choices = dict(bar)
     choices = {name: choices[name] for name in names}
@@ -200,24 +201,6 @@ def score_recordings(
     return Results(*known, recordings, unlabelled, persons, summary)
 
 
-def read_choice(path: Path) -> PostProcessingChoice:
-    """Post-processing of a fold, from the file in its folder.
-
-    Raises
-    ------
-    UserError
-        If it was not chosen yet, or if the file is damaged.
-    """
-    run = next(folder.parent for folder in path.parents if folder.name == "folds")
-    if not path.is_file():
-        raise UserError(f"{path}: post-processing is not chosen yet; {command_line('eval', run)} does it")
-    content = read_json(path)
-    try:
-        return PostProcessingChoice.from_json(content)
-    except UserError as error:
-        raise UserError(f"{path}: damaged ({error}); run {command_line('eval', run)} again") from error
-
-
 def find_final(run: Run) -> Path:
     """Folder of the fold whose head finds seizures in other EEG; the head is there.
 
@@ -233,24 +216,6 @@ def find_final(run: Run) -> Path:
         again = f"remove {fold}, then " if (fold / "fold.json").is_file() else ""
         raise UserError(f"{head}: no trained head; {again}{run.command_for('final')} makes one")
     return fold
-
-
-def _choose(run: Run, store_paths: Sequence[Path], name: str) -> PostProcessingChoice:
-    store, result = run.open_store(store_paths), next(fold for fold in run.folds if fold.fold.name == name)
-    predicted = result.validation_probabilities()
-    persons: dict[str, list[ScoredRecording]] = {}
-    for info in store.recordings:
-        if info.person not in result.fold.validation or not info.labelled:
-            continue
-        if len(predicted.get(info.name, ())) != info.seconds:
-            raise UserError(
-                f"{result.validation_path}: {len(predicted.get(info.name, ()))} seconds of {info.name}, "
-                f"expected {info.seconds}; train the fold again"
-            )
-        persons.setdefault(info.person, []).append(
-            ScoredRecording(info.events, (), info.duration_s, store.labels(info), predicted[info.name])
-        )
-    return choose_postprocessing(persons, result.threshold)
 
 
 def _read(run: Run, info: RecordingInfo) -> NDArray[np.float32]:

@@ -97,8 +97,11 @@ def count(recording: ScoredRecording) -> tuple[Counts, Counts]:
     """Count events and seconds by timescoring, with SzCORE's parameters.
 
     Both annotations are masks at 10 Hz, events at their exact times; timescoring merges, splits and widens
-    events at that rate, and counts seconds at 1 Hz.
+    events at that rate, and counts seconds at 1 Hz. Where there is neither, there is nothing to count.
     """
+    if not recording.reference and not recording.detected:
+        seconds = _count_mask_samples(recording.duration_s) / _MASK_RATE_HZ
+        return Counts(0, 0, 0, seconds), Counts(0, 0, 0, float(round(seconds)))
     reference = _annotation(recording.reference_intervals, recording.duration_s)
     detected = _annotation(recording.detected_intervals, recording.duration_s)
     scores = EventScoring(reference, detected), SampleScoring(reference, detected)
@@ -196,9 +199,13 @@ def _annotation(intervals: Sequence[Interval], duration_s: float) -> Annotation:
 
     The way through a mask does that. An empty mask breaks it, so the shortest recording counts as one second.
     """
-    samples = max(_MASK_RATE_HZ, round(duration_s * _MASK_RATE_HZ))
+    samples = _count_mask_samples(duration_s)
     within = [(max(0.0, onset_s), stop_s) for onset_s, stop_s in intervals]
     return Annotation(Annotation(within, _MASK_RATE_HZ, samples).mask, _MASK_RATE_HZ)
+
+
+def _count_mask_samples(duration_s: float) -> int:
+    return max(_MASK_RATE_HZ, round(duration_s * _MASK_RATE_HZ))
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from eval.scoring.results import POSTPROCESSING, Results, read_choice, score_recordings
+from eval.scoring.fold_choice import POSTPROCESSING, read_choice
+from eval.scoring.results import Results, score_recordings
 from eval.scoring.tested import TESTED, read_tested
 from heads.dataset import StoreDataset
 from heads.inference import predict_persons

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import mne_bids.config
@@ -55,10 +56,18 @@ class DataSet:
     ignored: tuple[Ignored, ...]
     participants: Participants
 
+    @cached_property
+    def by_subject(self) -> dict[str, tuple[Recording, ...]]:
+        """Recordings of each subject, both sorted."""
+        grouped: dict[str, list[Recording]] = {}
+        for recording in self.recordings:
+            grouped.setdefault(recording.subject, []).append(recording)
+        return {subject: tuple(grouped[subject]) for subject in sorted(grouped)}
+
     @property
     def subjects(self) -> tuple[str, ...]:
         """Subjects with recordings, sorted."""
-        return tuple(sorted({recording.subject for recording in self.recordings}))
+        return tuple(self.by_subject)
 
 
 def find_recordings(bids: Path, subjects: Sequence[str] | None = None) -> list[Recording]:

@@ -61,7 +61,7 @@ class SubjectSource:
             return
         for path in sorted(self.store.glob("sub-*.h5")):
             name = path.stem.removeprefix("sub-")
-            if name not in self.data.subjects:
+            if name not in self.data.by_subject:
                 try:
                     stored = open_file(path)
                 except StoreError:
@@ -79,7 +79,7 @@ class SubjectSource:
             As `look_at_all`.
         """
         data = self.data
-        recordings = [recording for recording in data.recordings if recording.subject == name]
+        recordings = data.by_subject.get(name, ())
         path, stored = published_path(self.store, name), None
         participant = dict(data.participants.columns.get(name, {}))
         try:

@@ -23,7 +23,7 @@ def survey(recording: Recording, stored: StoreFile | None, missing: str, unlabel
     unlabelled
         Whether a recording without events file can be used.
     """
-    info = next((info for info in stored.recordings if info.name == recording.name), None) if stored else None
+    info = stored.by_name.get(recording.name) if stored else None
     before = stored.sources.get(recording.name) if stored else None
     is_kept_unfetched = info is not None and not recording.is_fetched  # its features are there already
     duration_s = read_duration(recording.path) if recording.is_fetched else 0.0

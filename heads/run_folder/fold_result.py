@@ -22,6 +22,7 @@ from store.runtime.errors import UserError, os_errors
 
 _MOST_EPOCHS = 1_000_000
 _MOST_BYTES = 1 << 26
+_NAMES, _SECONDS, _PROBABILITIES = "%names", "%seconds", "%probabilities"  # names that no recording has
 _DAMAGE = (  # all that numpy and zipfile raise on a damaged file
     *(ValueError, KeyError, EOFError, AttributeError, TypeError, OverflowError, SyntaxError, MemoryError),
     *(RuntimeError, IndexError, OSError, zipfile.BadZipFile, zlib.error, struct.error),
@@ -64,18 +65,35 @@ class FoldResult:
                 open(self.validation_path, "rb") as stream,  # numpy would leave it open at damage
                 np.load(stream, allow_pickle=False) as file,
             ):
-                return {
-                    _from_key(key): require_probabilities(self.validation_path, file[key]) for key in file.files
-                }
+                return self._split_joined(file) if _NAMES in file.files else self._read_each(file)
         except UserError:
             raise
         except _DAMAGE as error:
             raise _damaged(self.validation_path, str(error) or type(error).__name__) from error
 
     def write_validation(self, values: Mapping[str, NDArray[np.float32]]) -> None:
-        """Write the probabilities of the validation persons."""
+        """Write the probabilities of the validation persons, of all recordings in one array."""
+        names = json.dumps([quote(name, errors="surrogateescape") for name in values]).encode()
+        joined = np.concatenate([*values.values(), np.zeros(0, np.float32)])
+        arrays = {
+            _NAMES: np.frombuffer(names, np.uint8),
+            _SECONDS: np.array([len(row) for row in values.values()], np.int64),
+            _PROBABILITIES: joined,
+        }
         with atomic_write(self.validation_path) as file:
-            np.savez_compressed(file, allow_pickle=False, **{_to_key(name): row for name, row in values.items()})
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    def _split_joined(self, file: Any) -> dict[str, NDArray[np.float32]]:
+        names, seconds = json.loads(file[_NAMES].tobytes()), file[_SECONDS]
+        joined = require_probabilities(self.validation_path, file[_PROBABILITIES])
+        if seconds.dtype != np.int64 or seconds.min(initial=0) < 0 or seconds.sum() != len(joined):
+            raise ValueError("the seconds of recordings do not add up")
+        parts = np.split(joined, np.cumsum(seconds)[:-1]) if len(seconds) else []
+        return {unquote(name, errors="surrogateescape"): row for name, row in zip(names, parts, strict=True)}
+
+    def _read_each(self, file: Any) -> dict[str, NDArray[np.float32]]:
+        """Read what earlier versions wrote, an array for each recording."""
+        return {_from_key(key): require_probabilities(self.validation_path, file[key]) for key in file.files}
 
     def write(self) -> None:
         """Write ``fold.json``, which marks the fold as finished: everything else of it is there before."""
@@ -89,19 +107,12 @@ class FoldResult:
         write_text(self.path / "fold.json", json.dumps(content, indent=2) + "\n", sync=True)
 
 
-def _to_key(name: str) -> str:
-    r"""Name of an array in an archive, which has to be UTF-8 and none of numpy's own arguments.
-
-    >>> _to_key("sub-01"), _to_key("sub-\udcff"), _from_key(_to_key("%1"))
-    ('sub-01', '%sub-%FF', '%1')
-    """
-    is_plain = not name.startswith("%") and name not in ("file", "allow_pickle")
-    is_plain = is_plain and not any("\ud800" <= character <= "\udfff" for character in name)
-    return name if is_plain else f"%{quote(name, safe='', errors='surrogateescape')}"
-
-
 def _from_key(key: str) -> str:
-    """Inverse of `_to_key`; also for archives of earlier versions."""
+    """Name of a recording in an archive of an earlier version, which marked what is quoted.
+
+    >>> _from_key("sub-01"), _from_key("%sub-%31")
+    ('sub-01', 'sub-1')
+    """
     return unquote(key[1:], errors="surrogateescape") if key.startswith("%") else key
 
 

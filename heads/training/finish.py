@@ -21,7 +21,7 @@ def write_fold(run: Run, trial: Trial, result: TrialResult, dataset: StoreDatase
     predicted = result.test
     if predicted is None:
         predicted = predict_persons(result.head, fold.test, dataset, device)
-    for info in dataset.recordings:
-        if info.name in predicted:
+    for person in fold.test:
+        for info, _ in dataset.recordings_of(person):
             run.write_probabilities(info, predicted[info.name])
     run.finish_fold(finished)

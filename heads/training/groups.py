@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from heads.dataset import Dataset
 from heads.models.head import Head
-from heads.training.plan import StackPlan
 from heads.training.trials import Trial
 
 _GROUP_BYTES = 1 << 30
@@ -38,13 +37,22 @@ def split_groups(
 
 def _split_by_heads(trials: Sequence[Trial], together: int, most_heads: int) -> list[list[Trial]]:
     parts: list[list[Trial]] = [[]]
+    heads: set[tuple[object, ...]] = set()  # of the last part
     for start in range(0, len(trials), together):
-        added = [*parts[-1], *trials[start : start + together]]
-        if parts[-1] and len(StackPlan(added).heads) > most_heads:
-            parts.append([*trials[start : start + together]])
-        else:
-            parts[-1] = added
+        added = [*trials[start : start + together]]
+        added_heads = {head for number, trial in enumerate(added, start) for head in _heads_of(trial, number)}
+        if parts[-1] and len(heads) + len(added_heads - heads) > most_heads:
+            parts.append([])
+            heads = set()
+        parts[-1] += added
+        heads |= added_heads
     return parts
+
+
+def _heads_of(trial: Trial, number: int) -> set[tuple[object, ...]]:
+    """The heads that `StackPlan` makes for a trial: its own, and inner heads, which trials share."""
+    inner = {(split.train, trial.settings) for split in trial.fold.splits} if trial.fold.inner else set()
+    return {(number,), *inner}
 
 
 def _head_bytes(trial: Trial, dataset: Dataset) -> int:

@@ -55,6 +55,7 @@ def train_stacked(
     device: torch.device,
     checkpoint: Path,
     progress: Callable[[int], object] = lambda count: None,
+    kept_bytes: int | None = None,
 ) -> list[TrialResult]:
     """Train the heads of a group of `heads.training.trials.split_groups` together.
 
@@ -66,8 +67,10 @@ def train_stacked(
         File that holds the state after an epoch, written anew when it is old; a killed training resumes from it.
     progress
         Called with the number of windows x trials done.
+    kept_bytes
+        Features that are kept in memory at most, as `heads.device_features.DeviceFeatures`.
     """
-    trainer = StackedTrainer(trials, dataset, device)
+    trainer = StackedTrainer(trials, dataset, device, kept_bytes)
     if checkpoint.is_file():
         trainer.load(checkpoint)
     due_s = time.monotonic() + _SAVE_EVERY_S
@@ -89,7 +92,9 @@ class StackedTrainer:
     head of each trial, since trials that share an inner head may keep it from different epochs.
     """
 
-    def __init__(self, trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, trials: Sequence[Trial], dataset: Dataset, device: torch.device, kept_bytes: int | None = None
+    ) -> None:
         self.trials, self.dataset, self.device = trials, dataset, device
         self.plan = StackPlan(trials)
         stacked, settings = self.plan.heads, trials[0].settings
@@ -98,9 +103,9 @@ class StackedTrainer:
         self.buffers = {name: _stack(heads, name, device) for name, _ in heads[0].named_buffers()}
         self.rates = stack_rates(stacked, dataset, device)
         self.seeds = [one.settings.seed for one in stacked]
-        self.trains = np.array([[person in one.train for person in dataset.persons] for one in stacked])
+        self.trains = np.array([np.isin(dataset.persons, one.train) for one in stacked])
         precision = getattr(torch, choose_precision(settings.precision, device.type))
-        self.features = DeviceFeatures(dataset, self.head, device, precision, keep=True)
+        self.features = DeviceFeatures(dataset, self.head, device, precision, keep=True, kept_bytes=kept_bytes)
         named = sorted(self.head.named_parameters(), key=lambda item: item[0].endswith("bias"))
         self.shapes = {name: value.shape for name, value in named}
         self.weights = sum(value.numel() for name, value in named if not name.endswith("bias"))

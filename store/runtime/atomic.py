@@ -18,6 +18,10 @@ from store.runtime.errors import UserError, is_disk_full, os_errors
 _OURS = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.tmp")
 _ABANDONED_S = 86_400.0  # age of a file that nobody writes, where the file system has no locks
 _PROBE_BYTES = 1 << 16
+_ENTRIES_A_WRITE = (
+    64  # of a folder that are looked through, on average: many writes cost no more than their number
+)
+_writes_before_look: dict[Path, int] = {}
 
 
 class AtomicFile(io.RawIOBase):
@@ -207,10 +211,14 @@ def _open_locked(folder: Path) -> AtomicFile:
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove temporary files of killed writers: not locked or, where there are no locks, a day old."""
-    for temporary in folder.glob(".*.tmp"):
-        if not _OURS.fullmatch(temporary.name):
-            continue
-        with suppress(OSError), open(temporary, "rb") as file:
+    waits = _writes_before_look.get(folder, 0)
+    if waits:
+        _writes_before_look[folder] = waits - 1
+        return
+    names = os.listdir(folder)
+    _writes_before_look[folder] = len(names) // _ENTRIES_A_WRITE
+    for name in filter(_OURS.fullmatch, names):
+        with suppress(OSError), open(folder / name, "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -218,4 +226,4 @@ def _remove_abandoned(folder: Path) -> None:
             except OSError:
                 if time.time() - os.fstat(file.fileno()).st_mtime < _ABANDONED_S:
                     continue
-            temporary.unlink()
+            (folder / name).unlink()

@@ -2,9 +2,12 @@
 
 Speeds are windows x heads a second, of windows that train a head: what is computed for persons that a fold holds
 out costs time and counts nothing. Both forms read the same store, validate after each epoch, choose a threshold.
-The loop runs first, while the allocator has kept no memory yet: one told to keep it makes the loop twice as quick.
+The loop runs in a process of its own, as its allocator begins, and again with one that is told to keep memory.
 """
 
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -18,14 +21,17 @@ from torch import Tensor, nn
 
 import store
 from heads.dataset import StoreDataset
-from heads.folds import Fold, make_folds
+from heads.folds import Fold, Inner, make_folds
 from heads.inference import best_threshold
 from heads.settings import TrainSettings
+from heads.training.plan import StackPlan
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
 from tests.benchmarks.encoder import seconds
 from tests.benchmarks.full_size import LATENTS, write_store
+from tests.helpers.paths import ROOT
 
+KEEPS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 33), "MALLOC_MMAP_MAX_": "0"}
 PERSONS = 23
 RECORDING_S = 256
 SETTINGS = TrainSettings(filters=64, hidden=128, pooling="max", epochs=6, background_per_seizure=None)
@@ -92,6 +98,14 @@ def plain_speed(dataset: StoreDataset, heads: int = 2) -> float:
     return sum(train_plain(dataset, fold) for fold in folds) / (time.perf_counter() - begin)
 
 
+def plain_speed_with(folder: str, environment: dict[str, str]) -> float:
+    """`plain_speed` in a process of its own, whose allocator an environment tells what to do."""
+    command = [sys.executable, "-m", "tests.benchmarks.heads", folder]
+    variables = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout)
+
+
 def step_speed() -> float:
     """Windows x heads a second of steps of one head on a batch that is in memory as it is wanted."""
     head, batch = PlainHead(), SETTINGS.batch_windows
@@ -119,18 +133,21 @@ def product_speed(dtype: torch.dtype) -> float:
     return SETTINGS.batch_windows * PERSONS / seconds(products, 3)
 
 
-def stacked_speed(dataset: StoreDataset, **changes: Any) -> float:
+def stacked_speed(
+    dataset: StoreDataset, inner: Inner = "one", seeds: int = 1, folds: int = PERSONS, **changes: Any
+) -> float:
     """Windows x heads a second of a whole training: reading, steps, validation, threshold."""
     settings = replace(SETTINGS, **changes)
-    folds = make_folds(dataset.label_counts(), "all")
-    trials = [Trial(fold, settings) for fold in folds]
-    trained = sum(np.isin(dataset.person, [dataset.persons.index(p) for p in fold.train]).sum() for fold in folds)
+    some = make_folds(dataset.label_counts(), "all", inner)[:folds]
+    trials = [Trial(fold, replace(settings, seed=seed)) for fold in some for seed in range(seeds)]
+    windows = dict(zip(dataset.persons, np.bincount(dataset.person).tolist(), strict=True))
+    trained = sum(windows[person] for head in StackPlan(trials).heads for person in head.train)
     with tempfile.TemporaryDirectory() as folder:
-        once = [replace(trial, settings=replace(settings, epochs=1)) for trial in trials]
+        once = [replace(trial, settings=replace(trial.settings, epochs=1)) for trial in trials]
         train_stacked(once, dataset, torch.device("cpu"), Path(folder) / "warm.pt")  # as the loop is warmed up
         begin = time.perf_counter()
         train_stacked(trials, dataset, torch.device("cpu"), Path(folder) / "training.pt")
-        return settings.epochs * int(trained) / (time.perf_counter() - begin)
+        return settings.epochs * trained / (time.perf_counter() - begin)
 
 
 def main() -> None:
@@ -138,7 +155,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_store(Path(folder), LATENTS, PERSONS, 1, RECORDING_S)
         dataset = StoreDataset(store.open(folder))
-        plain, step = plain_speed(dataset), step_speed()
+        plain, step = plain_speed_with(folder, {}), step_speed()
         print(f"{PERSONS} folds, {FLOP / 1e6:.1f} MFLOP a window and head")
         print(f"{'form':<38}{'of loop':>9}{'of steps':>9}{'windows x heads/s':>18}")
 
@@ -146,8 +163,21 @@ def main() -> None:
             print(f"{form:<38}{speed / plain:>9.1f}{speed / step:>9.1f}{speed:>18,.0f}", flush=True)
 
         show("loop of single heads, Conv2d, float32", plain)
+        show("same, allocator keeps memory", plain_speed_with(folder, KEEPS_MEMORY))
         show("its steps alone, batch in memory", step)
         for precision in ("float32", "bfloat16"):
             show(f"trained together, {precision}", stacked_speed(dataset, precision=precision))
             show(f"same with deviation, {precision}", stacked_speed(dataset, precision=precision, pooling=POOLING))
             show(f"products alone, {precision}", product_speed(getattr(torch, precision)))
+        more: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("5 folds", {"folds": 5}),
+            ("5 folds, 4 inner heads each", {"folds": 5, "inner": 4}),
+            ("3 folds, inner heads of pairs", {"folds": 3, "inner": "pairs"}),
+            ("3 seeds", {"seeds": 3}),
+        )
+        for form, options in more:
+            show(f"{form}, {SETTINGS.precision}", stacked_speed(dataset, epochs=2, **options))
+
+
+if __name__ == "__main__":
+    print(plain_speed(StoreDataset(store.open(sys.argv[1]))))

@@ -46,7 +46,7 @@ class RehearsalCommand:
     store_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write random codes into the store instead of encoding EEG."""
     only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
-    """Names of the commands to run, as the table has them; all if not given."""
+    """Names of the commands to run, as the table has them, and "encoder"; all if not given."""
     folder: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Work here, keep everything, write table.md, and go on with what is there; else in a temporary folder."""
 
@@ -219,7 +219,7 @@ def report(folder: Path, command: RehearsalCommand, measure: Measure) -> Iterato
         used = rehearse(folder / f"scale-{scale}", shape, command, measure)
         yield from ("", f"{shape}:", "", *table(used, before, shape.hours / hours))
         before, hours = used, shape.hours
-    if command.store_only and not command.only:
+    if command.store_only and (not command.only or "encoder" in command.only):
         yield from ("", project_encoding(folder / "encoder", measure))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import store
+from extract import encode_recording
 from extract.encode_recording import EncodeSettings, encode_recordings
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
@@ -235,6 +236,26 @@ def test_a_data_set_that_grew_is_followed(data: Data, tmp_path: Path, capsys: py
     fresh = Data(data.bids, tmp_path / "fresh")
     fresh.extract()
     assert content(data.store) == content(fresh.store)
+
+
+def test_a_published_file_is_opened_once_for_all_new_recordings(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time to add recordings grows with those that are added."""
+    data.extract()
+    for number in range(3, 9):
+        write_recording(data.bids, "01", number, noise_uv(8, number))
+    opened = []
+    open_file = encode_recording.open_file
+
+    def count(path: Path) -> StoreFile:
+        opened.append(path)
+        return open_file(path)
+
+    monkeypatch.setattr(encode_recording, "open_file", count)
+    assert data.extract() == 0
+    assert opened == [data.store / "sub-01.h5"]
+    assert len(open_file(opened[0]).recordings) == 8
 
 
 def test_full_disk_stops_with_one_line(

@@ -16,10 +16,10 @@ import torch
 import store
 from eval.__main__ import main as evaluate
 from heads.dataset import INVALID, StoreDataset
-from heads.folds import make_folds
+from heads.folds import Fold, make_folds
 from heads.models.saved import load_head
 from heads.probe import main as probe
-from heads.run_folder import Run, describe_run
+from heads.run_folder import FoldResult, Run, describe_run
 from heads.sweep import main as sweep
 from heads.train import main as train
 from store.reader import open_file
@@ -331,3 +331,36 @@ def test_a_probe_without_the_store_says_so(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "store")
     with pytest.raises(ValueError, match="no such store"):
         run.open_store()
+
+
+def test_predictions_of_validation_persons_in_one_array(tmp_path: Path) -> None:
+    """Whatever the names are; an archive of an earlier version, an array a recording, is read too."""
+    fold = Fold("01", ("01",), ("02",), ("03",))
+    result = FoldResult(fold, tmp_path, 1, 0.5, ())
+    rng = np.random.default_rng(0)
+    names = ("sub-02", "a/b", "file", "%names", "Jos\udce9", "empty")
+    values = {name: rng.random(number).astype(np.float32) for number, name in enumerate(reversed(names))}
+    result.write_validation(values)
+    read = result.validation_probabilities()
+    assert list(read) == list(values)
+    for name, row in values.items():
+        np.testing.assert_array_equal(read[name], row)
+    with np.load(result.validation_path) as archive:
+        assert len(archive.files) == 3
+    np.savez_compressed(result.validation_path, **{"sub-02": values["sub-02"], "%sub-%FF": values["a/b"]})
+    read = result.validation_probabilities()
+    np.testing.assert_array_equal(read["sub-02"], values["sub-02"])
+    np.testing.assert_array_equal(read["sub-\udcff"], values["a/b"])
+
+
+@pytest.mark.parametrize("seconds", [[3, 4], [-1, 6], [5], [2.0, 3.0]])
+def test_predictions_that_do_not_add_up_are_an_error(tmp_path: Path, seconds: list[float]) -> None:
+    result = FoldResult(Fold("01", ("01",), ("02",), ("03",)), tmp_path, 1, 0.5, ())
+    arrays = {
+        "%names": np.frombuffer(b'["a", "b"]', np.uint8),
+        "%seconds": np.array(seconds),
+        "%probabilities": np.zeros(5, np.float32),
+    }
+    np.savez_compressed(result.validation_path, **arrays)
+    with pytest.raises(UserError, match=r"validation\.npz: damaged"):
+        result.validation_probabilities()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,8 @@ from heads.models.saved import load_head
 from heads.run_folder import Run
 from heads.settings import HeadSettings, TrainSettings
 from heads.sweep import SweepCommand, combinations, main, sweep
-from heads.training.groups import split_groups
+from heads.training.groups import _head_bytes, split_groups
+from heads.training.plan import StackPlan
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
 from store.writer import write_file
@@ -245,6 +247,20 @@ def test_groups_are_alike_and_fit_the_memory(make_store: Callable[..., Path]) ->
     assert {len(group) for group in split_groups(trials, dataset, together=2, limit_bytes=1)} == {2}
     found = [trial for group in split_groups(trials, dataset, limit_bytes=1) for trial in group]
     assert found == trials
+
+
+@pytest.mark.parametrize("inner", ["one", 2, "pairs"])
+@pytest.mark.parametrize("most_heads", [1, 5, 9, 30])
+def test_a_group_has_all_heads_that_fit(make_store: Callable[..., Path], inner: Inner, most_heads: int) -> None:
+    """Inner heads that folds share count once; one trial more would be too many."""
+    dataset = StoreDataset(store.open(make_store(persons=5)))
+    settings = [TrainSettings(lr=lr) for lr in (1e-3, 1e-4)]
+    trials = [Trial(fold, one) for one in settings for fold in make_folds(dataset.label_counts(), "all", inner)]
+    groups = split_groups(trials, dataset, limit_bytes=most_heads * _head_bytes(trials[0], dataset))
+    assert [trial for group in groups for trial in group] == trials
+    for group, following in itertools.zip_longest(groups, groups[1:], fillvalue=[]):
+        assert len(group) == 1 or len(StackPlan(group).heads) <= most_heads
+        assert not following or len(StackPlan([*group, following[0]]).heads) > most_heads
 
 
 def test_a_split_group_trains_the_same_heads(make_store: Callable[..., Path], tmp_path: Path) -> None:

@@ -43,3 +43,16 @@ def test_counts_are_those_of_single_recordings(seed: int, number: int) -> None:
                 wanted.false_alarms,
             )
             assert counter.seconds[row] == wanted.seconds
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 90), max_size=12), st.sampled_from([1, 5, 15]), st.integers(0, 2**32))
+def test_smoothed_together_as_one_by_one(lengths: list[int], smoothing_s: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    recordings = [
+        ScoredRecording((), (), float(length), np.zeros(length), rng.random(length).astype(np.float32))
+        for length in lengths
+    ]
+    parts = [np.append(smooth(recording.probabilities, smoothing_s), -1) for recording in recordings]
+    wanted = np.concatenate([*parts, np.zeros(0)])
+    assert EventCounter({"01": recordings}).smooth(smoothing_s).tobytes() == wanted.tobytes()

@@ -110,6 +110,15 @@ def test_the_shortest_recording_is_scored() -> None:
     assert count(times([], [], 0.02)) == (Counts(0, 0, 0, 1.0), Counts(0, 0, 0, 1.0))
 
 
+@given(st.floats(0.01, 4000))
+def test_nothing_to_count_lasts_as_long_as_timescoring_says(duration_s: float) -> None:
+    empty = Annotation(np.zeros(max(10, round(duration_s * 10)), bool), 10)
+    for counts, score in zip(
+        count(times([], [], duration_s)), (EventScoring(empty, empty), SampleScoring(empty, empty)), strict=True
+    ):
+        assert counts == Counts(score.refTrue, score.tp, score.fp, score.numSamples / score.fs)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60), st.integers(1, 40))
 def test_counts_equal_timescoring_called_directly(marks: list[tuple[bool, bool]], step_s: int) -> None:

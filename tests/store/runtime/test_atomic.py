@@ -164,3 +164,25 @@ def test_a_folder_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "fsync", refuse)
     sync_folder(tmp_path)
+
+
+def test_many_writes_look_through_a_folder_a_few_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time grows with the files; and what a killed writer left goes sooner or later."""
+    for number in range(1000):
+        (tmp_path / str(number)).touch()
+    seen = []
+    listdir = os.listdir
+
+    def count(folder: Path) -> list[str]:
+        names = listdir(folder)
+        seen.append(len(names))
+        return names
+
+    monkeypatch.setattr(os, "listdir", count)
+    write_bytes(tmp_path / "first", b"")
+    abandoned = tmp_path / f".{uuid.uuid4().hex}.tmp"
+    abandoned.touch()
+    for number in range(1000):
+        write_bytes(tmp_path / f"new-{number}", b"")
+    assert sum(seen) < 100 * 1001
+    assert not abandoned.exists()

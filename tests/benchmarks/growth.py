@@ -1,0 +1,187 @@
+"""How the processor time of commands grows, one dimension at a time: persons, recordings, hours, settings, folds.
+
+``python -m tests.benchmarks growth [--only eval/persons ...]`` runs each command on synthetic stores of one, two
+and four times a size. The exponent is that of what the time grows by, so that the start of a command does not
+count.
+"""
+
+import dataclasses
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+import store
+from extract.demo import main as make_demo
+from heads.dataset import StoreDataset
+from heads.folds import Inner, make_folds
+from heads.run_folder import FoldResult, Run, describe_run
+from heads.settings import TrainSettings
+from store import RecordingInfo
+from store.runtime.cli import run as run_command
+from tests.benchmarks.full_size import write_store
+from tests.helpers import stores
+from tests.helpers.usage import measure_command
+
+SPEC = dataclasses.replace(stores.SPEC, encoder="synthetic", hop=512, frames=4)
+QUICK = ("--filters", "4", "--hidden", "4", "--pooling", "max", "--batch-windows", "64", "--epochs", "2")
+MOST = 1.1  # exponent
+
+Arguments = Sequence[str | Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthCommand:
+    """What to measure."""
+
+    only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """Rows to measure, as the table names them, or commands; all if not given."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of a synthetic data set, and of what is done with it."""
+
+    persons: int = 6
+    recordings: int = 2  # a person
+    recording_s: int = 600
+    settings: int = 1
+
+
+SIZES = {  # of what grows: the smallest size
+    "persons": Size(persons=20),
+    "recordings": Size(recordings=100, recording_s=168),
+    "recording_s": Size(recording_s=7200),
+}
+SMALL_SIZES = {  # where heads train
+    "persons": Size(recording_s=1200),
+    "recordings": Size(recordings=20, recording_s=168),
+    "recording_s": Size(recording_s=1200),
+}
+EEG_SIZES = {
+    "persons": Size(persons=4, recording_s=60),
+    "recordings": Size(persons=2, recordings=10, recording_s=60),
+    "recording_s": Size(persons=2, recording_s=240),
+}
+
+
+def make_store(folder: Path, size: Size) -> Path:
+    """A store of noise, with a seizure in every fifth recording."""
+    path = folder / "store"
+    path.mkdir()
+    write_store(path, SPEC, size.persons, size.recordings, size.recording_s)
+    return path
+
+
+def predict(info: RecordingInfo, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Probabilities as a head gives them: low, slowly varying, and high in most of a seizure."""
+    steps = rng.normal(size=info.seconds + 20)
+    logits = np.convolve(steps, np.ones(21) / 4, "valid") - 3
+    for event in info.events:
+        logits[int(event.onset_s) + 5 : int(event.onset_s + event.duration_s)] += 4
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+
+def make_run(folder: Path, features: Path, inner: Inner) -> Path:
+    """A run of all folds whose predictions are made up."""
+    opened = store.open(features)
+    dataset, rng = StoreDataset(opened), np.random.default_rng(0)
+    settings = {**dataclasses.asdict(TrainSettings()), "inner": inner}
+    run = Run.create(folder / "run", describe_run(settings, opened))
+    for info in opened.recordings:
+        run.write_probabilities(info, predict(info, rng))
+    for fold in make_folds(dataset.label_counts(), "all", inner):
+        result = FoldResult(fold, run.fold_path(fold.name), 1, 0.5, ({"epoch": 1, "validation_auroc": 0.5},))
+        infos = [info for person in fold.validation for info, _ in dataset.recordings_of(person)]
+        result.write_validation({info.name: predict(info, rng) for info in infos})
+        run.finish_fold(result)
+    return run.path
+
+
+def evaluate(folder: Path, size: Size, *options: str, inner: Inner = "one") -> Arguments:
+    """Score a run of made-up predictions."""
+    return ("eval", make_run(folder, make_store(folder, size), inner), *options)
+
+
+def train(folder: Path, size: Size, *options: str, module: str = "heads.train") -> Arguments:
+    """Train on a store of noise."""
+    return (module, "--store", make_store(folder, size), "--out", folder / "run", *options)
+
+
+def sweep(folder: Path, size: Size) -> Arguments:
+    """Try learning rates."""
+    rates = [f"{1e-4 * (1 + number):.4f}" for number in range(size.settings)]
+    return train(folder, size, *QUICK, "--inner", "one", "--lr", *rates, module="heads.sweep")
+
+
+def extract(folder: Path, size: Size) -> Arguments:
+    """Extract band powers of synthetic EEG."""
+    shape = ("--recordings", str(size.recordings), "--minutes", str(size.recording_s / 60))
+    make_demo([str(folder / "bids"), "--persons", str(size.persons), *shape])
+    return ("extract", "--bids", folder / "bids", "--store", folder / "store", "--encoder", "bandpower")
+
+
+def look(folder: Path, size: Size, command: str) -> Arguments:
+    """Describe or verify a store."""
+    return ("store", command, make_store(folder, size))
+
+
+def rows() -> Iterator[tuple[str, Callable[[Path, Size], Arguments], Size]]:
+    """Every row of the table: its name, command/what grows, the command, and the smallest size."""
+    options = ("--inner", "one", *QUICK)
+    measured = (
+        ("extract", extract, EEG_SIZES),
+        ("store info", partial(look, command="info"), SIZES),
+        ("store verify", partial(look, command="verify"), SIZES),
+        ("train", lambda folder, size: train(folder, size, "--fold", "all", *options), SMALL_SIZES),
+        ("train one fold", lambda folder, size: train(folder, size, "--fold", "01", *options), SMALL_SIZES),
+        ("sweep", sweep, {"settings": Size(settings=10)}),
+        ("probe", partial(train, module="heads.probe"), SMALL_SIZES),
+        ("eval", lambda folder, size: evaluate(folder, size, "--no-report"), SIZES),
+        ("eval --inner 4", lambda folder, size: evaluate(folder, size, "--no-report", inner=4), SIZES),
+        ("eval and report", evaluate, SIZES),
+    )
+    for name, command, sizes in measured:
+        for what, size in sizes.items():
+            yield f"{name}/{what}", command, size
+
+
+def cpu_s(command: Callable[[Path, Size], Arguments], size: Size) -> float:
+    """Processor time of a command on a data set of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return measure_command(*command(Path(folder), size)).cpu_s
+
+
+def exponent(times_s: Sequence[float]) -> float:
+    """Exponent of what the time grows by over three sizes, each twice the one before; nan if it does not grow.
+
+    >>> exponent([5, 6, 8])
+    1.0
+    """
+    first, second = times_s[1] - times_s[0], times_s[2] - times_s[1]
+    return math.log2(second / first) if min(first, second) > 0 else math.nan
+
+
+def measure(command: GrowthCommand) -> None:
+    """Print the table."""
+    print("| row | CPU s | twice | four times | exponent |\n| --- | ---: | ---: | ---: | ---: |")
+    for name, make, size in rows():
+        work, what = name.split("/")
+        if not command.only or {name, work} & {*command.only}:
+            sizes = [dataclasses.replace(size, **{what: times * getattr(size, what)}) for times in (1, 2, 4)]
+            times_s = [cpu_s(make, one) for one in sizes]
+            cells = " | ".join(f"{time_s:.1f}" for time_s in times_s)
+            value = exponent(times_s)
+            print(f"| {name} | {cells} | {value:.2f}{' (!)' * (value > MOST)} |", flush=True)
+
+
+def main(argv: Sequence[str] = ()) -> int:
+    """Measure and return the exit status."""
+    return run_command(measure, GrowthCommand, argv, module="tests.benchmarks growth", description=str(__doc__))
