@@ -75,7 +75,7 @@ class FoldResult:
         """Write the probabilities of the validation persons, of all recordings in one array."""
         names = json.dumps([quote(name, errors="surrogateescape") for name in values]).encode()
         joined = np.concatenate([*values.values(), np.zeros(0, np.float32)])
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             _NAMES: np.frombuffer(names, np.uint8),
             _SECONDS: np.array([len(row) for row in values.values()], np.int64),
             _PROBABILITIES: joined,
