@@ -16,7 +16,7 @@ COMMANDS = {  # name: module with a main, what it does
     "compare": ("eval.compare", "compare scored runs, person by person"),
     "detect": ("eval.detect", "find the seizures in an EEG file"),
     "export": ("eval.export", "write the detector of a run as an ONNX file"),
-    "study": ("eval.study", "encoders, features and heads beside each other: from EEG to a table"),
+    "study": ("eval.study.__main__", "encoders, features and heads beside each other: from EEG to a table"),
     "controls": ("eval.controls", "shuffled labels, identity, untrained twin, alarms on other people"),
     "store": ("store.__main__", "look at a store, verify it, export it"),
     "codec": ("extract.codec", "send an EDF file through the codec and measure the error"),

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval import study
-from eval.study import main
+from eval.study import __main__ as study
+from eval.study.__main__ import main
 from extract.demo import main as demo
 
 COMBINATIONS = ("bandpower-latents-linear/seed-0", "bandpower-latents-linear/seed-1", "bandpower-latents-probe")
