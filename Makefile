@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OUT := demo
+BIDS ?= chbmit-clips
+STUDY ?= studies/chbmit-clips
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs tables bench clean
 
 help:  ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,6 +37,11 @@ lint: .venv/installed  ## check style, docstrings and types
 docs: .venv/installed  ## build the documentation into site/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m mkdocs build --strict
+
+tables: .venv/installed  ## make the tables of README and docs by a study of BIDS=FOLDER, in STUDY=FOLDER
+	$(BIN)/python -m eval.study --bids $(BIDS) --out $(STUDY) --encoders braincodec random bandpower \
+		--features latents codes --heads spatial-fusion linear probe --seeds 0 1 2
+	$(BIN)/python docs/make_tables.py $(STUDY) docs/tables/chbmit-clips README.md docs/results.md
 
 bench: .venv/installed  ## measure speeds as ratios
 	$(BIN)/python -m tests.benchmarks

@@ -6,7 +6,7 @@ if __name__ == "__main__":
     raise SystemExit(run_module("eval.__main__"))
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,16 +17,13 @@ import tyro
 
 from eval import compare
 from eval.report.eeg_reader import EegReader, EegSnippet
-from eval.report.files import seed_means, write_averages, write_choices, write_metrics, write_scores, write_table
+from eval.report.files import seed_means, write_choices
 from eval.report.headline import describe_scores, describe_split, describe_tested, describe_time_in_alarm
+from eval.report.publish import score_and_choose, write_heads, write_results
 from eval.report.tables import format_heads, format_scores
-from eval.scoring.averages import add_spread, average_scores, average_seeds, require_equal_folds
-from eval.scoring.background import measure_background
-from eval.scoring.results import Results, score_run
-from eval.scoring.scores import to_metrics_rows
+from eval.scoring.results import Results
 from eval.scoring.tested import open_trained_run
 from eval.scoring.validity_checks import find_warnings
-from heads.run_folder import Run
 from store import FeatureSpec
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
@@ -97,25 +94,11 @@ def evaluate(command: EvalCommand) -> None:
             "--out, --fold and --allow-training-persons go with --on STORE; give it, or leave them out"
         )
     run = open_trained_run(command.run)
-    results = _score_seeds(run, command) if run.seeds else score_run(command.run, command.store, command.workers)
-    if not results.seeds:
-        write_choices(results, run.path / "folds")
+    results = score_and_choose(run, command.store, command.workers)
     if not results.posts:
         print(f"{results.path}: post-processing is chosen; no finished fold has a test person to score")
         return
     _publish(results, command)
-
-
-def _score_seeds(run: Run, command: EvalCommand) -> Results:
-    """Score every seed, write what is its own, and average the scores."""
-    require_equal_folds(run)
-    scored = {}
-    for seed in run.seeds:
-        scored[seed] = score_run(command.run, command.store, command.workers, seed)
-        write_choices(scored[seed], run.path / "folds", f"seed-{seed}")
-        if scored[seed].posts:
-            write_scores(scored[seed])
-    return average_seeds(run, scored)
 
 
 def _test_on_store(command: EvalCommand) -> None:
@@ -137,24 +120,26 @@ def _test_on_store(command: EvalCommand) -> None:
         write_choices(results, results.path / "folds")
         _publish(results, command)
         scored[results.path.name] = results
-    if len(scored) == 1 or results.persons.empty:
-        return
-    persons, summary, heads = average_scores(scored)
-    write_metrics(command.out, persons, summary, {"heads": to_metrics_rows(add_spread(heads))})
-    background = measure_background(persons)
-    write_table(command.out / "tables", "scores", format_scores(persons, summary, background))
-    write_table(command.out / "tables", "heads", format_heads(heads, background))
-    print(f"\n{command.out}: mean over {len(heads)} heads; {describe_scores(persons, summary)}\n")
-    _print_table(format_heads(heads, background))
+    if len(scored) > 1:
+        _publish_heads(scored, command.out)
+
+
+def _publish_heads(scored: Mapping[str, Results], out: Path) -> None:
+    """Write the mean over heads and their spread, and print what they say."""
+    heads = write_heads(out, scored)
+    labelled = [describe_scores(heads.persons, heads.summary)] if len(heads.persons) else []
+    unlabelled = [describe_time_in_alarm(heads.time_in_alarm)] if len(heads.time_in_alarm) else []
+    print(f"\n{out}: mean over {len(scored)} heads; {'; '.join(labelled + unlabelled)}\n")
+    _print_table(heads.table)
     print("\nA row a head: its mean over persons. sd: the spread over heads.")
-    print(f"Scores: {command.out / 'metrics.json'}, {command.out / 'metrics.csv'}, {command.out / 'tables'}")
+    print(f"Scores: {out / 'metrics.json'}, {out / 'metrics.csv'}, {out / 'tables'}")
 
 
 def _publish(results: Results, command: EvalCommand) -> None:
     """Write all files of the results, and print what they say."""
     metrics = results.path / "metrics.json"
     before = metrics.read_bytes() if metrics.is_file() else None
-    (write_averages if results.seeds else write_scores)(results)
+    write_results(results)
     path, persons, store = results.path, results.persons, results.store
     print(f"{path}: {to_one_line(describe_tested(persons, len(store.persons)))}")
     if results.given_split:
@@ -165,7 +150,7 @@ def _publish(results: Results, command: EvalCommand) -> None:
         _print_table(table)
         print("\n-: undefined. Mean, sd and bootstrap interval are over the persons for whom a score is defined.")
     if results.seeds and len(persons):
-        print("\nScores are means over seeds. A row a seed: its mean over persons. sd: the spread over seeds.\n")
+        print("\nScores and counts are means over seeds. A row a seed: its mean over persons. sd: over seeds.\n")
         _print_table(format_heads(seed_means(results), results.background, "seed"))
     if results.unlabelled:
         print(describe_time_in_alarm(results.time_in_alarm()))

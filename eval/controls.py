@@ -1,11 +1,15 @@
 """``python -m eval.controls RUN``: what a score has to survive before it is believed."""
 
+import hashlib
+import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -13,18 +17,20 @@ import torch
 import tyro
 
 from eval.report.files import write_table
-from eval.scoring.alarms import measure_alarms
+from eval.scoring.alarms import average_alarms, measure_alarms
 from eval.scoring.identity_audit import audit_identity, read_seconds
-from eval.scoring.scored_runs import read_scored_run, require_same_test
+from eval.scoring.results import POSTPROCESSING, find_persons_seen
+from eval.scoring.scored_runs import ScoredRun, read_scored_run, require_same_test
 from eval.scoring.scores import bootstrap_interval
 from eval.scoring.shuffled_labels import score_shuffled
-from eval.scoring.standard_test import prepare_test
+from eval.scoring.standard_test import StandardTest, prepare_test
 from heads.run_folder import Run
+from store.gate import read_json
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.device import choose_device
-from store.runtime.errors import UserError
+from store.runtime.errors import UserError, os_errors
 from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
 from store.runtime.plurals import noun_with_names
@@ -37,7 +43,7 @@ What matters first: RUN, --twin for the run of an untrained encoder, --on for ot
 Shuffled labels: heads trained as those of the run, on labels shuffled within each person. Identity: how well
 features tell persons apart, and what is left of the scores when each person's mean and scale are removed. --twin
 compares with an untrained encoder, --on counts alarms on other people. The status is 1 if a control does not come
-out as expected."""
+out as expected. Given again, the command runs what is missing or follows from something that has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,31 +73,53 @@ class Control:
     expected: str
     holds: bool | None
     values: dict[str, float | int | None]
+    made_of: str = ""  # hash of what it follows from
+
+    @property
+    def line(self) -> str:
+        """The control in a line."""
+        verdict = {True: "as expected", False: "NOT AS EXPECTED", None: ""}[self.holds]
+        expected = f" (expected: {self.expected})" if self.expected else ""
+        return f"{to_one_line(self.name)}: {self.result}{expected} {verdict}".rstrip()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Controls to make: what they follow from, and how."""
+
+    made_of: str
+    make: Callable[[], Iterable[Control]]
 
 
 def controls(command: ControlsCommand) -> int:
-    """Run the controls, write and print them; 1 if one fails.
+    """Run the controls that are not there yet, write and print them; 1 if one fails.
 
     Raises
     ------
     UserError
         If a run or store cannot be used, a run is not scored, or a person of ``on`` is one of the training data.
     """
+    if command.seed < 0:
+        raise UserError(f"--seed {command.seed}: not usable; allowed: 0 and more")
     run = Run.open(command.run)
     out = command.out or command.run / "controls"
     guard_folder(out, inputs=[command.run, *command.on], own="controls.json")
-    results = []
-    for control in _run_controls(command, run, out):
-        verdict = {True: "as expected", False: "NOT AS EXPECTED", None: ""}[control.holds]
-        expected = f" (expected: {control.expected})" if control.expected else ""
-        print(f"{to_one_line(control.name)}: {control.result}{expected} {verdict}".rstrip(), flush=True)
-        results.append(control)
+    known = _read_known(out)
+    results: list[Control] = []
+    for task in _list_tasks(command, run, out):
+        made = known.pop(task.made_of, [])
+        if not made:
+            made = [replace(control, made_of=task.made_of) for control in task.make()]
+            _write(out, [*results, *made, *itertools.chain(*known.values())])
+        for control in made:
+            print(control.line, flush=True)
+        results += made
     if command.twin is None:
         print(
             "untrained twin: none is given; extract the data set with --encoder random, train and score a run on "
             "it as this one, and give that by --twin"
         )
-    write_text(out / "controls.json", json.dumps([asdict(one) for one in results], indent=2) + "\n")
+    _write(out, results)
     table = pd.DataFrame(
         {
             "result": [control.result for control in results],
@@ -104,14 +132,57 @@ def controls(command: ControlsCommand) -> int:
     return int(any(control.holds is False for control in results))
 
 
-def _run_controls(command: ControlsCommand, run: Run, out: Path) -> Iterator[Control]:
-    store, device = run.open_store(), torch.device(choose_device(command.device))
-    yield _check_shuffled(score_shuffled(run, store, device, np.random.default_rng(command.seed)))
-    yield from _check_identity(run, out)
-    if command.twin is not None:
-        yield _compare_twin(command.run, command.twin)
-    for path in command.on:
-        yield _count_alarms(command.run, path, out)
+def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
+    """All controls, after what is known to be a mistake was refused."""
+    device, store = torch.device(choose_device(command.device)), run.open_store()
+    scored = read_scored_run(command.run)
+    twin = None if command.twin is None else _read_twin(scored, command.twin)
+    tests = [_prepare_test(command.run, path, out) for path in dict.fromkeys(command.on)]
+    settings, identity = run.config["settings"], {"spec": store.spec.to_dict(), "content": store.identities}
+
+    def check_shuffled() -> Iterator[Control]:
+        yield _check_shuffled(score_shuffled(run, store, device, np.random.default_rng(command.seed)))
+
+    tasks = [
+        _Task(_hash("shuffled", settings, identity, command.seed), check_shuffled),
+        _Task(_hash("identity", identity), partial(_check_identity, run, out)),
+    ]
+    if twin is not None:
+        rows = [scored.scores.to_csv(), twin.scores.to_csv()]
+        tasks.append(_Task(_hash("twin", rows), partial(_compare_twin, scored, twin)))
+    for test in tests:
+        heads = [_hash_file(result.head_path) for result in test.folds]
+        posts = [read_json(result.path / POSTPROCESSING) for result in test.folds]
+        tasks.append(_Task(_hash("on", test.config, heads, posts), partial(_count_alarms, test)))
+    return tasks
+
+
+def _hash(*parts: Any) -> str:
+    content = [version("braincodec-seizure"), *parts]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_file(path: Path) -> str:
+    with os_errors(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_known(out: Path) -> dict[str, list[Control]]:
+    """Controls of an earlier call, by what they follow from; those of an earlier version are made again."""
+    path = out / "controls.json"
+    known: dict[str, list[Control]] = {}
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        for control in (Control(**row) for row in rows):
+            known.setdefault(control.made_of, []).append(control)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: damaged ({error}); remove it, and the controls are run again") from error
+    known.pop("", None)
+    return known
+
+
+def _write(out: Path, results: Sequence[Control]) -> None:
+    write_text(out / "controls.json", json.dumps([asdict(one) for one in results], indent=2) + "\n")
 
 
 def _check_shuffled(auroc: pd.Series) -> Control:
@@ -147,15 +218,19 @@ def _check_identity(run: Run, out: Path) -> Iterator[Control]:
     )
 
 
-def _compare_twin(path: Path, twin_path: Path) -> Control:
-    trained, twin = read_scored_run(path), read_scored_run(twin_path)
+def _read_twin(trained: ScoredRun, path: Path) -> ScoredRun:
+    twin = read_scored_run(path)
     require_same_test(trained, twin)
     encoder = twin.config["store"].get("spec", {}).get("encoder")
     if encoder != "random":
-        raise UserError(f"{twin_path}: its encoder is {encoder}; a twin has --encoder random")
+        raise UserError(f"{path}: its encoder is {encoder}; a twin has --encoder random")
+    return twin
+
+
+def _compare_twin(trained: ScoredRun, twin: ScoredRun) -> Iterator[Control]:
     difference = (trained.scores["auroc"] - twin.scores["auroc"]).dropna()
     low, _ = bootstrap_interval(difference.to_numpy(float), np.random.default_rng(0))
-    return Control(
+    yield Control(
         "untrained twin",
         f"AUROC {_with_interval(twin.scores['auroc'])}, the run {_with_interval(trained.scores['auroc'])}, "
         f"difference {_with_interval(difference, sign='+')}",
@@ -165,18 +240,21 @@ def _compare_twin(path: Path, twin_path: Path) -> Control:
     )
 
 
-def _count_alarms(path: Path, store_path: Path, out: Path) -> Control:
+def _prepare_test(path: Path, store_path: Path, out: Path) -> StandardTest:
     test = prepare_test(path, store_path, out, "final")
     if test.training_persons:
         raise UserError(
             f"{store_path}: holds {noun_with_names('training person', test.training_persons)} of {path}; give a "
             "store of others"
         )
-    (results,) = test.score()
-    alarms = measure_alarms(results)
-    if not alarms.persons:
+    if set(test.store.persons) <= set(find_persons_seen(test.config["store"])):
         raise UserError(f"{store_path}: the encoder saw all of its persons in pretraining; give a store of others")
-    return Control(f"on {test.store.name}", alarms.describe(), "", None, asdict(alarms))
+    return test
+
+
+def _count_alarms(test: StandardTest) -> Iterator[Control]:
+    alarms = average_alarms([measure_alarms(results) for results in test.score()])
+    yield Control(f"on {test.store.name}", alarms.describe(), "", None, asdict(alarms))
 
 
 def _with_interval(values: pd.Series, sign: str = "") -> str:

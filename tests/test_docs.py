@@ -3,6 +3,8 @@
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -145,6 +147,32 @@ def test_tables_of_the_documentation_are_those_of_the_study() -> None:
     results = (ROOT / "docs" / "results.md").read_text()
     for name in ("auroc", "scores"):
         assert (TABLES / f"{name}.md").read_text() in results
+
+
+def test_tables_of_another_study_are_brought_into_the_documentation(tmp_path: Path) -> None:
+    study, page = tmp_path / "study", tmp_path / "README.md"
+    shutil.copytree(TABLES, tmp_path / "tables")
+    shutil.copy(ROOT / "README.md", page)
+    (study / "tables").mkdir(parents=True)
+    (study / "study.csv").write_text("encoder\n")
+    for name in ("auroc", "scores"):
+        (study / "tables" / f"{name}.md").write_text(f"| {name} |\n")
+    command = [
+        sys.executable,
+        str(ROOT / "docs" / "make_tables.py"),
+        str(study),
+        str(tmp_path / "tables"),
+        str(page),
+    ]
+    subprocess.run(command, check=True)
+    before = (TABLES / "auroc.md").read_text()
+    assert page.read_text() == (ROOT / "README.md").read_text().replace(before, "| auroc |\n")
+    for name in ("study.csv", "auroc.md", "scores.md"):
+        source = study / name if name.endswith("csv") else study / "tables" / name
+        assert (tmp_path / "tables" / name).read_bytes() == source.read_bytes()
+    page.write_text("no table")
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert (again.returncode, "shows none of the tables" in again.stderr) == (1, True)
 
 
 def test_links_lead_somewhere() -> None:

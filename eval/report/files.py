@@ -53,22 +53,28 @@ def write_scores(results: Results) -> None:
     if len(results.unlabelled):
         write_csv(path / "time_in_alarm.csv", results.time_in_alarm().rename_axis("person").reset_index())
     if len(results.persons):
-        write_csv(path / "operating_curve.csv", format_curve(results.curve, results.background))
-        write_table(path / "tables", "scores", format_scores(results.persons, results.summary, results.background))
-        if results.background.suffices:
-            write_table(path / "tables", "sensitivity_at_rates", format_rates(results.curve))
+        _write_curve_and_table(results)
 
 
 def write_averages(results: Results) -> None:
-    """Write the mean scores over seeds with their spread, as ``metrics.json``, ``metrics.csv`` and tables."""
+    """Write mean scores over seeds and their spread: ``metrics.json``, ``metrics.csv``, the curve and tables."""
     path, background = results.path, results.background
     seeds = seed_means(results)
     more = {"seeds": to_metrics_rows(add_spread(seeds)), **_describe_test(results)}
     write_metrics(path, results.persons, results.summary, more, seeds.std(ddof=0))
     if len(results.unlabelled):
         write_csv(path / "time_in_alarm.csv", results.time_in_alarm().rename_axis("person").reset_index())
-    write_table(path / "tables", "scores", format_scores(results.persons, results.summary, background))
+    if len(results.persons):
+        _write_curve_and_table(results)
     write_table(path / "tables", "seeds", format_heads(seeds, background, "seed"))
+
+
+def _write_curve_and_table(results: Results) -> None:
+    path, background = results.path, results.background
+    write_csv(path / "operating_curve.csv", format_curve(results.curve, background))
+    write_table(path / "tables", "scores", format_scores(results.persons, results.summary, background))
+    if background.suffices:
+        write_table(path / "tables", "sensitivity_at_rates", format_rates(results.curve))
 
 
 def seed_means(results: Results) -> pd.DataFrame:

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from eval.report.tables import format_number
-from eval.scoring.background import find_always_alarmed, measure_background
+from eval.scoring.background import find_always_alarmed, format_count, measure_background
+from eval.scoring.results import share_in_alarm
 from store.runtime.plurals import count_noun, noun_with_names
 
 _HEADLINE = {"AUROC": "auroc", "event sensitivity": "event.sensitivity", "event F1": "event.f1"}
@@ -50,7 +51,7 @@ def describe_time_in_alarm(time_in_alarm: pd.DataFrame) -> str:
     '3 unlabelled recordings of 2 persons, 4.0 h: 5.0 % of the time in alarm'
     """
     hours = time_in_alarm["hours"]
-    share = float((time_in_alarm["alarmed"] * hours).sum() / hours.sum())
+    share = share_in_alarm(time_in_alarm)
     recordings, persons = int(time_in_alarm["recordings"].sum()), len(time_in_alarm)
     return (
         f"{count_noun(recordings, 'unlabelled recording')} of {count_noun(persons, 'person')}, "
@@ -79,7 +80,7 @@ def list_headline_numbers(persons: pd.DataFrame, summary: pd.DataFrame) -> list[
     if background.suffices:
         mean, interval = _format_mean(summary, "event.fp_per_day", 2)
         return [*numbers, HeadlineNumber("false alarms a day", mean, _note(interval))]
-    alarms = f"{persons['event.fp'].sum():.0f}"
+    alarms = format_count(float(persons["event.fp"].sum()))
     return [*numbers, HeadlineNumber("false alarms", alarms, f"in {background.shortage}")]
 
 

@@ -24,6 +24,7 @@ from store.runtime.names import to_path_name
 from store.runtime.plurals import count_noun
 
 _FIRST = ("sensitivity", "persons")  # figures of the first screen
+_AVERAGED = ("sensitivity", "persons", "f1")  # of several seeds; the other figures are of the first
 _CAPTIONS = {
     "sensitivity": "One threshold for all persons, at values even in log odds, and the thresholds as chosen "
     "for each, with the interval over persons. The rest of the post-processing is each fold's own.",
@@ -129,8 +130,8 @@ def _lead(results: Results) -> str:
     ]
     if results.seeds:
         texts.append(
-            f"Scores are means over seeds {', '.join(map(str, results.seeds))}; figures, errors and timelines "
-            f"are of seed {next(iter(results.seeds))}."
+            f"Scores and the curve are means over seeds {', '.join(map(str, results.seeds))}; errors and "
+            f"timelines are of seed {next(iter(results.seeds))}."
         )
     if results.unlabelled:
         texts.append(f"{describe_time_in_alarm(results.time_in_alarm())}.")
@@ -156,6 +157,13 @@ def _format_timelines(results: Results, found: Sequence[errors.DetectionError]) 
 
 
 def _caption(name: str, results: Results) -> str:
+    text = _describe_figure(name, results)
+    if not results.seeds:
+        return text
+    return f"{text} {'Mean over seeds' if name in _AVERAGED else f'Of seed {next(iter(results.seeds))}'}."
+
+
+def _describe_figure(name: str, results: Results) -> str:
     text = _CAPTIONS[name]
     if name != "reliability":
         return text

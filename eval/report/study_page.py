@@ -86,13 +86,15 @@ def _describe_table(page: StudyPage) -> str:
         "is tested by heads that never saw it. From the first: difference in AUROC from the first row, paired by "
         "person."
     )
-    return text if page.background.suffices else f"{text} False alarms are counts: {page.background.shortage}."
+    if page.background.suffices:
+        return text
+    return f"{text} False alarms are added up over persons, mean over seeds; {page.background.shortage}."
 
 
 def _format_tests(page: StudyPage) -> str:
     if page.tests is None:
         return ""
-    return f"<h2>Heads trained on everyone, on other data</h2>{_format_scores(page.tests)}"
+    return f"<h2>Heads trained on everyone, on other data, mean over seeds</h2>{_format_scores(page.tests)}"
 
 
 def _format_scores(table: pd.DataFrame) -> str:

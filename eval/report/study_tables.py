@@ -68,18 +68,26 @@ def _name_encoder(encoder: str, features: str) -> str:
 
 
 def format_tests(table: pd.DataFrame) -> pd.DataFrame:
-    """Scores of final heads on other data, a row a combination and seed.
+    """Scores of final heads on other data, a row a combination.
 
     Parameters
     ----------
     table
         As `eval.scoring.study_scores.tabulate_tests`.
     """
-    cells = table[["features", "head", "persons"]].astype(str)
+    cells = table[["features", "head", "seeds", "persons"]].astype(str)
     cells.index = pd.Index(table["encoder"])
-    columns = {"AUROC": ("auroc", 3), "event sens": ("event.sensitivity", 3), "sample F1": ("sample.f1", 3)}
-    columns |= {"false alarms": ("false_alarms", 0), "hours of background": ("background_hours", 1)}
+    columns = {"AUROC": ("auroc", 3), "sd over seeds": ("auroc_sd", 3)}
+    columns |= {"event sens": ("event.sensitivity", 3), "sample F1": ("sample.f1", 3)}
+    columns |= {"false alarms": ("false_alarms", 1), "hours of background": ("background_hours", 1)}
     for heading, (column, decimals) in columns.items():
         cells[heading] = [format_number(value, decimals) for value in table[column]]
-    cells["in alarm"] = [f"{100 * share:.1f} %" for share in table["alarmed"]]
+    cells["in alarm"] = [_format_share(row) for row in table.to_dict(orient="records")]
+    cells.loc[(table["seeds"] == 1).to_numpy(), "sd over seeds"] = ""
     return cells.rename_axis(index=None, columns="encoder")
+
+
+def _format_share(row: Mapping[Any, Any]) -> str:
+    """Share of the time in alarm, of several seeds with its spread."""
+    share = f"{100 * row['alarmed']:.1f} %"
+    return f"{share} (sd {100 * row['alarmed_sd']:.1f} %)" if row["seeds"] > 1 else share

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from eval.report.headline import HeadlineNumber, list_headline_numbers
 from eval.report.provenance import Provenance
-from eval.scoring.results import Results
+from eval.scoring.results import Results, share_in_alarm
 from eval.scoring.tested import read_tested
 from store.runtime.cli import to_one_line
 from store.runtime.plurals import count_noun
@@ -37,11 +35,9 @@ def format_facts(results: Results, provenance: Provenance) -> str:
 def format_numbers(results: Results) -> str:
     """The numbers of the headline as tiles."""
     if results.persons.empty:
-        hours = results.time_in_alarm()["hours"]
-        share = float((results.time_in_alarm()["alarmed"] * hours).sum() / hours.sum()) if len(hours) else np.nan
-        numbers = [
-            HeadlineNumber("time in alarm", f"{100 * share:.1f} %", f"of {hours.sum():.1f} h without labels")
-        ]
+        time_in_alarm = results.time_in_alarm()
+        share, hours = share_in_alarm(time_in_alarm), time_in_alarm["hours"].sum()
+        numbers = [HeadlineNumber("time in alarm", f"{100 * share:.1f} %", f"of {hours:.1f} h without labels")]
     else:
         numbers = list_headline_numbers(results.persons, results.summary)
     return "".join(

@@ -25,7 +25,7 @@ _COLUMNS = {  # heading: metric, decimals
     "sample F1": ("sample.f1", 3),
 }
 _SUMMARY_ROWS = {"mean": "mean", "sd": "sd", "ci95_low": "95 % from", "ci95_high": "95 % to"}
-_COUNTS = ("TP", "FN", "FP")  # whole numbers of a person, with a decimal where they are means
+_COUNTS = ("TP", "FN", "FP")  # with a decimal where they are means, over persons or over seeds
 _SUMMED = ("hours", "ictal s", *_COUNTS)
 SUMMARY_ROWS = len(_SUMMARY_ROWS) + 2  # at the end of the table of scores
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -40,10 +40,11 @@ def format_scores(persons: pd.DataFrame, summary: pd.DataFrame, background: Back
     columns = _columns(background)
     rows = pd.concat([persons, summary.loc[list(_SUMMARY_ROWS)].rename(_SUMMARY_ROWS)])
     rows["hours"] = rows["seconds"] / 3600
+    are_means = any((persons[columns[heading][0]] % 1).any() for heading in _COUNTS)  # over seeds
     table = pd.DataFrame(
         {
             heading: [
-                format_number(value, decimals if name in persons.index else decimals + (heading in _COUNTS))
+                format_number(value, decimals + (heading in _COUNTS and (are_means or name not in persons.index)))
                 for name, value in rows[metric].items()
             ]
             for heading, (metric, decimals) in columns.items()
@@ -54,20 +55,29 @@ def format_scores(persons: pd.DataFrame, summary: pd.DataFrame, background: Back
     table.loc["persons"] = [f"{defined[metric]:.0f}" for metric, _ in columns.values()]
     totals = rows[: len(persons)].sum()
     table.loc["sum"] = [
-        format_number(float(totals[metric]), decimals) if heading in _SUMMED else ""
+        format_number(float(totals[metric]), decimals + (heading in _COUNTS and are_means))
+        if heading in _SUMMED
+        else ""
         for heading, (metric, decimals) in columns.items()
     ]
     return table.rename_axis(columns="person")
 
 
 def format_heads(heads: pd.DataFrame, background: Background, corner: str = "head") -> pd.DataFrame:
-    """Lay out the mean scores of several heads, a row each, then their mean and sd; cells are text."""
+    """Lay out the mean scores of several heads, a row each, then their mean and sd; cells are text.
+
+    Of heads without labelled recordings the time in alarm alone is known.
+    """
     columns = {heading: column for heading, column in _columns(background).items() if heading not in _SUMMED}
+    if heads["seconds"].isna().all():
+        columns = {}
     rows = add_spread(heads)
     cells = {
         heading: [format_number(value, decimals) for value in rows[metric]]
         for heading, (metric, decimals) in columns.items()
     }
+    if "alarmed" in rows:
+        cells["in alarm"] = [f"{100 * share:.1f} %" for share in rows["alarmed"]]
     return pd.DataFrame(cells, index=rows.index).rename_axis(columns=corner)
 
 

@@ -1,9 +1,11 @@
 """Alarms of a detector on people of whom no seizure is known."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from eval.scoring.background import count_alarms
 from eval.scoring.results import Results
 from eval.scoring.scores import ScoredRecording
 from store.runtime.plurals import count_noun
@@ -15,10 +17,12 @@ class Alarms:
 
     persons: int
     left_out: int  # persons that pretraining saw
-    false_alarms: int  # events outside seizures, in labelled recordings
+    false_alarms: float  # events outside seizures, in labelled recordings
     labelled_hours: float  # of these recordings, seizures left out
     hours: float  # labelled or not, seizures left out
     alarmed_hours: float
+    heads: int = 1  # whose mean the alarms are
+    spread: float = 0.0  # standard deviation over heads of the share in alarm
 
     @property
     def alarmed_share(self) -> float:
@@ -33,8 +37,10 @@ class Alarms:
         """
         text = f"{count_noun(self.persons, 'person')}, {self.hours:.1f} h: "
         text += f"{100 * self.alarmed_share:.1f} % of the time in alarm"
+        if self.heads > 1:
+            text += f" (mean over {self.heads} seeds, sd {100 * self.spread:.1f} %)"
         if self.labelled_hours:
-            text += f", {count_noun(self.false_alarms, 'false alarm')} in {self.labelled_hours:.1f} h with labels"
+            text += f", {count_alarms(self.false_alarms)} in {self.labelled_hours:.1f} h with labels"
         return f"{text}; {self.left_out} left out, seen in pretraining" if self.left_out else text
 
 
@@ -56,6 +62,17 @@ def measure_alarms(results: Results) -> Alarms:
         labelled_hours=labelled_s / 3600,
         hours=hours + labelled_s / 3600,
         alarmed_hours=alarmed_hours + alarmed_s / 3600,
+    )
+
+
+def average_alarms(alarms: Sequence[Alarms]) -> Alarms:
+    """Alarms of several heads on the same persons: the means, and the spread of the share in alarm (divisor n)."""
+    return replace(
+        alarms[0],
+        false_alarms=float(np.mean([one.false_alarms for one in alarms])),
+        alarmed_hours=float(np.mean([one.alarmed_hours for one in alarms])),
+        heads=len(alarms),
+        spread=float(np.std([one.alarmed_share for one in alarms])) if alarms[0].hours else 0.0,
     )
 
 

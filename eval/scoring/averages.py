@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from eval.scoring.results import Results
+from eval.scoring.results import Results, share_in_alarm
 from eval.scoring.scores import summarise
 from heads.run_folder import Run
 from store.runtime.errors import UserError
@@ -27,10 +27,13 @@ def average_persons(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 def average_scores(results: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Scores of persons averaged over heads, their summary, and the mean scores of each head.
 
-    A score is averaged over the heads for which it is defined.
+    A score is averaged over the heads for which it is defined. Of heads tested on unlabelled recordings,
+    ``alarmed`` is the share of the time of these in alarm.
     """
-    persons = average_persons(result.persons for result in results.values())
+    persons = average_persons(result.persons.astype(float) for result in results.values())
     heads = pd.DataFrame({name: result.summary.T["mean"] for name, result in results.items()}).T
+    if any(result.unlabelled for result in results.values()):
+        heads["alarmed"] = [share_in_alarm(result.time_in_alarm()) for result in results.values()]
     return persons, summarise(persons, np.random.default_rng(0)), heads
 
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from store.runtime.plurals import count_noun
-
 RATE_NEEDS_H = 24.0  # of background in all
 _ALARMED_SHARE = 0.5  # of a person's background
 
@@ -40,7 +38,25 @@ class Background:
         """
         if self.suffices:
             return f"{per_day:.2f} false alarms a day ({per_day / 24:.3f} an hour)"
-        return f"{count_noun(round(false_alarms), 'false alarm')} in {self.shortage}"
+        return f"{count_alarms(false_alarms)} in {self.shortage}"
+
+
+def format_count(count: float) -> str:
+    """A count, with a decimal where it is a mean over seeds.
+
+    >>> format_count(3.0), format_count(10 / 3)
+    ('3', '3.3')
+    """
+    return f"{count:.0f}" if round(count, 6) == round(count) else f"{count:.1f}"
+
+
+def count_alarms(false_alarms: float) -> str:
+    """False alarms, with a decimal where they are a mean over seeds.
+
+    >>> count_alarms(1.0), count_alarms(10 / 3)
+    ('1 false alarm', '3.3 false alarms')
+    """
+    return f"{format_count(false_alarms)} false alarm{'' if false_alarms == 1 else 's'}"
 
 
 def measure_background(persons: pd.DataFrame) -> Background:

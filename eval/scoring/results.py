@@ -1,7 +1,8 @@
 """Score a run; table, report and files are made from its `Results`."""
 
+import math
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -63,7 +64,9 @@ class Results:
 
     @cached_property
     def curve(self) -> pd.DataFrame:
-        """As `eval.scoring.operating_curve.sweep_thresholds`."""
+        """As `eval.scoring.operating_curve.sweep_thresholds`; of several seeds the mean at each threshold."""
+        if self.seeds:
+            return pd.concat([results.curve for results in self.seeds.values()]).groupby(level=0).mean()
         recordings = {person: list(by_name.values()) for person, by_name in self.recordings.items()}
         return sweep_thresholds(recordings, self.posts)
 
@@ -80,17 +83,7 @@ class Results:
     @property
     def persons_seen(self) -> tuple[str, ...]:
         """Persons that the encoder saw in pretraining; none if the store is known to be of another data set."""
-        recorded = self.config["store"]
-        seen = list_persons_seen(recorded["provenance"]["encoder"])
-
-        def is_seen(name: str) -> bool:
-            return any(
-                person == other and same_dataset(dataset, of)
-                for dataset, person in list_known_as(recorded, name)
-                for of, other in seen
-            )
-
-        return tuple(filter(is_seen, recorded.get("persons", [person for _, person in seen])))
+        return find_persons_seen(self.config["store"])
 
     def seconds(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
         """Labels and probabilities of all seconds of each person, ``(T,)`` each."""
@@ -118,14 +111,44 @@ class Results:
     def time_in_alarm(self) -> pd.DataFrame:
         """Unlabelled recordings of each person: recordings, hours, and the share of their time in alarm."""
         if self.seeds:
-            tables = [results.time_in_alarm() for results in self.seeds.values()]
-            return pd.concat(tables).groupby(level=0).mean().astype({"recordings": int})
+            return average_time_in_alarm(self.seeds.values())
         rows = {}
         for person, by_name in self.unlabelled.items():
             hours = sum(recording.duration_s for recording in by_name.values()) / 3600
             alarmed_s = sum(e.stop_s - e.onset_s for recording in by_name.values() for e in recording.detected)
             rows[person] = {"recordings": len(by_name), "hours": hours, "alarmed": alarmed_s / 3600 / hours}
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["recordings", "hours", "alarmed"])
+        columns = {"recordings": int, "hours": float, "alarmed": float}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).astype(columns)
+
+
+def find_persons_seen(recorded: Mapping[str, Any]) -> tuple[str, ...]:
+    """Persons of a store, as a run records it, that its encoder saw in pretraining."""
+    seen = list_persons_seen(recorded["provenance"]["encoder"])
+
+    def is_seen(name: str) -> bool:
+        return any(
+            person == other and same_dataset(dataset, of)
+            for dataset, person in list_known_as(recorded, name)
+            for of, other in seen
+        )
+
+    return tuple(filter(is_seen, recorded.get("persons", [person for _, person in seen])))
+
+
+def share_in_alarm(time_in_alarm: pd.DataFrame) -> float:
+    """Share in alarm of all time, from that of each person.
+
+    >>> share_in_alarm(pd.DataFrame({"hours": [1.0, 3.0], "alarmed": [0.2, 0.0]}))
+    0.05
+    """
+    hours = time_in_alarm["hours"]
+    return float((time_in_alarm["alarmed"] * hours).sum() / hours.sum()) if len(hours) else math.nan
+
+
+def average_time_in_alarm(results: Iterable[Results]) -> pd.DataFrame:
+    """As `Results.time_in_alarm`, the share of each person averaged over heads."""
+    tables = [result.time_in_alarm() for result in results]
+    return pd.concat(tables).groupby(level=0).mean().astype({"recordings": int})
 
 
 def score_run(

@@ -50,23 +50,34 @@ def read_scored_run(path: Path) -> ScoredRun:
         If there is no run, if it was not scored or not since its folds changed, or if a file is damaged.
     """
     run = Run.open(path)
+    scores, time_in_alarm = read_metrics(path)
+    in_alarm = set(time_in_alarm.index)
+    folds = _read_folds(run)
+    tested = {person for fold in folds.values() for person in fold.test}
+    if {*scores.index, *in_alarm} != tested:
+        raise UserError(
+            f"{path / 'metrics.json'}: scores of persons {', '.join(scores.index)}, the folds test "
+            f"{', '.join(sorted(tested))}; run: {command_line('eval', path)}"
+        )
+    return ScoredRun(path, run.config, scores, folds)
+
+
+def read_metrics(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores of persons in a folder's ``metrics.json``, and the time in alarm of those with unlabelled recordings.
+
+    Raises
+    ------
+    UserError
+        If the folder was not scored, or the file is damaged.
+    """
     metrics = path / "metrics.json"
     if not metrics.is_file():
         raise UserError(f"{metrics}: not scored yet; run: {command_line('eval', path)}")
     content = read_json(metrics)
     try:
-        scores = _read_scores(content)
-        in_alarm = set(content.get("time_in_alarm", {}))
+        return _read_scores(content), _read_time_in_alarm(content)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{metrics}: damaged ({error!r}); run {command_line('eval', path)} again") from error
-    folds = _read_folds(run)
-    tested = {person for fold in folds.values() for person in fold.test}
-    if {*scores.index, *in_alarm} != tested:
-        raise UserError(
-            f"{metrics}: scores of persons {', '.join(scores.index)}, the folds test {', '.join(sorted(tested))}; "
-            f"run: {command_line('eval', path)}"
-        )
-    return ScoredRun(path, run.config, scores, folds)
 
 
 def require_same_test(baseline: ScoredRun, other: ScoredRun) -> None:
@@ -140,6 +151,13 @@ def _read_scores(content: Mapping[str, Any]) -> pd.DataFrame:
         flat["event.fp"] = _count_false_alarms(content, person, flat)
         rows[str(person)] = flat
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("person")
+
+
+def _read_time_in_alarm(content: Mapping[str, Any]) -> pd.DataFrame:
+    """Recordings, hours and share in alarm of persons with unlabelled recordings."""
+    rows = content.get("time_in_alarm", {})
+    columns = {"recordings": int, "hours": float, "alarmed": float}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).astype(columns)
 
 
 def _count_false_alarms(content: Mapping[str, Any], person: str, scores: Mapping[str, float]) -> float:

@@ -20,7 +20,7 @@ from heads.dataset import INVALID, StoreDataset
 from heads.folds import Fold
 from heads.inference import predict_persons
 from heads.models.head import Head
-from heads.run_folder import Run
+from heads.run_folder import Run, plan_folds
 from heads.settings import TrainSettings
 from heads.training.groups import split_groups
 from heads.training.stacked import train_stacked
@@ -44,25 +44,25 @@ class ShuffledDataset(StoreDataset):
 def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.Generator) -> pd.Series:
     """AUROC of each person, whose labels are shuffled, by heads trained as those of the run on shuffled labels.
 
+    Of a run of several seeds, heads are trained with the first.
+
     Raises
     ------
     UserError
         If the run is a sweep, or training diverges.
     """
-    dataset = ShuffledDataset(store, rng)
-    folds = dataset.folds("all", run.config["settings"].get("inner", "one"))
+    dataset, settings = ShuffledDataset(store, rng), run.config["settings"]
+    folds = plan_folds(store, dataset.label_counts(), "all", settings.get("inner", "one"), settings.get("split"))
     scores = {}
     for fold, head in _fit(run, dataset, folds, device):
         predicted = predict_persons(head, fold.test, dataset, device)
-        pairs = [
-            (dataset.labels_of(info), predicted[info.name])
-            for info in dataset.recordings
-            if info.name in predicted
-        ]
-        labels, probabilities = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        known = labels != INVALID
-        if len(np.unique(labels[known])) == 2:
-            scores[", ".join(fold.test)] = float(roc_auc_score(labels[known], probabilities[known]))
+        for person in fold.test:
+            infos = [info for info, _ in dataset.recordings_of(person)]
+            labels = np.concatenate([dataset.labels_of(info) for info in infos])
+            probabilities = np.concatenate([predicted[info.name] for info in infos])
+            known = labels != INVALID
+            if len(np.unique(labels[known])) == 2:
+                scores[person] = float(roc_auc_score(labels[known], probabilities[known]))
     return pd.Series(scores, name="auroc", dtype=float)
 
 
@@ -98,8 +98,11 @@ def _fit(
 
 
 def _read_settings(run: Run) -> TrainSettings:
+    settings = {name: value for name, value in run.config["settings"].items() if name not in ("inner", "split")}
+    if run.seeds:
+        settings["seed"] = run.seeds[0]
     try:
-        return TrainSettings(**{name: value for name, value in run.config["settings"].items() if name != "inner"})
+        return TrainSettings(**settings)
     except TypeError as error:
         raise UserError(
             f"{run.path}: a sweep or another kind of run; give one of python -m heads.train or heads.probe"

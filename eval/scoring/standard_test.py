@@ -78,6 +78,14 @@ class StandardTest:
             },
         }
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether the folder of the scores holds those of heads of the same persons on the store as it is."""
+        path = self.out / "config.json"
+        stored = Run.open(self.out).config if path.is_file() else {}
+        heads = (read_tested(stored) or {}).get("heads")
+        return heads == self.config[TESTED]["heads"] and stored["store"].get("identities") == self.store.identities
+
     def claim_folder(self) -> None:
         """Mark the folder of the scores as holding this test.
 

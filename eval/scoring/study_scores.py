@@ -10,9 +10,8 @@ import pandas as pd
 
 from eval.scoring.averages import average_persons
 from eval.scoring.background import measure_background
-from eval.scoring.scored_runs import read_scored_run
+from eval.scoring.scored_runs import read_metrics
 from eval.scoring.scores import bootstrap_interval, summarise
-from store.gate import read_json
 
 SUMMARISED = {  # of a study's table: heading, column
     "AUROC": "auroc",
@@ -100,25 +99,33 @@ def _compare(row: CombinationScores, first: CombinationScores) -> dict[str, floa
     }
 
 
-def tabulate_tests(tests: Sequence[tuple[Combination, Path]]) -> pd.DataFrame:
-    """Scores of heads on other data, from the folders that hold them, a row a head.
+def tabulate_tests(tests: Mapping[Combination, Sequence[Path]]) -> pd.DataFrame:
+    """Scores of final heads on other data, a row a combination, averaged over its seeds.
+
+    Parameters
+    ----------
+    tests
+        Folders of scores, one a seed.
 
     Returns
     -------
-    encoder, features, head, persons, auroc, event.sensitivity, sample.f1 (means over persons), false_alarms (in
-    all), background_hours, alarmed: the share in alarm of background and of recordings without labels.
+    encoder, features, head, seeds, persons, auroc, event.sensitivity, sample.f1 (means over persons), false_alarms
+    (in all), background_hours, alarmed: the share in alarm of background and of recordings without labels; of
+    ``auroc`` and ``alarmed`` also NAME_sd, over seeds (divisor n).
     """
-    return pd.DataFrame([{**vars(combination), **_measure_test(path)} for combination, path in tests])
+    rows = []
+    for combination, paths in tests.items():
+        seeds = pd.DataFrame([_measure_test(path) for path in paths])
+        spread = {f"{name}_sd": seeds[name].std(ddof=0) for name in ("auroc", "alarmed")}
+        rows.append({**vars(combination), "seeds": len(paths), **seeds.mean(), **spread})
+    return pd.DataFrame(rows).astype({"persons": int})
 
 
 def _measure_test(path: Path) -> dict[str, float]:
-    scores = read_scored_run(path).scores
-    unlabelled = pd.DataFrame(read_json(path / "metrics.json").get("time_in_alarm", {})).T
-    alarmed_h = hours = 0.0
+    scores, unlabelled = read_metrics(path)
+    alarmed_h = float((unlabelled["hours"] * unlabelled["alarmed"]).sum())
+    hours = float(unlabelled["hours"].sum())
     measured: dict[str, float] = {"persons": len({*scores.index, *unlabelled.index})}
-    if len(unlabelled):
-        hours = float(unlabelled["hours"].sum())
-        alarmed_h = float((unlabelled["hours"] * unlabelled["alarmed"]).sum())
     if scores.empty:
         measured |= dict.fromkeys((*_TESTED, "false_alarms", "background_hours"), np.nan)
     else:

@@ -1,6 +1,7 @@
 """Controls: each is seen to hold on sound data, and to fail where it should."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from eval import controls
 from eval.__main__ import main as evaluate
 from eval.controls import main
 from eval.scoring import shuffled_labels
@@ -147,20 +149,116 @@ def test_twin_and_other_people_are_told(
     arguments = [str(run), "--twin", str(twin), "--on", str(tmp_path / "other")]
     status = main(arguments)
     out = capsys.readouterr().out
-    controls = json.loads((run / "controls" / "controls.json").read_text())
-    assert [control["name"] for control in controls] == [
+    written = json.loads((run / "controls" / "controls.json").read_text())
+    assert [control["name"] for control in written] == [
         "labels shuffled within persons",
         "telling persons apart",
         "each person's mean and scale removed",
         "untrained twin",
         "on other",
     ]
-    assert status == int(any(control["holds"] is False for control in controls))
-    assert controls[3]["values"]["run"] > controls[3]["values"]["twin"]
-    assert controls[3]["holds"] is True
-    assert controls[4]["values"]["persons"] == 2
+    assert status == int(any(control["holds"] is False for control in written))
+    assert written[3]["values"]["run"] > written[3]["values"]["twin"]
+    assert written[3]["holds"] is True
+    assert written[4]["values"]["persons"] == 2
     assert "on other: 2 persons, 0.1 h: " in out
     assert "| on other | 2 persons" in (run / "controls" / "controls.md").read_text()
+
+
+def test_given_again_only_what_is_new_is_run(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = scored_run(make_store(4), tmp_path / "run")
+    write_subject(tmp_path / "other", "11", (120,), 0)
+    path, calls = run / "controls" / "controls.json", []
+
+    def count(name: str) -> Callable[..., Any]:
+        whole = getattr(controls, name)
+
+        def counted(*arguments: Any) -> Any:
+            calls.append(name)
+            return whole(*arguments)
+
+        return counted
+
+    for name in ("score_shuffled", "audit_identity", "measure_alarms"):
+        monkeypatch.setattr(controls, name, count(name))
+    status = main([str(run)])
+    first = json.loads(path.read_text())
+    assert main([str(run), "--on", str(tmp_path / "other")]) == status
+    assert calls == ["score_shuffled", "audit_identity", "measure_alarms"]
+    whole = path.read_bytes()
+    assert json.loads(whole)[:3] == first
+    assert main([str(run), "--on", str(tmp_path / "other")]) == status
+    assert len(calls) == 3
+    assert path.read_bytes() == whole
+    main([str(run), "--seed", "1"])
+    assert calls[3:] == ["score_shuffled"]
+
+
+def test_broken_off_it_keeps_what_was_done(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = scored_run(make_store(4), tmp_path / "run")
+
+    def interrupt(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(controls, "audit_identity", interrupt)
+    assert main([str(run)]) == 130
+    monkeypatch.undo()
+    monkeypatch.setattr(controls, "score_shuffled", interrupt)
+    main([str(run)])
+    written = json.loads((run / "controls" / "controls.json").read_text())
+    assert [control["name"] for control in written] == [
+        "labels shuffled within persons",
+        "telling persons apart",
+        "each person's mean and scale removed",
+    ]
+
+
+def test_a_run_of_several_seeds_has_controls(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, out = make_store(4), tmp_path / "run"
+    for fold in ("all", "final"):
+        arguments = ["--store", str(store), "--fold", fold, "--out", str(out), "--head", "linear", "--epochs", "2"]
+        assert train([*arguments, "--seed", "0", "2"]) == 0
+    assert evaluate([str(out), "--no-report"]) == 0
+    write_subject(tmp_path / "other", "11", (120,), 0)
+    main([str(out), "--on", str(tmp_path / "other")])
+    assert re.search(
+        r"on other: 1 person, 0.0 h: [\d.]+ % of the time in alarm \(mean over 2 seeds, sd [\d.]+ %\)",
+        capsys.readouterr().out,
+    )
+
+
+def test_mistakes_are_told_before_anything_is_trained(
+    make_store: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = scored_run(make_store(4), tmp_path / "run")
+    monkeypatch.setattr(controls, "score_shuffled", lambda *arguments: pytest.fail("trained"))
+    write_subject(tmp_path / "seen", "11", (120,), 0, encoder={"persons_seen": {"": ["11"]}})
+    for arguments, message in {
+        ("--seed", "-1"): "--seed -1: not usable; allowed: 0 and more",
+        ("--device", "abacus"): "device abacus: not usable here",
+        ("--twin", str(tmp_path / "nowhere")): "nowhere: no run here",
+        ("--on", str(tmp_path / "nowhere")): "nowhere",
+        (
+            "--on",
+            str(tmp_path / "seen"),
+        ): "seen: the encoder saw all of its persons in pretraining; give a",
+    }.items():
+        assert main([str(run), *arguments]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+    (run / "controls").mkdir()
+    (run / "controls" / "controls.json").write_text("[1]")
+    assert main([str(run)]) == 2
+    assert "controls.json: damaged" in capsys.readouterr().err
 
 
 def test_what_is_no_twin_and_no_other_people_is_refused(

@@ -13,6 +13,7 @@ import pytest
 
 import store
 from eval.__main__ import main
+from eval.scoring.scored_runs import read_scored_run
 from heads.run_folder import Run
 from heads.train import main as train
 from store.writer import relabel_file
@@ -165,6 +166,36 @@ def test_unlabelled_recordings_give_the_time_in_alarm_alone(
         "alarmed": pytest.approx(alarmed_s / 210),
     }
     assert "Unlabelled recordings: time in alarm" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("labelled", [(), ("11",)])
+def test_the_time_in_alarm_of_several_heads_is_their_mean_with_its_spread(
+    labelled: tuple[str, ...], root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "other", tmp_path / "other")
+    shutil.copytree(root / "run", tmp_path / "run")
+    label(tmp_path / "other", "", labelled=False)
+    for person in labelled:
+        shutil.copy(root / "other" / f"sub-{person}.h5", tmp_path / "other")
+    out = tmp_path / "out"
+    assert score_on(tmp_path, out, "--fold", "all", "--no-report") == 0
+    heads = [read(out / "heads" / name)["time_in_alarm"] for name in ("01", "02", "03", "04")]
+    shares = [
+        sum(row["alarmed"] * row["hours"] for row in head.values()) / sum(row["hours"] for row in head.values())
+        for head in heads
+    ]
+    content = read(out)
+    person = [head["12"]["alarmed"] for head in heads]
+    assert content["time_in_alarm"]["12"]["alarmed"] == pytest.approx(np.mean(person))
+    assert [content["heads"][name]["alarmed"] for name in ("01", "mean", "sd")] == pytest.approx(
+        [shares[0], np.mean(shares), np.std(shares)]
+    )
+    text = capsys.readouterr().out
+    assert re.search(rf"mean over 4 heads; .*: {100 * np.mean(shares):.1f} % of the time in alarm", text)
+    table = pd.read_csv(out / "tables" / "heads.csv", index_col=0)
+    assert table["in alarm"]["sd"] == f"{100 * np.std(shares):.1f} %"
+    assert ("AUROC" in table) == bool(labelled)
+    assert list(read_scored_run(out).scores.index) == list(labelled)
 
 
 def test_another_spec_is_refused_with_the_field(

@@ -11,11 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.study import __main__ as study
+from eval.scoring import standard_test
+from eval.study import outcome, work
 from eval.study.__main__ import main
+from eval.study.jobs import list_jobs
+from extract import pipeline
 from extract.demo import main as demo
+from heads import probe, train
 
-COMBINATIONS = ("bandpower-latents-linear/seed-0", "bandpower-latents-linear/seed-1", "bandpower-latents-probe")
+LINEAR, PROBE = "bandpower-latents-linear/seeds-0-1", "bandpower-latents-probe"
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +60,8 @@ def times(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def read_auroc(folder: Path, job: str) -> dict[str, float]:
-    persons = json.loads((folder / "runs" / job / "metrics.json").read_text())["persons"]
+def read_auroc(folder: Path, scores: str) -> dict[str, float]:
+    persons = json.loads((folder / "runs" / scores / "metrics.json").read_text())["persons"]
     return {person: row["auroc"] for person, row in persons.items()}
 
 
@@ -67,7 +71,9 @@ def test_the_table_is_the_mean_over_persons_of_scores_averaged_over_seeds(finish
         ["bandpower", "latents", "linear", 2, 3],
         ["bandpower", "latents", "probe", 1, 3],
     ]
-    first, second, probe = (read_auroc(finished, job) for job in COMBINATIONS)
+    first, second, probe = (
+        read_auroc(finished, scores) for scores in (f"{LINEAR}/seed-0", f"{LINEAR}/seed-1", PROBE)
+    )
     averaged = {person: (first[person] + second[person]) / 2 for person in first}
     assert table["auroc"].tolist() == pytest.approx([np.mean([*averaged.values()]), np.mean([*probe.values()])])
     spread = np.std([np.mean([*first.values()]), np.mean([*second.values()])])
@@ -88,23 +94,32 @@ def test_tables_for_a_paper_and_the_page_hold_the_same_numbers(finished: Path) -
     assert f"<td>{row['auroc']:.3f}<br><small>{interval}</small></td>" in page
     assert not re.findall(r'(?:src|xlink:href)="(?!#)', page)
     links = [link for link in re.findall(r'href="([^"#]+)"', page)]
-    assert len(links) == 3
+    assert len(links) == 2
     assert all((finished / link).is_file() for link in links)
 
 
-def test_heads_trained_on_everyone_are_tested_on_other_data(finished: Path) -> None:
-    table = pd.read_csv(finished / "tables" / "tests.csv")
-    assert table["head"].tolist() == ["linear", "linear", "probe"]
-    assert table["persons"].tolist() == [3, 3, 3]  # one of them without labels
-    metrics = json.loads((finished / "runs" / COMBINATIONS[2] / "test" / "metrics.json").read_text())
+def share_in_alarm(folder: Path) -> float:
+    """Share in alarm of background and of the recording without labels, from scores on other data."""
+    metrics = json.loads((folder / "metrics.json").read_text())
     assert set(metrics["persons"]) == {"01", "03"}
     assert set(metrics["time_in_alarm"]) == {"02"}
     alarmed_s = sum(row["sample"]["fp_per_day"] * row["seconds"] / 86400 for row in metrics["persons"].values())
     background_s = sum(row["seconds"] - row["ictal_seconds"] for row in metrics["persons"].values())
     unlabelled = metrics["time_in_alarm"]["02"]
     alarmed_s += unlabelled["alarmed"] * unlabelled["hours"] * 3600
-    share = alarmed_s / (background_s + unlabelled["hours"] * 3600)
-    assert table["in alarm"][2] == f"{100 * share:.1f} %"
+    return float(alarmed_s / (background_s + unlabelled["hours"] * 3600))
+
+
+def test_heads_trained_on_everyone_are_tested_on_other_data(finished: Path) -> None:
+    table = pd.read_csv(finished / "tables" / "tests.csv")
+    assert table["head"].tolist() == ["linear", "probe"]
+    assert table["seeds"].tolist() == [2, 1]
+    assert table["persons"].tolist() == [3, 3]  # one of them without labels
+    tested = finished / "runs" / LINEAR / "test"
+    shares = [share_in_alarm(tested / "heads" / f"final-seed-{seed}") for seed in (0, 1)]
+    assert table["in alarm"][0] == f"{100 * np.mean(shares):.1f} % (sd {100 * np.std(shares):.1f} %)"
+    assert table["in alarm"][1] == f"{100 * share_in_alarm(finished / 'runs' / PROBE / 'test'):.1f} %"
+    share_in_alarm(tested)  # the mean over seeds has the same persons
 
 
 def test_what_does_not_exist_is_named(
@@ -116,37 +131,99 @@ def test_what_does_not_exist_is_named(
     assert "no combination is left: bandpower codes: " in capsys.readouterr().err
 
 
-def test_given_again_it_computes_nothing(
+def test_given_again_it_computes_and_writes_nothing(
     study_folder: Path, bids: Path, other_bids: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = times(study_folder)
 
     def refuse(*args: Any, **kwargs: Any) -> None:
-        pytest.fail("scored again")
+        pytest.fail("computed again")
 
-    monkeypatch.setattr(study, "score_run", refuse)
-    monkeypatch.setattr(study, "prepare_test", refuse)
+    for module, name in (
+        (pipeline, "encode_recordings"),
+        (pipeline, "encode_recording"),
+        (train, "_train_group"),
+        (probe, "_fit"),
+        (work, "score_and_choose"),
+        (standard_test.StandardTest, "score"),
+        (outcome, "write_csv"),
+    ):
+        monkeypatch.setattr(module, name, refuse)
     assert main(arguments(bids, study_folder, "--test-bids", str(other_bids), "--unlabelled")) == 0
-    after = times(study_folder)
-    changed = {Path(path).relative_to(study_folder).parts[0] for path in after if after[path] != before.get(path)}
-    assert changed == {"study.csv", "study.html", "tables", "figures"}
+    assert times(study_folder) == before
 
 
-@pytest.mark.parametrize("step", ["extract", "train", "probe", "score_run", "write_scores"])
+def test_a_seed_that_is_added_costs_that_seed_alone(
+    study_folder: Path, bids: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    def record(group: Any, *args: Any) -> Any:
+        trained.extend((trial.fold.name, trial.settings.seed) for trial in group)
+        return train_group(group, *args)
+
+    train_group = train._train_group
+    monkeypatch.setattr(train, "_train_group", record)
+    before = times(study_folder / "runs")
+    assert main([*arguments(bids, study_folder), "2"]) == 0
+    assert trained == [("01", 2), ("02", 2), ("03", 2)]
+    after = times(study_folder / "runs")
+    assert {path: after[path] for path in before} == before
+    table = pd.read_csv(study_folder / "study.csv")
+    assert table["seeds"].tolist() == [3, 1]
+    scores = [f"{LINEAR}/seed-0", f"{LINEAR}/seed-1", "bandpower-latents-linear/seed-2"]
+    means = [np.mean([*read_auroc(study_folder, one).values()]) for one in scores]
+    assert table["auroc"][0] == pytest.approx(np.mean(means))
+    assert table["auroc_sd"][0] == pytest.approx(np.std(means))
+
+
+def test_one_of_the_seeds_that_are_there_is_read_alone(study_folder: Path, bids: Path) -> None:
+    assert main([*arguments(bids, study_folder)[:-2], "1"]) == 0
+    table = pd.read_csv(study_folder / "study.csv")
+    assert table["seeds"][0] == 1
+    assert table["auroc"][0] == pytest.approx(np.mean([*read_auroc(study_folder, f"{LINEAR}/seed-1").values()]))
+
+
+def test_inner_is_passed_on_and_kept(
+    study_folder: Path, bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read_inner(folder: Path, run: str) -> Any:
+        return json.loads((folder / "runs" / run / "config.json").read_text())["settings"]["inner"]
+
+    assert read_inner(study_folder, LINEAR) == 4
+    assert main(arguments(bids, study_folder, "--inner", "one")) == 2
+    assert "holds a study with --inner 4; repeat that, or give a new folder" in capsys.readouterr().err
+    out = tmp_path / "pairs"
+    assert main(arguments(bids, out, "--inner", "pairs")) == 0
+    assert main([*arguments(bids, out), "2"]) == 0
+    runs = (LINEAR, "bandpower-latents-linear/seed-2")
+    assert [read_inner(out, run) for run in runs] == ["pairs", "pairs"]
+
+
+def test_heads_of_one_class_name_have_runs_of_their_own() -> None:
+    heads = ("first.heads:Head", "second.heads:Head")
+    jobs = list(list_jobs(Path("runs"), [("random", "latents")], heads, (0,), {}))
+    assert [str(job.path) for job in jobs] == [
+        "runs/random-latents-first.heads.Head/seed-0",
+        "runs/random-latents-second.heads.Head/seed-0",
+    ]
+
+
+@pytest.mark.parametrize("step", ["extract", "train", "probe", "score_and_choose", "write_results"])
 def test_broken_off_it_goes_on(
     step: str, finished: Path, bids: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C when a step begins, the second time if it comes twice; then the same scores as in one go."""
-    whole: Callable[..., Any] = getattr(study, step)
+    whole: Callable[..., Any] = getattr(work, step)
     calls = []
 
     def interrupt(*args: Any, **kwargs: Any) -> Any:
         calls.append(step)
-        if len(calls) == (1 if step in ("extract", "probe") else 2):
+        if len(calls) == (1 if step in ("extract", "train", "probe") else 2):
             raise KeyboardInterrupt
         return whole(*args, **kwargs)
 
-    monkeypatch.setattr(study, step, interrupt)
+    monkeypatch.setattr(work, step, interrupt)
     assert main(arguments(bids, tmp_path / "study")) == 130
     monkeypatch.undo()
     assert main(arguments(bids, tmp_path / "study")) == 0
@@ -154,7 +231,7 @@ def test_broken_off_it_goes_on(
 
 
 def test_scores_older_than_a_fold_are_made_anew(study_folder: Path, bids: Path) -> None:
-    run = study_folder / "runs" / COMBINATIONS[2]
+    run = study_folder / "runs" / PROBE
     report = run / "report.html"
     before = report.stat().st_mtime_ns
     (run / "folds" / "01" / "fold.json").touch()
@@ -172,12 +249,64 @@ def test_a_recording_that_cannot_be_used_stops_it(
 
 
 def test_persons_of_the_training_data_are_not_tested(
-    bids: Path, finished: Path, study_folder: Path, capsys: pytest.CaptureFixture[str]
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Two persons of the same data set, in another folder."""
+    other = Path(shutil.copytree(bids, tmp_path / "other"))
+    shutil.rmtree(other / "sub-02")
+    assert main(arguments(bids, tmp_path / "study", "--test-bids", str(other))) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "other: holds training persons 01, 03 too; give a data set of other persons" in line
+    assert not (tmp_path / "study").exists()
+
+
+def test_persons_that_left_the_tested_data_set_are_still_refused(
+    bids: Path, study_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The store of the tested data set still has them."""
     shutil.rmtree(study_folder / "test-stores")
-    shutil.rmtree(study_folder / "runs" / COMBINATIONS[0] / "test")
-    assert main(arguments(bids, study_folder, "--test-bids", str(bids))) == 2
-    assert "persons 01, 02, 03 are training persons too; give a data set of other" in capsys.readouterr().err
+    shutil.copytree(study_folder / "stores", study_folder / "test-stores")
+    other = Path(shutil.copytree(bids, study_folder.parent / "renamed"))
+    for path in sorted(other.rglob("*sub-0*"), key=lambda path: -len(path.parts)):
+        path.rename(path.with_name(path.name.replace("sub-0", "sub-9")))
+    participants = other / "participants.tsv"
+    participants.write_text(participants.read_text().replace("sub-0", "sub-9"))
+    assert main(arguments(bids, study_folder, "--test-bids", str(other))) == 2
+    assert "holds training persons 01, 02, 03 too" in capsys.readouterr().err
+
+
+def test_too_few_persons_are_told_before_anything_is_encoded(
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = Path(shutil.copytree(bids, tmp_path / "eeg"))
+    shutil.rmtree(few / "sub-03")
+    assert main(arguments(few, tmp_path / "study")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "eeg: 2 persons (01, 02); a study trains, chooses and tests on 3 or more; give a larger data" in line
+    assert not (tmp_path / "study").exists()
+
+
+def test_too_few_seizures_are_told_before_anything_is_encoded(
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(bids, tmp_path / "eeg"))
+    for subject in ("01", "02"):
+        (path,) = folder.glob(f"sub-{subject}/**/*_events.tsv")
+        path.write_text("onset\tduration\teventType\n0.0\t60.0\tbckg\n")
+    assert main(arguments(folder, tmp_path / "study")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "eeg: fold 01: 2 persons with seizure and background seconds are needed" in line
+    assert not (tmp_path / "study").exists()
+
+
+def test_what_changed_in_the_tested_data_set_is_scored_anew(
+    study_folder: Path, bids: Path, other_bids: Path, tmp_path: Path
+) -> None:
+    changed = Path(shutil.copytree(other_bids, tmp_path / "eeg"))
+    shutil.rmtree(changed / "sub-03")
+    shutil.rmtree(study_folder / "test-stores")
+    assert main(arguments(bids, study_folder, "--test-bids", str(changed), "--unlabelled")) == 0
+    assert pd.read_csv(study_folder / "tables" / "tests.csv")["persons"].tolist() == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +317,13 @@ def test_persons_of_the_training_data_are_not_tested(
         (["--heads", "extract.demo:SAMPLE_RATE_HZ"], "give a subclass of heads.models.head.Head"),
         (["--encoders", "bandpower", "bandpwoer"], "bandpwoer"),
         (["--features", "codes"], "no combination is left: bandpower codes: "),
-        (["--seeds", "0", "-1"], "--seed -1: not usable; allowed: 0 and more"),
+        (["--seeds", "0", "-1"], "--seeds -1: not usable; allowed: 0 and more"),
+        (["--inner", "1"], "--inner 1: allowed are 2 groups and more, pairs, one"),
+        (["--inner", "3"], "--inner 3: fold 01 has 2 persons to choose; allowed: 2 to 2 groups, pairs, one"),
+        (["--inner", "one", "--heads", "probe"], "--inner has no effect on the probe; give another of --heads"),
+        (["--unlabelled"], "--unlabelled goes with --test-bids DIR; give it, or leave --unlabelled out"),
+        (["--encoders", "a/own.pt", "b/own.pt"], "both would have the folder own; rename one of the files"),
+        (["--test-bids", "unnamed"], "unnamed: no recording of a person; python -m extract --check says why"),
         (["--device", "abacus"], "device abacus: not usable here"),
         (["--jobs", "0"], "--jobs 0: not usable; allowed: 1 and more"),
         (["--bids", "nowhere"], "nowhere: no such folder"),
@@ -234,7 +369,7 @@ def test_a_folder_of_something_else_is_refused(
     (tmp_path / "full" / "notes.txt").touch()
     assert main(arguments(bids, tmp_path / "full")) == 2
     assert "holds notes.txt and no study; give a new folder" in capsys.readouterr().err
-    assert main(arguments(bids, study_folder / "runs" / COMBINATIONS[2])) == 2
+    assert main(arguments(bids, study_folder / "runs" / PROBE)) == 2
     assert "holds a run; give another folder" in capsys.readouterr().err
     assert main(arguments(bids, bids / "studies")) == 2
     assert "is in the data set" in capsys.readouterr().err

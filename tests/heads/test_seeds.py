@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +95,23 @@ def test_the_spread_is_in_the_table_the_csv_and_the_report(
     spread = read(root / "run")["seeds"]["sd"]["auroc"]
     assert table.loc["sd_seeds", "auroc"] == pytest.approx(spread)
     assert (root / "run" / "tables" / "seeds.md").read_text().startswith("| seed |")
-    assert "are means over seeds 0, 2; figures, errors and timelines are of seed 0" in (
+    assert "Scores and the curve are means over seeds 0, 2; errors and timelines are of seed 0" in (
         root / "run" / "report.html"
     ).read_text().replace("\n", " ")
+    page = (root / "run" / "report.html").read_text()
+    for caption in ("is each fold's own. Mean over seeds.", "before background. Of seed 0."):
+        assert escape(caption) in page
+    curves = [pd.read_csv(root / "run" / f"seed-{seed}" / "operating_curve.csv") for seed in (0, 2)]
+    mean = (curves[0] + curves[1]) / 2
+    written = pd.read_csv(root / "run" / "operating_curve.csv")
+    pd.testing.assert_frame_equal(written, mean, check_dtype=False)
     assert (root / "run" / "seed-2" / "seizures.csv").is_file()
     assert len(list((root / "run" / "seed-2" / "predictions").rglob("*_events.tsv"))) == 8
     shutil.copytree(root / "run", tmp_path / "run")
     assert evaluate([str(tmp_path / "run"), "--no-report"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"{tmp_path / 'run'}: 4 of 4 persons tested")
-    assert "Scores are means over seeds. A row a seed" in out
+    assert "Scores and counts are means over seeds. A row a seed" in out
     assert f"each seed: {tmp_path / 'run' / 'seed-0'}, {tmp_path / 'run' / 'seed-2'}" in out
 
 

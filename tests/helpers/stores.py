@@ -63,6 +63,7 @@ def write_subject(
     dataset: str = "",
     participant: Mapping[str, str] | None = None,
     masked: float | None = None,
+    encoder: Mapping[str, object] | None = None,
 ) -> Path:
     """A subject whose seconds 20 to 35 of each recording are seizure and stand out in one dim by `signal`.
 
@@ -91,7 +92,7 @@ def write_subject(
         labels.append(own)
         features.append(values)
     path = folder / f"sub-{person}.h5"
-    provenance = {"encoder": {"name": spec.encoder}, "versions": {}}
+    provenance = {"encoder": {"name": spec.encoder, **(encoder or {})}, "versions": {}}
     content = (spec, infos, np.concatenate(labels), iter(features), provenance)
     write_file(path, *content, dataset=dataset, participant=participant)
     return path

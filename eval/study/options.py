@@ -1,0 +1,81 @@
+"""Options of ``python -m eval.study``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from eval.study.jobs import PROBE, require_distinct
+from heads.models.registry import find_head
+from store.runtime.device import choose_device
+from store.runtime.errors import UserError
+from store.runtime.options import optional
+from store.runtime.parallel import WorkerSettings
+
+_INNER = (
+    "Who chooses epoch, threshold and post-processing of a fold, as train takes it: a number of groups, pairs, or "
+    "one. 4 if not given, or as the study has it. The probe always chooses in 4 groups."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTarget:
+    """What is read, and where all goes; first in the help."""
+
+    bids: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of the BIDS data set."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of the study: stores, runs, and study.html with its tables."""
+    encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("braincodec", "random", "bandpower")
+    """Encoders, as extract takes them; the first is what others are compared with."""
+    features: Annotated[tuple[Literal["latents", "codes"], ...], tyro.conf.arg(metavar="latents|codes ...")] = (
+        "latents",
+    )
+    """What is stored of each encoder; codes are skipped for encoders without a quantizer."""
+    heads: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("spatial-fusion", "linear", PROBE)
+    """Heads, as train takes them, and "probe" for the linear probe."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
+    """Seeds of each head, trained together; scores of persons are averaged over them. The probe needs none."""
+    test_bids: Annotated[Path | None, optional("DIR")] = None
+    """Another BIDS data set, on which heads trained on everyone are tested."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCommand(WorkerSettings, StudyTarget):
+    """The command line of ``python -m eval.study``."""
+
+    inner: Annotated[int | Literal["pairs", "one"] | None, optional("N|pairs|one", _INNER)] = None
+    unlabelled: bool = False
+    """Take recordings of --test-bids without events file too, for their time in alarm."""
+    skip_unusable: bool = False
+    """Go on without recordings that cannot be used."""
+    retrain: bool = False
+    """Train again what was trained on other labels, persons or features; earlier heads are moved aside."""
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
+    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+
+    def check(self) -> None:
+        """Refuse what is known to be a mistake before any data is read.
+
+        Raises
+        ------
+        UserError
+            Naming the option.
+        """
+        for option in ("encoders", "features", "heads", "seeds"):
+            if not getattr(self, option):
+                raise UserError(f"--{option}: nothing given; give one or more, or leave the option out")
+        super().check()
+        if negative := [seed for seed in self.seeds if seed < 0]:
+            raise UserError(f"--seeds {negative[0]}: not usable; allowed: 0 and more")
+        if self.unlabelled and self.test_bids is None:
+            raise UserError("--unlabelled goes with --test-bids DIR; give it, or leave --unlabelled out")
+        trained = [head for head in self.heads if head != PROBE]
+        if self.inner is not None and not trained:
+            raise UserError("--inner has no effect on the probe; give another of --heads, or leave --inner out")
+        choose_device(self.device)
+        for head in trained:
+            find_head(head)
+        require_distinct("--encoders", self.encoders)
+        require_distinct("--heads", self.heads)
