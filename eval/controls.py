@@ -18,8 +18,9 @@ import tyro
 
 from eval.report.files import write_table
 from eval.scoring.alarms import average_alarms, measure_alarms
+from eval.scoring.fold_choice import POSTPROCESSING
 from eval.scoring.identity_audit import audit_identity, read_seconds
-from eval.scoring.results import POSTPROCESSING, find_persons_seen
+from eval.scoring.results import find_persons_seen
 from eval.scoring.scored_runs import ScoredRun, read_scored_run, require_same_test
 from eval.scoring.scores import bootstrap_interval
 from eval.scoring.shuffled_labels import score_shuffled

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -56,7 +57,7 @@ def write_heads(out: Path, scored: Mapping[str, Results]) -> HeadScores:
     write_table(out / "tables", "heads", table)
     if len(persons):
         write_table(out / "tables", "scores", format_scores(persons, summary, background))
-    more = {"heads": to_metrics_rows(add_spread(heads))}
+    more: dict[str, Any] = {"heads": to_metrics_rows(add_spread(heads))}
     if len(time_in_alarm):
         more["time_in_alarm"] = time_in_alarm.to_dict(orient="index")
     write_metrics(out, persons, summary, more)

@@ -84,7 +84,8 @@ class StandardTest:
         path = self.out / "config.json"
         stored = Run.open(self.out).config if path.is_file() else {}
         heads = (read_tested(stored) or {}).get("heads")
-        return heads == self.config[TESTED]["heads"] and stored["store"].get("identities") == self.store.identities
+        same_store = stored.get("store", {}).get("identities") == self.store.identities
+        return bool(heads == self.config[TESTED]["heads"] and same_store)
 
     def claim_folder(self) -> None:
         """Mark the folder of the scores as holding this test.
