@@ -1,9 +1,13 @@
 """``python -m eval.controls RUN``: what a score has to survive before it is believed."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("eval.controls"))
+
 import hashlib
 import itertools
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -277,7 +281,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=_DESCRIPTION,
         examples=["runs/chb-mit --twin runs/random --on stores/healthy"],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

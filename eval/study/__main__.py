@@ -1,20 +1,14 @@
 """``python -m eval.study``: one command from EEG to a table of encoders, features and heads."""
 
-import itertools
-import sys
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
 
-from eval.study.checks import check_data, check_folder, write_mark
+    raise SystemExit(run_module("eval.study.__main__"))
+
+from collections.abc import Sequence
+
 from eval.study.options import StudyCommand
-from eval.study.outcome import print_outcome, read_outcome, write_outcome
-from eval.study.work import extract_store, plan_jobs, train_and_score
-from extract.encoders.protocol import EncoderSettings
-from extract.encoders.registry import load_encoder
 from store.runtime.cli import run as run_command
-from store.runtime.cli import to_one_line
-from store.runtime.errors import UserError
 
 _DESCRIPTION = """Extract, train, score and compare: every encoder with every kind of features and every head.
 
@@ -24,70 +18,19 @@ Stop it whenever you like and run the same command again: what is finished is ke
 you add are added to the table, and a seed that is added trains alone."""
 
 
-def study(command: StudyCommand) -> None:
-    """Do what is missing of a study, then write its page and tables.
+def _run(command: StudyCommand) -> None:
+    from eval.study.study import study  # here, since it loads torch, which --help does not need
 
-    Raises
-    ------
-    UserError
-        If an option names nothing, a recording cannot be used, no fold can be made, a tested person is a training
-        person, or the folder holds runs with other settings.
-    """
-    command.check()
-    inner = check_folder(command)
-    check_data(command, inner)
-    pairs, skipped = find_pairs(command)
-    write_mark(command, inner=inner)
-    for text in skipped:
-        print(f"skipped: {to_one_line(text)}")
-    for encoder, features in pairs:
-        extract_store(command, encoder, features, tested=False)
-        if command.test_bids is not None:
-            extract_store(command, encoder, features, tested=True)
-    jobs = plan_jobs(command, pairs)
-    for number, job in enumerate(jobs, start=1):
-        begin = time.perf_counter()
-        did_something = train_and_score(command, job, inner)
-        took = f"{time.perf_counter() - begin:.0f} s" if did_something else "finished before"
-        print(f"{number} of {len(jobs)}, {to_one_line(job)}: {took}", flush=True)
-    outcome = read_outcome(command, jobs)
-    print_outcome(command, outcome, write_outcome(command, outcome, skipped))
-
-
-def find_pairs(command: StudyCommand) -> tuple[list[tuple[str, str]], list[str]]:
-    """Encoders with features that they have, and what is skipped since they have not.
-
-    Raises
-    ------
-    UserError
-        If an encoder cannot be used at all, or no pair is left.
-    """
-    pairs, skipped = [], []
-    for encoder, features in itertools.product(dict.fromkeys(command.encoders), dict.fromkeys(command.features)):
-        settings = EncoderSettings(encoder=encoder, device=command.device)
-        load_encoder(settings)  # raises if it cannot be used at all
-        try:
-            load_encoder(replace(settings, features=features))
-        except UserError as error:
-            skipped.append(f"{encoder} {features}: {error}")
-        else:
-            pairs.append((encoder, features))
-    if not pairs:
-        raise UserError(f"no combination is left: {'; '.join(skipped)}; give other --encoders or --features")
-    return pairs, skipped
+    study(command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m eval.study``."""
     return run_command(
-        study,
+        _run,
         StudyCommand,
         argv,
         module="eval.study",
         description=_DESCRIPTION,
         examples=["--bids chb-mit --out studies/chb-mit --encoders braincodec random bandpower"],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import tyro
 
 from eval.study.jobs import PROBE, require_distinct
-from heads.models.registry import find_head
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.options import optional
@@ -74,6 +73,8 @@ class StudyCommand(WorkerSettings, StudyTarget):
         trained = [head for head in self.heads if head != PROBE]
         if self.inner is not None and not trained:
             raise UserError("--inner has no effect on the probe; give another of --heads, or leave --inner out")
+        from heads.models.registry import find_head  # here, since it loads torch, which --help does not need
+
         choose_device(self.device)
         for head in trained:
             find_head(head)
