@@ -22,7 +22,8 @@ from eval.report.tables import to_markdown
 from eval.scoring.background import Background
 from tests.helpers.paths import ROOT
 
-NEEDS = {"install", "download", "docker", "cluster", "hours"}  # what a block may need that a test has not
+# what a block may need that a test has not
+NEEDS = {"install", "download", "docker", "cluster", "hours", "stream", "gpu"}
 LANGUAGES = {"sh", "python", "text", "toml"}
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
