@@ -14,7 +14,7 @@ COMMANDS = {  # name: module with a main, what it does
     "sweep": ("heads.sweep", "train many settings at once, choose one for each fold"),
     "probe": ("heads.probe", "fit linear classifiers: a baseline in seconds"),
     "compare": ("eval.compare", "compare scored runs, person by person"),
-    "detect": ("eval.detect", "find the seizures in an EEG file"),
+    "detect": ("eval.detect", "find the seizures in EEG files or samples"),
     "export": ("eval.export", "write the detector of a run as an ONNX file"),
     "study": ("eval.study.__main__", "encoders, features and heads beside each other: from EEG to a table"),
     "controls": ("eval.controls", "shuffled labels, identity, untrained twin, alarms on other people"),

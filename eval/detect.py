@@ -1,70 +1,94 @@
-"""``python -m eval.detect``: find the seizures in one EEG file, streamed, without a store."""
+"""``python -m eval.detect``: find the seizures in EEG files, or in samples as they come, without a store."""
 
-import glob
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from eval.scoring.events import COLUMNS, Detections
-from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
-from extract.encoders.registry import BRAINDECODE, BUILT_IN, GROUP, load_encoder
+from eval.detection.detector import Detector, load_detector
+from eval.detection.outputs import PROBABILITIES_HEADER, guard_outputs, signal_files
+from eval.detection.recordings import DetectionTask, find_tasks, is_finished, record_detector
+from eval.detection.stream import detect_stream, latency_s
+from eval.scoring.events import HEADER, DetectedEvent, Detections
 from extract.io.montage import from_spec
-from extract.io.raw import EegFile, open_signal
-from heads.run_folder import Run
-from store import FeatureSpec
-from store.layout import dequantize, spread_frames
-from store.runtime.atomic import write_text
+from extract.io.raw import open_signal
+from extract.io.signal_checks import SCAN_S
+from extract.io.stream import STANDARD_INPUT, ByteSource, SampleStream
+from store.runtime.atomic import atomic_write, write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
-from store.runtime.errors import UserError
+from store.runtime.errors import DiskFullError, UserError, from_os_error
 from store.runtime.options import optional
-from store.runtime.outputs import guard_output
-from store.runtime.plugins import plugin_names
+from store.runtime.outputs import guard_folder
 from store.runtime.plurals import count_noun
-from store.schema import count_seconds, count_windows, read_beam
 
-if TYPE_CHECKING:
-    from heads.models.head import Head
+_DESCRIPTION = """Find seizures in EEG files, or in samples as they come, with the final head of a run.
 
-_BLOCK_WINDOWS = 32  # read and encoded at once: 15 MB of signal at 512 Hz
+What matters first: --run, --missing zero if channels are missing, --probabilities of each second.
 
+Of several files, or of a folder, OUTPUT is a folder: it gets an events file for each, in the tree of the inputs. A
+file that cannot be used is named and the others go on; the same command goes on where it was stopped.
 
-_DESCRIPTION = """Find seizures in an EEG file with the final head of a run.
-
-What matters first: --run, --missing zero if channels are missing, --probabilities of each second."""
-_PROBABILITIES_HEADER = "onset\tprobability\n"
-_SIGNAL_SUFFIXES = (".edf", ".bdf", ".vhdr", ".vmrk", ".eeg", ".set", ".fdt")
+With - as INPUT samples come on standard input: float32, little-endian, microvolts, all channels of a sample, then
+those of the next. Each event is printed when it has ended; OUTPUT, if given, is written at the end. Latency: the
+first minute is checked before anything is printed; from then on an event is printed within the encoder's window
+(4 s for braincodec) and half of the smoothing after its end. The command says how many seconds that is."""
+_PATHS = (
+    "EDF or BDF files (BrainVision and EEGLAB are read too) with the electrodes of the run's montage, folders of "
+    "them, or - for samples on standard input. Last the events file to write, in SzCORE's form, or the folder for "
+    "those of several files; what this command wrote is replaced, a missing folder is made."
+)
+_STREAM = Path("-")
 
 
 @dataclass(frozen=True)
 class DetectCommand:
     """The command line of ``python -m eval.detect``."""
 
-    input: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="INPUT.edf")]
-    """EDF or BDF file (BrainVision and EEGLAB are read too) with the electrodes of the run's montage."""
-    output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.tsv")]
-    """Events file to write, in the form of SzCORE; replaced if it is there. A missing folder is made."""
+    paths: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="INPUT ... OUTPUT", help=_PATHS)
+    ]
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run folder with a final fold (trained with --fold final) that was scored."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing: refuse the file, or take zeros."""
-    probabilities: Annotated[Path | None, optional("FILE.tsv")] = None
-    """Also write the seizure probability of each second, as a table; replaced if it is there."""
+    probabilities: Annotated[Path | None, optional("FILE.tsv|DIR")] = None
+    """Also write the seizure probability of each second, as a table, of several files into a folder."""
     seed: Annotated[int | None, optional("SEED")] = None
     """Of a run of several seeds, whose head to use; the first if not given."""
     encoder: Annotated[str | None, optional("ENCODER")] = None
     """The run's encoder, if it does not ship: its checkpoint, or package.module:factory."""
     force: bool = False
-    """Overwrite an output that is there and was not written by this command."""
+    """Overwrite an output that is there and was not written by this command, or events of another detector."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    sample_rate_hz: Annotated[float | None, optional("HZ")] = None
+    """Of samples on standard input: their rate."""
+    channel_names: Annotated[tuple[str, ...], optional("NAME ...")] = ()
+    """Of samples on standard input: names of all channels, in order."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """What is read."""
+        return self.paths[:1] if self.is_stream else self.paths[:-1]
+
+    @property
+    def output(self) -> Path | None:
+        """What is written; of samples on standard input perhaps nothing."""
+        last = self.paths[-1] if len(self.paths) > 1 else None
+        return None if self.is_stream and last == _STREAM else last
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether samples come on standard input."""
+        return self.paths[:1] == (_STREAM,)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,162 +99,160 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv,
         module="eval.detect",
         description=_DESCRIPTION,
-        examples=["night.edf night_seizures.tsv --run runs/chb-mit"],
+        examples=[
+            "night.edf night_seizures.tsv --run runs/chb-mit",
+            "nights seizures --run runs/chb-mit",
+            "- --run runs/chb-mit --sample-rate-hz 256 --channel-names FP1-F3 F3-C3 ...",
+        ],
     )
 
 
-def detect(command: DetectCommand) -> None:
-    """Write the events of one recording.
+def detect(command: DetectCommand) -> int:
+    """Write the events of a recording, of many, or of samples as they come; give the status.
 
     Raises
     ------
     UserError
-        If the run has no scored final fold, its encoder is not available, the EEG file cannot be used, or an
+        If the run has no scored final fold, its encoder is not available, the EEG cannot be used, or an
         output would overwrite what this command did not write.
     """
-    from eval.report.timeline import clock  # here, since they load torch, which --help does not need
-    from eval.scoring.fold_choice import POSTPROCESSING, read_choice
-    from eval.scoring.results import find_final
-    from heads.models.saved import load_head
+    if command.is_stream:
+        _detect_on_standard_input(command)
+        return 0
+    if command.output is None:
+        raise UserError("INPUT and OUTPUT are required; see --help")
+    if command.sample_rate_hz is not None or command.channel_names:
+        raise UserError("--sample-rate-hz and --channel-names are of samples on standard input; files name theirs")
+    if len(command.inputs) == 1 and not command.inputs[0].is_dir():
+        task = DetectionTask(command.inputs[0], command.output, command.probabilities)
+        _guard(task, command)
+        print(_detect_in_file(task, _load(command), command.missing))
+        print(f"Events: {to_one_line(command.output)}")
+        return 0
+    return _detect_in_files(command, command.output)
 
-    _guard_outputs(command)
-    fold = find_final(choose_seed(Run.open(command.run), command.seed))
-    head, spec, _ = load_head(fold / "head.safetensors")
-    post = read_choice(fold / POSTPROCESSING).post
-    encoder = matching_encoder(spec, command.encoder, command.device)
-    with open_signal(command.input, command.missing, from_spec(spec)) as signal:
-        probabilities = predict(signal, encoder, head)
-    detections = Detections(post.detect(probabilities, signal.duration_s), signal.duration_s, signal.start)
-    write_text(command.output, detections.to_tsv())
-    if command.probabilities is not None:
+
+def _run_files(command: DetectCommand) -> list[Path]:
+    """What a detector is read from."""
+    encoder = [Path(command.encoder)] if command.encoder is not None else []
+    return [command.run, *command.run.glob("folds/*/**/*"), *encoder]
+
+
+def _guard(task: DetectionTask, command: DetectCommand) -> None:
+    """Refuse outputs that would overwrite what is read, or what a detector did not write."""
+    inputs = [*signal_files(task.eeg), *_run_files(command)]
+    guard_outputs(task.events, task.probabilities, inputs, command.force)
+
+
+def _load(command: DetectCommand) -> Detector:
+    return load_detector(command.run, command.seed, command.encoder, command.device)
+
+
+def _detect_in_file(task: DetectionTask, detector: Detector, missing: str, *, keep_bar: bool = True) -> str:
+    """Write the outputs of a task; say in a line what was found."""
+    from eval.report.timeline import clock  # here, since it loads torch, which --help does not need
+
+    with open_signal(task.eeg, missing, from_spec(detector.spec)) as signal:
+        probabilities = detector.predict(signal, keep_bar=keep_bar)
+    events = detector.post.detect(probabilities, signal.duration_s)
+    if task.probabilities is not None:
         rows = (f"{second}\t{value:.4f}\n" for second, value in enumerate(probabilities.tolist()))
-        write_text(command.probabilities, _PROBABILITIES_HEADER + "".join(rows))
-    number = len(detections.events)
-    print(f"{to_one_line(command.input)}: {count_noun(number, 'seizure')} in {clock(signal.duration_s)}")
-    print(f"Events: {to_one_line(command.output)}")
+        write_text(task.probabilities, PROBABILITIES_HEADER + "".join(rows))
+    write_text(task.events, Detections(events, signal.duration_s, signal.start).to_tsv())
+    return f"{to_one_line(task.eeg)}: {count_noun(len(events), 'seizure')} in {clock(signal.duration_s)}"
 
 
-def choose_seed(run: Run, seed: int | None) -> Run:
-    """The run as that seed has it, or its first.
+def _detect_in_files(command: DetectCommand, output: Path) -> int:
+    """Write the events of many files; 1 if some could not be used."""
+    folders = [path for path in command.inputs if path.is_dir()]
+    data_sets = [folder for folder in folders if (folder / "dataset_description.json").is_file()]
+    for folder in (output, command.probabilities):
+        if folder is not None:
+            if folder.is_file():
+                raise UserError(f"{folder}: is a file; of several files give a folder")
+            guard_folder(folder, inputs=[*folders, command.run], own="sub-*/", apart=data_sets)
+    tasks = find_tasks(command.inputs, output, command.probabilities)
+    detector = _load(command)
+    record_detector(output, detector, command.missing, command.force)
+    todo = [task for task in tasks if not is_finished(task, output)]
+    failed = 0
+    with tqdm(total=len(todo), unit=" files", disable=None) as bar:
+        for task in todo:
+            try:
+                _guard(task, command)
+                for path in task.outputs:  # of an earlier file or detector
+                    path.unlink(missing_ok=True)
+                bar.write(_detect_in_file(task, detector, command.missing, keep_bar=False))
+            except DiskFullError:
+                raise
+            except (UserError, OSError) as error:
+                failed += 1
+                bar.write(_explain(task, error), file=sys.stderr)
+            bar.update()
+    there = f", {len(tasks) - len(todo)} of them were there" if len(tasks) > len(todo) else ""
+    print(f"{len(tasks) - failed} of {count_noun(len(tasks), 'file')}{there}. Events: {to_one_line(output)}")
+    return 1 if failed else 0
 
-    Raises
-    ------
-    UserError
-        If the run has no such seed.
-    """
-    if seed is None:
-        return run.by_seed[0]
-    seeds = run.seeds or (run.config["settings"].get("seed"),)
-    if seed not in seeds:
-        raise UserError(f"--seed {seed}: {run.path} was trained with {', '.join(map(str, seeds))}")
-    return run.of_seed(seed)
+
+def _explain(task: DetectionTask, error: UserError | OSError) -> str:
+    """One line on a file that cannot be used."""
+    known = from_os_error(error) if isinstance(error, OSError) else error
+    if known is None:
+        raise error
+    text = str(known)
+    return to_one_line(f"failed: {text if text.startswith(str(task.eeg)) else f'{task.eeg}: {text}'}")
 
 
-def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> FeatureExtractor:
-    """Load the encoder whose features a head was trained on; ``reference`` names one that is not known by name.
+def _detect_on_standard_input(command: DetectCommand) -> None:
+    """Print events as they end, and write them all when the input has ended."""
+    from eval.report.timeline import clock
 
-    Raises
-    ------
-    UserError
-        If it is not available, or its features differ.
-    """
-    is_known = spec.encoder in (*BUILT_IN, *plugin_names(GROUP)) or spec.encoder.startswith(BRAINDECODE)
-    if reference is None and not is_known:
-        raise UserError(
-            f"the run's encoder is {spec.encoder}, which does not ship; give its checkpoint file, or "
-            "package.module:factory, by --encoder"
-        )
-    settings = EncoderSettings(
-        encoder=reference or spec.encoder,
-        features="codes" if spec.features == "codes" else "latents",
-        quantizers=spec.dims if spec.features == "codes" else None,
-        beam=read_beam(spec.code_search),
-        stride=spec.stride_s,
-        precision="bfloat16" if spec.precision == "bfloat16" else "float32",
-        device=device,
-        weights_sha256=spec.weights_sha256,
-        montage=spec.montage,
-        resolved=from_spec(spec),
-        low_passed=is_low_passed(spec),
+    if command.sample_rate_hz is None or not command.channel_names:
+        raise UserError("--sample-rate-hz and --channel-names are required for samples on standard input")
+    if len(command.paths) > 2:
+        raise UserError(f"- takes no other INPUT; got {command.paths[1]}")
+    guard_outputs(command.output, command.probabilities, _run_files(command), command.force)
+    source = _open_standard_input()
+    detector = _load(command)
+    rate_hz = command.sample_rate_hz
+    print(
+        f"An event is printed at most {latency_s(detector, rate_hz):.1f} s after it has ended, "
+        f"the first ones after {SCAN_S} s.",
+        file=sys.stderr,
     )
-    encoder = load_encoder(settings)
-    if difference := replace(encoder.spec, encoder=spec.encoder).difference(spec):
-        raise UserError(
-            f"encoder {settings.encoder} is not the one that the head was trained on: {difference}; "
-            "give the right one by --encoder, or train the run again"
-        )
-    return encoder
+    montage = from_spec(detector.spec)
+    stream = SampleStream(source, rate_hz, command.channel_names, command.missing, montage)
+    events: list[DetectedEvent] = []
+
+    def report(event: DetectedEvent) -> None:
+        events.append(event)
+        print(event.to_row(), flush=True)
+
+    print(HEADER, flush=True)
+    with ExitStack() as stack:
+        record = _open_table(command.probabilities, stack)
+        detect_stream(detector, stream, report, record)
+    detections = Detections(tuple(events), stream.duration_s, "")
+    if not events:
+        print(detections.to_tsv().splitlines()[1])
+    if command.output is not None:
+        write_text(command.output, detections.to_tsv())
+    print(f"{STANDARD_INPUT}: {count_noun(len(events), 'seizure')} in {clock(stream.duration_s)}", file=sys.stderr)
 
 
-def _guard_outputs(command: DetectCommand) -> None:
-    """Refuse outputs that are inputs, links to them, or files that this command did not write.
-
-    Raises
-    ------
-    UserError
-        Saying what is there.
-    """
-    companions = command.input.parent.glob(f"{glob.escape(command.input.stem)}.*")
-    signal = [path for path in companions if path.suffix in _SIGNAL_SUFFIXES]
-    inputs = [command.input, *signal, command.run, *command.run.glob("folds/*/**/*")]
-    inputs += [Path(command.encoder)] if command.encoder is not None else []
-    guard_output(command.output, inputs=inputs, is_ours=_is_detections, force=command.force)
-    if command.probabilities is not None:
-        inputs.append(command.output)
-        guard_output(command.probabilities, inputs=inputs, is_ours=_is_probabilities, force=command.force)
+def _open_standard_input() -> ByteSource:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UserError(f"{STANDARD_INPUT}: there is none; pipe samples to this command")
+    return cast(ByteSource, sys.stdin.buffer)
 
 
-def _is_detections(path: Path) -> bool:
-    """Whether a file holds detections of this command: not annotations, which have the same columns."""
-    try:
-        text = path.read_text()
-        detections = Detections.from_tsv(text, path.name)
-    except (OSError, ValueError):
-        return False
-    if not text.startswith("\t".join(COLUMNS)) or any(np.isnan(event.confidence) for event in detections.events):
-        return False
-    signal_pattern = f"{glob.escape(path.name.removesuffix('_events.tsv'))}_eeg.*"
-    is_annotation = path.name.endswith("_events.tsv") and any(path.parent.glob(signal_pattern))
-    return len(detections.events) > 0 or not is_annotation
-
-
-def _is_probabilities(path: Path) -> bool:
-    try:
-        with path.open() as file:
-            return file.readline() == _PROBABILITIES_HEADER
-    except (OSError, ValueError):
-        return False
-
-
-def predict(signal: EegFile, encoder: FeatureExtractor, head: "Head") -> NDArray[np.float32]:
-    """Seizure probability of each second, ``(T,)``; a few windows of the signal are in memory at a time."""
-    import torch
-
-    from heads.inference import merge_predictions
-
-    spec, seconds = encoder.spec, count_seconds(signal.duration_s)
-    windows, parts = count_windows(seconds, spec.window_s, spec.stride_s), []
-    with torch.inference_mode(), tqdm(total=windows, unit=" windows", disable=None) as bar:
-        for block_uv in signal.windows(spec, _BLOCK_WINDOWS):
-            stored = as_stored(encoder.encode(block_uv), encoder)
-            features = torch.from_numpy(spread_frames(stored, spec.window_s))
-            if head.leaves_out_missing and not spec.inputs:
-                features[:, :, [not present for present in signal.channel_mask]] = torch.nan
-            logits = head(head.fill_missing(features) if head.leaves_out_missing else features)
-            parts.append((logits.sigmoid() if head.context_s == 1 else logits).numpy())
-            bar.update(len(block_uv))
-    return merge_predictions(head, np.concatenate(parts), seconds, spec.stride_s)
-
-
-def as_stored(features: NDArray[Any], encoder: FeatureExtractor) -> NDArray[np.float32]:
-    """Features as a store gives them back, ``(B, F, C, D)`` float32: rounded to its type, codes looked up."""
-    if encoder.codebooks is not None:
-        return dequantize(features, encoder.codebooks)
-    with np.errstate(over="ignore"):
-        stored = features.astype(encoder.spec.dtype)
-    if not np.isfinite(stored).all():
-        raise UserError(f"a feature is not finite as {encoder.spec.dtype}; check the units of the EEG file")
-    return stored.astype(np.float32)
+def _open_table(path: Path | None, stack: ExitStack) -> Callable[[np.float32], object]:
+    """What writes the probability of the next second into a table, which is there when the stack is left."""
+    if path is None:
+        return lambda probability: None
+    file, seconds = stack.enter_context(atomic_write(path)), count()
+    file.write(PROBABILITIES_HEADER.encode())
+    return lambda probability: file.write(f"{next(seconds)}\t{probability:.4f}\n".encode())
 
 
 if __name__ == "__main__":

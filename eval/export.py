@@ -3,9 +3,8 @@
 import copy
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,8 +13,9 @@ import torch
 import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from eval.detect import as_stored, choose_seed, matching_encoder
+from eval.detection.detector import as_stored, choose_seed, matching_encoder
 from eval.scoring.fold_choice import POSTPROCESSING, read_choice
 from eval.scoring.results import find_final
 from extract.encoders.protocol import FeatureExtractor
@@ -34,7 +34,6 @@ from store.runtime.outputs import guard_output
 from store.runtime.plurals import count_noun
 
 TOLERANCE = 1e-4  # of a probability
-_MOST_CHECKED = 64  # windows of a file
 _PRODUCER = "braincodec-seizure"
 _DESCRIPTION = """Write the encoder and the final head of a run as one ONNX file: windows of EEG to probabilities.
 
@@ -55,6 +54,8 @@ class ExportCommand:
     """Format of the file."""
     check: Annotated[tuple[Path, ...], optional("EEG ...")] = ()
     """EEG files on which the ONNX file is compared with this package; windows of noise by default."""
+    seed: Annotated[int | None, optional("SEED")] = None
+    """Of a run of several seeds, whose head to export; the first if not given."""
     encoder: Annotated[str | None, optional("ENCODER")] = None
     """The run's encoder, if it does not ship: its checkpoint."""
     force: bool = False
@@ -121,7 +122,7 @@ def export(command: ExportCommand) -> None:
     """
     inputs = [command.run, *command.run.glob("folds/final/*"), *command.check]
     guard_output(command.output, inputs=inputs, is_ours=_is_ours, force=command.force)
-    fold = find_final(choose_seed(Run.open(command.run), None))
+    fold = find_final(choose_seed(Run.open(command.run), command.seed))
     head, spec, _ = load_head(fold / "head.safetensors")
     post = read_choice(fold / POSTPROCESSING).post
     _require_packages()
@@ -138,21 +139,18 @@ def export(command: ExportCommand) -> None:
         "use": "research only, not a medical device",
     }
     content = to_onnx(detector, spec, metadata)
-    windows = list(_windows(command.check, spec))
-    apart = compare(content, encoder, head, windows)
+    own = [matching_encoder(spec, command.encoder, "cpu")] if spec.precision != "float32" else []
+    count, (apart, *of_own) = compare(content, [encoder, *own], head, _windows(command.check, spec))
     if apart > TOLERANCE:
         raise UserError(
             f"{command.output}: not written, its probabilities differ by up to {apart:.2g} from this package's "
             f"(allowed: {TOLERANCE:g})"
         )
     write_bytes(command.output, content)
-    count = count_noun(sum(map(len, windows)), "window")
-    print(f"{to_one_line(command.output)}: {len(content) / 1e6:.1f} MB, equal to {apart:.1g} on {count}")
-    if spec.precision != "float32":
-        own = matching_encoder(spec, command.encoder, "cpu")
-        print(
-            f"the run is of {spec.precision}, from which it differs by {compare(content, own, head, windows):.2g}"
-        )
+    checked = count_noun(count, "window")
+    print(f"{to_one_line(command.output)}: {len(content) / 1e6:.1f} MB, equal to {apart:.1g} on {checked}")
+    for difference in of_own:
+        print(f"the run is of {spec.precision}, from which it differs by {difference:.2g}")
 
 
 def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> Detector:
@@ -173,8 +171,7 @@ def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> D
             "the run's head looks beyond its window; allowed: heads such as linear, and spatial-fusion with "
             "another --pooling than max-std-electrodes"
         )
-    # with gradients the network takes operations of torch throughout, which can be exported
-    own = copy.deepcopy(model).float().requires_grad_(True)
+    own = copy.deepcopy(model).float()
     return Detector(own, head.eval(), quantizers=spec.dims if spec.features == "codes" else 0).eval()
 
 
@@ -200,16 +197,20 @@ def to_onnx(detector: Detector, spec: FeatureSpec, metadata: dict[str, str]) -> 
 
 
 def compare(
-    content: bytes, encoder: FeatureExtractor, head: Head, windows: Sequence[NDArray[np.float32]]
-) -> float:
-    """The largest difference of a probability between an ONNX file and this package."""
+    content: bytes, encoders: Sequence[FeatureExtractor], head: Head, windows: Iterable[NDArray[np.float32]]
+) -> tuple[int, list[float]]:
+    """Number of windows, and the largest difference of a probability between an ONNX file and each encoder."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return max(
-        float(np.abs(session.run(None, {"eeg_uv": block})[0] - _predict(block, encoder, head)).max())
-        for block in windows
-    )
+    count, largest = 0, np.zeros(len(encoders))
+    with tqdm(unit=" windows", disable=None, leave=False) as bar:
+        for block in windows:
+            exported = session.run(None, {"eeg_uv": block})[0]
+            apart = [np.abs(exported - _predict(block, encoder, head)).max() for encoder in encoders]
+            count, largest = count + len(block), np.maximum(largest, apart)
+            bar.update(len(block))
+    return count, largest.tolist()
 
 
 @torch.inference_mode()
@@ -237,7 +238,7 @@ def _windows(paths: Sequence[Path], spec: FeatureSpec) -> Iterator[NDArray[np.fl
     for path in paths:
         with open_signal(path, "zero", from_spec(spec)) as signal:
             missing = [not present for present in signal.channel_mask]
-            for windows_uv in islice(signal.windows(spec, 8), _MOST_CHECKED // 8):
+            for windows_uv in signal.windows(spec, 8):
                 marked_uv = windows_uv.copy()
                 marked_uv[:, missing] = np.nan
                 yield marked_uv

@@ -69,7 +69,8 @@ def centred_mean(values: NDArray[np.float32], width: int) -> NDArray[np.float32]
     start = np.maximum(np.arange(length) - half, 0)
     stop = np.minimum(np.arange(length) + half + 1, length)
     total = np.zeros(values.shape)
-    for offset in range(-half, half + 1):
+    furthest = min(half, length - 1)
+    for offset in range(-furthest, furthest + 1):
         first, last = max(0, -offset), min(length, length - offset)
         total[..., first:last] += values[..., first + offset : last + offset]
     mean: NDArray[np.float32] = (total / (stop - start)).astype(np.float32)

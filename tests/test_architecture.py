@@ -20,6 +20,7 @@ from tests.helpers.paths import ROOT
 ALLOWED = {"extract": {"store"}, "heads": {"store"}, "eval": {"store", "heads"}, "store": set()}
 COMPOSE = {  # go the whole way, so they also know extract
     *("eval/detect.py", "eval/export.py"),
+    *(f"eval/detection/{name}.py" for name in ("detector", "stream")),
     *(f"eval/study/{name}.py" for name in ("study", "checks", "work")),
 }
 READS_EEG = {"eval/__main__.py"}  # does with --bids, and loads extract only then
@@ -56,7 +57,7 @@ FOLDERS = {
     "extract": {"io", "planning", "encoders", "braincodec", "coding", "synthetic", "pretrain"},
     "store": {"runtime", "hdf5", "features", "interop"},
     "heads": {"models", "training", "ops", "closed_form"},
-    "eval": {"scoring", "report"},
+    "eval": {"scoring", "report", "detection"},
 }
 LONGEST_PATH = 7
 MOST_EDGES = 45

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from store.runtime.errors import UserError
 
 COLUMNS = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
+HEADER = "\t".join(COLUMNS)
 _DATE_TIME = "%Y-%m-%d %H:%M:%S"
 
 
@@ -23,6 +24,16 @@ class DetectedEvent:
     onset_s: float
     stop_s: float
     confidence: float  # mean probability, nan if not known
+
+    def to_row(self, date_time: str = "n/a", recording_s: str = "n/a") -> str:
+        """The row of a SzCORE events file; ``n/a`` is what is not known yet.
+
+        >>> DetectedEvent(2, 5, 0.75).to_row().split()
+        ['2.00', '3.00', 'sz', '0.75', 'n/a', 'n/a', 'n/a']
+        """
+        length_s = self.stop_s - self.onset_s
+        confidence = "n/a" if math.isnan(self.confidence) else f"{self.confidence:.2f}"
+        return f"{self.onset_s:.2f}\t{length_s:.2f}\tsz\t{confidence}\tn/a\t{date_time}\t{recording_s}"
 
 
 @dataclass(frozen=True)
@@ -40,14 +51,9 @@ class Detections:
         ['2.00', '3.00', 'sz', '0.75', 'n/a', 'n/a', '8.50']
         """
         date_time = datetime.fromisoformat(self.start).strftime(_DATE_TIME) if self.start else "n/a"
-        rows = [
-            (event.onset_s, event.stop_s - event.onset_s, "sz", _number(event.confidence)) for event in self.events
-        ]
-        lines = [
-            f"{onset_s:.2f}\t{duration_s:.2f}\t{kind}\t{confidence}\tn/a\t{date_time}\t{self.duration_s:.2f}"
-            for onset_s, duration_s, kind, confidence in rows or [(0.0, self.duration_s, "bckg", "n/a")]
-        ]
-        return "\n".join(["\t".join(COLUMNS), *lines]) + "\n"
+        rows = [event.to_row(date_time, f"{self.duration_s:.2f}") for event in self.events]
+        background = f"0.00\t{self.duration_s:.2f}\tbckg\tn/a\tn/a\t{date_time}\t{self.duration_s:.2f}"
+        return "\n".join([HEADER, *(rows or [background])]) + "\n"
 
     @classmethod
     def from_tsv(cls, text: str, source: str) -> "Detections":
@@ -99,10 +105,6 @@ def events_from_mask(
         DetectedEvent(float(first), min(float(stop), duration_s), float(probabilities[first:stop].mean()))
         for first, stop in edges.tolist()
     )
-
-
-def _number(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:.2f}"
 
 
 def _iso(text: str) -> str:

@@ -70,7 +70,7 @@ def scan(
     step = math.ceil(SCAN_S * sample_rate_hz)
     for start in range(0, length, step):
         raw_uv = samples.read_uv(needed, start, min(start + step, length))
-        _check_samples(path, names, sources, raw_uv, start / sample_rate_hz, sample_rate_hz)
+        check_samples(path, names, sources, raw_uv, start / sample_rate_hz, sample_rate_hz)
         moving |= (raw_uv != first_uv).any(axis=1)
         away_uv = (sources.apply(raw_uv[used]) - origin_uv).astype(np.float64)
         total += away_uv.sum(axis=1)
@@ -114,7 +114,7 @@ def _judge(
     return ChannelFaults(flat, implausible, "; ".join(parts))
 
 
-def _check_samples(
+def check_samples(
     path: Path,
     names: Sequence[str],
     sources: ChannelSources,

@@ -89,8 +89,7 @@ def window_blocks(
     read = low_passed(read, samples, sample_rate_hz, target_rate_hz)
     windows = count_windows(count_seconds(samples / sample_rate_hz), window_s, stride_s)
     length = round(window_s * sample_rate_hz)
-    # at a broken rate the last second may hold less than half a sample: its window begins with the last one
-    starts = [min(round(k * stride_s * sample_rate_hz), samples - 1) for k in range(windows)]
+    starts = [_first_sample(k, samples, sample_rate_hz, stride_s) for k in range(windows)]
     held_uv, held_start = np.empty((0, 0), np.float32), 0
     for first in range(0, windows, block):
         begins = starts[first : first + block]
@@ -100,6 +99,32 @@ def window_blocks(
             more_uv = read(held_stop, stop)
             held_uv = np.concatenate([held_uv, more_uv], axis=1) if held_uv.size else more_uv
         windows_uv = [held_uv[:, begin - held_start : begin - held_start + length] for begin in begins]
-        tail_uv = windows_uv[-1]
-        windows_uv[-1] = np.pad(tail_uv, ((0, 0), (0, length - tail_uv.shape[1])), mode="symmetric")
+        windows_uv[-1] = _filled(windows_uv[-1], length)
         yield resample(np.stack(windows_uv), round(window_s * target_rate_hz))
+
+
+def cut_window(
+    read: Callable[[int, int], npt.NDArray[np.float32]],
+    samples: int,
+    sample_rate_hz: float,
+    window_s: int,
+    stride_s: int,
+    target_rate_hz: float,
+    index: int,
+) -> npt.NDArray[np.float32]:
+    """One window, ``(C, N)``, as `window_blocks` gives it."""
+    read = low_passed(read, samples, sample_rate_hz, target_rate_hz)
+    begin, length = _first_sample(index, samples, sample_rate_hz, stride_s), round(window_s * sample_rate_hz)
+    window_uv = _filled(read(begin, min(begin + length, samples)), length)
+    return resample(window_uv, round(window_s * target_rate_hz))
+
+
+def _first_sample(index: int, samples: int, sample_rate_hz: float, stride_s: int) -> int:
+    """Where a window begins."""
+    # at a broken rate the last second may hold less than half a sample: its window begins with the last one
+    return min(round(index * stride_s * sample_rate_hz), samples - 1)
+
+
+def _filled(window_uv: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
+    """A window of full length: one that the recording ends in is filled by mirroring what it has."""
+    return np.pad(window_uv, ((0, 0), (0, length - window_uv.shape[1])), mode="symmetric")

@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import edfio
@@ -19,12 +17,10 @@ from eval.detect import main
 from eval.scoring.events import COLUMNS, Detections
 from eval.scoring.fold_choice import POSTPROCESSING, read_choice
 from eval.scoring.postprocess import PostProcessing
-from extract.__main__ import main as extract
 from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.encoders.registry import load_encoder
-from extract.io.montage import CHANNELS
 from heads.closed_form.electrodes import PooledElectrodes
 from heads.dataset import StoreDataset
 from heads.device_features import DeviceFeatures
@@ -33,57 +29,13 @@ from heads.models.saved import load_head
 from heads.probe import main as probe
 from heads.run_folder import Run
 from heads.train import main as train
-from store import Event
 from store.runtime.errors import UserError
-from tests.helpers.eeg import noise_uv, write_recording
-
-QUICK = ("--epochs", "6", "--lr", "0.01", "--filters", "4", "--hidden", "4")
-START = datetime(2021, 3, 4, 5, 6, 7)
-
-
-def train_quickly(arguments: list[str]) -> int:
-    return train([*arguments, *QUICK])
-
-
-def make_line(
-    root: Path, *encoder: str, heads: Callable[[list[str]], int] = train_quickly, missing: int = 0
-) -> Path:
-    """Everything from EEG to a scored final fold: folders bids, store and run; person 01 lacks electrodes."""
-    for number in range(3):
-        signal_uv = noise_uv(62.25, number)
-        signal_uv[:, 20 * 64 : 40 * 64] += 200 * np.sin(np.arange(20 * 64) * 2 * np.pi * 8 / 64)
-        names = CHANNELS[missing:] if number == 0 else CHANNELS
-        write_recording(
-            root / "bids", f"{number + 1:02}", 0, signal_uv[-len(names) :], [Event(20, 20, "sz")], names
-        )
-    folders = [str(root / name) for name in ("bids", "store", "run")]
-    assert extract(["--bids", folders[0], "--store", folders[1], "--stride", "2", "--encoder", *encoder]) == 0
-    assert heads(["--store", folders[1], "--fold", "final", "--out", folders[2]]) == 0
-    assert evaluate([folders[2]]) == 0
-    return root
+from tests.helpers.detectors import START, make_line, write
 
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_line(tmp_path_factory.mktemp("line"), "bandpower")
-
-
-def write(
-    path: Path, rate_hz: int = 64, seconds: float = 40, channels: int = 18, suffix: str = ".edf", unit: str = "uV"
-) -> Path:
-    """An EDF or BDF of noise in which an 8-Hz rhythm begins half-way."""
-    samples = round(seconds * rate_hz)
-    signal_uv = np.random.default_rng(0).normal(0, 30, (channels, samples))
-    signal_uv[:, samples // 2 :] += 200 * np.sin(np.arange(samples - samples // 2) * 2 * np.pi * 8 / rate_hz)
-    kind, file = (edfio.BdfSignal, edfio.Bdf) if suffix == ".bdf" else (edfio.EdfSignal, edfio.Edf)
-    signals = [
-        kind(row, rate_hz, label=name, physical_dimension=unit, physical_range=(-800, 800))
-        for name, row in zip(CHANNELS, signal_uv, strict=False)
-    ]
-    starting = {"starttime": START.time(), "recording": edfio.Recording(startdate=START.date())}
-    path = path.with_suffix(suffix)
-    file(signals, data_record_duration=1, **starting).write(path)
-    return path
 
 
 def find(line: Path, eeg: Path, *more: str) -> Detections:
@@ -136,7 +88,7 @@ def test_a_probe_sees_the_same_seconds_as_through_the_store(
     tmp_path: Path, encoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Context reaches over windows and blocks, and ends with the recording; missing electrodes are left out."""
-    monkeypatch.setattr("eval.detect._BLOCK_WINDOWS", 4)
+    monkeypatch.setattr("eval.detection.detector._BLOCK_WINDOWS", 4)
     line = make_line(tmp_path, encoder, "--missing", "zero", heads=probe, missing=5)
     (info, *_), dataset = (opened := store.open(line / "store")).recordings, StoreDataset(opened)
     assert info.channel_mask == (False,) * 5 + (True,) * 13

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eval.__main__ import main as evaluate
-from eval.detect import as_stored
+from eval.detection.detector import as_stored
 from eval.export import main as export
 from eval.export import make_detector
 from extract.__main__ import main as extract
@@ -73,7 +73,9 @@ def test_without_onnx_it_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert export([str(tmp_path / "none"), str(tmp_path / "a.onnx")]) == 2
     assert f"{tmp_path / 'none'}: no run here" in capsys.readouterr().err
-    assert export([str(folder / "run-latents"), str(tmp_path / "a.onnx")]) == 2
+    assert export([str(folder / "run-latents"), str(tmp_path / "a.onnx"), "--seed", "7"]) == 2
+    assert f"--seed 7: {folder / 'run-latents'} was trained with 0" in capsys.readouterr().err
+    assert export([str(folder / "run-latents"), str(tmp_path / "a.onnx"), "--seed", "0"]) == 2
     assert "pip install --editable '.[onnx]'" in capsys.readouterr().err
 
 

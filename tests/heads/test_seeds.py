@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from eval.__main__ import main as evaluate
-from eval.detect import choose_seed
+from eval.detection.detector import choose_seed
 from heads.models.saved import load_head
 from heads.run_folder import Run
 from heads.train import main as train

@@ -1,0 +1,147 @@
+"""The detector on many files: one that is bad does not stop the others, and what is finished stays."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from eval.detect import main
+from eval.scoring.events import Detections
+from tests.helpers.detectors import make_line, write
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_line(tmp_path_factory.mktemp("line"), "bandpower")
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of the files of a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def make_nights(folder: Path) -> Path:
+    """Two nights, a file that is no EEG, and one that is none of ours to read."""
+    (folder / "b").mkdir(parents=True)
+    write(folder / "one", seconds=40)
+    write(folder / "b" / "two", seconds=30)
+    (folder / "bad.edf").write_text("no EEG")
+    (folder / "notes.txt").write_text("notes")
+    return folder
+
+
+def test_each_file_is_as_alone_and_a_bad_one_is_a_line(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights, out, alone = make_nights(tmp_path / "nights"), tmp_path / "out", tmp_path / "alone.tsv"
+    arguments = [str(nights), str(out), "--run", str(line / "run")]
+    capsys.readouterr()
+    assert main([*arguments, "--probabilities", str(out)]) == 1
+    printed = capsys.readouterr()
+    (failure,) = (text for text in printed.err.splitlines() if text.startswith("failed"))
+    assert failure.startswith(f"failed: {nights / 'bad.edf'}: no valid EDF or BDF header")
+    assert f"{nights / 'one.edf'}: 1 seizure in 0:40" in printed.out
+    assert printed.out.splitlines()[-1] == f"2 of 3 files. Events: {out}"
+    assert sorted(contents(out)) == [
+        *("b/two_events.tsv", "b/two_probabilities.tsv", "detect.json", "one_events.tsv", "one_probabilities.tsv")
+    ]
+    table = tmp_path / "p.tsv"
+    for name in ("one", "b/two"):
+        assert main([f"{nights / name}.edf", str(alone), *arguments[2:], "--probabilities", str(table)]) == 0
+        assert (out / f"{name}_events.tsv").read_bytes() == alone.read_bytes()
+        assert (out / f"{name}_probabilities.tsv").read_bytes() == table.read_bytes()
+
+
+def test_what_is_finished_stays_and_what_changed_is_made_again(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights, out = make_nights(tmp_path / "nights"), tmp_path / "out"
+    (nights / "bad.edf").unlink()
+    arguments = [str(nights), str(out), "--run", str(line / "run")]
+    assert main(arguments) == 0
+    before = contents(out)
+    assert main(arguments) == 0
+    assert contents(out) == before
+    assert "2 of 2 files, 2 of them were there." in capsys.readouterr().out
+    (out / "one_events.tsv").unlink()  # as if it had been stopped
+    write(nights / "b" / "two", seconds=20)
+    assert main(arguments) == 0
+    after = contents(out)
+    assert after["one_events.tsv"][0] == before["one_events.tsv"][0]
+    assert Detections.from_tsv((out / "b" / "two_events.tsv").read_text(), "two").duration_s == 20
+    (nights / "one.edf").write_text("no EEG any more")
+    assert main(arguments) == 1
+    assert sorted(contents(out)) == ["b/two_events.tsv", "detect.json"]  # events of no file are no result
+
+
+def test_events_of_another_detector_are_not_mixed_in(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights, out = make_nights(tmp_path / "nights"), tmp_path / "out"
+    (nights / "bad.edf").unlink()
+    arguments = [str(nights), str(out), "--run", str(line / "run")]
+    assert main(arguments) == 0
+    before = contents(out)
+    assert main([*arguments, "--missing", "zero"]) == 2
+    message = f"{out}: holds events of another detector (other missing); give another folder, or --force to"
+    assert message in capsys.readouterr().err
+    assert contents(out) == before
+    assert main([*arguments, "--missing", "zero", "--force"]) == 0
+    after = contents(out)
+    assert all(after[name][1] > before[name][1] for name in before)
+    (out / "detect.json").write_text("{")
+    assert main(arguments) == 2
+    assert "holds events of another detector" in capsys.readouterr().err
+
+
+def test_a_bids_data_set_keeps_its_tree_and_only_eeg_counts(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bids, out = tmp_path / "bids", tmp_path / "out"
+    for name in ("sub-01/eeg/sub-01_task-x_eeg", "sub-01/emg/sub-01_task-x_emg", "derivatives/sub-01/y_eeg"):
+        (bids / name).parent.mkdir(parents=True, exist_ok=True)
+        write(bids / name, seconds=20)
+    (bids / "dataset_description.json").write_text(json.dumps({"Name": "x", "BIDSVersion": "1.9.0"}))
+    run = ["--run", str(line / "run")]
+    assert main([str(bids), str(out), *run]) == 0
+    assert sorted(contents(out)) == ["detect.json", "sub-01/eeg/sub-01_task-x_events.tsv"]
+    for folder in (bids, bids / "sub-01"):
+        assert main([str(bids), str(folder), *run]) == 2
+        assert "give" in capsys.readouterr().err
+    assert main([str(bids), str(bids / "derivatives" / "detections"), *run]) == 0
+
+
+def test_several_files_go_into_a_folder(line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = write(tmp_path / "a", seconds=20), write(tmp_path / "b", seconds=20, suffix=".bdf")
+    out, run = tmp_path / "out", ["--run", str(line / "run")]
+    assert main([str(first), str(second), str(tmp_path / "none.edf"), str(out), *run]) == 1
+    assert f"failed: {tmp_path / 'none.edf'}: no such file" in capsys.readouterr().err
+    assert sorted(contents(out)) == ["a_events.tsv", "b_events.tsv", "detect.json"]
+    same = write(tmp_path / "a", seconds=20, suffix=".bdf")
+    for arguments, message in (
+        ([first, same, out], f"{same} and {first} would both be written to {out / 'a_events.tsv'}; rename one"),
+        ([first, second, first], f"{first}: is a file; of several files give a folder"),
+        ([tmp_path / "out", out], f"{out}: is the input {out}"),
+        ([tmp_path / "empty", out], f"{tmp_path / 'empty'}: no EEG file in it (.edf, .bdf, .vhdr, .set); give"),
+        ([first], "INPUT and OUTPUT are required"),
+        ([first, out / "x.tsv", "--sample-rate-hz", "64"], "are of samples on standard input; files name theirs"),
+    ):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        assert main([*map(str, arguments), *run]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_file_of_another_in_the_folder_is_not_overwritten(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for folder in (out, tmp_path / "nights"):
+        folder.mkdir()
+    eeg = write(tmp_path / "nights" / "a", seconds=20)
+    (out / "a_events.tsv").write_text("mine")
+    os.utime(out / "a_events.tsv", (1, 1))
+    assert main([str(eeg.parent), str(out), "--run", str(line / "run")]) == 1
+    assert "this command did not write it" in capsys.readouterr().err
+    assert (out / "a_events.tsv").read_text() == "mine"
