@@ -43,7 +43,7 @@ first minute is checked before anything is printed; from then on an event is pri
 _PATHS = (
     "EDF or BDF files (BrainVision and EEGLAB are read too) with the electrodes of the run's montage, folders of "
     "them, or - for samples on standard input. Last the events file to write, in SzCORE's form, or the folder for "
-    "those of several files; what this command wrote is replaced, a missing folder is made."
+    "those of several files; replaced if it is there and of this command. A missing folder is made."
 )
 _STREAM = Path("-")
 
@@ -53,7 +53,8 @@ class DetectCommand:
     """The command line of ``python -m eval.detect``."""
 
     paths: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="INPUT ... OUTPUT", help=_PATHS)
+        tyro.conf.Positional[tuple[Path, ...]],
+        tyro.conf.arg(metavar="INPUT ... OUTPUT", help=_PATHS, help_behavior_hint=""),
     ]
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run folder with a final fold (trained with --fold final) that was scored."""

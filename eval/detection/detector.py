@@ -58,7 +58,7 @@ class Detector:
                 if not self.spec.inputs:
                     features[:, :, [not present for present in channel_mask]] = torch.nan
                 features = self.head.fill_missing(features)
-            logits = torch.cat([self.head(window) for window in features.split(1)])
+            logits = torch.cat([self.head(features[index : index + 1]) for index in range(len(features))])
             values: NDArray[np.float32] = (logits.sigmoid() if self.head.context_s == 1 else logits).numpy()
         return values
 

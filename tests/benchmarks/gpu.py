@@ -206,7 +206,7 @@ def _set_tf32(allowed: bool) -> None:
 
 def measure_training(bench: Bench) -> float:
     """Measure the training of all folds together; give the best windows x heads a second."""
-    persons, recording_s, epochs = (3, 64, 1) if bench.quick else (23, 1024, 3)
+    persons, recording_s, epochs = (3, 192, 1) if bench.quick else (23, 1024, 3)
     settings = TrainSettings(filters=8, hidden=8) if bench.quick else TrainSettings(filters=64, hidden=128)
     frames, channels, dims = LATENTS.shape
     tflop = 4 * frames * channels * dims * settings.filters / 1e12  # forward and backward, a window and head

@@ -66,19 +66,22 @@ def test_it_finds_what_it_finds_in_a_file(
     of_file, of_stream, table, streamed = (tmp_path / name for name in ("f.tsv", "s.tsv", "p.tsv", "sp.tsv"))
     assert main([str(eeg), str(of_file), *run, "--probabilities", str(table)]) == 0
     rows = [line.split("\t")[:5] for line in of_file.read_text().splitlines()]
-    printed = []
+    printed, tables = [], []
     for part in (1000, 72 * 64 + 1, 1 << 20):
         capsys.readouterr()
         arguments = (str(of_stream), "--probabilities", str(streamed))
         assert run_on(monkeypatch, samples_of(eeg), part, line, *arguments) == 0
         printed.append(capsys.readouterr().out)
-        assert streamed.read_text() == table.read_text()
+        tables.append(streamed.read_text())
         # a stream has no date
         assert [row.split("\t")[:5] for row in of_stream.read_text().splitlines()] == rows
         assert [row.split("\t")[-1] for row in of_stream.read_text().splitlines()[1:]] == [f"{seconds:.2f}"] * (
             len(rows) - 1
         )
-    assert len(set(printed)) == 1
+    assert len(set(printed)) == len(set(tables)) == 1  # whatever the parts
+    # band powers of a window differ in the last bit by how many windows are computed at once
+    of_both = [np.loadtxt(lines.splitlines(), skiprows=1, ndmin=2) for lines in (tables[0], table.read_text())]
+    np.testing.assert_allclose(*of_both, rtol=0, atol=5e-4)
     assert [row.split("\t")[:5] for row in printed[0].splitlines()] == rows
     assert seconds < 30 or rows[1][2] == "sz"
 
