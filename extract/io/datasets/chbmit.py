@@ -89,8 +89,9 @@ def parse_summary(text: str, where: str) -> dict[str, tuple[Event, ...]]:
 
 def _to_events(entry: _Entry, where: str) -> tuple[Event, ...]:
     if not entry.count == len(entry.starts) == len(entry.stops):
+        announced = "no number of seizures" if entry.count is None else count_noun(entry.count, "seizure")
         raise UserError(
-            f"{where}: {count_noun(entry.count or 0, 'seizure')} announced, "
+            f"{where}: {announced} announced, "
             f"{count_noun(len(entry.starts), 'start')} and {count_noun(len(entry.stops), 'end')} listed; "
             "fetch the file again"
         )

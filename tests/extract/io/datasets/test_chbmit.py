@@ -87,7 +87,10 @@ def test_numbers_of_runs_do_not_depend_on_what_was_fetched(root: Path, tmp_path:
     ("text", "message"),
     [
         ("File Name: a.edf\nNumber of Seizures in File: 1\n", "a.edf: 1 seizure announced, 0 starts and 0 ends"),
-        ("File Name: a.edf\n", "a.edf: None seizures announced, 0 starts and 0 ends listed; fetch the file again"),
+        (
+            "File Name: a.edf\n",
+            "a.edf: no number of seizures announced, 0 starts and 0 ends listed; fetch the file again",
+        ),
         ("Number of Seizures in File: 0\n", "line 1 cannot be read: 'Number of Seizures in File: 0'"),
         (
             summary({"a.edf": [(9, 12)]}).replace("12 sec", "twelve sec"),
