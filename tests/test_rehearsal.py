@@ -65,6 +65,23 @@ def test_usage_of_a_command(tmp_path: Path) -> None:
     assert usage.read > path.stat().st_size
 
 
+def test_the_peak_is_of_the_command_and_not_of_the_process_that_measures_it(tmp_path: Path) -> None:
+    ours = b"x" * 400_000_000
+    small = measure_command("timeit", "-n", "1", "-r", "1", "pass").peak
+    large = measure_command("timeit", "-n", "1", "-r", "1", "bytearray(b'x') * 200_000_000").peak
+    assert small < 60_000_000 < 200_000_000 < large < len(ours)
+
+
+def test_a_command_reads_what_it_is_given() -> None:
+    parts = [b"x" * 100_000, b"y" * 100_000]
+    check = "import sys; assert sys.stdin.buffer.read() == b'x' * 100_000 + b'y' * 100_000"
+    measure_command("timeit", "-n", "1", "-r", "1", check, stdin=parts)
+    with pytest.raises(SystemExit, match="status 1"):
+        measure_command("timeit", "-n", "1", "-r", "1", check, stdin=parts[:1])
+
+
 def test_a_command_that_fails_stops_the_rehearsal(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"store info .*: status 2"):
         measure_command("store", "info", tmp_path)
+    with pytest.raises(SystemExit, match=r"store info .*: status 2"):
+        measure_command("store", "info", tmp_path, stdin=[b"x" * 1_000_000])

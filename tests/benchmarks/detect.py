@@ -2,10 +2,7 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -23,6 +20,7 @@ from heads.inference import predict_recordings
 from heads.models.saved import load_head
 from heads.train import main as train
 from tests.helpers.paths import REAL
+from tests.helpers.usage import measure_command
 
 RAW_CLIPS = REAL / "chbmit-raw-clips"
 HOURS = 4
@@ -45,16 +43,6 @@ def repeat(eeg: Path, hours: float) -> bytes:
     start, records, record_s = (int(float(content[at : at + 8])) for at in (184, 236, 244))
     times = round(hours * 3600 / (records * record_s))
     return content[:236] + f"{records * times:<8}".encode() + content[244:start] + content[start:] * times
-
-
-def detect(eeg: Path, output: Path, run: Path) -> tuple[float, float, int]:
-    """Seconds by the clock and of processors, and peak bytes, of the command as a user runs it."""
-    begin = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "eval.detect", eeg, output, "--run", run])
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{eeg}: the detector failed")
-    return time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
 
 
 def as_bids(files: list[Path], folder: Path) -> None:
@@ -90,13 +78,16 @@ def main() -> None:
         features = DeviceFeatures(dataset, head, torch.device("cpu"))
         same = 0
         for file, info in zip(files, dataset.recordings, strict=True):
-            taken_s, processor_s, peak = detect(file, root / "events.tsv", run)
+            usage = measure_command("eval.detect", file, root / "events.tsv", "--run", run)
             (probabilities,) = predict_recordings(head, state, dataset, features, info.person)[info.name]
             events = post.detect(probabilities, info.duration_s)
             wanted = Detections(events, info.duration_s, "").to_tsv()
             same += rows((root / "events.tsv").read_text()) == rows(wanted)
         load = os.getloadavg()[0]
-        print(f"{encoder}: {HOURS} h in {taken_s:.0f} s, {HOURS * 3600 / taken_s:.0f} times real time; ", end="")
-        print(f"{processor_s:.0f} s of processors, peak memory {peak / 1e9:.2f} GB; ", end="")
+        print(
+            f"{encoder}: {HOURS} h in {usage.wall_s:.0f} s, {HOURS * 3600 / usage.wall_s:.0f} times real time; ",
+            end="",
+        )
+        print(f"{usage.cpu_s:.0f} s of processors, peak memory {usage.peak / 1e9:.2f} GB; ", end="")
         print(f"load {load:.1f}, {torch.get_num_threads()} threads")
         print(f"{same} of {len(files)} files give the same events as through BIDS and store")

@@ -1,12 +1,15 @@
 """What a command takes, run as a user runs it: time, memory and bytes, its workers included. Linux."""
 
-import os
+import json
 import subprocess
 import sys
-import time
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.helpers import launch
 from tests.helpers.paths import ROOT
 
 
@@ -21,23 +24,29 @@ class Usage:
     written: int
 
 
-def measure_command(*arguments: str | Path) -> Usage:
+def measure_command(*arguments: str | Path, stdin: Iterable[bytes] = ()) -> Usage:
     """Run ``python -m ARGUMENTS`` to its end and measure it; paths are absolute.
+
+    Parameters
+    ----------
+    stdin
+        What the command reads on standard input, one part after the other.
 
     Raises
     ------
     SystemExit
         If the command fails.
     """
-    begin = time.perf_counter()
-    command = [sys.executable, "-m", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its counts can be read until it is waited for
-    wall_s = time.perf_counter() - begin
-    counts = dict(line.split(": ") for line in Path(f"/proc/{process.pid}/io").read_text().splitlines())
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"python -m {' '.join(map(str, arguments))}: status {process.returncode}")
-    cpu_s = used.ru_utime + used.ru_stime
-    return Usage(wall_s, cpu_s, used.ru_maxrss * 1024, int(counts["rchar"]), int(counts["wchar"]))
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "usage.json"
+        launcher = [sys.executable, "-S", launch.__file__, str(report)]
+        command = [*launcher, sys.executable, "-m", *map(str, arguments)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=ROOT) as process:
+            assert process.stdin
+            with suppress(BrokenPipeError), process.stdin:  # a command that ends before says why by its status
+                for part in stdin:
+                    process.stdin.write(part)
+        result = json.loads(report.read_text())
+    if result["status"]:
+        raise SystemExit(f"python -m {' '.join(map(str, arguments))}: status {result['status']}")
+    return Usage(**result["usage"])
