@@ -134,7 +134,7 @@ def open_signal(
 
     def find_sources(names: Sequence[str]) -> ChannelSources:
         try:
-            return derive(names, missing, montage, excluded)
+            return derive(names, missing, montage, (*excluded, *edf.ANNOTATIONS))
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
 

@@ -129,9 +129,9 @@ def _read_all(recordings: Sequence[Recording]) -> Iterator[tuple[str, Mapping[st
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Names of the channels of an EEG file."""
+    """Names of the channels of an EEG file, without its annotations."""
     if path.suffix.lower() in edf.SAMPLE_BYTES:
-        return edf.read_header(path).names
+        return tuple(name for name in edf.read_header(path).names if name not in edf.ANNOTATIONS)
     samples = open_with_mne(path)
     samples.close()
     return samples.names

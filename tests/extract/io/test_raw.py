@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from extract.io.bids import find_recordings
+from extract.io.edf_header import ANNOTATIONS, read_header
 from extract.io.montage import CHANNELS, derive
 from extract.io.raw import open_signal, read_duration
 from store.runtime.errors import UserError
@@ -103,6 +104,17 @@ def test_missing_channel(edf):
     with open_signal(edf, missing="zero") as signal:
         assert signal.channel_mask == (False, *[True] * 17)
         assert not signal.read(0, 256)[0].any()
+
+
+@pytest.mark.parametrize("suffix", [".edf", ".bdf"])
+def test_annotations_are_no_channel_that_is_there(tmp_path, suffix):
+    path = tmp_path / f"one{suffix}"
+    kind, file = (edfio.BdfSignal, edfio.Bdf) if suffix == ".bdf" else (edfio.EdfSignal, edfio.Edf)
+    signals = [kind(np.arange(64.0), 64, label=name, physical_dimension="uV") for name in ("ECG", "F3")]
+    file(signals, annotations=[edfio.EdfAnnotation(0, None, "seen")]).write(path)
+    assert read_header(path).names[2] in ANNOTATIONS
+    with pytest.raises(UserError, match=r"channels there: ECG, F3; give another --montage"):
+        open_signal(path)
 
 
 @pytest.mark.parametrize("unit", ["", "UV", "nV", "mmHg"])

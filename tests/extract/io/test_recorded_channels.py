@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import edfio
+import numpy as np
 import pytest
 
 from extract.io.bids import find_recordings
 from extract.io.channels_table import find_channels_table
-from extract.io.recorded_channels import eeg_names, find_shared_montage, hash_channels
+from extract.io.recorded_channels import eeg_names, find_excluded, find_shared_montage, hash_channels, read_names
 from store.runtime.errors import UserError
 from tests.helpers.eeg import noise_uv, write_recording
 
@@ -116,3 +118,13 @@ def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     assert find_shared_montage(find_recordings(tmp_path), take_common=False)[0].channels == ("F7",)
     with pytest.raises(UserError, match="montage as-recorded: no recording can be read"):
         find_shared_montage(find_recordings(tmp_path, ["02"]), take_common=False)
+
+
+def test_annotations_are_no_channel(tmp_path: Path) -> None:
+    path = tmp_path / "sub-01_eeg.edf"
+    signals = [edfio.EdfSignal(np.arange(64.0), 64, label="F8", physical_dimension="uV")]
+    edfio.Edf(signals, annotations=[edfio.EdfAnnotation(0, None, "seen")]).write(path)
+    assert read_names(path) == ("F8",)
+    write_table(tmp_path / "sub-01_channels.tsv", {"F7": "EEG"})
+    with pytest.raises(UserError, match=r"good EEG channel of sub-01_eeg.edf, which has F8$"):
+        find_excluded(path)
