@@ -25,8 +25,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     UserError
         If a folder cannot be made there, the disk is full, or ``path`` holds files by then.
     """
-    with os_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with os_errors(path):
+        with suppress(FileExistsError):  # a file is there: making a folder in it says so
+            path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path.parent)
         aside, descriptor = _make_locked(path.parent)
     try:

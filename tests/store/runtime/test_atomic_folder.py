@@ -44,7 +44,16 @@ def test_a_folder_that_holds_something_is_not_replaced(tmp_path: Path) -> None:
     assert names(tmp_path) == ["full"]
 
 
-def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["file/new", "file/deep/new"])
+def test_where_a_file_is_in_the_way_the_new_folder_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file"), atomic_folder(tmp_path / "file" / "new"):
+    message = f"^{tmp_path / name}: a part of this path is a file; give another path$"
+    with pytest.raises(UserError, match=message), atomic_folder(tmp_path / name):
+        pass
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
+def test_where_no_folder_can_be_made_the_new_one_is_named() -> None:
+    message = "^/proc/new: no such file or folder; check the path, or give another$"
+    with pytest.raises(UserError, match=message), atomic_folder(Path("/proc/new")):
         pass
