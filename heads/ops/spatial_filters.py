@@ -35,9 +35,9 @@ def filter_max(
     Raises
     ------
     ValueError
-        If the frames do not divide into seconds.
+        If the frames do not divide into seconds, or weights or blocks are of other features.
     """
-    _check_frames(features, seconds)
+    _check_shapes(features, weight, seconds, blocks)
     if features.device.type == "cpu" and features.shape[1] > seconds:
         blocks = blocks or full_blocks(len(features), len(weight))
         # torch gives `Function.apply` no type
@@ -56,8 +56,14 @@ def filter_max_and_variance(
     seconds: int,
     blocks: Sequence[WorkBlock] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Largest response of each filter in each second and variance of its responses, each as `filter_max`."""
-    _check_frames(features, seconds)
+    """Largest response of each filter in each second and variance of its responses, each as `filter_max`.
+
+    Raises
+    ------
+    ValueError
+        As `filter_max`.
+    """
+    _check_shapes(features, weight, seconds, blocks)
     if features.device.type == "cpu":
         blocks = blocks or full_blocks(len(features), len(weight))
         both: tuple[Tensor, Tensor] = _FilterMaxAndVariance.apply(  # type: ignore[no-untyped-call]  # as above
@@ -142,9 +148,16 @@ class _FilterMaxAndVariance(Function):
         return None, _unscale_gradient(grad_scaled, grad_max, mean, scale), None, None, None, None
 
 
-def _check_frames(features: Tensor, seconds: int) -> None:
+def _check_shapes(features: Tensor, weight: Tensor, seconds: int, blocks: Sequence[WorkBlock] | None) -> None:
+    """Refuse what the compiled form would read or write beyond the end of an array."""
     if features.shape[1] % seconds:
         raise ValueError(f"{features.shape[1]} frames a window do not divide into {seconds} seconds")
+    if weight.shape[2] != features.shape[2]:
+        raise ValueError(f"weights are for {weight.shape[2]} features of a frame, which has {features.shape[2]}")
+    for windows, trials in blocks or ():
+        if windows.stop > len(features) or trials.stop > len(weight):
+            ends, sizes = (windows.stop, trials.stop), (len(features), len(weight))
+            raise ValueError(f"a block ends at window and head {ends}, of {sizes}")
 
 
 def _choose_implementation(features: Tensor) -> Any:

@@ -205,6 +205,17 @@ def test_frames_that_do_not_divide_into_seconds_are_refused(form: str, filters_o
         filters_of(*arrays(13), SECONDS)
 
 
+@pytest.mark.parametrize("filters_of", [filter_max, filter_max_and_variance])
+def test_weights_and_blocks_of_other_features_are_refused(form: str, filters_of: Filter) -> None:
+    """The compiled form would read, or write, beyond the end of an array."""
+    features, weight, *rest = arrays(12)
+    with pytest.raises(ValueError, match="weights are for 6 features of a frame, which has 5"):
+        filters_of(features[..., :5], weight, *rest, SECONDS)
+    for block in (WorkBlock(slice(6, 8), slice(0, 3)), WorkBlock(slice(0, 7), slice(3, 4))):
+        with pytest.raises(ValueError, match=r"a block ends at window and head \(\d, \d\), of \(7, 3\)"):
+            filters_of(features, weight, *rest, SECONDS, [block])
+
+
 def test_python_and_c_agree_on_their_common_memory() -> None:
     """What was compiled is not older than the source."""
     compiled = pytest.importorskip("heads.ops._kernel", reason="needs a C compiler")
