@@ -27,6 +27,7 @@ from eval.scoring.validity_checks import find_warnings
 from store import FeatureSpec
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
+from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings
@@ -102,7 +103,9 @@ def evaluate(command: EvalCommand) -> None:
 
 
 def _test_on_store(command: EvalCommand) -> None:
-    from eval.scoring.standard_test import prepare_test  # here, since it loads torch
+    import torch  # here, since --help does not need it
+
+    from eval.scoring.standard_test import prepare_test
 
     if command.on is None or command.out is None:
         raise UserError("--on needs --out DIR, a folder for the scores; the run keeps those of its own test")
@@ -116,7 +119,7 @@ def _test_on_store(command: EvalCommand) -> None:
         )
     test.claim_folder()
     scored = {}
-    for results in test.score():
+    for results in test.score(torch.device(choose_device("auto"))):
         write_choices(results, results.path / "folds")
         _publish(results, command)
         scored[results.path.name] = results

@@ -158,7 +158,7 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
     for test in tests:
         heads = [_hash_file(result.head_path) for result in test.folds]
         posts = [read_json(result.path / POSTPROCESSING) for result in test.folds]
-        tasks.append(_Task(_hash("on", test.config, heads, posts), partial(_count_alarms, test)))
+        tasks.append(_Task(_hash("on", test.config, heads, posts), partial(_count_alarms, test, device)))
     return tasks
 
 
@@ -257,8 +257,8 @@ def _prepare_test(path: Path, store_path: Path, out: Path) -> StandardTest:
     return test
 
 
-def _count_alarms(test: StandardTest) -> Iterator[Control]:
-    alarms = average_alarms([measure_alarms(results) for results in test.score()])
+def _count_alarms(test: StandardTest, device: torch.device) -> Iterator[Control]:
+    alarms = average_alarms([measure_alarms(results) for results in test.score(device)])
     yield Control(f"on {test.store.name}", alarms.describe(), "", None, asdict(alarms))
 
 

@@ -21,7 +21,6 @@ from store import Store
 from store import open as open_store
 from store.interop.dataset_names import same_dataset
 from store.runtime.atomic import write_text
-from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_folder, list_others
 
@@ -113,7 +112,7 @@ class StandardTest:
             )
         write_text(path, json.dumps(self.config, indent=2, sort_keys=True) + "\n")
 
-    def score(self) -> Iterator[Results]:
+    def score(self, device: torch.device) -> Iterator[Results]:
         """Score each head on all persons of the store; several heads write to a folder each, of their name."""
         dataset = StoreDataset(self.store)
         for name, result in self.heads.items():
@@ -122,7 +121,7 @@ class StandardTest:
             posts = dict.fromkeys(self.store.persons, choice.post)
             choices = {result.fold.name: choice}
             head, _, _ = load_head(result.head_path)
-            probabilities = predict_persons(head, self.store.persons, dataset, torch.device(choose_device("auto")))
+            probabilities = predict_persons(head, self.store.persons, dataset, device)
             yield score_recordings(path, self.config, self.store, [result], choices, posts, probabilities)
 
 

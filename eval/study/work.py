@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from eval.report.files import write_choices
 from eval.report.provenance import describe_now
 from eval.report.publish import score_and_choose, write_heads, write_results
@@ -21,6 +23,7 @@ from heads.folds import Inner
 from heads.probe import ProbeCommand, probe
 from heads.run_folder import Run
 from heads.train import TrainCommand, train
+from store.runtime.device import choose_device
 from store.runtime.errors import os_errors
 from store.runtime.parallel import WorkerSettings
 
@@ -106,7 +109,7 @@ def _test(command: StudyCommand, job: Job, run: Run) -> bool:
             shutil.rmtree(job.test_path)
     test.claim_folder()
     scored = {}
-    for results in test.score():
+    for results in test.score(torch.device(choose_device(command.device))):
         write_choices(results, results.path / "folds")
         write_results(results)
         _write_report(results)

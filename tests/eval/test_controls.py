@@ -14,11 +14,12 @@ import torch
 from eval import controls
 from eval.__main__ import main as evaluate
 from eval.controls import main
-from eval.scoring import shuffled_labels
+from eval.scoring import shuffled_labels, standard_test
 from eval.scoring.alarms import measure_alarms
 from eval.scoring.identity_audit import PersonSeconds, audit_identity
 from eval.scoring.shuffled_labels import ShuffledDataset, score_shuffled
 from heads.dataset import INVALID, StoreDataset
+from heads.inference import predict_persons
 from heads.probe import main as probe
 from heads.run_folder import Run
 from heads.train import main as train
@@ -163,6 +164,22 @@ def test_twin_and_other_people_are_told(
     assert written[4]["values"]["persons"] == 2
     assert "on other: 2 persons, 0.1 h: " in out
     assert "| on other | 2 persons" in (run / "controls" / "controls.md").read_text()
+
+
+def test_all_heads_predict_on_the_device_that_is_asked_for(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, devices = scored_run(make_store(4), tmp_path / "run"), []
+    write_subject(tmp_path / "other", "11", (120,), 0)
+
+    def record_device(head: Any, persons: Any, dataset: Any, device: torch.device) -> Any:
+        devices.append(str(device))
+        return predict_persons(head, persons, dataset, device)
+
+    for module in (shuffled_labels, standard_test):
+        monkeypatch.setattr(module, "predict_persons", record_device)
+    main([str(run), "--on", str(tmp_path / "other"), "--device", "cpu:0"])
+    assert devices == ["cpu:0"] * 5  # four folds, the final head
 
 
 def test_given_again_only_what_is_new_is_run(
