@@ -86,8 +86,15 @@ def require_same_test(baseline: ScoredRun, other: ScoredRun) -> None:
     Raises
     ------
     UserError
-        Naming the persons that only one of them tests, or that have other seconds or seizures.
+        Naming the persons that only one of them tests, or that have other seconds or seizures, or the run that
+        tests no labelled recording.
     """
+    for run in (baseline, other):
+        if run.scores.empty:
+            raise UserError(
+                f"{run.path}: none of its tested recordings is labelled, so that it has no scores to compare; "
+                "give runs that are tested on labelled recordings"
+            )
     if only := sorted({*baseline.scores.index} ^ {*other.scores.index}):
         raise UserError(
             f"{other.path}: persons {', '.join(only)} are tested in it or in {baseline.path} alone; only runs "

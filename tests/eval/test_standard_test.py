@@ -145,6 +145,24 @@ def test_a_person_is_one_of_a_data_set(tmp_path: Path, capsys: pytest.CaptureFix
     assert "by name alone" not in refusal
 
 
+def test_scores_without_labels_do_not_compare(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "other", tmp_path / "unlabelled")
+    label(tmp_path / "unlabelled", "", labelled=False)
+    outs = [str(tmp_path / name) for name in ("one", "two")]
+    for out in outs:
+        assert main([str(root / "run"), "--on", str(tmp_path / "unlabelled"), "--out", out, "--no-report"]) == 0
+    labelled = tmp_path / "labelled"
+    assert score_on(root, labelled, "--no-report") == 0
+    capsys.readouterr()
+    for pair in (outs, [str(labelled), outs[0]]):
+        assert main(["compare", *pair]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{outs[0]}: none of its tested recordings is labelled, so that it has no scores to compare" in line
+    assert not (tmp_path / "one" / "comparison").exists()
+
+
 def test_unlabelled_recordings_give_the_time_in_alarm_alone(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
