@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -245,14 +246,9 @@ def _windows(paths: Sequence[Path], spec: FeatureSpec) -> Iterator[NDArray[np.fl
 
 
 def _require_packages() -> None:
-    try:
-        import onnx  # noqa: F401, only whether it is there
-        import onnxruntime  # noqa: F401, only whether it is there
-        import onnxscript  # noqa: F401, only whether it is there
-    except ImportError as error:
-        raise UserError(
-            f"export needs {error.name}; pip install --editable '.[onnx]' in the project's folder"
-        ) from error
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        if find_spec(name) is None:
+            raise UserError(f"export needs {name}; pip install --editable '.[onnx]' in the project's folder")
 
 
 def _is_ours(path: Path) -> bool:
