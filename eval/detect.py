@@ -1,5 +1,10 @@
 """``python -m eval.detect``: find the seizures in EEG files, or in samples as they come, without a store."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("eval.detect"))
+
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -254,7 +259,3 @@ def _open_table(path: Path | None, stack: ExitStack) -> Callable[[np.float32], o
     file, seconds = stack.enter_context(atomic_write(path)), count()
     file.write(PROBABILITIES_HEADER.encode())
     return lambda probability: file.write(f"{next(seconds)}\t{probability:.4f}\n".encode())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

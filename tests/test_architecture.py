@@ -20,7 +20,7 @@ from tests.helpers.paths import ROOT
 ALLOWED = {"extract": {"store"}, "heads": {"store"}, "eval": {"store", "heads"}, "store": set()}
 COMPOSE = {  # go the whole way, so they also know extract
     *("eval/detect.py", "eval/export.py"),
-    *(f"eval/detection/{name}.py" for name in ("detector", "stream")),
+    *(f"eval/detection/{name}.py" for name in ("detector", "onnx_file", "stream")),
     *(f"eval/study/{name}.py" for name in ("study", "checks", "work")),
 }
 READS_EEG = {"eval/__main__.py"}  # does with --bids, and loads extract only then

@@ -15,10 +15,11 @@ from braincodec_seizure import COMMANDS, __version__, main
 from tests.helpers.paths import ROOT
 
 LOOK = "look at it with: braincodec-seizure store info store"
-WITH_TORCH = {"export", "controls"}  # whose help loads it
+WITH_TORCH = {"controls"}  # whose help loads it
 MODULES = [  # that ``python -m`` loads within a guard
     *("extract", "extract.link", "extract.demo", "extract.codec", "extract.pretrain", "store"),
     *("heads.train", "heads.sweep", "heads.probe", "eval", "eval.study", "eval.controls"),
+    *("eval.detect", "eval.export"),
 ]
 MAY_LOAD = {"extract": {"mne"}}  # mne-bids, for file types that it knows, loads a little of mne
 QUICK = ("--epochs", "1", "--filters", "2", "--hidden", "2")

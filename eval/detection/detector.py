@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from eval.scoring.fold_choice import POSTPROCESSING, read_choice
 from eval.scoring.postprocess import PostProcessing
+from eval.scoring.results import find_final
 from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
 from extract.encoders.registry import BRAINDECODE, BUILT_IN, GROUP, load_encoder
 from extract.io.montage import from_spec
@@ -92,9 +94,7 @@ def load_detector(
     UserError
         If the run has no scored final fold, or its encoder is not available.
     """
-    from eval.scoring.fold_choice import POSTPROCESSING, read_choice  # here, since they load torch
-    from eval.scoring.results import find_final
-    from heads.models.saved import load_head
+    from heads.models.saved import load_head  # here, since it loads torch
 
     fold = find_final(choose_seed(Run.open(path), seed))
     head_path = fold / "head.safetensors"

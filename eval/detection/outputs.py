@@ -9,6 +9,7 @@ import numpy as np
 from eval.scoring.events import HEADER, Detections
 from store.runtime.outputs import guard_output
 
+PRODUCER = "braincodec-seizure"  # of an ONNX file
 PROBABILITIES_HEADER = "onset\tprobability\n"
 _SIGNAL_SUFFIXES = (".edf", ".bdf", ".vhdr", ".vmrk", ".eeg", ".set", ".fdt")
 

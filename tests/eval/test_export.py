@@ -10,8 +10,8 @@ import torch
 
 from eval.__main__ import main as evaluate
 from eval.detection.detector import as_stored
+from eval.detection.onnx_file import make_detector
 from eval.export import main as export
-from eval.export import make_detector
 from extract.__main__ import main as extract
 from extract.demo import main as demo
 from extract.encoders.protocol import EncoderSettings

@@ -1,0 +1,149 @@
+"""A detector as an ONNX file: its module, the file's content, and what the two give on the same windows."""
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from eval.detection.detector import as_stored
+from eval.detection.outputs import PRODUCER
+from extract.encoders.protocol import FeatureExtractor
+from extract.io.montage import from_spec
+from extract.io.raw import open_signal
+from heads.models.head import Head
+from store import FeatureSpec
+from store.runtime.errors import UserError
+
+
+class DetectorModule(nn.Module):
+    """Windows of EEG to seizure probabilities of their seconds, ``(B, C, N)`` microvolts -> ``(B, S)``.
+
+    A channel that a window lacks is nan.
+
+    Parameters
+    ----------
+    model
+        A BrainCodec.
+    head : Head
+    quantizers
+        That the head's codes are of, the first ones; 0 for latents.
+    """
+
+    def __init__(self, model: Any, head: Head, quantizers: int) -> None:
+        super().__init__()
+        self.model, self.head, self.quantizers = model, head, quantizers
+
+    def forward(self, eeg_uv: Tensor) -> Tensor:
+        """Encode each channel, round as a store does, classify."""
+        missing = eeg_uv.isnan()
+        present_uv = torch.where(missing, 0.0, eeg_uv)
+        latents = self.model.encode(present_uv.flatten(0, 1).unsqueeze(1))  # (B * C, D, F)
+        latents = self._through_codes(latents) if self.quantizers else latents.half().float()
+        features = latents.view(*eeg_uv.shape[:2], *latents.shape[1:]).permute(0, 3, 1, 2)
+        probabilities: Tensor = _classify(self.head, features, missing.any(-1)).sigmoid()
+        return probabilities
+
+    def _through_codes(self, latents: Tensor) -> Tensor:
+        """What the codes of latents stand for, ``(N, D, F)``: at each stage the vector nearest to what is left."""
+        rows = latents.transpose(1, 2)
+        left = rows
+        for book in list(self.model.quantizer.codebooks)[: self.quantizers]:
+            left = left - book.vectors[book.nearest(left.flatten(0, 1))].view_as(left)
+        return (rows - left).transpose(1, 2)
+
+
+def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> DetectorModule:
+    """The encoder's network and the head as one module.
+
+    Raises
+    ------
+    UserError
+        If the encoder is not a BrainCodec, its codes are searched by a beam, or the head looks beyond its window.
+    """
+    model = getattr(encoder, "model", None)
+    if not isinstance(model, nn.Module) or not hasattr(model, "quantize"):
+        raise UserError(f"encoder {spec.encoder}: cannot be exported; allowed: BrainCodec networks")
+    if spec.code_search != "greedy":
+        raise UserError(f"codes of {spec.encoder} are searched by a beam, which cannot be exported; use latents")
+    if head.context_s > 1:
+        raise UserError(
+            "the run's head looks beyond its window; allowed: heads such as linear, and spatial-fusion with "
+            "another --pooling than max-std-electrodes"
+        )
+    own = copy.deepcopy(model).float()
+    return DetectorModule(own, head.eval(), quantizers=spec.dims if spec.features == "codes" else 0).eval()
+
+
+def to_onnx(detector: DetectorModule, spec: FeatureSpec, metadata: dict[str, str]) -> bytes:
+    """The detector as the content of an ONNX file, for any number of windows."""
+    shape = (len(spec.channels), spec.window_s * spec.sample_rate_hz)
+    program = torch.onnx.export(
+        detector,
+        (torch.zeros(2, *shape),),
+        dynamo=True,
+        verbose=False,
+        input_names=["eeg_uv"],
+        output_names=["probability"],
+        dynamic_shapes=({0: torch.export.Dim("windows")},),
+    )
+    assert program is not None  # with dynamo there is one
+    model = program.model_proto
+    model.producer_name = PRODUCER
+    for name, value in metadata.items():
+        model.metadata_props.add(key=name, value=value)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def compare(
+    content: bytes, encoders: Sequence[FeatureExtractor], head: Head, windows: Iterable[NDArray[np.float32]]
+) -> tuple[int, list[float]]:
+    """Number of windows, and the largest difference of a probability between an ONNX file and each encoder."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    count, largest = 0, np.zeros(len(encoders))
+    with tqdm(unit=" windows", disable=None, leave=False) as bar:
+        for block in windows:
+            exported = session.run(None, {"eeg_uv": block})[0]
+            apart = [np.abs(exported - _predict(block, encoder, head)).max() for encoder in encoders]
+            count, largest = count + len(block), np.maximum(largest, apart)
+            bar.update(len(block))
+    return count, largest.tolist()
+
+
+@torch.inference_mode()
+def _predict(windows_uv: NDArray[np.float32], encoder: FeatureExtractor, head: Head) -> NDArray[np.float32]:
+    missing = np.isnan(windows_uv)
+    features = torch.from_numpy(as_stored(encoder.encode(np.where(missing, 0, windows_uv)), encoder))
+    return _classify(head, features, torch.from_numpy(missing.any(-1))).sigmoid().numpy()
+
+
+def _classify(head: Head, features: Tensor, missing: Tensor) -> Tensor:
+    """Logits ``(B, S)`` of features ``(B, F, C, D)``; missing channels ``(B, C)`` are left out."""
+    if head.leaves_out_missing:
+        features = head.fill_missing(features.masked_fill(missing[:, None, :, None], torch.nan))
+    logits: Tensor = head(features)
+    return logits
+
+
+def check_windows(paths: Sequence[Path], spec: FeatureSpec) -> Iterator[NDArray[np.float32]]:
+    """Windows of EEG files, else of noise, of which one lacks a channel."""
+    if not paths:
+        shape = (8, len(spec.channels), spec.window_s * spec.sample_rate_hz)
+        noise = np.random.default_rng(0).normal(0, 30, shape).astype(np.float32)
+        noise[-1, 0] = np.nan
+        yield noise
+    for path in paths:
+        with open_signal(path, "zero", from_spec(spec)) as signal:
+            missing = [not present for present in signal.channel_mask]
+            for windows_uv in signal.windows(spec, 8):
+                marked_uv = windows_uv.copy()
+                marked_uv[:, missing] = np.nan
+                yield marked_uv
