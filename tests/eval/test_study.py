@@ -16,38 +16,30 @@ from eval.study import outcome, work
 from eval.study.__main__ import main
 from eval.study.jobs import list_jobs
 from extract import pipeline
-from extract.demo import main as demo
 from heads import probe, train
+from tests.helpers.studies import make_bids, study_arguments
 
 LINEAR, PROBE = "bandpower-latents-linear/seeds-0-1", "bandpower-latents-probe"
 
 
 @pytest.fixture(scope="module")
 def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("study") / "eeg"
-    assert demo([str(folder), "--persons", "3", "--recordings", "1", "--minutes", "1"]) == 0
-    return folder
+    return make_bids(tmp_path_factory.mktemp("study") / "eeg")
 
 
 @pytest.fixture(scope="module")
 def other_bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another data set, of which one recording has no events file."""
-    folder = tmp_path_factory.mktemp("other") / "eeg"
-    assert demo([str(folder), "--persons", "3", "--recordings", "1", "--minutes", "1", "--seed", "1"]) == 0
+    folder = make_bids(tmp_path_factory.mktemp("other") / "eeg", "--seed", "1")
     (folder / "dataset_description.json").write_text(json.dumps({"Name": "Siena", "BIDSVersion": "1.8.0"}))
     next(folder.glob("sub-02/**/*_events.tsv")).unlink()
     return folder
 
 
-def arguments(bids: Path, out: Path, *more: str) -> list[str]:
-    given = ["--bids", str(bids), "--out", str(out), "--encoders", "bandpower", "--features", "latents", "codes"]
-    return [*given, "--heads", "linear", "probe", "--seeds", "0", "1", *more]
-
-
 @pytest.fixture(scope="module")
 def finished(bids: Path, other_bids: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finished") / "study"
-    assert main(arguments(bids, out, "--test-bids", str(other_bids), "--unlabelled")) == 0
+    assert main(study_arguments(bids, out, "--test-bids", str(other_bids), "--unlabelled")) == 0
     return out
 
 
@@ -149,7 +141,7 @@ def test_given_again_it_computes_and_writes_nothing(
         (outcome, "write_csv"),
     ):
         monkeypatch.setattr(module, name, refuse)
-    assert main(arguments(bids, study_folder, "--test-bids", str(other_bids), "--unlabelled")) == 0
+    assert main(study_arguments(bids, study_folder, "--test-bids", str(other_bids), "--unlabelled")) == 0
     assert times(study_folder) == before
 
 
@@ -165,7 +157,7 @@ def test_a_seed_that_is_added_costs_that_seed_alone(
     train_group = train._train_group
     monkeypatch.setattr(train, "_train_group", record)
     before = times(study_folder / "runs")
-    assert main([*arguments(bids, study_folder), "2"]) == 0
+    assert main([*study_arguments(bids, study_folder), "2"]) == 0
     assert trained == [("01", 2), ("02", 2), ("03", 2)]
     after = times(study_folder / "runs")
     assert {path: after[path] for path in before} == before
@@ -178,7 +170,7 @@ def test_a_seed_that_is_added_costs_that_seed_alone(
 
 
 def test_one_of_the_seeds_that_are_there_is_read_alone(study_folder: Path, bids: Path) -> None:
-    assert main([*arguments(bids, study_folder)[:-2], "1"]) == 0
+    assert main([*study_arguments(bids, study_folder)[:-2], "1"]) == 0
     table = pd.read_csv(study_folder / "study.csv")
     assert table["seeds"][0] == 1
     assert table["auroc"][0] == pytest.approx(np.mean([*read_auroc(study_folder, f"{LINEAR}/seed-1").values()]))
@@ -191,11 +183,11 @@ def test_inner_is_passed_on_and_kept(
         return json.loads((folder / "runs" / run / "config.json").read_text())["settings"]["inner"]
 
     assert read_inner(study_folder, LINEAR) == 4
-    assert main(arguments(bids, study_folder, "--inner", "one")) == 2
+    assert main(study_arguments(bids, study_folder, "--inner", "one")) == 2
     assert "holds a study with --inner 4; repeat that, or give a new folder" in capsys.readouterr().err
     out = tmp_path / "pairs"
-    assert main(arguments(bids, out, "--inner", "pairs")) == 0
-    assert main([*arguments(bids, out), "2"]) == 0
+    assert main(study_arguments(bids, out, "--inner", "pairs")) == 0
+    assert main([*study_arguments(bids, out), "2"]) == 0
     runs = (LINEAR, "bandpower-latents-linear/seed-2")
     assert [read_inner(out, run) for run in runs] == ["pairs", "pairs"]
 
@@ -224,9 +216,9 @@ def test_broken_off_it_goes_on(
         return whole(*args, **kwargs)
 
     monkeypatch.setattr(work, step, interrupt)
-    assert main(arguments(bids, tmp_path / "study")) == 130
+    assert main(study_arguments(bids, tmp_path / "study")) == 130
     monkeypatch.undo()
-    assert main(arguments(bids, tmp_path / "study")) == 0
+    assert main(study_arguments(bids, tmp_path / "study")) == 0
     assert (tmp_path / "study" / "study.csv").read_bytes() == (finished / "study.csv").read_bytes()
 
 
@@ -235,29 +227,8 @@ def test_scores_older_than_a_fold_are_made_anew(study_folder: Path, bids: Path) 
     report = run / "report.html"
     before = report.stat().st_mtime_ns
     (run / "folds" / "01" / "fold.json").touch()
-    assert main(arguments(bids, study_folder)) == 0
+    assert main(study_arguments(bids, study_folder)) == 0
     assert report.stat().st_mtime_ns > before
-
-
-def test_a_recording_that_cannot_be_used_stops_it(
-    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = Path(shutil.copytree(bids, tmp_path / "eeg"))
-    next(folder.glob("sub-02/**/*.edf")).write_bytes(b"0" * 300)
-    assert main(arguments(folder, tmp_path / "study")) == 2
-    assert "1 recording cannot be used, the first: sub-02" in capsys.readouterr().err
-
-
-def test_persons_of_the_training_data_are_not_tested(
-    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Two persons of the same data set, in another folder."""
-    other = Path(shutil.copytree(bids, tmp_path / "other"))
-    shutil.rmtree(other / "sub-02")
-    assert main(arguments(bids, tmp_path / "study", "--test-bids", str(other))) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "other: holds training persons 01, 03 too; give a data set of other persons" in line
-    assert not (tmp_path / "study").exists()
 
 
 def test_persons_that_left_the_tested_data_set_are_still_refused(
@@ -271,32 +242,8 @@ def test_persons_that_left_the_tested_data_set_are_still_refused(
         path.rename(path.with_name(path.name.replace("sub-0", "sub-9")))
     participants = other / "participants.tsv"
     participants.write_text(participants.read_text().replace("sub-0", "sub-9"))
-    assert main(arguments(bids, study_folder, "--test-bids", str(other))) == 2
+    assert main(study_arguments(bids, study_folder, "--test-bids", str(other))) == 2
     assert "holds training persons 01, 02, 03 too" in capsys.readouterr().err
-
-
-def test_too_few_persons_are_told_before_anything_is_encoded(
-    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    few = Path(shutil.copytree(bids, tmp_path / "eeg"))
-    shutil.rmtree(few / "sub-03")
-    assert main(arguments(few, tmp_path / "study")) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "eeg: 2 persons (01, 02); a study trains, chooses and tests on 3 or more; give a larger data" in line
-    assert not (tmp_path / "study").exists()
-
-
-def test_too_few_seizures_are_told_before_anything_is_encoded(
-    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = Path(shutil.copytree(bids, tmp_path / "eeg"))
-    for subject in ("01", "02"):
-        (path,) = folder.glob(f"sub-{subject}/**/*_events.tsv")
-        path.write_text("onset\tduration\teventType\n0.0\t60.0\tbckg\n")
-    assert main(arguments(folder, tmp_path / "study")) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "eeg: fold 01: 2 persons with seizure and background seconds are needed" in line
-    assert not (tmp_path / "study").exists()
 
 
 def test_what_changed_in_the_tested_data_set_is_scored_anew(
@@ -305,71 +252,20 @@ def test_what_changed_in_the_tested_data_set_is_scored_anew(
     changed = Path(shutil.copytree(other_bids, tmp_path / "eeg"))
     shutil.rmtree(changed / "sub-03")
     shutil.rmtree(study_folder / "test-stores")
-    assert main(arguments(bids, study_folder, "--test-bids", str(changed), "--unlabelled")) == 0
+    assert main(study_arguments(bids, study_folder, "--test-bids", str(changed), "--unlabelled")) == 0
     assert pd.read_csv(study_folder / "tables" / "tests.csv")["persons"].tolist() == [2, 2]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--heads", "linear", "linaer"], "head 'linaer' is unknown (did you mean linear?); allowed: "),
-        (["--heads", "no_such_module:Head"], "no_such_module"),
-        (["--heads", "extract.demo:SAMPLE_RATE_HZ"], "give a subclass of heads.models.head.Head"),
-        (["--encoders", "bandpower", "bandpwoer"], "bandpwoer"),
-        (["--features", "codes"], "no combination is left: bandpower codes: "),
-        (["--seeds", "0", "-1"], "--seeds -1: not usable; allowed: 0 and more"),
-        (["--inner", "1"], "--inner 1: allowed are 2 groups and more, pairs, one"),
-        (["--inner", "3"], "--inner 3: fold 01 has 2 persons to choose; allowed: 2 to 2 groups, pairs, one"),
-        (["--inner", "one", "--heads", "probe"], "--inner has no effect on the probe; give another of --heads"),
-        (["--unlabelled"], "--unlabelled goes with --test-bids DIR; give it, or leave --unlabelled out"),
-        (["--encoders", "a/own.pt", "b/own.pt"], "both would have the folder own; rename one of the files"),
-        (["--test-bids", "unnamed"], "unnamed: no recording of a person; python -m extract --check says why"),
-        (["--device", "abacus"], "device abacus: not usable here"),
-        (["--jobs", "0"], "--jobs 0: not usable; allowed: 1 and more"),
-        (["--bids", "nowhere"], "nowhere: no such folder"),
-        (["--test-bids", "nowhere"], "nowhere: no such folder"),
-        (["--bids", "empty"], "empty: no EEG in this folder"),
-        (["--bids", "unnamed"], "unnamed: no recording of a person; python -m extract --check says why"),
-    ],
-)
-def test_a_mistake_leaves_no_folder(
-    options: list[str],
-    message: str,
-    bids: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "unnamed" / "sub-01" / "eeg").mkdir(parents=True)
-    (tmp_path / "unnamed" / "sub-01" / "eeg" / "first.edf").touch()
-    given = ["--bids", str(bids), "--out", "study", "--encoders", "bandpower", *options]
-    assert main(given) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert message in line
-    assert not (tmp_path / "study").exists()
-
-
-@pytest.mark.parametrize("option", ["encoders", "features", "heads", "seeds"])
-def test_an_empty_list_is_refused(
-    option: str, bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["--bids", str(bids), "--out", str(tmp_path / "study"), f"--{option}"]) == 2
-    assert f"--{option}: nothing given" in capsys.readouterr().err
-    assert not (tmp_path / "study").exists()
 
 
 def test_a_folder_of_something_else_is_refused(
     bids: Path, other_bids: Path, study_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments(other_bids, study_folder)) == 2
+    assert main(study_arguments(other_bids, study_folder)) == 2
     assert "holds a study of " in capsys.readouterr().err
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()
-    assert main(arguments(bids, tmp_path / "full")) == 2
+    assert main(study_arguments(bids, tmp_path / "full")) == 2
     assert "holds notes.txt and no study; give a new folder" in capsys.readouterr().err
-    assert main(arguments(bids, study_folder / "runs" / PROBE)) == 2
+    assert main(study_arguments(bids, study_folder / "runs" / PROBE)) == 2
     assert "holds a run; give another folder" in capsys.readouterr().err
-    assert main(arguments(bids, bids / "studies")) == 2
+    assert main(study_arguments(bids, bids / "studies")) == 2
     assert "is in the data set" in capsys.readouterr().err
