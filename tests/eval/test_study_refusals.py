@@ -14,6 +14,14 @@ def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bids(tmp_path_factory.mktemp("study") / "eeg")
 
 
+def refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """The one line on why nothing was made."""
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert not Path(arguments[arguments.index("--out") + 1]).exists()
+    return line
+
+
 def test_a_recording_that_cannot_be_used_stops_it(
     bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -29,10 +37,8 @@ def test_persons_of_the_training_data_are_not_tested(
     """Two persons of the same data set, in another folder."""
     other = Path(shutil.copytree(bids, tmp_path / "other"))
     shutil.rmtree(other / "sub-02")
-    assert main(study_arguments(bids, tmp_path / "study", "--test-bids", str(other))) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    line = refused(capsys, study_arguments(bids, tmp_path / "study", "--test-bids", str(other)))
     assert "other: holds training persons 01, 03 too; give a data set of other persons" in line
-    assert not (tmp_path / "study").exists()
 
 
 def test_too_few_persons_are_told_before_anything_is_encoded(
@@ -40,10 +46,8 @@ def test_too_few_persons_are_told_before_anything_is_encoded(
 ) -> None:
     few = Path(shutil.copytree(bids, tmp_path / "eeg"))
     shutil.rmtree(few / "sub-03")
-    assert main(study_arguments(few, tmp_path / "study")) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    line = refused(capsys, study_arguments(few, tmp_path / "study"))
     assert "eeg: 2 persons (01, 02); a study trains, chooses and tests on 3 or more; give a larger data" in line
-    assert not (tmp_path / "study").exists()
 
 
 def test_too_few_seizures_are_told_before_anything_is_encoded(
@@ -53,10 +57,8 @@ def test_too_few_seizures_are_told_before_anything_is_encoded(
     for subject in ("01", "02"):
         (path,) = folder.glob(f"sub-{subject}/**/*_events.tsv")
         path.write_text("onset\tduration\teventType\n0.0\t60.0\tbckg\n")
-    assert main(study_arguments(folder, tmp_path / "study")) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    line = refused(capsys, study_arguments(folder, tmp_path / "study"))
     assert "eeg: fold 01: 2 persons with seizure and background seconds are needed" in line
-    assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize(
@@ -95,16 +97,12 @@ def test_a_mistake_leaves_no_folder(
     (tmp_path / "unnamed" / "sub-01" / "eeg").mkdir(parents=True)
     (tmp_path / "unnamed" / "sub-01" / "eeg" / "first.edf").touch()
     given = ["--bids", str(bids), "--out", "study", "--encoders", "bandpower", *options]
-    assert main(given) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert message in line
-    assert not (tmp_path / "study").exists()
+    assert message in refused(capsys, given)
 
 
 @pytest.mark.parametrize("option", ["encoders", "features", "heads", "seeds"])
 def test_an_empty_list_is_refused(
     option: str, bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--bids", str(bids), "--out", str(tmp_path / "study"), f"--{option}"]) == 2
-    assert f"--{option}: nothing given" in capsys.readouterr().err
-    assert not (tmp_path / "study").exists()
+    line = refused(capsys, ["--bids", str(bids), "--out", str(tmp_path / "study"), f"--{option}"])
+    assert f"--{option}: nothing given" in line
