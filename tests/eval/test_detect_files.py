@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,24 @@ def make_nights(folder: Path) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Detected:
+    """Nights that can all be used, and their events in a folder."""
+
+    nights: Path
+    out: Path
+    arguments: list[str]  # that made them
+
+
+@pytest.fixture
+def detected(line: Path, tmp_path: Path) -> Detected:
+    nights, out = make_nights(tmp_path / "nights"), tmp_path / "out"
+    (nights / "bad.edf").unlink()
+    arguments = [str(nights), str(out), "--run", str(line / "run")]
+    assert main(arguments) == 0
+    return Detected(nights, out, arguments)
+
+
 def test_each_file_is_as_alone_and_a_bad_one_is_a_line(
     line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,12 +74,9 @@ def test_each_file_is_as_alone_and_a_bad_one_is_a_line(
 
 
 def test_what_is_finished_stays_and_what_changed_is_made_again(
-    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    detected: Detected, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nights, out = make_nights(tmp_path / "nights"), tmp_path / "out"
-    (nights / "bad.edf").unlink()
-    arguments = [str(nights), str(out), "--run", str(line / "run")]
-    assert main(arguments) == 0
+    nights, out, arguments = detected.nights, detected.out, detected.arguments
     before = contents(out)
     assert main(arguments) == 0
     assert contents(out) == before
@@ -77,12 +93,9 @@ def test_what_is_finished_stays_and_what_changed_is_made_again(
 
 
 def test_events_of_another_detector_are_not_mixed_in(
-    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    detected: Detected, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nights, out = make_nights(tmp_path / "nights"), tmp_path / "out"
-    (nights / "bad.edf").unlink()
-    arguments = [str(nights), str(out), "--run", str(line / "run")]
-    assert main(arguments) == 0
+    out, arguments = detected.out, detected.arguments
     before = contents(out)
     assert main([*arguments, "--missing", "zero"]) == 2
     message = f"{out}: holds events of another detector (other missing); give another folder, or --force to"
