@@ -1,6 +1,5 @@
-"""A run folder follows its store, belongs to one training, and what is damaged in it is one line."""
+"""A run folder follows its store and belongs to one training."""
 
-import contextlib
 import json
 import multiprocessing
 import shutil
@@ -11,23 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import store
 from eval.__main__ import main as evaluate
 from heads.dataset import INVALID, StoreDataset
-from heads.folds import Fold, make_folds
-from heads.models.saved import load_head
-from heads.probe import main as probe
-from heads.run_folder import FoldResult, Run, describe_run
-from heads.sweep import main as sweep
+from heads.folds import make_folds
+from heads.run_folder import Run, describe_run
 from heads.train import main as train
 from store.reader import open_file
 from store.runtime.errors import UserError
 from store.writer import relabel_file, write_file
+from tests.helpers.runs import MAINS, commands
 from tests.helpers.stores import SPEC, recording, write_subject
-
-QUICK = ("--epochs", "1", "--filters", "4", "--hidden", "4", "--batch-windows", "16", "--device", "cpu")
 
 
 def relabel(path: Path, **changes: Any) -> None:
@@ -38,14 +32,6 @@ def relabel(path: Path, **changes: Any) -> None:
         labels = np.roll(labels, shift)
     infos = [replace(info, **changes) for info in file.recordings]
     relabel_file(path, recordings=infos, labels=labels, sources={}, left_out=(), participant={}, dataset="")
-
-
-def commands(path: Path, out: Path) -> dict[str, list[str]]:
-    where = ["--store", str(path), "--out", str(out)]
-    return {"train": [*where, "--fold", "all", *QUICK], "sweep": [*where, *QUICK], "probe": where}
-
-
-MAINS = {"train": train, "sweep": sweep, "probe": probe}
 
 
 @pytest.mark.parametrize("command", MAINS)
@@ -221,101 +207,6 @@ def test_a_folder_of_something_else_is_refused(
     assert "or a link to it; give another folder to write to" in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store and a run of a fold, and a sweep."""
-    folder = tmp_path_factory.mktemp("small")
-    for number, person in enumerate(("01", "02", "03")):
-        write_subject(folder / "store", person, (60,), number)
-    torch.set_num_threads(1)
-    assert train(commands(folder / "store", folder / "run")["train"]) == 0
-    assert sweep(commands(folder / "store", folder / "sweep")["sweep"]) == 0
-    return folder
-
-
-def damaged(content: bytes) -> dict[str, bytes]:
-    """Ways in which a file can be wrong."""
-    middle = len(content) // 2
-    return {
-        "empty": b"",
-        "cut": content[:middle],
-        "other": b"\x00\xff" * 20,
-        "list": b"[1, 2]",
-        "object": b"{}",
-        "deep": b"[" * 100_000,
-        "flipped": content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :],
-        "begin flipped": bytes([content[0] ^ 0xFF]) + content[1:],
-    }
-
-
-WRONG = (None, -1, 1e999, "x", [], {}, [None], True, 10**30)
-FILES = ("run/config.json", "run/folds/01/fold.json", "run/folds/01/validation.npz", "run/predictions/**/*.npy")
-MORE_FILES = ("run/folds/01/head.safetensors", "sweep/cells/*.json", "sweep/cells/*.safetensors")
-
-
-def use(folder: Path) -> list[int]:
-    """Every command on the runs of a folder."""
-    statuses = [
-        train(commands(folder / "store", folder / "run")["train"]),
-        sweep(commands(folder / "store", folder / "sweep")["sweep"]),
-        evaluate([str(folder / "run"), "--no-report", "--store", str(folder / "store")]),
-    ]
-    with contextlib.suppress(UserError):
-        load_head(folder / "run" / "folds" / "01" / "head.safetensors")
-    return statuses
-
-
-@pytest.mark.parametrize("pattern", [*FILES, *MORE_FILES])
-def test_damaged_files_are_one_line(
-    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], pattern: str
-) -> None:
-    for number, (how, content) in enumerate(damaged(next(small_run.glob(pattern)).read_bytes()).items()):
-        folder = Path(shutil.copytree(small_run, tmp_path / str(number)))
-        next(folder.glob(pattern)).write_bytes(content)
-        capsys.readouterr()
-        statuses = use(folder)
-        error = capsys.readouterr().err
-        assert set(statuses) <= {0, 2}, (how, error)
-        assert "Traceback" not in error, how
-        assert len([line for line in error.splitlines() if "error:" in line]) == statuses.count(2), how
-
-
-def mutations(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Paths to the fields of a JSON value, lists by their first entry."""
-    entries = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
-    return [path, *(below for key, entry in entries for below in mutations(entry, (*path, key)))]
-
-
-@pytest.mark.parametrize("pattern", ["run/config.json", "run/folds/01/fold.json", "sweep/cells/*.json"])
-def test_each_field_may_be_wrong(
-    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], pattern: str
-) -> None:
-    rng = np.random.default_rng(0)
-    folder = Path(shutil.copytree(small_run, tmp_path / "copy"))
-    file = next(folder.glob(pattern))
-    original = file.read_text()
-    for path in mutations(json.loads(original))[1:]:
-        content = json.loads(original)
-        parent = content
-        for key in path[:-1]:
-            parent = parent[key]
-        wrong = WRONG[rng.integers(len(WRONG))]
-        if rng.random() < 0.2:
-            del parent[path[-1]]
-        else:
-            parent[path[-1]] = wrong
-        file.write_text(json.dumps(content))
-        capsys.readouterr()
-        run = folder / pattern.split("/")[0]
-        with contextlib.suppress(UserError):
-            Run.open(run).open_store([folder / "store"])
-        command = {"run": "train", "sweep": "sweep"}[run.name]
-        assert MAINS[command](commands(folder / "store", run)[command]) in (0, 2), (path, wrong)
-        assert "Traceback" not in capsys.readouterr().err, (path, wrong)
-        shutil.rmtree(folder)
-        shutil.copytree(small_run, folder)
-
-
 def test_a_probe_without_the_store_says_so(tmp_path: Path) -> None:
     info = recording(0, 60)
     write_file(
@@ -331,36 +222,3 @@ def test_a_probe_without_the_store_says_so(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "store")
     with pytest.raises(ValueError, match="no such store"):
         run.open_store()
-
-
-def test_predictions_of_validation_persons_in_one_array(tmp_path: Path) -> None:
-    """Whatever the names are; an archive of an earlier version, an array a recording, is read too."""
-    fold = Fold("01", ("01",), ("02",), ("03",))
-    result = FoldResult(fold, tmp_path, 1, 0.5, ())
-    rng = np.random.default_rng(0)
-    names = ("sub-02", "a/b", "file", "%names", "Jos\udce9", "empty")
-    values = {name: rng.random(number).astype(np.float32) for number, name in enumerate(reversed(names))}
-    result.write_validation(values)
-    read = result.validation_probabilities()
-    assert list(read) == list(values)
-    for name, row in values.items():
-        np.testing.assert_array_equal(read[name], row)
-    with np.load(result.validation_path) as archive:
-        assert len(archive.files) == 3
-    np.savez_compressed(result.validation_path, **{"sub-02": values["sub-02"], "%sub-%FF": values["a/b"]})
-    read = result.validation_probabilities()
-    np.testing.assert_array_equal(read["sub-02"], values["sub-02"])
-    np.testing.assert_array_equal(read["sub-\udcff"], values["a/b"])
-
-
-@pytest.mark.parametrize("seconds", [[3, 4], [-1, 6], [5], [2.0, 3.0]])
-def test_predictions_that_do_not_add_up_are_an_error(tmp_path: Path, seconds: list[float]) -> None:
-    result = FoldResult(Fold("01", ("01",), ("02",), ("03",)), tmp_path, 1, 0.5, ())
-    arrays = {
-        "%names": np.frombuffer(b'["a", "b"]', np.uint8),
-        "%seconds": np.array(seconds),
-        "%probabilities": np.zeros(5, np.float32),
-    }
-    np.savez_compressed(result.validation_path, **arrays)
-    with pytest.raises(UserError, match=r"validation\.npz: damaged"):
-        result.validation_probabilities()
