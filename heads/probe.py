@@ -15,7 +15,7 @@ import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
-from heads.folds import Fold
+from heads.folds import DEFAULT_INNER, Fold
 from heads.run_folder import FoldResult, Run, describe_run, plan_folds, record_choice, resolve_inner
 from heads.settings import RunOptions, SplitOption, TrainSettings
 from store import open_stores
@@ -77,10 +77,7 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     head = TrainSettings(head="pooled-linear" if statistics == "pooled" else "linear")
     logistic = command.method == "logistic"
     out = command.out or Path("runs") / f"{dataset.store.name}-{command.method}"
-    if logistic:
-        inner = resolve_inner(None, out, split=command.split)
-    else:
-        inner = resolve_inner(None, out, "pairs", command.split)
+    inner = resolve_inner(None, out, DEFAULT_INNER if logistic else "pairs", command.split)
     folds = plan_folds(dataset.store, dataset.label_counts(), command.fold or "all", inner, command.split)
     options = {"head": head.head, "method": command.method, "statistics": statistics}
     recorded = {**options, **record_choice(inner, command.split)}

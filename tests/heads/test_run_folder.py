@@ -21,17 +21,13 @@ from store.reader import open_file
 from store.runtime.errors import UserError
 from store.writer import relabel_file, write_file
 from tests.helpers.runs import MAINS, commands
-from tests.helpers.stores import SPEC, recording, write_subject
+from tests.helpers.stores import SPEC, recording, rename_person, write_subject
 
 
-def relabel(path: Path, **changes: Any) -> None:
-    """Change labels or person of a subject as a corrected data set would."""
+def relabel(path: Path, shift: int = 0) -> None:
+    """Write a subject anew, its labels shifted as a corrected data set would have them."""
     file = open_file(path)
-    labels = file.labels.copy()
-    if shift := changes.pop("shift", 0):
-        labels = np.roll(labels, shift)
-    infos = [replace(info, **changes) for info in file.recordings]
-    relabel_file(path, recordings=infos, labels=labels, sources={}, left_out=(), participant={}, dataset="")
+    relabel_file(path, recordings=file.recordings, labels=np.roll(file.labels, shift))
 
 
 @pytest.mark.parametrize("command", MAINS)
@@ -65,7 +61,7 @@ def test_another_person_is_a_change(
 ) -> None:
     path, run = make_store(persons=4, lengths_s=(60,)), tmp_path / "run"
     assert train(commands(path, run)["train"]) == 0
-    relabel(path / "sub-02.h5", person="01")
+    rename_person(path / "sub-02.h5", "01")
     assert train(commands(path, run)["train"]) == 2
     assert "sub-02_ses-01_task-szMonitoring_run-00: person" in capsys.readouterr().err
 
@@ -139,7 +135,7 @@ def test_names_of_persons_stay_in_the_run(tmp_path: Path) -> None:
     persons = {"01": "../../out", "02": "final", "03": "site/1", "04": "é"}
     for number, (subject, person) in enumerate(persons.items()):
         write_subject(tmp_path / "store", subject, (60,), number)
-        relabel(tmp_path / "store" / f"sub-{subject}.h5", person=person)
+        rename_person(tmp_path / "store" / f"sub-{subject}.h5", person)
     run = tmp_path / "runs" / "run"
     assert train(commands(tmp_path / "store", run)["train"]) == 0
     assert train([*commands(tmp_path / "store", run)["train"], "--fold", "final"]) == 0
