@@ -45,8 +45,9 @@ class SweepRow:
             with safetensors.safe_open(self.head_path, "pt") as file:
                 state = {name: file.get_tensor(f"{self.head_prefix}.{name}") for name in head.state_dict()}
                 prefix = f"{_VALIDATION}/{self.head_prefix}/"
-                names = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118  # no mapping
-                validation = {key.removeprefix(prefix): file.get_tensor(key).numpy() for key in names}
+                names = file.keys()
+                keys = [name for name in names if name.startswith(prefix)]
+                validation = {key.removeprefix(prefix): file.get_tensor(key).numpy() for key in keys}
             head.load_state_dict(state)
         except (safetensors.SafetensorError, RuntimeError, KeyError, OSError) as error:
             raise _damaged(self.head_path, error) from error

@@ -133,7 +133,8 @@ def _read_safetensors(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], 
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+            names = file.keys()
+            weights = {name: file.get_tensor(name) for name in names}
     except Exception as error:  # of the format, of its JSON, or of a type that torch does not have
         raise UserError(f"{path}: damaged or cut off safetensors file ({_reason(error)}); copy it again") from None
     kind = header.get("format"), header.get("version")

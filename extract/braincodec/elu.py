@@ -4,6 +4,7 @@ With torch operations it is three passes and half of an encoder's time on a CPU.
 one, for decoders, in training and where `avx512` cannot run. On a GPU and without a compiler torch does it.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -35,8 +36,8 @@ def padded_elu(x: Tensor, added: Tensor | None = None, left: int = 0, right: int
     """
     if not all(_compiled_can_run(tensor, max(left, right)) for tensor in (x, added) if tensor is not None):
         return reflect(F.elu(x if added is None else x + added), left, right)
-    result: Tensor = _CompiledPaddedElu.apply(x, added, left, right)  # type: ignore[no-untyped-call]
-    return result
+    compiled: Callable[[Tensor, Tensor | None, int, int], Tensor] = _CompiledPaddedElu.apply
+    return compiled(x, added, left, right)
 
 
 class _CompiledPaddedElu(torch.autograd.Function):

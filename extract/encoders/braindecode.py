@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -259,7 +260,7 @@ def _replaceable_torchaudio() -> Iterator[None]:
     Its newest build for CUDA does not load beside a torch for CPUs. What uses the stand-in fails; no encoder does.
     """
     try:
-        import torchaudio  # noqa: F401, only whether it loads
+        import_module("torchaudio")
     except (ImportError, OSError):
         names = ("torchaudio", "torchaudio.functional", "torchaudio.transforms")
         for name in names:

@@ -48,7 +48,8 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+            names = file.keys()
+            state = {name: file.get_tensor(name) for name in names}
         spec, settings, threshold = _parse(metadata, state)
         shape = (spec.head_frames, *state["mean"].shape)
         if settings.head in HEADS:

@@ -1,6 +1,6 @@
 """Spatial filters of many heads over standardised frames, pooled over the frames of each second."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -40,9 +40,8 @@ def filter_max(
     _check_shapes(features, weight, seconds, blocks)
     if features.device.type == "cpu" and features.shape[1] > seconds:
         blocks = blocks or full_blocks(len(features), len(weight))
-        # torch gives `Function.apply` no type
-        maximum: Tensor = _FilterMax.apply(features, weight, mean, scale, seconds, blocks)  # type: ignore[no-untyped-call]
-        return maximum
+        compiled: Callable[..., Tensor] = _FilterMax.apply
+        return compiled(features, weight, mean, scale, seconds, blocks)
     scaled, shift = _scale_weights(weight, mean, scale, features.dtype)
     values = torch_impl.filter_responses(features, scaled, seconds)
     return values.amax(2).float().permute(2, 0, 1, 3) - shift
@@ -66,10 +65,8 @@ def filter_max_and_variance(
     _check_shapes(features, weight, seconds, blocks)
     if features.device.type == "cpu":
         blocks = blocks or full_blocks(len(features), len(weight))
-        both: tuple[Tensor, Tensor] = _FilterMaxAndVariance.apply(  # type: ignore[no-untyped-call]  # as above
-            features, weight, mean, scale, seconds, blocks
-        )
-        return both
+        compiled: Callable[..., tuple[Tensor, Tensor]] = _FilterMaxAndVariance.apply
+        return compiled(features, weight, mean, scale, seconds, blocks)
     scaled, shift = _scale_weights(weight, mean, scale, features.dtype)
     values = torch_impl.filter_responses(features, scaled, seconds).float()
     maximum, variance = (x.permute(2, 0, 1, 3) for x in (values.amax(2), values.var(2, correction=0)))
@@ -102,12 +99,13 @@ class _FilterMax(Function):
     ) -> Tensor:
         scaled, shift = _scale_weights(weight, mean, scale, features.dtype)
         implementation = _choose_implementation(features)
+        maximum: Tensor
         maximum, max_frame = implementation.response_max(
             features, scaled, seconds, blocks, save=ctx.needs_input_grad[1]
         )
         ctx.blocks = blocks
         ctx.save_for_backward(features, mean, scale, max_frame)
-        return maximum.sub_(shift)  # type: ignore[no-any-return]  # of either implementation
+        return maximum.sub_(shift)
 
     @staticmethod
     def backward(ctx: Any, grad_max: Tensor) -> tuple[None, Tensor, None, None, None, None]:

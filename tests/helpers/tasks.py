@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from importlib import import_module
 from pathlib import Path
 
 from store.runtime.commands import command_line
@@ -22,7 +23,7 @@ class Threads:
     """A function that has loaded torch where it arrives, as those that compute."""
 
     def __setstate__(self, state: object) -> None:
-        import torch  # noqa: F401, loading is all
+        import_module("torch")
 
     def __getstate__(self) -> str:
         return "loads torch"
