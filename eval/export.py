@@ -93,8 +93,10 @@ def export(command: ExportCommand) -> None:
         "postprocessing": json.dumps(post.__dict__, sort_keys=True),
         "encoder": json.dumps(encoder.provenance, sort_keys=True),
         "input": f"eeg_uv (windows, {len(spec.channels)}, {spec.window_s * spec.sample_rate_hz}) float32: "
-        f"{spec.unit} at {spec.sample_rate_hz} Hz, channels {', '.join(spec.channels)}, nan if missing",
+        f"{spec.unit} at {spec.sample_rate_hz} Hz, channels {', '.join(spec.channels)}, nan if missing; "
+        "windows follow one another in a recording",
         "output": f"probability (windows, {spec.window_s}) float32: of a seizure in each second of a window",
+        "context_s": str(head.context_s),
         "use": "research only, not a medical device",
     }
     content = onnx_file.to_onnx(detector, spec, metadata)

@@ -111,6 +111,24 @@ def choose_threshold(
     return best_threshold(labels[labelled], probabilities[labelled])
 
 
+def mean_auroc(dataset: Dataset, persons: Sequence[str], predicted: Mapping[str, NDArray[np.float32]]) -> float:
+    """AUROC over the labelled seconds of a person, mean over persons with seizures and background; nan without.
+
+    Parameters
+    ----------
+    predicted
+        Name of a recording -> probability of each second, ``(T,)``.
+    """
+    scores = []
+    for person in persons:
+        infos = [info for info, _ in dataset.recordings_of(person)]
+        labels = np.concatenate([dataset.labels_of(info) for info in infos])
+        if {0, 1} <= {*labels.tolist()}:
+            values = np.concatenate([predicted[info.name] for info in infos])
+            scores.append(aurocs(labels[labels != INVALID], values[None, labels != INVALID])[0])
+    return float(np.mean(scores)) if scores else np.nan
+
+
 def predict_persons(
     head: Head, persons: Sequence[str], dataset: Dataset, device: torch.device
 ) -> dict[str, NDArray[np.float32]]:

@@ -74,7 +74,8 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
         raise UserError("--fold and --split do not go together: give a fold, or a given split")
     dataset = StoreDataset(open_stores(command.store))
     statistics = command.statistics or ("pooled" if command.method == "logistic" else "mean")
-    head = TrainSettings(head="pooled-linear" if statistics == "pooled" else "linear")
+    pooled = TrainSettings(head="pooled-linear")
+    head = pooled if statistics == "pooled" else TrainSettings(head="linear", context_s=1)
     logistic = command.method == "logistic"
     out = command.out or Path("runs") / f"{dataset.store.name}-{command.method}"
     inner = resolve_inner(None, out, DEFAULT_INNER if logistic else "pairs", command.split)

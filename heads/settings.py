@@ -30,6 +30,8 @@ class HeadSettings:
     """Hidden units of the MLP."""
     dropout: float = 0.25
     """Share of hidden units left out in training."""
+    context_s: int = 5
+    """Seconds whose logits a prediction averages, an odd number: a second and its neighbours; 1 takes it alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +142,7 @@ class TrainSettings(HeadSettings):
             require(name, getattr(self, name) > 0, "more than 0")
         for name in ("weight_decay", "seed"):
             require(name, getattr(self, name) >= 0, "0 and more")
+        require("context_s", self.context_s >= 1 and self.context_s % 2 == 1, "odd numbers from 1")
         require("dropout", 0 <= self.dropout < 1, "from 0 to less than 1")
         require("pooling", self.pooling in POOLINGS, ", ".join(POOLINGS))
         require("precision", self.precision in ("auto", "float32", "bfloat16"), "auto, float32, bfloat16")

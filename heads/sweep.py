@@ -19,7 +19,15 @@ import tyro
 from tqdm import tqdm
 
 from heads.dataset import StoreDataset
-from heads.run_folder import Run, describe_run, plan_folds, record_choice, require_groups, resolve_inner
+from heads.run_folder import (
+    Run,
+    describe_run,
+    follow_context,
+    plan_folds,
+    record_choice,
+    require_groups,
+    resolve_inner,
+)
 from heads.settings import InnerOption, MemoryOption, RunOptions, SplitOption, TrainSettings, field_sentences
 from store import open_stores
 from store.runtime.atomic import write_text
@@ -113,6 +121,9 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     grid = {name: getattr(command, name) for name in TrainSettings.__dataclass_fields__}
     if empty := [name for name, values in grid.items() if not values]:
         raise UserError(f"--{empty[0].replace('_', '-')}: no value to try; give one or more, or leave it out")
+    if len(grid["context_s"]) == 1:
+        followed = follow_context(TrainSettings(context_s=grid["context_s"][0]), command.out)
+        grid["context_s"] = (followed.context_s,)
     recorded = {name: values[0] if len(values) == 1 else values for name, values in grid.items()}
     seeds = grid.pop("seed")
     trials = [

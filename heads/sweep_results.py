@@ -31,7 +31,7 @@ class SweepRow:
     """One finished trial of a sweep."""
 
     trial: Trial
-    score: float  # validation AUROC of the best epoch, nan if training failed
+    score: float  # `TrialResult.score`, nan if training failed
     best_epoch: int
     threshold: float
     history: tuple[dict[str, float], ...]

@@ -21,6 +21,7 @@ from heads.run_folder import (
     FoldResult,
     Run,
     describe_run,
+    follow_context,
     plan_folds,
     record_choice,
     require_groups,
@@ -105,8 +106,9 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
     """Make or resume the run; it, and the heads of the folds and seeds that were asked for."""
     from heads.training.trials import Trial
 
-    store, settings = dataset.store, _settings_of_seeds(command)
+    store = dataset.store
     out = command.out or Path("runs") / f"{store.name}-{command.head.rpartition(':')[2]}"
+    settings = [follow_context(one, out) for one in _settings_of_seeds(command)]
     inner = resolve_inner(command.inner, out, split=command.split)
     folds = plan_folds(store, dataset.label_counts(), command.fold or "", inner, command.split)
     require_groups(folds, command.inner)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from eval.detection.detector import as_stored
@@ -16,6 +18,7 @@ from eval.detection.outputs import PRODUCER
 from extract.encoders.protocol import FeatureExtractor
 from extract.io.montage import from_spec
 from extract.io.raw import open_signal
+from heads.inference import centred_mean
 from heads.models.head import Head
 from store import FeatureSpec
 from store.runtime.errors import UserError
@@ -24,7 +27,8 @@ from store.runtime.errors import UserError
 class DetectorModule(nn.Module):
     """Windows of EEG to seizure probabilities of their seconds, ``(B, C, N)`` microvolts -> ``(B, S)``.
 
-    A channel that a window lacks is nan.
+    A channel that a window lacks is nan. Windows follow one another in a recording: a head with context averages
+    logits over the seconds of its neighbours too.
 
     Parameters
     ----------
@@ -46,8 +50,12 @@ class DetectorModule(nn.Module):
         latents = self.model.encode(present_uv.flatten(0, 1).unsqueeze(1))  # (B * C, D, F)
         latents = self._through_codes(latents) if self.quantizers else latents.half().float()
         features = latents.view(*eeg_uv.shape[:2], *latents.shape[1:]).permute(0, 3, 1, 2)
-        probabilities: Tensor = _classify(self.head, features, missing.any(-1)).sigmoid()
-        return probabilities
+        logits = _classify(self.head, features, missing.any(-1))
+        if (width := self.head.context_s) > 1:
+            in_line = logits.view(1, 1, -1)
+            averaged = F.avg_pool1d(in_line, width, stride=1, padding=width // 2, count_include_pad=False)
+            logits = averaged.view(-1, self.head.seconds)
+        return logits.sigmoid()
 
     def _through_codes(self, latents: Tensor) -> Tensor:
         """What the codes of latents stand for, ``(N, D, F)``: at each stage the vector nearest to what is left."""
@@ -64,17 +72,18 @@ def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> D
     Raises
     ------
     UserError
-        If the encoder is not a BrainCodec, its codes are searched by a beam, or the head looks beyond its window.
+        If the encoder is not a BrainCodec, its codes are searched by a beam, or a head with context was trained on
+        windows that overlap.
     """
     model = getattr(encoder, "model", None)
     if not isinstance(model, nn.Module) or not hasattr(model, "quantize"):
         raise UserError(f"encoder {spec.encoder}: cannot be exported; allowed: BrainCodec networks")
     if spec.code_search != "greedy":
         raise UserError(f"codes of {spec.encoder} are searched by a beam, which cannot be exported; use latents")
-    if head.context_s > 1:
+    if head.context_s > 1 and spec.stride_s < spec.window_s:
         raise UserError(
-            "the run's head looks beyond its window; allowed: heads such as linear, and spatial-fusion with "
-            "another --pooling than max-std-electrodes"
+            f"a head with a context of {head.context_s} s cannot be exported with windows that overlap; "
+            f"extract with --stride {spec.window_s}, or train with --context-s 1"
         )
     own = copy.deepcopy(model).float()
     return DetectorModule(own, head.eval(), quantizers=spec.dims if spec.features == "codes" else 0).eval()
@@ -122,7 +131,9 @@ def compare(
 def _predict(windows_uv: NDArray[np.float32], encoder: FeatureExtractor, head: Head) -> NDArray[np.float32]:
     missing = np.isnan(windows_uv)
     features = torch.from_numpy(as_stored(encoder.encode(np.where(missing, 0, windows_uv)), encoder))
-    return _classify(head, features, torch.from_numpy(missing.any(-1))).sigmoid().numpy()
+    logits = _classify(head, features, torch.from_numpy(missing.any(-1))).numpy()
+    probabilities: NDArray[np.float32] = expit(centred_mean(logits.ravel(), head.context_s)).reshape(logits.shape)
+    return probabilities
 
 
 def _classify(head: Head, features: Tensor, missing: Tensor) -> Tensor:

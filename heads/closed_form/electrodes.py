@@ -22,7 +22,7 @@ from heads.closed_form.threads import single_threads
 from heads.dataset import INVALID, StoreDataset, merge_windows
 from heads.device_features import DeviceFeatures
 from heads.inference import centred_mean
-from heads.models.pooled_linear import CONTEXT_S, STATISTICS, PooledLinearHead
+from heads.models.pooled_linear import STATISTICS, PooledLinearHead
 from heads.settings import HeadSettings
 from store import RecordingInfo
 from store.reader import StoreFile
@@ -30,6 +30,7 @@ from store.runtime.atomic import atomic_write
 from store.runtime.errors import DiskFullError, UserError
 
 _SETTINGS = HeadSettings(head="pooled-linear")
+_CONTEXT_S = _SETTINGS.context_s
 _VERSION = 1  # of the statistics: a change of what they are makes new files
 _BLOCK_WINDOWS = 16  # their features fit in the processor's cache
 _BLOCK_SECONDS = 4096
@@ -80,6 +81,7 @@ class PooledElectrodes(SecondFeatures):
     def as_head(self, models: LinearModels, row: int) -> PooledLinearHead:
         """The head that gives each second its score by one of the models."""
         head = PooledLinearHead(_SETTINGS, self.dataset.shape, self.dataset.window_s)
+        head.context_s = _CONTEXT_S
         with torch.no_grad():
             head.out.weight.copy_(models.weight[:, row])
             head.out.bias.copy_(models.bias[row])
@@ -122,7 +124,7 @@ class PooledElectrodes(SecondFeatures):
             by_window = torch.cat(pooled).movedim(2, 0).numpy()  # (P, B, S)
             by_second = merge_windows(by_window, info.seconds, self.dataset.stride_s)
             rows = slice(info.first_second, info.first_second + info.seconds)
-            values[rows] = centred_mean(by_second, CONTEXT_S).T
+            values[rows] = centred_mean(by_second, _CONTEXT_S).T
         return values
 
 
@@ -132,7 +134,7 @@ def _fingerprint(file: StoreFile) -> str:
         [info.name, info.seconds, info.channel_mask, features]
         for info, features in zip(file.recordings, file.hashes, strict=True)
     ]
-    content: list[Any] = [_VERSION, CONTEXT_S, file.spec.to_json(), recordings]
+    content: list[Any] = [_VERSION, _CONTEXT_S, file.spec.to_json(), recordings]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 

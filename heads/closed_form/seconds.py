@@ -18,7 +18,7 @@ from heads.models.head import Head
 from heads.models.linear import LinearHead
 from heads.settings import HeadSettings
 
-_SETTINGS = HeadSettings(head="linear")
+_SETTINGS = HeadSettings(head="linear", context_s=1)
 _BLOCK_WINDOWS = 512
 
 

@@ -38,6 +38,9 @@ class Head(nn.Module):
     """
 
     supports_bfloat16 = False  # whether forward_stacked takes bfloat16 features
+    context_s = (
+        1  # seconds whose logits a prediction averages, an odd number; `make_head` takes it of the settings
+    )
     nan_if_missing = False  # whether ``forward`` and ``precompute`` take the nan of missing electrodes
     mean: Tensor
     scale: Tensor
@@ -56,11 +59,6 @@ class Head(nn.Module):
     def dropout_units(self) -> int:
         """Uniform numbers that a window needs in training."""
         return 0
-
-    @property
-    def context_s(self) -> int:
-        """Seconds whose logits a prediction averages, an odd number: a second and its neighbours."""
-        return 1
 
     def precompute(self, features: Tensor) -> Tensor:
         """Compute of raw features what ``forward_stacked`` takes; it depends on no weight, so epochs share it."""

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from heads.models.head import Head
 from heads.settings import HeadSettings
 
-CONTEXT_S = 5
 STATISTICS = 3  # mean, maximum and standard deviation over the electrodes
 _STD_OFFSET = 0.05  # keeps the logarithm of a silent second finite
 
@@ -19,22 +18,15 @@ class PooledLinearHead(Head):
     """Logistic regression on the mean, maximum and standard deviation of each dim over the electrodes.
 
     A dim's value is the log deviation over the frames of a second, or its mean where a second has one frame.
-    Predictions average the logits of 5 seconds, which is the logit of the averaged statistics. Features are taken
+    Averaged over the seconds of the context, its logits are those of the averaged statistics. Features are taken
     as they are stored: ``mean`` and ``scale`` are not used.
     """
 
     nan_if_missing = True
-    smoothing_s: Tensor
 
     def __init__(self, settings: HeadSettings, shape: tuple[int, int, int], seconds: int) -> None:
         super().__init__(shape, seconds)
-        self.register_buffer("smoothing_s", torch.tensor(CONTEXT_S))
         self.out = nn.Linear(STATISTICS * shape[2], 1)
-
-    @property
-    def context_s(self) -> int:
-        """Seconds whose logits a prediction averages."""
-        return int(self.smoothing_s.item())
 
     def forward(self, features: Tensor, dropout_uniforms: Tensor | None = None) -> Tensor:
         """``(B, F, C, D)`` -> ``(B, S)`` logits."""

@@ -56,17 +56,23 @@ def make_head(settings: HeadSettings, shape: tuple[int, int, int], seconds: int,
     builder = find_head(settings.head)
     with _SEEDING, torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        if settings.head in HEADS:
-            return builder(settings, shape, seconds)
-        try:
-            head = builder(settings, shape, seconds)
-            _try_out(head, shape, seconds)
-        except Exception as error:  # whatever the code of other people raises
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            if "vmap: called random operation" in reason:
-                reason = "forward draws random numbers, as nn.Dropout does; let it decide by dropout_uniforms"
-            raise UserError(f"head {settings.head}: cannot be used ({reason})") from error
-        return head
+        is_ours = settings.head in HEADS
+        head = builder(settings, shape, seconds) if is_ours else _make_tried(builder, settings, shape, seconds)
+    head.context_s = settings.context_s
+    return head
+
+
+def _make_tried(builder: HeadBuilder, settings: HeadSettings, shape: tuple[int, int, int], seconds: int) -> Head:
+    """Build a head of another package and try it out."""
+    try:
+        head = builder(settings, shape, seconds)
+        _try_out(head, shape, seconds)
+    except Exception as error:  # whatever the code of other people raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if "vmap: called random operation" in reason:
+            reason = "forward draws random numbers, as nn.Dropout does; let it decide by dropout_uniforms"
+        raise UserError(f"head {settings.head}: cannot be used ({reason})") from error
+    return head
 
 
 def _try_out(head: Head, shape: tuple[int, int, int], seconds: int) -> None:

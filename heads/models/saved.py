@@ -72,7 +72,7 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
     return head, spec, threshold
 
 
-def _parse(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> tuple[FeatureSpec, HeadSettings, float]:
+def _parse(metadata: Mapping[str, str], state: dict[str, Tensor]) -> tuple[FeatureSpec, HeadSettings, float]:
     """What the metadata say, held against what they can say; raise what is wrong."""
     spec = FeatureSpec.from_json(metadata["spec"])
     counts = (spec.frames, spec.dims, spec.window_s, spec.stride_s, spec.hop, spec.sample_rate_hz)
@@ -80,7 +80,8 @@ def _parse(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> tuple[Fe
         raise ValueError("spec holds no counts")
     if state["mean"].ndim != 2 or state["mean"].shape[0] != len(spec.channels):
         raise ValueError(f"mean is {tuple(state['mean'].shape)} for {len(spec.channels)} channels")
-    stored = translate_settings(json.loads(metadata["settings"]))
+    context_s = int(state.pop("smoothing_s", 1))  # where files of before it was a setting hold it
+    stored = {"context_s": context_s, **translate_settings(json.loads(metadata["settings"]))}
     settings = HeadSettings(**{field.name: stored[field.name] for field in dataclasses.fields(HeadSettings)})
     if not isinstance(settings.head, str) or settings.pooling not in POOLINGS:
         raise ValueError(f"head {settings.head!r} with pooling {settings.pooling!r}")
@@ -89,6 +90,8 @@ def _parse(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> tuple[Fe
         value = getattr(settings, name)
         if type(value) is not int or not 1 <= value <= max(stored_values, getattr(HeadSettings, name)):
             raise ValueError(f"{name} is {value!r} of {stored_values} stored values")
+    if type(settings.context_s) is not int or settings.context_s % 2 == 0 or settings.context_s < 1:
+        raise ValueError(f"context_s is {settings.context_s!r}, expected an odd number")
     if not isinstance(settings.dropout, int | float) or not 0 <= settings.dropout < 1:
         raise ValueError(f"dropout is {settings.dropout!r}")
     threshold = float(metadata["threshold"])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from heads.models.head import Head, drop, find_missing
-from heads.models.pooled_linear import CONTEXT_S, STATISTICS, pool_electrodes
+from heads.models.pooled_linear import STATISTICS, pool_electrodes
 from heads.ops.blocks import partition_windows
 from heads.ops.spatial_filters import filter_max, filter_max_and_variance, shift_of_missing
 from heads.settings import HeadSettings
@@ -23,12 +23,11 @@ class SpatialFusionHead(Head):
     A filter's responses in a second are pooled to their maximum, and with ``pooling`` "max-std" to the logarithms
     of maximum and standard deviation, as log-variance features are of EEG rhythms (Schirrmeister et al., 2017).
     With "max-std-electrodes" the MLP also takes what `PooledLinearHead` takes of a second, which depends neither
-    on the side nor on the number of the electrodes, and predictions average logits as its do.
+    on the side nor on the number of the electrodes.
     """
 
     supports_bfloat16 = True
     nan_if_missing = True
-    smoothing_s: Tensor
 
     def __init__(self, settings: HeadSettings, shape: tuple[int, int, int], seconds: int) -> None:
         super().__init__(shape, seconds, settings.dropout)
@@ -36,8 +35,6 @@ class SpatialFusionHead(Head):
         self.with_std = settings.pooling != "max" and frames > seconds
         self.with_electrodes = settings.pooling == "max-std-electrodes" and frames > seconds
         pooled = settings.filters * (2 if self.with_std else 1) + STATISTICS * dims * self.with_electrodes
-        if settings.pooling == "max-std-electrodes":
-            self.register_buffer("smoothing_s", torch.tensor(CONTEXT_S))
         self.fuse = nn.Linear(channels * dims, settings.filters)
         self.hidden = nn.Linear(seconds * pooled, settings.hidden)
         self.out = nn.Linear(settings.hidden, seconds)
@@ -46,11 +43,6 @@ class SpatialFusionHead(Head):
     def dropout_units(self) -> int:
         """One number for each hidden unit."""
         return self.hidden.out_features
-
-    @property
-    def context_s(self) -> int:
-        """Seconds whose logits a prediction averages."""
-        return int(self.smoothing_s.item()) if hasattr(self, "smoothing_s") else 1
 
     def forward(self, features: Tensor, dropout_uniforms: Tensor | None = None) -> Tensor:
         """``(B, F, C, D)`` -> ``(B, S)`` logits."""

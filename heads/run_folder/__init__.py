@@ -1,8 +1,17 @@
 """A run folder: what was trained, on what, with which result. Loads no torch."""
 
-from heads.run_folder.config import resolve_inner
+from heads.run_folder.config import follow_context, resolve_inner
 from heads.run_folder.fold_result import FoldResult
 from heads.run_folder.given_split import plan_folds, record_choice, require_groups
 from heads.run_folder.run import Run, describe_run
 
-__all__ = ["FoldResult", "Run", "describe_run", "plan_folds", "record_choice", "require_groups", "resolve_inner"]
+__all__ = [
+    "FoldResult",
+    "Run",
+    "describe_run",
+    "follow_context",
+    "plan_folds",
+    "record_choice",
+    "require_groups",
+    "resolve_inner",
+]

@@ -1,14 +1,16 @@
 """Read and validate ``config.json`` of a run."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from heads.folds import DEFAULT_INNER, Inner
+from heads.settings import TrainSettings
 from store import FeatureSpec
 from store.gate import read_json
 from store.runtime.errors import UserError
-from store.runtime.old_spellings import translate_settings
+from store.runtime.old_spellings import old_context, translate_settings
 from store.schema import has_default
 
 _MOST_BYTES = 1 << 28  # a store may hold many recordings
@@ -22,15 +24,29 @@ def read_config(path: Path) -> dict[str, Any]:
     UserError
         If it is not what a run writes.
     """
-    config = read_json(path, _MOST_BYTES)
-    if problem := _problem(config):
-        raise UserError(f"{path}: damaged ({problem}); restore it from a copy, or train the run again")
+    config = _read(path)
     return {**config, "settings": complete_settings(translate_settings(config["settings"]))}
 
 
 def complete_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with what the first version, which knew no inner heads, did not name."""
-    return {"inner": "one", **settings}
+    """Settings with what earlier versions, which knew no inner heads and no other context, did not name."""
+    return {"inner": "one", "context_s": old_context(settings), **settings}
+
+
+def follow_context(settings: TrainSettings, path: Path) -> TrainSettings:
+    """Settings as given, with the context of the run that is there if it is from before that was a setting.
+
+    Raises
+    ------
+    UserError
+        If the run's configuration is damaged.
+    """
+    config_path = path / "config.json"
+    if settings.context_s != TrainSettings.context_s or not config_path.is_file():
+        return settings
+    recorded = _read(config_path)["settings"]
+    is_older = "context_s" not in recorded
+    return replace(settings, context_s=old_context(translate_settings(recorded))) if is_older else settings
 
 
 def resolve_inner(
@@ -58,6 +74,13 @@ def resolve_inner(
         read_config(path / "config.json")["settings"]["inner"] if (path / "config.json").is_file() else default
     )
     return recorded if recorded in ("pairs", "one") else int(recorded)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    config = read_json(path, _MOST_BYTES)
+    if problem := _problem(config):
+        raise UserError(f"{path}: damaged ({problem}); restore it from a copy, or train the run again")
+    return config
 
 
 def _problem(config: Mapping[str, Any]) -> str:

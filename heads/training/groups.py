@@ -9,7 +9,16 @@ from heads.training.trials import Trial
 
 _GROUP_BYTES = 1 << 30
 _NESTED_GROUP_BYTES = 1 << 31  # with inner heads: the more folds train together, the more of them they share
-_SHARED = ("head", "filters", "pooling", "hidden", "batch_windows", "background_per_seizure", "precision")
+_SHARED = (
+    "head",
+    "filters",
+    "pooling",
+    "hidden",
+    "context_s",
+    "batch_windows",
+    "background_per_seizure",
+    "precision",
+)
 
 
 def split_groups(

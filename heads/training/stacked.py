@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heads.dataset import INVALID, Dataset
 from heads.device_features import DeviceFeatures
-from heads.inference import aurocs, choose_threshold, predict_recordings, predict_windows
+from heads.inference import aurocs, choose_threshold, mean_auroc, predict_recordings, predict_windows
 from heads.models.head import Head
 from heads.training.checkpoint import load_checkpoint, not_this_training, save_checkpoint
 from heads.training.dropout import draw_uniforms
@@ -266,13 +266,14 @@ class StackedTrainer:
         for number, trial in enumerate(self.trials):
             head, (row, *_) = copy.deepcopy(self.head).cpu(), self.plan.kept_rows(number)[0]
             head.load_state_dict({name: value[row] for name, value in state.items()})
-            threshold, error, history = 0.5, self.errors[number], tuple(self.history[number])
+            threshold, score, error = 0.5, np.nan, self.errors[number]
             if all(np.isfinite(probabilities).all() for probabilities in predicted[number].values()):
-                threshold = choose_threshold(self.dataset, trial.fold.validation, predicted[number])
+                said = self.dataset, trial.fold.validation, predicted[number]
+                threshold, score = choose_threshold(*said), mean_auroc(*said)
             else:
                 error = error or "predictions of the best epoch are not finite; lower lr"
-            known = head, self.best_epoch[number], threshold, history, error
-            results.append(TrialResult(*known, validation=predicted[number]))
+            known = head, self.best_epoch[number], threshold, tuple(self.history[number]), error
+            results.append(TrialResult(*known, validation=predicted[number], score=score))
         return results
 
     def state(self) -> dict[str, object]:

@@ -47,12 +47,8 @@ class TrialResult:
     """Probability of each second of the validation persons, recording -> ``(T,)``; None if not kept."""
     test: Mapping[str, NDArray[np.float32]] | None = None
     """The same of the tested persons."""
-
-    @property
-    def score(self) -> float:
-        """Validation AUROC of the best epoch, nan if there is none."""
-        scores = {entry["epoch"]: entry.get("validation_auroc", np.nan) for entry in self.history}
-        return scores.get(self.best_epoch, np.nan)
+    score: float = np.nan
+    """AUROC of these predictions of the validation persons, mean over persons; by it sweeps choose."""
 
 
 def trial_on_everyone(trial: Trial, result: TrialResult, dataset: Dataset) -> Trial:

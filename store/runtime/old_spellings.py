@@ -63,7 +63,20 @@ def restore_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     {'pooling': 'max-deviation'}
     """
     before = {name: {new: old for old, new in values.items()} for name, values in VALUES.items()}
-    return {name: before.get(name, {}).get(value, value) for name, value in settings.items()}
+    known = {
+        name: value for name, value in settings.items() if (name, value) != ("context_s", old_context(settings))
+    }
+    return {name: before.get(name, {}).get(value, value) for name, value in known.items()}
+
+
+def old_context(settings: Mapping[str, Any]) -> int:
+    """The ``context_s`` that a head had before it was a setting.
+
+    >>> old_context({"head": "pooled-linear"}), old_context({"head": "linear"})
+    (5, 1)
+    """
+    averages = settings.get("head") == "pooled-linear" or settings.get("pooling") == "max-std-electrodes"
+    return 5 if averages else 1
 
 
 def translate_keys(content: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

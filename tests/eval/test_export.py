@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("head_name", ["spatial-fusion", "linear"])
+@pytest.mark.parametrize("head_name", ["spatial-fusion", "linear", "pooled-linear"])
 @pytest.mark.parametrize("features", ["latents", "codes"])
 def test_the_module_is_the_package(head_name: str, features: str) -> None:
     settings = EncoderSettings(encoder="braincodec", features=features, precision="float32", device="cpu")
@@ -51,7 +51,8 @@ def test_the_module_is_the_package(head_name: str, features: str) -> None:
     stored = torch.from_numpy(as_stored(encoder.encode(windows_uv), encoder))
     windows_uv[2, [0, 5]], stored[2, :, [0, 5]] = np.nan, np.nan  # missing channels
     with torch.no_grad():
-        expected = head(stored).sigmoid()
+        logits = head(stored).flatten()
+        expected = torch.stack([logits[max(0, i - 2) : i + 3].mean() for i in range(12)]).sigmoid().view(3, 4)
         torch.testing.assert_close(detector(torch.from_numpy(windows_uv)), expected, rtol=0, atol=1e-4)
     assert expected.std() > 1e-4
 
@@ -61,10 +62,15 @@ def test_what_cannot_be_exported_is_named() -> None:
     head = make_head(HeadSettings(head="linear"), bandpower.spec.shape, 4, seed=0)
     with pytest.raises(UserError, match="encoder bandpower: cannot be exported; allowed: BrainCodec networks"):
         make_detector(bandpower, head, bandpower.spec)
-    encoder = load_encoder(EncoderSettings(encoder="random", precision="float32", device="cpu"))
-    pooled = make_head(HeadSettings(head="pooled-linear"), encoder.spec.shape, 4, seed=0)
-    with pytest.raises(UserError, match="the run's head looks beyond its window; allowed: heads such as"):
-        make_detector(encoder, pooled, encoder.spec)
+    encoder = load_encoder(EncoderSettings(encoder="random", precision="float32", device="cpu", stride=2))
+    head = make_head(HeadSettings(), encoder.spec.shape, 4, seed=0)
+    with pytest.raises(
+        UserError, match="context of 5 s cannot be exported with windows that overlap; extract with"
+    ):
+        make_detector(encoder, head, encoder.spec)
+    assert make_detector(
+        encoder, make_head(HeadSettings(context_s=1), encoder.spec.shape, 4, seed=0), encoder.spec
+    )
 
 
 def test_without_onnx_it_says_how_to_get_it(

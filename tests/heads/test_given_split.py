@@ -74,7 +74,7 @@ def test_the_head_is_that_of_its_train_persons_and_the_epoch_that_of_its_validat
 ) -> None:
     run = tmp_path / "run"
     arguments = ["--store", str(path), "--split", "participants:split", "--out", str(run), *QUICK]
-    assert train([*arguments, "--seed", "3"]) == 0
+    assert train([*arguments, "--seed", "3", "--context-s", "1"]) == 0
     (result,) = Run.open(run).folds
     head, _, threshold = load_head(result.head_path)
     dataset = StoreDataset(store.open(path))

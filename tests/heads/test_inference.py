@@ -10,8 +10,9 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, precision_recall_curve, roc_auc_score
 
+from heads.dataset import INVALID
 from heads.device_features import DeviceFeatures
-from heads.inference import aurocs, best_threshold, predict_windows
+from heads.inference import aurocs, best_threshold, mean_auroc, predict_windows
 from heads.models.spatial_fusion import SpatialFusionHead
 from heads.settings import HeadSettings
 from tests.helpers.paths import ROOT
@@ -29,6 +30,22 @@ def test_a_score_that_is_nan_counts_as_zero() -> None:
     labels = np.array([0, 1, 0, 1], np.int8)
     scores = np.array([[0.2, np.nan, 0.3, 0.9]], np.float32)
     assert aurocs(labels, scores) == roc_auc_score(labels, np.nan_to_num(scores[0]))
+
+
+def test_the_mean_auroc_is_over_persons_with_both_labels() -> None:
+    rng = np.random.default_rng(0)
+    labels = {"a0": rng.integers(-1, 2, 50), "a1": np.zeros(20, int), "b0": rng.integers(0, 2, 40)}
+    labels["c0"] = np.ones(9, int)
+    predicted = {name: rng.random(len(of_one)).astype(np.float32) for name, of_one in labels.items()}
+    dataset = SimpleNamespace(
+        recordings_of=lambda person: [(SimpleNamespace(name=name), None) for name in labels if name[0] == person],
+        labels_of=lambda info: labels[info.name],
+    )
+    a = np.concatenate([labels["a0"], labels["a1"]])
+    a_scores = np.concatenate([predicted["a0"], predicted["a1"]])[a != INVALID]
+    wanted = [roc_auc_score(a[a != INVALID], a_scores), roc_auc_score(labels["b0"], predicted["b0"])]
+    assert mean_auroc(dataset, ("a", "b", "c"), predicted) == pytest.approx(np.mean(wanted), abs=1e-12)
+    assert np.isnan(mean_auroc(dataset, ("c",), predicted))
 
 
 def test_best_threshold_is_the_best_of_all() -> None:
