@@ -79,12 +79,17 @@ def _begin(training: Training, path: Path, hold_out: Collection[Person]) -> Chec
     Raises
     ------
     UserError
-        If it is of another shape, or saw a person that is held out.
+        If it is of another shape or has more quantizers, or saw a person that is held out.
     """
     checkpoint = load_checkpoint(path)
-    config = replace(checkpoint.model.config, beam=training.model.config.beam)
-    if config != training.model.config:
+    config, wanted = checkpoint.model.config, training.model.config
+    if replace(config, beam=wanted.beam, quantizers=wanted.quantizers) != wanted:
         raise UserError(f"{path}: {config}, not the shape that is trained; give its --ratios, or another --start")
+    if config.quantizers > wanted.quantizers:
+        raise UserError(
+            f"{path}: has {config.quantizers} quantizers, more than --quantizers {wanted.quantizers}; "
+            f"give {config.quantizers} or more"
+        )
     known = sorted(
         str(person)
         for person in hold_out

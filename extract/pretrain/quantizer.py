@@ -12,8 +12,8 @@ GRACE = 4  # a new code starts this far above dead
 
 
 @torch.no_grad()
-def start_codebooks(quantizer: ResidualQuantizer, latents: Tensor, generator: Generator) -> None:
-    """Set all codebooks by k-means, each on what the ones before left over.
+def start_codebooks(quantizer: ResidualQuantizer, latents: Tensor, generator: Generator, kept: int = 0) -> None:
+    """Set codebooks by k-means, each on what the ones before left over; the first ``kept`` stay.
 
     Raises
     ------
@@ -21,7 +21,9 @@ def start_codebooks(quantizer: ResidualQuantizer, latents: Tensor, generator: Ge
         If there are fewer latent vectors in ``(N, D, F)`` than codes.
     """
     residual = rows_of(latents)
-    for codebook in quantizer.codebooks:
+    for codebook in quantizer.codebooks[:kept]:
+        residual = residual - codebook.vectors[codebook.nearest(residual)]
+    for codebook in quantizer.codebooks[kept:]:
         vectors = kmeans(residual, codebook.vectors.shape[0], generator)
         codebook.vectors.copy_(vectors)
         codebook.counts.fill_(GRACE * DEAD_BELOW)

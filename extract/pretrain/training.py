@@ -59,8 +59,7 @@ class Training:
         generator = Generator().manual_seed(settings.seed * 1_000_003 + self.step)
         x, others = (self.draw(signals, settings.batch, generator) for _ in range(2))
         x = augment(x, others, generator)
-        is_trained = bool(model.quantizer.codebooks[0].trained)
-        if self.step == settings.quantize_from and not (self.step == 0 and is_trained):
+        if self.step == settings.quantize_from:
             self._start_codebooks(signals, generator)
         dtype = getattr(torch, settings.precision)
         latents = model.encoder(x.to(dtype)).float()
@@ -92,8 +91,9 @@ class Training:
         return float(prd(x, y.detach()).nanmean())
 
     def start_from(self, model: BrainCodec) -> None:
-        """Begin with the weights of a model in microvolts, and with its codebooks where they are trained."""
-        self.model.load_state_dict(in_training_unit(model).state_dict())
+        """Begin with the weights of a model in microvolts, and with its codebooks, which may be fewer."""
+        weights = in_training_unit(model).state_dict()
+        self.model.load_state_dict({**self.model.state_dict(), **weights})
         self.averaged.load_state_dict(self.model.state_dict())
 
     @property
@@ -116,8 +116,12 @@ class Training:
 
     @torch.no_grad()
     def _start_codebooks(self, signals: Sequence[TrainingSignal], generator: Generator) -> None:
+        quantizer = self.model.quantizer
+        kept = sum(bool(codebook.trained) for codebook in quantizer.codebooks) if self.step == 0 else 0
+        if kept == len(quantizer.codebooks):
+            return
         windows = self.draw(signals, START_WINDOWS, generator)
-        start_codebooks(self.model.quantizer, encode_all(self.model, windows), generator)
+        start_codebooks(quantizer, encode_all(self.model, windows), generator, kept)
         self.averaged.load_state_dict(self.model.state_dict())
 
     def _move_average(self, averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:

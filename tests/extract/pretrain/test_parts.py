@@ -152,6 +152,17 @@ def test_stages_that_do_not_code_stay():
     assert torch.equal(quantizer.codebooks[1].vectors, before[1])
 
 
+def test_codebooks_that_are_kept_stay_and_the_others_start_from_what_they_leave():
+    quantizer, latents = ResidualQuantizer(CONFIG), noise(30, 3, 8)
+    start_codebooks(quantizer, 2 * noise(30, 3, 8, seed=5), Generator().manual_seed(1))
+    before = [codebook.vectors.clone() for codebook in quantizer.codebooks]
+    start_codebooks(quantizer, latents, Generator().manual_seed(2), kept=1)
+    assert torch.equal(quantizer.codebooks[0].vectors, before[0])
+    left = (latents - quantizer.dequantize(quantizer.quantize(latents, 1))).transpose(1, 2).flatten(0, 1)
+    expected = kmeans(left, CONFIG.codebook_size, Generator().manual_seed(2))
+    torch.testing.assert_close(quantizer.codebooks[1].vectors, expected)
+
+
 def test_codebooks_learn_what_they_code():
     quantizer = ResidualQuantizer(CONFIG)
     latents = 3 * noise(30, 3, 8) + 5

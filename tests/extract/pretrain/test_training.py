@@ -131,6 +131,25 @@ def test_trained_codebooks_are_kept_where_the_quantizer_is_on_from_the_start(sig
     assert (moved < 0.3) == is_kept
 
 
+def test_quantizers_are_added_to_a_trained_model(signals):
+    first = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=0))
+    for _ in range(20):
+        first.advance(signals)
+    more = dataclasses.replace(CONFIG, quantizers=CONFIG.quantizers + 2)
+    second = Training(more, dataclasses.replace(SETTINGS, quantize_from=0, learning_rate=0.0, adamw_rate=0.0))
+    second.start_from(first.model)
+    books = second.model.quantizer.codebooks
+    assert [bool(book.trained) for book in books] == [True] * CONFIG.quantizers + [False] * 2
+    second.advance(signals)
+    assert all(book.trained for book in books)
+    latents = second.model.encode(cut_windows(signals[0], CONFIG) / UNIT_UV).detach()
+    left = [
+        float((latents - second.model.dequantize(second.model.quantize(latents, stages))).square().mean())
+        for stages in (CONFIG.quantizers, CONFIG.quantizers + 1, CONFIG.quantizers + 2)
+    ]
+    assert left[0] > left[1] > left[2]
+
+
 def test_seed_decides_the_weights(signals, tmp_path):
     runs = []
     for seed in (1, 1, 2):
@@ -285,6 +304,8 @@ def test_a_training_begins_with_the_weights_of_a_checkpoint(bids, tmp_path, caps
     assert "first.safetensors was trained on x/03; hold out others" in capsys.readouterr().err
     assert main([*start, "--force", *SHORT, "--ratios", "8", "4"]) == 2
     assert "not the shape that is trained; give its --ratios" in capsys.readouterr().err
+    assert main([*start, "--force", *SHORT, "--quantizers", "1"]) == 2
+    assert "more than --quantizers 1; give" in capsys.readouterr().err
 
 
 def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
