@@ -99,7 +99,7 @@ class SEANetEncoder(nn.Module):
             Conv(a, b, 2 * ratio, ratio)
             for a, b, ratio in zip(widths[:-1], widths[1:], config.ratios, strict=True)
         )
-        self.residuals = cast(Sequence[Residual], residuals)
+        self.residuals = cast(Sequence[Residual], residuals)  # torch's type says modules of any kind
         self.downs = cast(Sequence[Conv], downs)
         self.last = Conv(widths[-1], config.dimension, config.last_kernel_size)
 
@@ -122,7 +122,7 @@ class SEANetDecoder(nn.Module):
             TransposedConv(a, b, ratio) for a, b, ratio in zip(widths[:-1], widths[1:], ratios, strict=True)
         )
         residuals = nn.ModuleList(Residual(width, config) for width in widths[1:])
-        self.ups = cast(Sequence[TransposedConv], ups)
+        self.ups = cast(Sequence[TransposedConv], ups)  # as in the encoder
         self.residuals = cast(Sequence[Residual], residuals)
         self.last = Conv(widths[-1], 1, config.last_kernel_size)
 

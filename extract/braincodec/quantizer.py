@@ -38,7 +38,7 @@ class ResidualQuantizer(nn.Module):
     def __init__(self, config: BrainCodecConfig) -> None:
         super().__init__()
         books = nn.ModuleList(Codebook(config.codebook_size, config.dimension) for _ in range(config.quantizers))
-        self.codebooks = cast(Sequence[Codebook], books)
+        self.codebooks = cast(Sequence[Codebook], books)  # torch's type says modules of any kind
         self.index_dtype = torch.uint8 if config.codebook_size <= 256 else torch.int32
         self.beam = config.beam
 

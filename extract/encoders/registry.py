@@ -99,4 +99,4 @@ def _load(settings: EncoderSettings) -> FeatureExtractor:
 
 
 def _make(reference: str, settings: EncoderSettings) -> FeatureExtractor:
-    return cast(EncoderFactory, import_object(reference))(settings)
+    return cast(EncoderFactory, import_object(reference))(settings)  # of our own, so it is one

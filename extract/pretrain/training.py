@@ -99,7 +99,7 @@ class Training:
     @property
     def averaged(self) -> BrainCodec:
         """The running mean of the model, in the unit of training."""
-        return cast(BrainCodec, self._average.module)
+        return cast(BrainCodec, self._average.module)  # torch's type says a module of any kind
 
     def draw(self, signals: Sequence[TrainingSignal], count: int, generator: Generator) -> Tensor:
         """Windows ``(count, 1, samples)`` in the unit of training."""

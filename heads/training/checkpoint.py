@@ -16,7 +16,7 @@ from store.runtime.old_spellings import TRAINING_STATE, translate_keys
 def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
     """Write a state, complete or not at all."""
     with atomic_write(path) as file:
-        torch.save(dict(state), cast(IO[bytes], file))
+        torch.save(dict(state), cast(IO[bytes], file))  # it has `write`, which is all that torch calls
 
 
 def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

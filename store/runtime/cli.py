@@ -164,7 +164,7 @@ class _ForgivingStream(io.TextIOBase):
         return self._stream.buffer
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:  # type: ignore[override]  # of a file it is an attribute
         """How characters are encoded."""
         return self._stream.encoding
 

@@ -14,6 +14,7 @@ from extract.io.montage import CHANNELS
 from extract.io.raw import open_signal
 from heads.probe import main as probe
 from tests.helpers.detectors import make_line, write
+from tests.helpers.sources import BytesInParts
 
 SECOND_BYTES = 64 * 18 * 4
 OPTIONS = ["--sample-rate-hz", "64", "--channel-names", *CHANNELS]
@@ -40,9 +41,7 @@ class Input:
     """Standard input whose bytes come in parts."""
 
     def __init__(self, content: bytes, part: int) -> None:
-        self.buffer = io.BytesIO(content)
-        read = self.buffer.read1
-        self.buffer.read1 = lambda size: read(min(size, part))  # type: ignore[method-assign]
+        self.buffer = BytesInParts(content, part)
 
     def isatty(self) -> bool:
         return False

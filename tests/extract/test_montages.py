@@ -117,7 +117,7 @@ def test_real_data_sets_without_error_and_without_zeros(
     name: str, recordings: int, channels: int, more: tuple[str, ...], tmp_path: Path
 ) -> None:
     if not (REAL / name).is_dir():
-        pytest.skip(f"no {name} at hand")
+        pytest.skip(f"needs ../shared/data/{name}, real EEG that does not travel with the project")
     data = Data(REAL / name, tmp_path / "store")
     assert data.extract(*more) == 0
     opened = store.open(data.store)

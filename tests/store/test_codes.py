@@ -12,6 +12,7 @@ import store
 from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
+from extract.encoders.braincodec import BrainCodecEncoder
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
 from store import StoreError
@@ -107,7 +108,8 @@ def test_stored_codes_give_the_output_of_the_quantizer(trained: Path, tmp_path: 
     write_file(tmp_path / "sub-01.h5", encoder.spec, [info], labels, iter([codes]), {}, encoder.codebooks)
     opened = store.open(tmp_path)
     latents = opened.latents(opened.recordings[0])
-    model = encoder.model  # type: ignore[attr-defined]
+    assert isinstance(encoder, BrainCodecEncoder)
+    model = encoder.model
     for window in range(2):
         for electrode in (0, 11):
             row = torch.from_numpy(windows_uv[window, electrode]).reshape(1, 1, -1)

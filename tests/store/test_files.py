@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -141,13 +142,12 @@ def test_full_disk_while_writing_publishes_nothing(tmp_path: Path) -> None:
         "try: write_subject(Path(sys.argv[1]), '01', (900,), 0)\n"
         "except DiskFullError as error: print(error)\n"
     )
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        preexec_fn=limit,
+        preexec_fn=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000)),
         check=False,
     )
     assert "disk full; make room and run the same command again" in done.stdout

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +22,9 @@ SOURCE = Source(10, 20, "a" * 64, "b" * 64, "01", "error", witnessed=True)
 VALUES = np.random.default_rng(0).normal(size=(7, *SPEC.shape)).astype(np.float32)
 
 
-def write_both(path: Path, infos: list[RecordingInfo], labels: np.ndarray, **more: object) -> None:
+def write_both(path: Path, infos: list[RecordingInfo], labels: np.ndarray, **more: Any) -> None:
     blocks = (VALUES[info.first_window : info.first_window + info.windows] for info in infos)
-    write_file(path, SPEC, infos, labels, blocks, {}, **more)  # type: ignore[arg-type]
+    write_file(path, SPEC, infos, labels, blocks, {}, **more)
 
 
 @pytest.fixture
@@ -37,13 +38,13 @@ def test_it_holds_what_a_new_extraction_writes(path: Path) -> None:
     labels = (np.arange(25) % 2).astype(np.uint8)
     event, before = Event(0.0, 1.0, "sz_foc_\u00e9" * 20), open_file(path)
     rows = [replace(info, person="7/\u00e4", events=(event,)) for info in before.recordings]
-    more = {
+    more: dict[str, Any] = {
         "dataset": "Clips",
         "sources": {rows[0].name: SOURCE},
         "left_out": [LeftOut("sub-01_run-09", "no events file")],
         "participant": {"age": "7"},
     }
-    relabel_file(path, recordings=rows, labels=labels, **more)  # type: ignore[arg-type]
+    relabel_file(path, recordings=rows, labels=labels, **more)
     write_both(path.with_name("new.h5"), rows, labels, **more)
     relabelled, extracted = open_file(path), open_file(path.with_name("new.h5"))
     relabelled.verify()

@@ -16,6 +16,7 @@ from extract.io.stream import SampleStream, lookahead_s
 from store import FeatureSpec
 from store.runtime.errors import UserError
 from tests.helpers.detectors import write
+from tests.helpers.sources import BytesInParts
 
 
 class Trickle(io.BytesIO):
@@ -78,8 +79,7 @@ def test_a_window_comes_as_soon_as_it_can(tmp_path: Path) -> None:
     for changes in ({}, {"high_pass_hz": 0.5, "notch_hz": 50.0}, {"resampling": POLYPHASE, "sample_rate_hz": 150}):
         wanted = spec(**changes)
         content, rate_hz = samples_of(write(tmp_path / "x", 200, 100))
-        source = io.BytesIO(content)
-        source.read1 = lambda size, source=source: source.read(18 * 4)  # type: ignore[method-assign]
+        source = BytesInParts(content, 18 * 4)
         stream = SampleStream(source, rate_hz, CHANNELS, "error", DOUBLE_BANANA)
         ahead_s = lookahead_s(wanted, rate_hz)
         assert (ahead_s > 0) == bool(changes)

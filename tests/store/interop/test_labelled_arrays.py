@@ -13,7 +13,7 @@ from tests.helpers.stores import write_subject
 
 
 def test_axes_have_times_and_names(tmp_path: Path) -> None:
-    pytest.importorskip("xarray")
+    pytest.importorskip("xarray", reason="needs xarray, an extra")
     write_subject(tmp_path, "01", [42, 37], seed=0)
     opened = store.open(tmp_path)
     info = opened.recordings[1]

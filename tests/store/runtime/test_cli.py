@@ -45,11 +45,11 @@ class Command:
     """Nothing to set."""
 
 
-def end(command: Callable[[], object], *arguments: str) -> int:
-    return cli.run(lambda settings: command(), Command, arguments, module="work", description="")  # type: ignore
+def end(command: Callable[[], int | None], *arguments: str) -> int:
+    return cli.run(lambda settings: command(), Command, arguments, module="work", description="")
 
 
-def fail(error: BaseException) -> Callable[[], object]:
+def fail(error: BaseException) -> Callable[[], None]:
     def command() -> None:
         raise error
 

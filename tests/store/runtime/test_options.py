@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -120,13 +121,13 @@ def test_a_command_of_the_store_that_is_none(capsys: pytest.CaptureFixture[str])
 def test_values_of_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
     from heads.sweep import SweepCommand
 
-    def read(*arguments: str) -> object:
+    def read(*arguments: str) -> Any:
         return read_options(SweepCommand, [*SWEEP, *arguments], "sweep", "")
 
     command = read("--lr", "1e-3", "1", "--hidden", "8", "--positive-weight", "none", "2", "--pooling", "max")
     expected = {"lr": (0.001, 1.0), "hidden": (8,), "positive_weight": (None, 2.0), "pooling": ("max",)}
     assert {name: getattr(command, name) for name in expected} == expected
-    assert (command.random, command.head, command.epochs) == (None, ("spatial-fusion",), (30,))  # type: ignore[attr-defined]
+    assert (command.random, command.head, command.epochs) == (None, ("spatial-fusion",), (30,))
     assert read("--positive-weight", "None") == read("--positive_weight", "none")
 
 
