@@ -52,15 +52,20 @@ def check_files(folder: Path) -> int:
     return len(files)
 
 
+def kill_extraction(bids: Path, folder: Path, delay_s: float, log: Path) -> None:
+    """Kill an extraction after a delay; what it left under names that readers look for is complete and right."""
+    pid = start_extract(bids, folder, log)
+    time.sleep(delay_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    wait(pid)
+    check_files(folder)
+
+
 def kill_and_resume(bids: Path, folder: Path, wanted: dict[str, bytes], delays_s: list[float], log: Path) -> None:
     """Kill extractions into one store after each delay, then let one end: the store is that of an unbroken run."""
     for delay_s in delays_s:
-        pid = start_extract(bids, folder, log)
-        time.sleep(delay_s)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        wait(pid)
-        check_files(folder)
+        kill_extraction(bids, folder, delay_s, log)
     status = wait(start_extract(bids, folder, log))
     if status or content(folder) != wanted:
         raise AssertionError(f"status {status}, files {sorted(content(folder))}: {log.read_text()}")
@@ -100,12 +105,7 @@ def kill_and_relabel(bids: Path, folder: Path, delays_s: list[float], log: Path)
         old = describe(folder)
         change_events(bids)
         new = describe_relabelled(bids, folder)
-        pid = start_extract(bids, folder, log)
-        time.sleep(delay_s)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        wait(pid)
-        check_files(folder)
+        kill_extraction(bids, folder, delay_s, log)
         if features(folder) != before:
             raise AssertionError(f"features changed: {log.read_text()}")
         for subject, said in describe(folder).items():

@@ -61,14 +61,13 @@ def scored_run(store: Path, out: Path) -> Path:
     return out
 
 
-def test_a_leak_is_noticed(
-    make_store: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def run(make_store: Callable[..., Path], tmp_path: Path) -> Path:
+    return scored_run(make_store(4), tmp_path / "run")
+
+
+def test_a_leak_is_noticed(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Heads that know the labels of the tested person."""
-    run = scored_run(make_store(4), tmp_path / "run")
 
     def leak(head: Any, persons: Any, dataset: Any, device: Any) -> dict[str, Any]:
         infos = [info for info in dataset.recordings if info.person in persons]
@@ -87,6 +86,15 @@ def test_a_sweep_is_refused(make_store: Callable[..., Path], tmp_path: Path) -> 
     run = Run(tmp_path / "run", {"settings": {"head": ["linear"], "random": None}})
     with pytest.raises(UserError, match=r"a sweep or another kind of run; give one of python -m heads\.train"):
         score_shuffled(run, open_store(store), CPU, np.random.default_rng(0))
+
+
+def test_a_training_that_diverges_on_shuffled_labels_names_its_fold(
+    make_store: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run", {"settings": {"head": "spatial-fusion", "lr": 1e30, "epochs": 1}})
+    why = r"(training diverged in epoch 1|predictions of the best epoch are not finite); lower lr"
+    with pytest.raises(UserError, match=rf"fold 01 with shuffled labels: {why}"):
+        score_shuffled(run, open_store(make_store(3)), CPU, np.random.default_rng(0))
 
 
 def seconds(offset: float, rng: np.random.Generator, number: int = 200) -> PersonSeconds:
@@ -167,9 +175,9 @@ def test_twin_and_other_people_are_told(
 
 
 def test_all_heads_predict_on_the_device_that_is_asked_for(
-    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, devices = scored_run(make_store(4), tmp_path / "run"), []
+    devices = []
     write_subject(tmp_path / "other", "11", (120,), 0)
 
     def record_device(head: Any, persons: Any, dataset: Any, device: torch.device) -> Any:
@@ -182,10 +190,7 @@ def test_all_heads_predict_on_the_device_that_is_asked_for(
     assert devices == ["cpu:0"] * 5  # four folds, the final head
 
 
-def test_given_again_only_what_is_new_is_run(
-    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = scored_run(make_store(4), tmp_path / "run")
+def test_given_again_only_what_is_new_is_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_subject(tmp_path / "other", "11", (120,), 0)
     path, calls = run / "controls" / "controls.json", []
 
@@ -213,11 +218,7 @@ def test_given_again_only_what_is_new_is_run(
     assert calls[3:] == ["score_shuffled"]
 
 
-def test_broken_off_it_keeps_what_was_done(
-    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = scored_run(make_store(4), tmp_path / "run")
-
+def test_broken_off_it_keeps_what_was_done(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: Any) -> Any:
         raise KeyboardInterrupt
 
@@ -251,12 +252,8 @@ def test_a_run_of_several_seeds_has_controls(
 
 
 def test_mistakes_are_told_before_anything_is_trained(
-    make_store: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = scored_run(make_store(4), tmp_path / "run")
     monkeypatch.setattr(controls, "score_shuffled", lambda *arguments: pytest.fail("trained"))
     write_subject(tmp_path / "seen", "11", (120,), 0, encoder={"persons_seen": {"": ["11"]}})
     for arguments, message in {
@@ -292,8 +289,6 @@ def test_what_is_no_twin_and_no_other_people_is_refused(
     assert "holds training persons 01, 02, 03, 04 of" in capsys.readouterr().err
 
 
-def test_without_a_twin_it_says_how_to_make_one(
-    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main([str(scored_run(make_store(4), tmp_path / "run"))])
+def test_without_a_twin_it_says_how_to_make_one(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(run)])
     assert "untrained twin: none is given; extract the data set with --encoder random" in capsys.readouterr().out

@@ -225,11 +225,17 @@ def test_a_shape_that_no_network_has_is_refused_before_memory_is_taken(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "header",
-    [{"metadata": "[1]"}, {"metadata": "{"}, {"metadata": "[" * 100_000}, {"config": "[]"}, {"config": "nan"}],
+    ("header", "reason"),
+    [
+        ({"metadata": "[1]"}, "metadata is a list"),
+        ({"metadata": "{"}, ""),
+        ({"metadata": "[" * 100_000}, ""),
+        ({"config": "[]"}, "config holds no list of ratios"),
+        ({"config": "nan"}, ""),
+    ],
 )
-def test_a_header_that_is_no_json_of_ours_is_refused(tmp_path, header):
-    with pytest.raises(UserError, match=r"own.safetensors: damaged header \("):
+def test_a_header_that_is_no_json_of_ours_is_refused(tmp_path, header, reason):
+    with pytest.raises(UserError, match=rf"own.safetensors: damaged header \({reason}"):
         load_checkpoint(own_file(tmp_path / "own.safetensors", header))
 
 

@@ -78,6 +78,23 @@ def test_what_cannot_be_opened_is_no_damage(tmp_path: Path) -> None:
         load(tmp_path / "none.pt")
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"running": [1, 0]}, "running is not a list of its heads"),
+        ({"parameters": torch.zeros(2, 4)}, r"parameters is torch.float32 \(2, 4\), expected \(2, 3\)"),
+        ({"best_score": [0.5]}, "best_score has 1 entries, expected 2"),
+        ({"epoch": -1}, "epoch is -1, expected a count"),
+        ({"history": [[{"epoch": "1"}], [{"epoch": 1}]]}, "history holds no numbers"),
+        ({"best_epoch": [1, None]}, "best_epoch is not a number"),
+    ],
+)
+def test_values_that_no_training_writes_are_named(path: Path, change: dict[str, Any], reason: str) -> None:
+    save_checkpoint(path, {**FRESH, **change})
+    with pytest.raises(UserError, match=rf"not the state of this training \({reason}\); remove the file"):
+        load(path)
+
+
 @pytest.mark.parametrize("change", [torch.Tensor.to_sparse, lambda tensor: tensor.fill_(torch.nan)])
 def test_tensors_that_hold_no_finite_numbers(path: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     save_checkpoint(path, {**FRESH, "parameters": change(torch.zeros(2, 3))})
