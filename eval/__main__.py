@@ -162,6 +162,14 @@ def _publish(results: Results, command: EvalCommand) -> None:
         print(f"warning: {to_one_line(warning)}")
     if before == metrics.read_bytes():
         print("\nScored before, and the scores are the same.")
+    _print_paths(results)
+    if not command.no_report:
+        print(f"Report: {_write_report(results, table, warnings, command.bids)}")
+
+
+def _print_paths(results: Results) -> None:
+    """Say where all files are."""
+    path = results.path
     print(f"\nScores: {path / 'metrics.json'}, {path / 'metrics.csv'}, {path / 'tables'}")
     if results.seeds:
         folders = ", ".join(str(own.path) for own in results.seeds.values())
@@ -169,8 +177,6 @@ def _publish(results: Results, command: EvalCommand) -> None:
     else:
         print(f"Seizures: {path / 'seizures.csv'}, {path / 'false_alarms.csv'}")
         print(f"Events: {path / 'predictions'} (SzCORE events.tsv)")
-    if not command.no_report:
-        print(f"Report: {_write_report(results, table, warnings, command.bids)}")
 
 
 def _write_report(results: Results, table: pd.DataFrame, warnings: Sequence[str], bids: Path | None) -> Path:

@@ -125,14 +125,7 @@ def controls(command: ControlsCommand) -> int:
             "it as this one, and give that by --twin"
         )
     _write(out, results)
-    table = pd.DataFrame(
-        {
-            "result": [control.result for control in results],
-            "expected": [control.expected for control in results],
-        },
-        index=[control.name for control in results],
-    )
-    write_table(out, "controls", table.rename_axis(columns="control"))
+    write_table(out, "controls", _tabulate(results))
     print(f"\nControls: {out / 'controls.json'}, {out / 'controls.md'}")
     return int(any(control.holds is False for control in results))
 
@@ -188,6 +181,15 @@ def _read_known(out: Path) -> dict[str, list[Control]]:
 
 def _write(out: Path, results: Sequence[Control]) -> None:
     write_text(out / "controls.json", json.dumps([asdict(one) for one in results], indent=2) + "\n")
+
+
+def _tabulate(results: Sequence[Control]) -> pd.DataFrame:
+    """Results and what was expected as text, a row a control."""
+    columns = {
+        "result": [control.result for control in results],
+        "expected": [control.expected for control in results],
+    }
+    return pd.DataFrame(columns, [control.name for control in results]).rename_axis(columns="control")
 
 
 def _check_shuffled(auroc: pd.Series) -> Control:

@@ -213,21 +213,7 @@ def _detect_on_standard_input(command: DetectCommand) -> None:
     """Print events as they end, and write them all when the input has ended."""
     from eval.report.timeline import clock
 
-    if command.sample_rate_hz is None or not command.channel_names:
-        raise UserError("--sample-rate-hz and --channel-names are required for samples on standard input")
-    if len(command.paths) > 2:
-        raise UserError(f"- takes no other INPUT; got {command.paths[1]}")
-    guard_outputs(command.output, command.probabilities, _run_files(command), command.force)
-    source = _open_standard_input()
-    detector = _load(command)
-    rate_hz = command.sample_rate_hz
-    print(
-        f"An event is printed at most {latency_s(detector, rate_hz):.1f} s after it has ended, "
-        f"the first ones after {SCAN_S} s.",
-        file=sys.stderr,
-    )
-    montage = from_spec(detector.spec)
-    stream = SampleStream(source, rate_hz, command.channel_names, command.missing, montage)
+    detector, stream = _open_stream(command)
     events: list[DetectedEvent] = []
 
     def report(event: DetectedEvent) -> None:
@@ -246,10 +232,28 @@ def _detect_on_standard_input(command: DetectCommand) -> None:
     print(f"{STANDARD_INPUT}: {count_noun(len(events), 'seizure')} in {clock(stream.duration_s)}", file=sys.stderr)
 
 
+def _open_stream(command: DetectCommand) -> tuple[Detector, SampleStream]:
+    """Load the detector, say how late its events are, and take the first minute of the samples."""
+    rate_hz = command.sample_rate_hz
+    if rate_hz is None or not command.channel_names:
+        raise UserError("--sample-rate-hz and --channel-names are required for samples on standard input")
+    if len(command.paths) > 2:
+        raise UserError(f"- takes no other INPUT; got {command.paths[1]}")
+    guard_outputs(command.output, command.probabilities, _run_files(command), command.force)
+    source, detector = _open_standard_input(), _load(command)
+    print(
+        f"An event is printed at most {latency_s(detector, rate_hz):.1f} s after it has ended, "
+        f"the first ones after {SCAN_S} s.",
+        file=sys.stderr,
+    )
+    montage = from_spec(detector.spec)
+    return detector, SampleStream(source, rate_hz, command.channel_names, command.missing, montage)
+
+
 def _open_standard_input() -> ByteSource:
     if sys.stdin is None or sys.stdin.isatty():
         raise UserError(f"{STANDARD_INPUT}: there is none; pipe samples to this command")
-    return cast(ByteSource, sys.stdin.buffer)
+    return cast(ByteSource, sys.stdin.buffer)  # its type lacks read1, which it has
 
 
 def _open_table(path: Path | None, stack: ExitStack) -> Callable[[np.float32], object]:

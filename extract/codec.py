@@ -223,52 +223,61 @@ def _guard(command: CodecCommand) -> None:
 
 
 def _command(command: CodecCommand) -> None:
-    from extract.braincodec.checkpoint import (
-        load_checkpoint,  # here, since they load torch, which --help does not need
-    )
+    # here, since they load torch, which --help does not need
+    from extract.braincodec.checkpoint import load_checkpoint
     from extract.coding.curve import draw_curve, measure_curve
 
     _guard(command)
     model = load_checkpoint(command.weights).model
-    quantizers = model.config.count_quantizers(command.quantizers)
+    config = model.config
+    quantizers = config.count_quantizers(command.quantizers)
     with open_signal(command.input, command.missing) as signal:
         decoded_uv, codes = through_codes(model, signal, quantizers)
         original_uv = signal.read(0, signal.samples)
         header = getattr(signal.raw, "header", None)
         points = measure_curve(model, _some_windows(model, signal)) if command.curve else []
-    if not np.abs(decoded_uv).max() <= LARGEST_UV:
-        raise UserError(
-            f"{command.weights}: decodes {command.input} to up to {np.abs(decoded_uv).max():.3g} uV, which is no "
-            "EEG; use other weights"
-        )
-    record_s = header.record_s if header else None
-    write_edf(command.output, decoded_uv, signal.sample_rate_hz, signal.start, record_s)
+    _require_eeg(decoded_uv, command)
+    rate_hz = signal.sample_rate_hz
+    write_edf(command.output, decoded_uv, rate_hz, signal.start, header.record_s if header else None)
     if command.picture:
-        write_bytes(command.picture, _draw(command.picture, original_uv, decoded_uv, signal.sample_rate_hz))
+        write_bytes(command.picture, _draw(command.picture, original_uv, decoded_uv, rate_hz))
     if command.curve:
-        title = f"{EQUIPMENT}: error against rate, windows of {model.config.window_s} s"
+        title = f"{EQUIPMENT}: error against rate, windows of {config.window_s} s"
         write_bytes(command.curve, draw_curve(points, title, command.curve.suffix[1:].lower()))
-    config = model.config
     bits = codes.size / len(CHANNELS) * np.log2(config.codebook_size)
-    rate = bits / (len(codes) * config.window_s)
-    prds = channel_prd(original_uv, decoded_uv)
-    for name, value in zip(CHANNELS, prds, strict=True):
-        print(f"{name:8} {rate:.0f} bit/s  PRD {value:5.1f} %")
-    overall = overall_prd(original_uv, decoded_uv)
-    print(
-        f"all      {rate * len(CHANNELS):.0f} bit/s  PRD {overall:5.1f} %  (mean of the channels "
-        f"{np.nanmean(prds):.1f} %)"
-    )
-    bands = band_prd(original_uv, decoded_uv, signal.sample_rate_hz)
-    print("bands    " + "  ".join(f"{name} {prd:.1f} %" for name, prd in bands.items()))
+    bits_per_s = bits / (len(codes) * config.window_s)
+    _print_errors(original_uv, decoded_uv, rate_hz, bits_per_s)
     for point in points:
         print(
             f"{point.coder:10} {point.bits_per_s:4.0f} bit/s a channel  PRD {point.prd:5.1f} % (mean of windows)"
         )
     if signal.start and int(signal.start[:4]) not in EDF_YEARS:
         print(f"{command.output}: an EDF holds the years 1985 to 2084; the date, {signal.start[:10]}, is left out")
-    stored = 16 * signal.sample_rate_hz
-    print(f"{command.output}: {stored / rate:.0f} times fewer bits than the input's 16 a sample")
+    print(f"{command.output}: {16 * rate_hz / bits_per_s:.0f} times fewer bits than the input's 16 a sample")
+
+
+def _require_eeg(decoded_uv: npt.NDArray[np.float32], command: CodecCommand) -> None:
+    if not np.abs(decoded_uv).max() <= LARGEST_UV:
+        raise UserError(
+            f"{command.weights}: decodes {command.input} to up to {np.abs(decoded_uv).max():.3g} uV, which is no "
+            "EEG; use other weights"
+        )
+
+
+def _print_errors(
+    original_uv: npt.NDArray[np.float32], decoded_uv: npt.NDArray[np.float32], rate_hz: float, bits_per_s: float
+) -> None:
+    """Print rate and error of each channel, of all of them, and of bands, ``(18, samples)``."""
+    prds = channel_prd(original_uv, decoded_uv)
+    for name, value in zip(CHANNELS, prds, strict=True):
+        print(f"{name:8} {bits_per_s:.0f} bit/s  PRD {value:5.1f} %")
+    overall = overall_prd(original_uv, decoded_uv)
+    print(
+        f"all      {bits_per_s * len(CHANNELS):.0f} bit/s  PRD {overall:5.1f} %  (mean of the channels "
+        f"{np.nanmean(prds):.1f} %)"
+    )
+    bands = band_prd(original_uv, decoded_uv, rate_hz)
+    print("bands    " + "  ".join(f"{name} {prd:.1f} %" for name, prd in bands.items()))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -156,7 +156,13 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
 
 
 def as_stored(features: NDArray[Any], encoder: FeatureExtractor) -> NDArray[np.float32]:
-    """Features as a store gives them back, ``(B, F, C, D)`` float32: rounded to its type, codes looked up."""
+    """Features as a store gives them back, ``(B, F, C, D)`` float32: rounded to its type, codes looked up.
+
+    Raises
+    ------
+    UserError
+        If one is not finite in that type.
+    """
     if encoder.codebooks is not None:
         return dequantize(features, encoder.codebooks)
     with np.errstate(over="ignore"):

@@ -50,10 +50,7 @@ def write_scores(results: Results) -> None:
     write_metrics(path, results.persons, results.summary, _more_metrics(results))
     write_csv(path / "seizures.csv", list_seizures(results.recordings, results.posts))
     write_csv(path / "false_alarms.csv", list_false_alarms(results.recordings))
-    if len(results.unlabelled):
-        write_csv(path / "time_in_alarm.csv", results.time_in_alarm().rename_axis("person").reset_index())
-    if len(results.persons):
-        _write_curve_and_table(results)
+    _write_tables(results)
 
 
 def write_averages(results: Results) -> None:
@@ -62,15 +59,17 @@ def write_averages(results: Results) -> None:
     seeds = seed_means(results)
     more = {"seeds": to_metrics_rows(add_spread(seeds)), **_describe_test(results)}
     write_metrics(path, results.persons, results.summary, more, seeds.std(ddof=0))
-    if len(results.unlabelled):
-        write_csv(path / "time_in_alarm.csv", results.time_in_alarm().rename_axis("person").reset_index())
-    if len(results.persons):
-        _write_curve_and_table(results)
+    _write_tables(results)
     write_table(path / "tables", "seeds", format_heads(seeds, background, "seed"))
 
 
-def _write_curve_and_table(results: Results) -> None:
+def _write_tables(results: Results) -> None:
+    """Write time in alarm, and of labelled recordings the operating curve and tables."""
     path, background = results.path, results.background
+    if len(results.unlabelled):
+        write_csv(path / "time_in_alarm.csv", results.time_in_alarm().rename_axis("person").reset_index())
+    if not len(results.persons):
+        return
     write_csv(path / "operating_curve.csv", format_curve(results.curve, background))
     write_table(path / "tables", "scores", format_scores(results.persons, results.summary, background))
     if background.suffices:

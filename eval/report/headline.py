@@ -55,7 +55,7 @@ def describe_time_in_alarm(time_in_alarm: pd.DataFrame) -> str:
     recordings, persons = int(time_in_alarm["recordings"].sum()), len(time_in_alarm)
     return (
         f"{count_noun(recordings, 'unlabelled recording')} of {count_noun(persons, 'person')}, "
-        f"{hours.sum():.1f} h: {share:.1%} of the time in alarm".replace("%", " %")
+        f"{hours.sum():.1f} h: {100 * share:.1f} % of the time in alarm"
     )
 
 

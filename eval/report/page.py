@@ -167,10 +167,10 @@ def _describe_figure(name: str, results: Results) -> str:
     text = _CAPTIONS[name]
     if name != "reliability":
         return text
-    errors = [
+    shown = [
         f"{expected_calibration_error(pool_reliability(seconds)):.3f}"
         for seconds in (results.seconds(), results.calibrated_seconds())
         if seconds is not None
     ]
-    added = "; {} at the temperature of each fold, fitted on its validation persons" if len(errors) > 1 else ""
-    return Template(text).substitute(error=errors[0] + added.format(errors[-1]))
+    added = "; {} at the temperature of each fold, fitted on its validation persons" if len(shown) > 1 else ""
+    return Template(text).substitute(error=shown[0] + added.format(shown[-1]))

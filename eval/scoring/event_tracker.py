@@ -82,9 +82,8 @@ class EventTracker:
         self._half = post.smoothing_s // 2
         self._sums = deque([0.0])  # of all probabilities before a second, from the first one that is needed
         self._first_sum = self._second = self._received = 0
-        self._probabilities: deque[float | np.float32] = (
-            deque()
-        )  # from the event's first second, else the one that is next
+        # from the event's first second, else the one that is next
+        self._probabilities: deque[float | np.float32] = deque()
         self._onset: int | None = None
         self._reached = False
 

@@ -26,6 +26,7 @@ from heads.training.groups import split_groups
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
 from store import RecordingInfo, Store
+from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 
 
@@ -105,7 +106,8 @@ def _read_settings(run: Run) -> TrainSettings:
         return TrainSettings(**settings)
     except TypeError as error:
         raise UserError(
-            f"{run.path}: a sweep or another kind of run; give one of python -m heads.train or heads.probe"
+            f"{run.path}: a sweep or another kind of run; give one of {command_line('heads.train')} or "
+            f"{command_line('heads.probe')}"
         ) from error
 
 

@@ -11,16 +11,8 @@ import pandas as pd
 from eval.scoring.averages import average_persons
 from eval.scoring.background import measure_background
 from eval.scoring.scored_runs import read_metrics
-from eval.scoring.scores import bootstrap_interval, summarise
+from eval.scoring.scores import HEADLINE, bootstrap_interval, summarise
 
-SUMMARISED = {  # of a study's table: heading, column
-    "AUROC": "auroc",
-    "AUPRC": "auprc",
-    "event sens": "event.sensitivity",
-    "event F1": "event.f1",
-    "event FP/day": "event.fp_per_day",
-    "sample F1": "sample.f1",
-}
 _TESTED = ("auroc", "event.sensitivity", "sample.f1")
 
 
@@ -59,9 +51,9 @@ def tabulate_study(rows: Sequence[CombinationScores]) -> pd.DataFrame:
 
     Returns
     -------
-    encoder, features, head, seeds, persons; for each score NAME of `SUMMARISED` also NAME_low, NAME_high (95 %
-    bootstrap over persons), NAME_sd (over seeds); auroc_difference with low and high (paired by person);
-    false_alarms (number in all, mean over seeds) and background_hours.
+    encoder, features, head, seeds, persons; each score NAME of `eval.scoring.scores.HEADLINE`, with NAME_low and
+    NAME_high (95 % bootstrap over persons) and NAME_sd (over seeds); auroc_difference with low and high (paired
+    by person); false_alarms (number in all, mean over seeds) and background_hours.
     """
     table = []
     for row in rows:
@@ -71,7 +63,7 @@ def tabulate_study(rows: Sequence[CombinationScores]) -> pd.DataFrame:
             "seeds": len(row.seeds),
             "persons": len(row.persons),
         }
-        for column in SUMMARISED.values():
+        for column in HEADLINE.values():
             mean, low, high = summary[column][["mean", "ci95_low", "ci95_high"]]
             cells |= {
                 column: mean,

@@ -1,18 +1,19 @@
 """Read EEG, train a BrainCodec on it, write it with what it was trained on."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Generator
 
 from extract.braincodec.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.encoders.shipped import WEIGHTS
-from extract.pretrain.data import Person, find_persons, names_by_dataset, split
+from extract.pretrain.data import Person, TrainingSignal, find_persons, names_by_dataset, split
 from extract.pretrain.folding import fold_units
-from extract.pretrain.read import read_eeg
+from extract.pretrain.read import TrainingEeg, read_eeg
 from extract.pretrain.settings import PretrainCommand, TrainingSettings
 from extract.pretrain.training import START_WINDOWS, Training, train
 from extract.pretrain.validation import validate
@@ -31,16 +32,8 @@ def pretrain(settings: PretrainCommand) -> None:
     UserError
         If a file or folder cannot be read or written, a person is unknown, or settings do not go together.
     """
-    if not settings.out.parent.is_dir():
-        raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
     state_path = settings.out.with_name(f"{settings.out.name}.state")
-    guard_output(
-        settings.out,
-        inputs=[WEIGHTS, *settings.bids, *([settings.start] if settings.start else [])],
-        is_ours=lambda path: state_path.exists() and is_checkpoint(path),
-        force=settings.force,
-    )
-    require_writable(settings.out.parent)
+    _guard(settings, state_path)
     config = BrainCodecConfig(ratios=settings.ratios, quantizers=settings.quantizers, beam=settings.beam)
     eeg = read_eeg(settings.bids, config.sample_rate_hz)
     print("\n".join([*(f"left out: {reason}" for reason in eeg.unreadable), eeg.describe()]), flush=True)
@@ -54,23 +47,47 @@ def pretrain(settings: PretrainCommand) -> None:
         print(f"going on from step {training.step} of {state_path}")
     for figures in train(training, signals, held_out, state_path):
         print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
-    persons = {signal.person for signal in signals}
-    seen = persons | (_persons_seen(begun_with) if begun_with else set())
     metadata = {
-        "persons_seen": names_by_dataset(seen),
+        **_describe_eeg(eeg, signals),
+        "persons_seen": names_by_dataset(
+            _persons_of(signals) | (_persons_seen(begun_with) if begun_with else set())
+        ),
         "persons_held_out": names_by_dataset(hold_out),
-        "channel_hours": sum(s.signal_uv.numel() / s.sample_rate_hz for s in signals) / 3600,
-        "channels": eeg.channels,
-        "channels_left_out": dict(eeg.left_out),
-        "recordings_left_out": len(eeg.unreadable),
         "begun_with": begun_with.sha256 if begun_with else "",
         "settings": dataclasses.asdict(training.settings),
         "validation": validate(training.averaged, held_out),
     }
     model = fold_units(training.averaged, training.draw(signals, START_WINDOWS, Generator().manual_seed(0)))
     save_checkpoint(settings.out, model, metadata)
-    people = count_noun(len(persons), "person")
+    people = count_noun(len(_persons_of(signals)), "person")
     print(f"{settings.out}: trained on {people}; use it with --encoder {settings.out}")
+
+
+def _guard(settings: PretrainCommand, state_path: Path) -> None:
+    """Refuse an output that cannot be written, or that would replace what is none of this training."""
+    if not settings.out.parent.is_dir():
+        raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
+    guard_output(
+        settings.out,
+        inputs=[WEIGHTS, *settings.bids, *([settings.start] if settings.start else [])],
+        is_ours=lambda path: state_path.exists() and is_checkpoint(path),
+        force=settings.force,
+    )
+    require_writable(settings.out.parent)
+
+
+def _describe_eeg(eeg: TrainingEeg, signals: Sequence[TrainingSignal]) -> dict[str, Any]:
+    """How much was trained on and what was left out, for the checkpoint."""
+    return {
+        "channel_hours": sum(s.signal_uv.numel() / s.sample_rate_hz for s in signals) / 3600,
+        "channels": eeg.channels,
+        "channels_left_out": dict(eeg.left_out),
+        "recordings_left_out": len(eeg.unreadable),
+    }
+
+
+def _persons_of(signals: Sequence[TrainingSignal]) -> set[Person]:
+    return {signal.person for signal in signals}
 
 
 def _begin(training: Training, path: Path, hold_out: Collection[Person]) -> Checkpoint:

@@ -18,9 +18,8 @@ from store.runtime.errors import UserError, is_disk_full, os_errors
 _OURS = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.tmp")
 _ABANDONED_S = 86_400.0  # age of a file that nobody writes, where the file system has no locks
 _PROBE_BYTES = 1 << 16
-_ENTRIES_A_WRITE = (
-    64  # of a folder that are looked through, on average: many writes cost no more than their number
-)
+# entries of a folder that a write looks through on average: many writes cost no more than their number
+_ENTRIES_A_WRITE = 64
 _writes_before_look: dict[Path, int] = {}
 
 
