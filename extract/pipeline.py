@@ -139,7 +139,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     work = _resolve(work, is_changed=bool(changed))
     command = work.command
     spec = require_spec(command.store, command.only_encoder, is_encoded=bool(to_encode))
-    if spec is not None and command.backend != "loky":  # and of another kind, with another choice of its own
+    if spec is not None and command.backend != "loky":  # machines of another kind would choose another precision
         work = replace(work, command=replace(command, precision=cast(Any, spec.precision)))  # a str in a spec
     require_writable(command.store)
     for number, subject in enumerate(work.subjects):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.runtime.errors import StoreError, UserError
+from store.runtime.plurals import list_names
 
 FORMAT = "braincodec-seizure-features"
 FORMAT_VERSION = 2  # version 1 is read for ever
@@ -150,12 +151,8 @@ def _describe(name: str, stored: object, wanted: object) -> str:
     alone = [[text for text in one if text not in other] for one, other in ((stored, wanted), (wanted, stored))]
     if not any(alone):
         return f"{name} is in another order"
-    shown = [f" ({', '.join(texts[:_SHOWN])}{_more(texts)} only here)" if texts else "" for texts in alone]
+    shown = [f" ({list_names(texts, _SHOWN)} only here)" if texts else "" for texts in alone]
     return f"{name} is a list of {len(stored)}{shown[0]}, wanted one of {len(wanted)}{shown[1]}"
-
-
-def _more(texts: Sequence[str]) -> str:
-    return f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
 
 
 def _shorten(value: object) -> str:

@@ -1,4 +1,4 @@
-"""How the processor time of commands grows, one dimension at a time: persons, recordings, hours, settings, folds.
+"""How the processor time of commands grows, one dimension at a time: persons, recordings, hours, settings.
 
 ``python -m tests.benchmarks growth [--only eval/persons ...]`` runs each command on synthetic stores of one, two
 and four times a size. The exponent is that of what the time grows by, so that the start of a command does not
