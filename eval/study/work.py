@@ -21,7 +21,7 @@ from eval.study.options import StudyCommand
 from extract.pipeline import ExtractCommand, extract
 from heads.folds import Inner
 from heads.probe import ProbeCommand, probe
-from heads.run_folder import Run
+from heads.run_folder import Run, follow_context
 from heads.train import TrainCommand, train
 from store.runtime.device import choose_device
 from store.runtime.errors import os_errors
@@ -92,6 +92,8 @@ def _train(command: StudyCommand, job: Job, fold: str, inner: Inner | None) -> R
         return run
     head, device = job.combination.head, command.device
     settings = TrainCommand(head=head, seed=job.seeds, inner=inner, device=device, store=store, fold=fold)
+    for sibling in sorted(job.path.parent.glob("seed*")):  # heads of other seeds, perhaps of an earlier version
+        settings = follow_context(settings, sibling)
     run, _ = train(replace(settings, out=job.path, retrain=retrain))
     return run
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from heads.folds import DEFAULT_INNER, Inner
 from heads.settings import TrainSettings
@@ -12,6 +12,8 @@ from store.gate import read_json
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import old_context, translate_settings
 from store.schema import has_default
+
+SettingsT = TypeVar("SettingsT", bound=TrainSettings)
 
 _MOST_BYTES = 1 << 28  # a store may hold many recordings
 
@@ -33,7 +35,7 @@ def complete_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"inner": "one", "context_s": old_context(settings), **settings}
 
 
-def follow_context(settings: TrainSettings, path: Path) -> TrainSettings:
+def follow_context(settings: SettingsT, path: Path) -> SettingsT:
     """Settings as given, with the context of the run that is there if it is from before that was a setting.
 
     Raises

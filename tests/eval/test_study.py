@@ -169,6 +169,16 @@ def test_a_seed_that_is_added_costs_that_seed_alone(
     assert table["auroc_sd"][0] == pytest.approx(np.std(means))
 
 
+def test_a_seed_that_is_added_to_earlier_heads_has_their_context(study_folder: Path, bids: Path) -> None:
+    path = study_folder / "runs" / LINEAR / "config.json"
+    config = json.loads(path.read_text())
+    assert config["settings"].pop("context_s") == 5
+    path.write_text(json.dumps(config))
+    assert main([*study_arguments(bids, study_folder), "2"]) == 0
+    added = path.parents[1] / "seed-2" / "config.json"
+    assert json.loads(added.read_text())["settings"]["context_s"] == 1
+
+
 def test_one_of_the_seeds_that_are_there_is_read_alone(study_folder: Path, bids: Path) -> None:
     assert main([*study_arguments(bids, study_folder)[:-2], "1"]) == 0
     table = pd.read_csv(study_folder / "study.csv")
