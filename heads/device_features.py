@@ -68,21 +68,31 @@ class DeviceFeatures:
         """Features of windows, in the order asked."""
         if self._kept is not None:
             return self._kept[torch.from_numpy(windows).to(self._device)]
-        features = torch.empty(len(windows), *self._dataset.shape, dtype=self._precision, device=self._device)
         size = _CACHED_WINDOWS if self._device.type == "cpu" else max(1, len(windows))
-        float32 = torch.empty(features[:size].shape, device=self._device)
-        for start in range(0, len(windows), size):
-            stored = self._read(windows[start : start + size])
-            if self._vectors is None:
-                latents = float32[: len(stored)].copy_(stored)  # faster than from float16 straight to bfloat16
-            else:
-                codes = stored.flatten(0, 2).int() + self._first_code
-                latents = embedding_bag(codes, self._vectors, mode="sum").view(len(stored), *self._dataset.shape)
-            features[start : start + size] = latents
+        taken = None
+        for start in range(0, max(1, len(windows)), size):
+            block = self._precompute(windows[start : start + size])
+            if len(windows) <= size:
+                return block
+            if taken is None:
+                taken = block.new_empty(len(windows), *block.shape[1:])
+            taken[start : start + size] = block
+        assert taken is not None
+        return taken
+
+    def _precompute(self, windows: NDArray[np.int64]) -> Tensor:
+        """Features of a few windows: what is between the stored ones and those that a head takes stays small."""
+        stored = self._read(windows)
+        if self._vectors is None:
+            latents = stored.float()  # faster than from float16 straight to bfloat16
+        else:
+            codes = stored.flatten(0, 2).int() + self._first_code
+            latents = embedding_bag(codes, self._vectors, mode="sum").view(len(stored), *self._dataset.shape)
+        latents = latents.to(self._precision)
         if self._missing is not None:
             missing = self._missing[torch.from_numpy(windows).to(self._device)]
-            features.masked_fill_(missing[:, None, :, None], torch.nan)
-        return self._head.precompute(features)
+            latents.masked_fill_(missing[:, None, :, None], torch.nan)
+        return self._head.precompute(latents)
 
     def _read(self, windows: NDArray[np.int64]) -> Tensor:
         """Features as they are stored, on the device."""

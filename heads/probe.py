@@ -17,7 +17,7 @@ from tqdm import tqdm
 from heads.dataset import StoreDataset
 from heads.folds import DEFAULT_INNER, Fold
 from heads.run_folder import FoldResult, Run, describe_run, plan_folds, record_choice, resolve_inner
-from heads.settings import RunOptions, SplitOption, TrainSettings
+from heads.settings import MemoryOption, RunOptions, SplitOption, TrainSettings
 from store import open_stores
 from store.runtime.cli import run as run_command
 from store.runtime.commands import command_line
@@ -56,8 +56,11 @@ class ProbeTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeCommand(RunOptions, SplitOption, ProbeTarget):
+class ProbeCommand(RunOptions, MemoryOption, SplitOption, ProbeTarget):
     """The command line of ``python -m heads.probe``."""
+
+    memory: Annotated[float, tyro.conf.arg(metavar="GIB")] = 3.5
+    """Memory to fit in, beside the mapped features: with less, features are read more often."""
 
 
 def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
@@ -72,6 +75,7 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     """
     if command.fold is not None and command.split is not None:
         raise UserError("--fold and --split do not go together: give a fold, or a given split")
+    most_bytes = command.kept_bytes
     dataset = StoreDataset(open_stores(command.store))
     statistics = command.statistics or ("pooled" if command.method == "logistic" else "mean")
     pooled = TrainSettings(head="pooled-linear")
@@ -86,20 +90,26 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     run = run.follow_store(dataset.store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}
     if todo := [fold for fold in folds if fold.name not in finished]:
-        _fit(run, todo, dataset, head, command.method, statistics)
+        _fit(run, todo, dataset, head, command.method, statistics, most_bytes)
     else:
         print(f"nothing to fit: all of the folds are in {run.path}")
     return run, [result for result in run.folds if result.fold.name in {fold.name for fold in folds}]
 
 
 def _fit(
-    run: Run, todo: Sequence[Fold], dataset: StoreDataset, head: TrainSettings, method: str, statistics: str
+    run: Run,
+    todo: Sequence[Fold],
+    dataset: StoreDataset,
+    head: TrainSettings,
+    method: str,
+    statistics: str,
+    most_bytes: int,
 ) -> None:
     """Fit folds and write them into the run, one after the other."""
     import torch  # here, since they load torch, which --help does not need
 
     from heads.closed_form.electrodes import PooledElectrodes
-    from heads.closed_form.leave_one_out import STRENGTHS, fit_closed_form
+    from heads.closed_form.leave_one_out import STRENGTHS, fit_closed_form, require_memory
     from heads.closed_form.logistic_folds import INVERSE_STRENGTHS, fit_logistic_folds
     from heads.closed_form.seconds import PooledSeconds
     from heads.training.finish import write_fold
@@ -107,8 +117,12 @@ def _fit(
 
     logistic = method == "logistic"
     pooled = statistics == "pooled"
-    seconds = PooledElectrodes(dataset, run.path) if pooled else PooledSeconds(dataset, statistics)
-    fitted = fit_logistic_folds(seconds, todo) if logistic else fit_closed_form(seconds, todo, method)
+    seconds = PooledElectrodes(dataset, run.path) if pooled else PooledSeconds(dataset, statistics, most_bytes)
+    if logistic:
+        fitted = fit_logistic_folds(seconds, todo, most_bytes)
+    else:
+        require_memory(seconds, 2 * most_bytes)
+        fitted = fit_closed_form(seconds, todo, method, most_bytes)
     for fold in tqdm(fitted, total=len(todo), unit=" folds", disable=None):
         result = _describe(fold, "C" if logistic else "strength", INVERSE_STRENGTHS if logistic else STRENGTHS)
         write_fold(run, Trial(fold.fold, head), result, dataset, torch.device("cpu"))

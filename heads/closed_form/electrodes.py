@@ -66,13 +66,15 @@ class PooledElectrodes(SecondFeatures):
                 x = torch.from_numpy(values[start : start + _BLOCK_SECONDS][labelled])
                 yield x, torch.from_numpy(block[labelled]).float()
 
-    def predict(self, person: str, models: LinearModels, row: int) -> dict[str, NDArray[np.float32]]:
-        """Probability of each second of a person's recordings by one of the models: name -> ``(T,)``."""
-        weight, bias = models.weight[:, row].numpy(), float(models.bias[row])
-        return {
-            info.name: expit(self.values(info) @ weight + bias).astype(np.float32)
-            for info, _ in self.dataset.recordings_of(person)
-        }
+    def predict(self, person: str, models: LinearModels) -> dict[str, NDArray[np.float32]]:
+        """Probability of each second of a person's recordings by each of the models: name -> ``(R, T)``."""
+        weights, biases = np.ascontiguousarray(models.weight.mT.numpy()), models.bias.tolist()
+        predicted = {}
+        for info, _ in self.dataset.recordings_of(person):
+            x = self.values(info).astype(np.float64)
+            logits = [x @ weight + bias for weight, bias in zip(weights, biases, strict=True)]
+            predicted[info.name] = expit(np.stack(logits)).astype(np.float32)
+        return predicted
 
     def values(self, info: RecordingInfo) -> NDArray[np.float32]:
         """Statistics of every second of a recording, ``(T, P)``."""

@@ -1,24 +1,32 @@
 """Fit linear classifiers of every leave-one-person-out fold at once."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import add, sub
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from heads.closed_form.ridge_lda import LinearModels, best_strength, fit_ridge_lda, join_models
 from heads.closed_form.seconds import SecondFeatures
+from heads.closed_form.threads import single_threads
 from heads.folds import Fold
 from heads.inference import aurocs, best_threshold
 from heads.models.head import Head
+from store.runtime.errors import UserError
+from store.runtime.plurals import count_noun
 
 STRENGTHS = tuple(float(f"{value:.3g}") for value in np.logspace(-3, 3, 13))
-Scored = tuple[NDArray[Any], NDArray[Any]]  # labels (N,) and scores (N, R) of a person
+LeftOut = frozenset[str]  # persons that a model did not see
+Value = TypeVar("Value")
+_MOST_BYTES = 1 << 30
+_BYTES_OF_A_SCORE = 8  # float32, in blocks and joined, or of both threshold and prediction
+_SUMS_OF_A_FIT = 6  # with the work space of an eigendecomposition
 
 
 @dataclass(frozen=True)
@@ -35,69 +43,184 @@ class FittedFold:
     losses: Tensor | None = None  # (R,), validation log loss of each strength
 
 
-def fit_closed_form(seconds: SecondFeatures, folds: Sequence[Fold], method: str) -> Iterator[FittedFold]:
+@dataclass(frozen=True)
+class _Plan:
+    """Whom the models of a fold do not see: those that choose by each person, and the head."""
+
+    fold: Fold
+    choosing: Mapping[str, LeftOut]
+    head: LeftOut
+
+    @classmethod
+    def of(cls, fold: Fold) -> "_Plan":
+        if fold.is_given:
+            unseen = frozenset((*fold.test, *fold.validation))
+            return cls(fold, dict.fromkeys(fold.validation, unseen), unseen)
+        known = sorted({*fold.train, *fold.validation})
+        return cls(fold, {person: frozenset((*fold.test, person)) for person in known}, frozenset(fold.test))
+
+    @property
+    def predicting(self) -> dict[str, LeftOut]:
+        """Of the model that predicts each person of the fold: those it does not see."""
+        if self.fold.inner or self.fold.is_given:
+            validation = {person: self.choosing[person] for person in self.fold.validation}
+        else:
+            unseen = frozenset((*self.fold.test, *self.fold.validation))
+            validation = dict.fromkeys(self.fold.validation, unseen)
+        return validation | dict.fromkeys(self.fold.test, self.head)
+
+
+def fit_closed_form(
+    seconds: SecondFeatures, folds: Sequence[Fold], method: str, most_bytes: int = _MOST_BYTES
+) -> Iterator[FittedFold]:
     """Fit every fold on all persons but the tested one.
 
     Strength and threshold are chosen on predictions for each of these persons by the model without it and the
     tested one: a pair of persons shares a model between two folds. In a given split the validation persons alone
     choose, and the head is fitted to the train persons.
+
+    Parameters
+    ----------
+    most_bytes
+        Of scores and predictions at once; with less, the features are read more often.
     """
-    persons = seconds.dataset.persons
-    moments = {person: seconds.moments(person) for person in persons}
+    plans = [_Plan.of(fold) for fold in folds]
+    models = _fit_models(seconds, plans, method)
+    scores = _score_models(seconds, models, plans, most_bytes)
+    for group in split_by_bytes(plans, 1, seconds, seconds.dataset.persons, most_bytes):
+        yield from _finish_folds(seconds, group, models, scores)
+
+
+def _fit_models(seconds: SecondFeatures, plans: Sequence[_Plan], method: str) -> dict[LeftOut, LinearModels]:
+    """Fit all models of folds, each on one thread."""
+    moments = {person: seconds.moments(person) for person in seconds.dataset.persons}
     total = functools.reduce(add, moments.values())
-    held_out = {left_out for fold in folds for left_out in _left_out(fold).values()}
-    without = {
-        pair: fit_ridge_lda(
-            functools.reduce(sub, (moments[person] for person in sorted(pair)), total), STRENGTHS, method
+    left_out = sorted(
+        {one for plan in plans for one in (*plan.choosing.values(), *plan.predicting.values(), plan.head)},
+        key=sorted,
+    )
+
+    def fit(persons: LeftOut) -> LinearModels:
+        rest = functools.reduce(sub, (moments[person] for person in sorted(persons)), total)
+        return fit_ridge_lda(rest, STRENGTHS, method)
+
+    with single_threads() as pool, tqdm(total=len(left_out), unit=" models", disable=None) as bar:
+        models = {}
+        for persons, fitted in zip(left_out, pool.map(fit, left_out), strict=True):
+            models[persons] = fitted
+            bar.update()
+    return models
+
+
+def _score_models(
+    seconds: SecondFeatures, models: Mapping[LeftOut, LinearModels], plans: Sequence[_Plan], most_bytes: int
+) -> dict[tuple[str, LeftOut], Tensor]:
+    """AUROC ``(R,)`` of each person by each model that chooses by it."""
+    scores = {}
+    for person in seconds.dataset.persons:
+        left_out = list(dict.fromkeys(plan.choosing[person] for plan in plans if person in plan.choosing))
+        for some in split_by_bytes(left_out, len(STRENGTHS), seconds, [person], most_bytes):
+            labels, values = seconds.scores(person, join_models([models[one] for one in some]))
+            for one, part in zip(some, np.split(values, len(some), axis=1), strict=True):
+                scores[person, one] = score_person(labels, part)
+    return scores
+
+
+def _finish_folds(
+    seconds: SecondFeatures,
+    plans: Sequence[_Plan],
+    models: Mapping[LeftOut, LinearModels],
+    scores: Mapping[tuple[str, LeftOut], Tensor],
+) -> Iterator[FittedFold]:
+    """Choose strength and threshold of folds, and predict their persons."""
+    by_person = [
+        torch.stack([scores[person, plan.choosing[person]] for person in sorted(plan.choosing)]) for plan in plans
+    ]
+    best = [best_strength(one) for one in by_person]
+    choosing, predicting = (
+        [
+            {person: models[one].select(number) for person, one in left_out.items()}
+            for left_out, number in zip(sides, best, strict=True)
+        ]
+        for sides in ([plan.choosing for plan in plans], [plan.predicting for plan in plans])
+    )
+    thresholds = _choose_thresholds(seconds, choosing)
+    predictions = predict_folds(seconds, predicting)
+    recordings_of = seconds.dataset.recordings_of
+    for number, plan in enumerate(plans):
+        validation, test = (
+            {info.name: predictions[number][info.name] for person in persons for info, _ in recordings_of(person)}
+            for persons in (plan.fold.validation, plan.fold.test)
         )
-        for pair in sorted(held_out, key=sorted)
-    }
-    scored = {person: _score_by_others(seconds, person, without) for person in persons}
-    for fold in folds:
-        left_out = _left_out(fold)
-        by_person = [scored[person][left_out[person] - {person}] for person in sorted(left_out)]
-        scores = torch.stack([score_person(*one) for one in by_person])
-        best = best_strength(scores)
-        unknown = (*fold.test, *fold.validation) if fold.is_given else fold.test
-        known = functools.reduce(sub, (moments[person] for person in unknown), total)
-        fitted = fit_ridge_lda(known, STRENGTHS, method)
-        if fold.inner or fold.is_given:
-            models = {person: without[left_out[person]] for person in fold.validation}
-        else:
-            trained = functools.reduce(sub, (moments[person] for person in fold.validation), known)
-            models = dict.fromkeys(fold.validation, fit_ridge_lda(trained, STRENGTHS, method))
-        validation = predict_by(seconds, models, best)
-        test = predict_by(seconds, dict.fromkeys(fold.test, fitted), best)
-        threshold = _choose_threshold(by_person, best)
-        yield FittedFold(fold, seconds.as_head(fitted, best), validation, test, threshold, best, scores.nanmean(0))
+        head = seconds.as_head(models[plan.head], best[number])
+        average = by_person[number].nanmean(0)
+        yield FittedFold(plan.fold, head, validation, test, thresholds[number], best[number], average)
 
 
-def _left_out(fold: Fold) -> dict[str, frozenset[str]]:
-    """Persons left out of the model that chooses by each person."""
-    if fold.is_given:
-        return dict.fromkeys(fold.validation, frozenset((*fold.test, *fold.validation)))
-    return {person: frozenset((*fold.test, person)) for person in {*fold.train, *fold.validation}}
+def _choose_thresholds(seconds: SecondFeatures, folds: Sequence[Mapping[str, LinearModels]]) -> list[float]:
+    """Of each fold, the probability with the largest F1 over the seconds of all persons, by the model of each."""
+    scored: list[dict[str, tuple[NDArray[Any], NDArray[np.float32]]]] = [{} for _ in folds]
+    for person in seconds.dataset.persons:
+        concerned = [number for number, models in enumerate(folds) if person in models]
+        if concerned:
+            labels, values = seconds.scores(person, join_models([folds[number][person] for number in concerned]))
+            for number, column in zip(concerned, values.T, strict=True):
+                scored[number][person] = labels, column
+    thresholds = []
+    for by_person in scored:
+        labels, values = (np.concatenate(parts) for parts in zip(*by_person.values(), strict=True))
+        thresholds.append(best_threshold(labels, torch.from_numpy(values).sigmoid().numpy()))
+    return thresholds
 
 
-def predict_by(
-    seconds: SecondFeatures, models: Mapping[str, LinearModels], best: int
-) -> dict[str, NDArray[np.float32]]:
-    """Probability of each second of persons by the model ``best`` of those of each: recording -> ``(T,)``."""
-    by_person = (seconds.predict(person, by, best) for person, by in models.items())
-    return {name: values for predicted in by_person for name, values in predicted.items()}
+def predict_folds(
+    seconds: SecondFeatures, folds: Sequence[Mapping[str, LinearModels]]
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Probabilities of persons, each by one model in every fold that has it; features are read once.
+
+    Returns
+    -------
+    list of dict
+        Of each fold, recording -> ``(T,)``.
+    """
+    predicted: list[dict[str, NDArray[np.float32]]] = [{} for _ in folds]
+    for person in seconds.dataset.persons:
+        concerned = [number for number, models in enumerate(folds) if person in models]
+        if concerned:
+            by_recording = seconds.predict(person, join_models([folds[number][person] for number in concerned]))
+            for name, rows in by_recording.items():
+                for number, row in zip(concerned, rows, strict=True):
+                    predicted[number][name] = row
+    return predicted
 
 
-def _score_by_others(
-    seconds: SecondFeatures, person: str, without: Mapping[frozenset[str], LinearModels]
-) -> dict[frozenset[str], Scored]:
-    """Labels and scores of a person by each model that did not see them; the key is who else it did not see."""
-    held_out = [pair for pair in without if person in pair]
-    models = [without[pair] for pair in held_out]
-    if not models:
-        return {}
-    labels, scores = seconds.scores(person, join_models(models))
-    parts = np.split(scores.astype(np.float32), len(held_out), axis=1)
-    return {pair - {person}: (labels, part) for pair, part in zip(held_out, parts, strict=True)}
+def require_memory(seconds: SecondFeatures, most_bytes: int) -> None:
+    """Refuse sums over persons that take more memory than that.
+
+    Raises
+    ------
+    UserError
+        Naming what they take.
+    """
+    sums = len(seconds.dataset.persons) + 1 + _SUMS_OF_A_FIT * torch.get_num_threads()
+    needed = 8 * seconds.size**2 * sums
+    if needed > most_bytes:
+        raise UserError(
+            f"the sums over {count_noun(len(seconds.dataset.persons), 'person')} of products of {seconds.size} "
+            f"features take {needed / 1e9:.1f} GB, {most_bytes / 1e9:.1f} are allowed; use more --memory, or "
+            "--statistics mean or pooled"
+        )
+
+
+def split_by_bytes(
+    values: Sequence[Value], columns: int, seconds: SecondFeatures, persons: Sequence[str], most_bytes: int
+) -> Iterator[Sequence[Value]]:
+    """Split values, each of which gives so many scores of every second of the persons, by memory."""
+    infos = (info for person in persons for info, _ in seconds.dataset.recordings_of(person))
+    each = _BYTES_OF_A_SCORE * columns * max(1, sum(info.seconds for info in infos))
+    at_once = max(1, most_bytes // each)
+    for first in range(0, len(values), at_once):
+        yield values[first : first + at_once]
 
 
 def score_person(labels: NDArray[Any], scores: NDArray[Any]) -> Tensor:
@@ -105,9 +228,3 @@ def score_person(labels: NDArray[Any], scores: NDArray[Any]) -> Tensor:
     if not len(labels) or labels.min() == labels.max():
         return torch.full((scores.shape[1],), torch.nan, dtype=torch.float64)
     return torch.from_numpy(aurocs(labels, scores.T))
-
-
-def _choose_threshold(scored: Iterable[Scored], best: int) -> float:
-    """The probability with the largest F1 over the seconds of all persons, by the model ``best``."""
-    labels, scores = (np.concatenate(parts) for parts in zip(*((y, s[:, best]) for y, s in scored), strict=True))
-    return best_threshold(labels, torch.from_numpy(scores).float().sigmoid().numpy())

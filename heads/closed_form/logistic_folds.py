@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from heads.closed_form.leave_one_out import FittedFold, predict_by, score_person
+from heads.closed_form.leave_one_out import FittedFold, predict_folds, score_person, split_by_bytes
 from heads.closed_form.logistic import TrainingSeconds, fit_logistic
 from heads.closed_form.ridge_lda import LinearModels, join_models
 from heads.closed_form.seconds import SecondFeatures
@@ -28,7 +28,9 @@ Persons = tuple[str, ...]
 Scores = tuple[Tensor, Tensor]  # log loss and AUROC of each C, (R,)
 
 
-def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterator[FittedFold]:
+def fit_logistic_folds(
+    seconds: SecondFeatures, folds: Sequence[Fold], most_bytes: int = _MOST_BYTES
+) -> Iterator[FittedFold]:
     """Fit each fold on all persons but the tested one.
 
     C and threshold are chosen on predictions for each of these persons by models of the others: the persons are in
@@ -36,18 +38,24 @@ def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterat
     what the regression minimises, and varies less from person to person than AUROC. In a given split the
     validation persons alone choose, and the head is fitted to the train persons.
 
+    Parameters
+    ----------
+    most_bytes
+        Of features in memory, which are there twice while they are fitted to; of scores at once, after that.
+
     Raises
     ------
     UserError
         If the features of all training seconds do not fit in memory.
     """
     counts = seconds.dataset.label_counts()
-    _require_memory(seconds, counts)
+    _require_memory(seconds, counts, most_bytes)
     rows = {person: _training_seconds(seconds, person, count.background) for person, count in counts.items()}
     splits = {fold.name: _choosing_splits(fold, counts) for fold in folds}
     sets = list(dict.fromkeys(split.train for fold in folds for split in splits[fold.name]))
     models = dict(zip(sets, _fit_sets(rows, sets, [INVERSE_STRENGTHS] * len(sets)), strict=True))
-    scored = _score_by_others(seconds, models, [split for fold in folds for split in splits[fold.name]])
+    every_split = [split for fold in folds for split in splits[fold.name]]
+    scored = _score_by_others(seconds, models, every_split, most_bytes)
     by_fold = {
         fold.name: [
             torch.stack(part)  # (persons, R)
@@ -63,13 +71,17 @@ def fit_logistic_folds(seconds: SecondFeatures, folds: Sequence[Fold]) -> Iterat
     heads = _fit_sets(rows, [_training_persons(fold) for fold in folds], chosen)
     for fold, number, strength, head in zip(folds, best, chosen, heads, strict=True):
         losses, scores = (part.nanmean(0) for part in by_fold[fold.name])
-        inner = {person: models[split.train] for split in splits[fold.name] for person in split.validation}
-        choosing = predict_by(seconds, inner, number)
+        inner = {
+            person: models[split.train].select(number)
+            for split in splits[fold.name]
+            for person in split.validation
+        }
+        (choosing,) = predict_folds(seconds, [inner])
         threshold = choose_threshold(seconds.dataset, sorted(inner), choosing)
         if not (fold.inner or fold.is_given):
             (validating,) = _fit_sets(rows, [fold.train], [strength])
-            choosing = predict_by(seconds, dict.fromkeys(fold.validation, validating), 0)
-        test = predict_by(seconds, dict.fromkeys(fold.test, head), 0)
+            (choosing,) = predict_folds(seconds, [dict.fromkeys(fold.validation, validating)])
+        (test,) = predict_folds(seconds, [dict.fromkeys(fold.test, head)])
         yield FittedFold(fold, seconds.as_head(head, 0), choosing, test, threshold, number, scores, losses)
 
 
@@ -96,21 +108,20 @@ def _fit_sets(
 
 
 def _score_by_others(
-    seconds: SecondFeatures, models: Mapping[Persons, LinearModels], splits: Sequence[Split]
+    seconds: SecondFeatures, models: Mapping[Persons, LinearModels], splits: Sequence[Split], most_bytes: int
 ) -> dict[tuple[Persons, str], Scores]:
     """Scores of persons by models that did not see them: training persons and person -> scores."""
 
     def score(person: str) -> dict[tuple[Persons, str], Scores]:
         sets = list(dict.fromkeys(split.train for split in splits if person in split.validation))
-        if not sets:
-            return {}
-        labels, logits = seconds.scores(person, join_models([models[one] for one in sets]))
-        parts = np.split(logits.astype(np.float32), len(sets), axis=1)
-        return {
-            (one, person): (_log_losses(labels, part), score_person(labels, part))
-            for one, part in zip(sets, parts, strict=True)
-        }
+        scored = {}
+        for some in split_by_bytes(sets, len(INVERSE_STRENGTHS), seconds, [person], most_bytes // threads):
+            labels, logits = seconds.scores(person, join_models([models[one] for one in some]))
+            for one, part in zip(some, np.split(logits, len(some), axis=1), strict=True):
+                scored[one, person] = _log_losses(labels, part), score_person(labels, part)
+        return scored
 
+    threads = torch.get_num_threads()
     with single_threads() as pool:
         return {key: scores for part in pool.map(score, seconds.dataset.persons) for key, scores in part.items()}
 
@@ -135,12 +146,12 @@ def _training_seconds(seconds: SecondFeatures, person: str, background: int) -> 
     return TrainingSeconds(x, y, torch.where(y == 1, 1.0, background / max(1, int((y == 0).sum()))))
 
 
-def _require_memory(seconds: SecondFeatures, counts: dict[str, LabelCounts]) -> None:
+def _require_memory(seconds: SecondFeatures, counts: dict[str, LabelCounts], most_bytes: int) -> None:
     rows = sum(count.ictal + min(count.background, _MOST_BACKGROUND) for count in counts.values())
     needed = 4 * seconds.size * rows
-    if needed > _MOST_BYTES:
+    if needed > most_bytes:
         raise UserError(
-            f"logistic regression keeps the seconds it is fitted to in memory, {needed / 1e9:.0f} GB here, "
-            f"{_MOST_BYTES / 1e9:.0f} are allowed; use --statistics pooled, --method lda, or "
+            f"logistic regression keeps the seconds it is fitted to in memory, {needed / 1e9:.1f} GB here, "
+            f"{most_bytes / 1e9:.1f} are allowed; use more --memory, --statistics pooled, --method lda, or "
             f"{command_line('heads.train')} --head linear"
         )

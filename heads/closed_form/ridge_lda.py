@@ -27,6 +27,11 @@ class LinearModels:
     bias: Tensor
     mean: Tensor
 
+    def select(self, row: int) -> "LinearModels":
+        """The model of one strength alone."""
+        one = slice(row, row + 1)
+        return LinearModels(self.weight[:, one], self.bias[one], self.mean[:, one])
+
     def scores(self, x: Tensor) -> Tensor:
         """Scores ``(N, R)`` of features ``(N, P)`` float64, nan where missing."""
         missing = x.isnan()

@@ -43,30 +43,33 @@ class SecondFeatures(ABC):
         """The head that gives each second its score by one of the models."""
 
     @abstractmethod
-    def predict(self, person: str, models: LinearModels, row: int) -> dict[str, NDArray[np.float32]]:
-        """Probability of each second of a person's recordings by one of the models: name -> ``(T,)``."""
+    def predict(self, person: str, models: LinearModels) -> dict[str, NDArray[np.float32]]:
+        """Probability of each second of a person's recordings by each of the models: name -> ``(R, T)``."""
 
     def moments(self, person: str) -> ClassMoments:
         """Moments of a person's seconds."""
         first, *rest = (ClassMoments.of(x.double(), y.double()) for x, y in self.blocks(person))
         return sum(rest, first)
 
-    def scores(self, person: str, models: LinearModels) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Labels ``(N,)`` and scores ``(N, R)`` of a person's seconds."""
-        pairs = [(y, models.scores(x.double())) for x, y in self.blocks(person)]
+    def scores(self, person: str, models: LinearModels) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Labels ``(N,)`` and scores ``(N, R)`` of a person's seconds, in float32."""
+        pairs = [(y, models.scores(x.double()).float()) for x, y in self.blocks(person)]
         labels, scores = (torch.cat(parts).numpy() for parts in zip(*pairs, strict=True))
         return labels, scores
 
 
 class PooledSeconds(SecondFeatures):
-    """Mean over the frames of a second, and its log deviation, of every electrode and dim."""
+    """Mean over the frames of a second, and its log deviation, of every electrode and dim.
 
-    def __init__(self, dataset: StoreDataset, statistics: str) -> None:
+    They are kept in memory if they take no more than ``kept_bytes``.
+    """
+
+    def __init__(self, dataset: StoreDataset, statistics: str, kept_bytes: int | None = None) -> None:
         self.dataset = dataset
         self.head = LinearHead(_SETTINGS, dataset.shape, dataset.window_s)
         self.statistics = self.head.statistics if statistics == "mean-std" else 1
         self.size = self.statistics * dataset.shape[1] * dataset.shape[2]
-        self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"), keep=True)
+        self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"), keep=True, kept_bytes=kept_bytes)
 
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Features ``(N, P)`` and labels ``(N,)`` float32 of a person's labelled seconds, in order, in blocks."""
@@ -100,9 +103,9 @@ class PooledSeconds(SecondFeatures):
             head.out.bias.fill_(float(bias))
         return head
 
-    def predict(self, person: str, models: LinearModels, row: int) -> dict[str, NDArray[np.float32]]:
-        """Probability of each second of a person's recordings by one of the models: name -> ``(T,)``."""
-        head = self.as_head(models, row)
-        state = {name: value[None] for name, value in head.state_dict().items()}
-        predicted = predict_recordings(head, state, self.dataset, self._features, person)
-        return {name: values[0] for name, values in predicted.items()}
+    def predict(self, person: str, models: LinearModels) -> dict[str, NDArray[np.float32]]:
+        """Probability of each second of a person's recordings by each of the models: name -> ``(R, T)``."""
+        heads = [self.as_head(models, row) for row in range(len(models.bias))]
+        states = [head.state_dict() for head in heads]
+        stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+        return predict_recordings(heads[0], stacked, self.dataset, self._features, person)

@@ -1,4 +1,4 @@
-"""Trainings keep to --memory, under a limit of the operating system; without it they would not."""
+"""Trainings and probes keep to --memory, under a limit of the operating system; without it they would not."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from heads.device_features import _KEPT_BYTES
+from heads.probe import main as probe
 from heads.settings import MemoryOption
 from heads.sweep import main as sweep
 from heads.train import main as train
@@ -15,13 +16,15 @@ from tests.benchmarks.full_size import CODES, write_store
 from tests.helpers.paths import ROOT
 
 SPARE = 650 << 20  # bytes that a command may take beyond those of its start
-LIMITED = f"""
+LIMITED = """
 import resource, sys
-import heads.{{module}} as command, heads.training.stacked, heads.training.finish, heads.sweep_results
+import heads.{module} as command, heads.training.stacked, heads.training.finish, heads.sweep_results
+import heads.closed_form.logistic_folds, heads.closed_form.electrodes
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + {SPARE}, size + {SPARE}))
+resource.setrlimit(resource.RLIMIT_AS, (size + {spare}, size + {spare}))
 sys.exit(command.main(sys.argv[1:]))
 """
+PROBE_SPARE = 480 << 20
 SIZE = ("--filters", "4", "--hidden", "4", "--epochs", "1", "--precision", "float32")
 
 
@@ -34,19 +37,41 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def run_limited(path: Path, out: Path, module: str, spare: int, *options: str) -> subprocess.CompletedProcess[str]:
+    arguments = ("--store", str(path), "--out", str(out), *options)
+    command = [sys.executable, "-c", LIMITED.format(module=module, spare=spare), *arguments]
+    environment = {"OMP_NUM_THREADS": "1", "PATH": ""}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(
     ("module", "options"), [("train", ("--fold", "all", "--inner", "2")), ("sweep", ("--lr", "1e-3", "1e-4"))]
 )
 def test_a_training_keeps_to_its_memory(path: Path, tmp_path: Path, module: str, options: tuple[str, ...]) -> None:
-    def run(name: str, *more: str) -> subprocess.CompletedProcess[str]:
-        arguments = ("--store", str(path), "--out", str(tmp_path / name), *options, *SIZE, *more)
-        command = [sys.executable, "-c", LIMITED.format(module=module), *arguments]
-        environment = {"OMP_NUM_THREADS": "1", "PATH": ""}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-    done = run("little", "--memory", "0.75")
+    done = run_limited(path, tmp_path / "little", module, SPARE, *options, *SIZE, "--memory", "0.75")
     assert done.returncode == 0, done.stderr
-    done = run("default")
+    done = run_limited(path, tmp_path / "default", module, SPARE, *options, *SIZE)
+    require_no_memory(done)
+
+
+@pytest.mark.parametrize("method", ["lda", "ridge"])
+def test_a_probe_keeps_to_its_memory(path: Path, tmp_path: Path, method: str) -> None:
+    options = ("--method", method, "--fold", "01")
+    done = run_limited(path, tmp_path / "little", "probe", PROBE_SPARE, *options, "--memory", "0.75")
+    assert done.returncode == 0, done.stderr
+    require_no_memory(run_limited(path, tmp_path / "default", "probe", PROBE_SPARE, *options))
+
+
+def test_logistic_regression_keeps_to_its_memory_or_is_refused(path: Path, tmp_path: Path) -> None:
+    little = ("--method", "logistic", "--memory", "0.75")
+    done = run_limited(path, tmp_path / "pooled", "probe", PROBE_SPARE, *little)
+    assert done.returncode == 0, done.stderr
+    done = run_limited(path, tmp_path / "refused", "probe", PROBE_SPARE, *little, "--statistics", "mean-std")
+    assert done.returncode == 2
+    assert "0.2 GB here, 0.1 are allowed; use more --memory" in done.stderr
+
+
+def require_no_memory(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 2
     assert "error: the memory does not suffice; close other programs, or take less at once" in done.stderr
 
@@ -66,6 +91,6 @@ def test_too_little_memory_is_an_error(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], memory: str
 ) -> None:
     arguments = ["--store", str(path), "--out", str(tmp_path / "run"), "--memory", memory]
-    for main, more in ((train, ["--fold", "all"]), (sweep, [])):
+    for main, more in ((train, ["--fold", "all"]), (sweep, []), (probe, [])):
         assert main([*arguments, *more]) == 2
         assert f"--memory {float(memory)}: not usable; allowed: 0.75 GiB and more" in capsys.readouterr().err

@@ -14,16 +14,19 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import heads.closed_form.electrodes
-import heads.closed_form.logistic_folds
 import heads.training.finish
 import store
-from heads.closed_form.leave_one_out import STRENGTHS
+from heads.closed_form.electrodes import PooledElectrodes
+from heads.closed_form.leave_one_out import STRENGTHS, FittedFold, fit_closed_form
+from heads.closed_form.logistic_folds import fit_logistic_folds
 from heads.closed_form.seconds import PooledSeconds
 from heads.dataset import StoreDataset
+from heads.folds import Inner
 from heads.inference import predict_persons
 from heads.models.saved import load_head
 from heads.probe import ProbeCommand, main, probe
 from heads.run_folder import Run
+from heads.settings import MemoryOption
 from heads.training.trials import Trial
 from tests.helpers.stores import write_subject
 
@@ -93,12 +96,50 @@ def test_what_does_not_fit_in_memory_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(heads.closed_form.logistic_folds, "_MOST_BYTES", 1000)
     path = make_store(persons=3, lengths_s=(40,))
-    assert main(["--store", str(path), "--out", str(tmp_path / "run"), "--method", "logistic"]) == 2
+    arguments = ["--store", str(path), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr(MemoryOption, "kept_bytes", 1000)
+    assert main([*arguments, "--method", "logistic"]) == 2
     assert "logistic regression keeps the seconds it is fitted to in memory" in capsys.readouterr().err
-    assert main(["--store", str(path), "--out", str(tmp_path / "lda"), "--method", "lda"]) == 0
+    assert main([*arguments, "--method", "lda", "--out", str(tmp_path / "lda")]) == 2
+    assert "the sums over 3 persons of products of 15 features take 0.0 GB" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main([*arguments, "--method", "lda", "--out", str(tmp_path / "lda")]) == 0
     assert "fold 02: strength" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("selection", ["all", "final"])
+@pytest.mark.parametrize("inner", ["pairs", "one"])
+def test_with_little_memory_discriminant_analysis_is_the_same(
+    make_store: Callable[..., Path], selection: str, inner: Inner
+) -> None:
+    dataset = StoreDataset(store.open(make_store(persons=4, lengths_s=(60, 40))))
+    folds = dataset.folds(selection, inner)
+    together, one_by_one = (
+        list(fit_closed_form(PooledSeconds(dataset, "mean", some), folds, "lda", some)) for some in (1 << 30, 1)
+    )
+    require_same_folds(together, one_by_one)
+
+
+def test_with_little_memory_logistic_regression_is_the_same(
+    make_store: Callable[..., Path], tmp_path: Path
+) -> None:
+    dataset = StoreDataset(store.open(make_store(persons=4, lengths_s=(60, 40))))
+    seconds, folds = PooledElectrodes(dataset, tmp_path), dataset.folds("all", 2)
+    rows = 4 * seconds.size * 400  # so that scores of each model are computed alone
+    together, one_by_one = (list(fit_logistic_folds(seconds, folds, some)) for some in (1 << 30, rows))
+    require_same_folds(together, one_by_one)
+
+
+def require_same_folds(some: list[FittedFold], others: list[FittedFold]) -> None:
+    for one, other in zip(some, others, strict=True):
+        assert (one.fold, one.best) == (other.fold, other.best)
+        assert one.threshold == pytest.approx(other.threshold, rel=1e-6)
+        torch.testing.assert_close(one.scores, other.scores, rtol=1e-12, atol=0, equal_nan=True)
+        for mine, theirs in ((one.validation, other.validation), (one.test, other.test)):
+            assert mine.keys() == theirs.keys()
+            for name, values in mine.items():
+                np.testing.assert_array_equal(values, theirs[name])
 
 
 def plain_statistics(latents: np.ndarray, seconds: int, present: list[int]) -> np.ndarray:
