@@ -42,6 +42,7 @@ from store.runtime.parallel import WorkerSettings, run_tasks
 if TYPE_CHECKING:
     import pandas as pd
 
+    from heads.sweep_results import SweepRow
     from heads.training.trials import Trial
 
 _ROWS_SHOWN = 20
@@ -142,10 +143,22 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     for fold in folds:
         seeded = [row for row in rows if row.trial.fold == fold and unseeded(row.trial) == best[fold.name]]
         row = max(seeded, key=lambda row: row.score)
-        write_fold(run, row.trial, row.load(row.trial.make_head(dataset)), dataset, torch.device(device))
+        if not _is_written(row, run, dataset):
+            write_fold(run, row.trial, row.load(row.trial.make_head(dataset)), dataset, torch.device(device))
     table = tabulate(rows, list(best.values()), [name for name, values in grid.items() if len(values) > 1])
     write_text(command.out / "sweep.csv", table.to_csv(index=False))
     return run, table
+
+
+def _is_written(row: "SweepRow", run: Run, dataset: StoreDataset) -> bool:
+    """Whether the run holds a trial as the result of its fold, and the predictions of its test persons."""
+    written = {result.fold: result for result in run.folds}.get(row.trial.fold)
+    if written is None:
+        return False
+    infos = [info for person in written.fold.test for info, _ in dataset.recordings_of(person)]
+    paths = [written.head_path, written.validation_path, *map(run.probabilities_path, infos)]
+    known = written.best_epoch, written.threshold, tuple(written.history)
+    return known == (row.best_epoch, row.threshold, tuple(row.history)) and all(map(Path.is_file, paths))
 
 
 def combinations(grid: Mapping[str, Sequence[Any]], count: int | None) -> list[TrainSettings]:

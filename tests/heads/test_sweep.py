@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 import heads.sweep
+import heads.training.finish
 import store
 from eval.__main__ import main as evaluate
 from heads.dataset import StoreDataset
@@ -94,6 +95,31 @@ def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, inner: Inn
         if name.startswith("folds/02/"):
             assert one[name] == two[name], name
     assert one["folds/03/fold.json"] != two["folds/03/fold.json"]
+
+
+def test_given_again_it_predicts_and_writes_only_what_is_not_there(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = SweepCommand(store=(make_store(persons=3, lengths_s=(60,)),), out=tmp_path / "run", inner=2, **GRID)
+    run, _ = sweep(command)
+    before = contents(run)
+    paths = [path for folder in ("folds", "predictions", "cells") for path in (run.path / folder).rglob("*")]
+    times = {path: path.stat().st_mtime_ns for path in paths}
+    write, written = heads.training.finish.write_fold, []
+
+    def count(run: Run, trial: Trial, *rest: Any) -> None:
+        written.append(trial.fold.name)
+        write(run, trial, *rest)
+
+    monkeypatch.setattr(heads.training.finish, "write_fold", count)
+    sweep(command)
+    assert written == []
+    assert {path: path.stat().st_mtime_ns for path in paths} == times
+    (missing,) = run.path.glob("predictions/**/sub-02*.npy")
+    missing.unlink()
+    sweep(command)
+    assert written == ["02"]
+    assert contents(run) == before
 
 
 def test_inner_predictions_of_the_chosen_setting_are_kept(make_store: Callable[..., Path], tmp_path: Path) -> None:
