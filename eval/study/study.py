@@ -59,7 +59,7 @@ def find_pairs(command: StudyCommand) -> tuple[list[tuple[str, str]], list[str]]
         try:
             load_encoder(replace(settings, features=features))
         except UserError as error:
-            skipped.append(f"{encoder} {features}: {error}")
+            skipped.append(f"{encoder}, {error}")
         else:
             pairs.append((encoder, features))
     if not pairs:

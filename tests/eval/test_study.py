@@ -117,10 +117,10 @@ def test_heads_trained_on_everyone_are_tested_on_other_data(finished: Path) -> N
 def test_what_does_not_exist_is_named(
     finished: Path, bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "<li>bandpower codes: " in (finished / "study.html").read_text()
+    assert "<li>bandpower, features codes: " in (finished / "study.html").read_text()
     out = str(tmp_path / "study")
     assert main(["--bids", str(bids), "--out", out, "--encoders", "bandpower", "--features", "codes"]) == 2
-    assert "no combination is left: bandpower codes: " in capsys.readouterr().err
+    assert "no combination is left: bandpower, features codes: " in capsys.readouterr().err
 
 
 def test_given_again_it_computes_and_writes_nothing(

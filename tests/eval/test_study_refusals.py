@@ -68,7 +68,7 @@ def test_too_few_seizures_are_told_before_anything_is_encoded(
         (["--heads", "no_such_module:Head"], "no_such_module"),
         (["--heads", "extract.demo:SAMPLE_RATE_HZ"], "give a subclass of heads.models.head.Head"),
         (["--encoders", "bandpower", "bandpwoer"], "bandpwoer"),
-        (["--features", "codes"], "no combination is left: bandpower codes: "),
+        (["--features", "codes"], "no combination is left: bandpower, features codes: "),
         (["--seeds", "0", "-1"], "--seeds -1: not usable; allowed: 0 and more"),
         (["--inner", "1"], "--inner 1: allowed are 2 groups and more, pairs, one"),
         (["--inner", "3"], "--inner 3: fold 01 has 2 persons to choose; allowed: 2 to 2 groups, pairs, one"),
