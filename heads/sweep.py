@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.run_folder import (
@@ -38,6 +37,7 @@ from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_arguments
 from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings, run_tasks
+from store.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,7 +195,7 @@ def _train_groups(groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, co
     if not todo:
         print(f"nothing to train: all of the heads are in {command.out}")
     total = sum(_work(group, dataset) for group in todo)
-    with tqdm(total=total, unit=" windows x heads", unit_scale=True, disable=None) as bar:
+    with progress_bar(total=total, unit=" windows x heads", unit_scale=True) as bar:
         for group, done in _run_groups(todo, dataset, command, bar.update):
             total -= _work(group, dataset) - done  # trials that stopped early
             bar.total = total

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.run_folder import (
@@ -35,6 +34,7 @@ from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_arguments
 from store.runtime.options import optional
+from store.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     import torch
@@ -171,7 +171,7 @@ def _train_group(
     checkpoint = run.path / f"training-{hash_trials(group)}.pt"
     run.checkpoints.add(checkpoint, [trial.fold.name for trial in group])
     title = group[0].fold.name if len(group) == 1 else f"{len(group)} heads"
-    with tqdm(desc=title, unit=" windows x heads", unit_scale=True, disable=None) as bar:
+    with progress_bar(desc=title, unit=" windows x heads", unit_scale=True) as bar:
         return train_stacked(group, dataset, device, checkpoint, bar.update, kept_bytes)
 
 

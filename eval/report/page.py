@@ -18,6 +18,7 @@ from eval.report.summary import format_facts, format_numbers
 from eval.report.timeline import draw_person, format_style, format_timeline
 from eval.scoring.calibration import expected_calibration_error, pool_reliability
 from eval.scoring.results import Results
+from heads.run_folder import describe_head
 from store.runtime.atomic import write_text
 from store.runtime.cli import to_one_line
 from store.runtime.names import to_path_name
@@ -124,8 +125,9 @@ def _page(
 
 def _lead(results: Results) -> str:
     """What was tested, in a sentence or two."""
+    head, spec = describe_head(results.config["settings"]), results.store.spec
     texts = [
-        f"{results.head} head on {results.store.spec.encoder} {results.store.spec.features}: "
+        f"{head} on {spec.encoder} {spec.features}: "
         f"{describe_tested(results.persons, len(results.store.persons))}."
     ]
     if results.seeds:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from eval.scoring.tested import read_tested
 from heads.folds import Fold
-from heads.run_folder import Run
+from heads.run_folder import Run, describe_head
 from heads.run_folder.store_change import find_change, name_folds, open_recorded
 from store.gate import read_json
 from store.runtime.commands import command_line
@@ -36,8 +36,8 @@ class ScoredRun:
     def description(self) -> str:
         """Head, encoder and features."""
         spec, tested = self.config["store"].get("spec", {}), read_tested(self.config)
-        head = self.config["settings"].get("head", "unknown")
-        text = f"{head} head on {spec.get('encoder', 'unknown')} {spec.get('features', 'features')}"
+        head = describe_head(self.config["settings"])
+        text = f"{head} on {spec.get('encoder', 'unknown')} {spec.get('features', 'features')}"
         return f"{text}, trained in {tested.get('run')}" if tested else text
 
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from threading import Lock
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,9 +18,11 @@ def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
     >>> list(prefetch(iter("abc")))
     ['a', 'b', 'c']
     """
+    lock, is_open = Lock(), True
 
     def take() -> list[T]:
-        return list(islice(items, 1))  # empty at the end
+        with lock:
+            return list(islice(items, 1)) if is_open else []  # empty at the end
 
     thread = ThreadPoolExecutor(1)
     try:
@@ -29,3 +32,5 @@ def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
             yield from taken
     finally:
         thread.shutdown(cancel_futures=True)
+        with lock:  # shutdown does not wait for a thread whose start was interrupted
+            is_open = False

@@ -3,11 +3,13 @@
 from heads.run_folder.config import follow_context, resolve_inner
 from heads.run_folder.fold_result import FoldResult
 from heads.run_folder.given_split import plan_folds, record_choice, require_groups
+from heads.run_folder.repeat import describe_head
 from heads.run_folder.run import Run, describe_run
 
 __all__ = [
     "FoldResult",
     "Run",
+    "describe_head",
     "describe_run",
     "follow_context",
     "plan_folds",

@@ -20,6 +20,19 @@ def kind_of(settings: Mapping[str, Any]) -> str:
     return "probe" if "method" in settings else "sweep" if "random" in settings else "train"
 
 
+def describe_head(settings: Mapping[str, Any]) -> str:
+    """What a run trained, in words.
+
+    >>> describe_head({"head": "linear"}), describe_head({"head": "pooled-linear", "method": "logistic"})
+    ('linear head', 'logistic probe')
+    """
+    return (
+        f"{settings['method']} probe"
+        if kind_of(settings) == "probe"
+        else f"{settings.get('head', 'unknown')} head"
+    )
+
+
 def fold_command(path: Path, config: Mapping[str, Any], fold: str, stores: Sequence[Path] = ()) -> str:
     """What to type to have a fold in a run; a final head of a sweep goes to a run of its own, ``PATH-final``.
 

@@ -80,9 +80,8 @@ class Run:
         """
         config_path = path / "config.json"
         if not config_path.is_file():
-            raise UserError(
-                f"{path}: no run here (config.json is missing); {command_line('heads.train')} makes one"
-            )
+            found = "no run here (config.json is missing)" if path.is_dir() else "no such folder"
+            raise UserError(f"{path}: {found}; {command_line('heads.train')} makes a run")
         return cls(path, read_config(config_path))
 
     @property

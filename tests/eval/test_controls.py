@@ -259,7 +259,7 @@ def test_mistakes_are_told_before_anything_is_trained(
     for arguments, message in {
         ("--seed", "-1"): "--seed -1: not usable; allowed: 0 and more",
         ("--device", "abacus"): "device abacus: not usable here",
-        ("--twin", str(tmp_path / "nowhere")): "nowhere: no run here",
+        ("--twin", str(tmp_path / "nowhere")): "nowhere: no such folder",
         ("--on", str(tmp_path / "nowhere")): "nowhere",
         (
             "--on",

@@ -78,7 +78,7 @@ def test_without_onnx_it_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert export([str(tmp_path / "none"), str(tmp_path / "a.onnx")]) == 2
-    assert f"{tmp_path / 'none'}: no run here" in capsys.readouterr().err
+    assert f"{tmp_path / 'none'}: no such folder" in capsys.readouterr().err
     assert export([str(folder / "run-latents"), str(tmp_path / "a.onnx"), "--seed", "7"]) == 2
     assert f"--seed 7: {folder / 'run-latents'} was trained with 0" in capsys.readouterr().err
     assert export([str(folder / "run-latents"), str(tmp_path / "a.onnx"), "--seed", "0"]) == 2

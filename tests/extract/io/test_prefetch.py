@@ -1,6 +1,7 @@
 """Prefetching: never more than asked, errors at their place, threads that end."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -31,6 +32,23 @@ def test_an_error_comes_after_what_was_before_it() -> None:
     assert next(ahead) == 1
     with pytest.raises(ValueError, match="second"):
         next(ahead)
+
+
+def test_an_interrupt_while_its_thread_starts_ends_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def items() -> Iterator[int]:
+        time.sleep(0.2)
+        yield 1
+
+    def start(thread: threading.Thread) -> None:
+        start_thread(thread)
+        raise KeyboardInterrupt
+
+    start_thread = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    taken = items()
+    with pytest.raises(KeyboardInterrupt):
+        next(prefetch(taken))
+    taken.close()  # of a generator that still runs it raises a ValueError
 
 
 def test_closing_ends_its_thread() -> None:
