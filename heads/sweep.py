@@ -21,11 +21,12 @@ from heads.dataset import StoreDataset
 from heads.run_folder import (
     Run,
     describe_run,
-    follow_context,
+    is_before_context,
     plan_folds,
     record_choice,
     require_groups,
     resolve_inner,
+    with_old_context,
 )
 from heads.settings import InnerOption, MemoryOption, RunOptions, SplitOption, TrainSettings, field_sentences
 from store import open_stores
@@ -34,7 +35,7 @@ from store.runtime.cli import run as run_command
 from store.runtime.commands import command_line
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
-from store.runtime.old_spellings import translate_arguments
+from store.runtime.old_spellings import old_context, translate_arguments
 from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings, run_tasks
 from store.runtime.progress import progress_bar
@@ -122,14 +123,15 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     grid = {name: getattr(command, name) for name in TrainSettings.__dataclass_fields__}
     if empty := [name for name, values in grid.items() if not values]:
         raise UserError(f"--{empty[0].replace('_', '-')}: no value to try; give one or more, or leave it out")
-    if len(grid["context_s"]) == 1:
-        followed = follow_context(TrainSettings(context_s=grid["context_s"][0]), command.out)
-        grid["context_s"] = (followed.context_s,)
     recorded = {name: values[0] if len(values) == 1 else values for name, values in grid.items()}
     seeds = grid.pop("seed")
+    tried = combinations(grid, command.random)
+    if grid["context_s"] == (TrainSettings.context_s,) and is_before_context(command.out):
+        recorded["context_s"] = old_context(recorded)
+        tried = [with_old_context(settings) for settings in tried]
     trials = [
         Trial(fold, dataclasses.replace(settings, seed=seed))
-        for settings in combinations(grid, command.random)
+        for settings in tried
         for fold in folds
         for seed in seeds
     ]
@@ -199,7 +201,6 @@ def _train_groups(groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, co
         for group, done in _run_groups(todo, dataset, command, bar.update):
             total -= _work(group, dataset) - done  # trials that stopped early
             bar.total = total
-            bar.refresh()
 
 
 def _run_groups(

@@ -130,4 +130,4 @@ def test_no_store_and_no_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     assert fit(tmp_path / "none", tmp_path / "run") == 2
     assert "none: no such store; python -m extract makes one" in capsys.readouterr().err
     assert evaluate([str(tmp_path / "run")]) == 2
-    assert "no run here (config.json is missing)" in capsys.readouterr().err
+    assert "no such folder; python -m heads.train makes one" in capsys.readouterr().err

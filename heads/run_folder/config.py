@@ -43,12 +43,25 @@ def follow_context(settings: SettingsT, path: Path) -> SettingsT:
     UserError
         If the run's configuration is damaged.
     """
+    is_default = settings.context_s == TrainSettings.context_s
+    return with_old_context(settings) if is_default and is_before_context(path) else settings
+
+
+def is_before_context(path: Path) -> bool:
+    """Whether a run is there that is from before the context was a setting.
+
+    Raises
+    ------
+    UserError
+        If the run's configuration is damaged.
+    """
     config_path = path / "config.json"
-    if settings.context_s != TrainSettings.context_s or not config_path.is_file():
-        return settings
-    recorded = _read(config_path)["settings"]
-    is_older = "context_s" not in recorded
-    return replace(settings, context_s=old_context(translate_settings(recorded))) if is_older else settings
+    return config_path.is_file() and "context_s" not in _read(config_path)["settings"]
+
+
+def with_old_context(settings: SettingsT) -> SettingsT:
+    """Settings with the context that such a head had before it was a setting."""
+    return replace(settings, context_s=old_context(vars(settings)))
 
 
 def resolve_inner(

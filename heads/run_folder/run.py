@@ -81,7 +81,7 @@ class Run:
         config_path = path / "config.json"
         if not config_path.is_file():
             found = "no run here (config.json is missing)" if path.is_dir() else "no such folder"
-            raise UserError(f"{path}: {found}; {command_line('heads.train')} makes a run")
+            raise UserError(f"{path}: {found}; {command_line('heads.train')} makes one")
         return cls(path, read_config(config_path))
 
     @property

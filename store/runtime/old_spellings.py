@@ -75,7 +75,8 @@ def old_context(settings: Mapping[str, Any]) -> int:
     >>> old_context({"head": "pooled-linear"}), old_context({"head": "linear"})
     (5, 1)
     """
-    averages = settings.get("head") == "pooled-linear" or settings.get("pooling") == "max-std-electrodes"
+    head, pooling = settings.get("head", "spatial-fusion"), settings.get("pooling")
+    averages = head == "pooled-linear" or (head == "spatial-fusion" and pooling == "max-std-electrodes")
     return 5 if averages else 1
 
 

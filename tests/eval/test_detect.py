@@ -181,7 +181,7 @@ def test_a_run_that_is_not_ready_is_refused(
     line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     eeg, run = write(tmp_path / "x"), tmp_path / "run"
-    assert f"{run}: no run here" in fails(capsys, eeg, run)
+    assert f"{run}: no such folder; " in fails(capsys, eeg, run)
     shutil.copytree(line / "run", run)
     (run / "folds" / "final" / POSTPROCESSING).write_text('{"threshold": 0.5}')
     assert (

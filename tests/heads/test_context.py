@@ -57,6 +57,25 @@ def test_a_sweep_tries_several(make_store: Callable[..., Path], tmp_path: Path) 
     assert all(one["score"] != other["score"] for one, other in zip(first, second, strict=True))
 
 
+def test_a_sweep_of_before_keeps_that_of_each_pooling(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    path, run = make_store(persons=3, lengths_s=(60,)), tmp_path / "run"
+    run.mkdir()
+    small = ["--filters", "4", "--hidden", "4", "--epochs", "1", "--batch-windows", "16", "--inner", "one"]
+    command = ["--store", str(path), *small, "--pooling", "max", "max-std-electrodes"]
+    assert sweep([*command, "--out", str(tmp_path / "today")]) == 0
+    config = json.loads((tmp_path / "today" / "config.json").read_text())
+    del config["settings"]["context_s"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert sweep([*command, "--out", str(run)]) == 0
+    for fold in ("01", "02", "03"):
+        file = run / "folds" / fold / "head.safetensors"
+        with safe_open(file, "pt") as opened:
+            pooling = json.loads(opened.metadata()["settings"])["pooling"]
+        assert load_head(file)[0].context_s == (1 if pooling == "max" else 5)
+    rows = [line.split(",") for line in (run / "sweep.csv").read_text().splitlines()]
+    assert {row[rows[0].index("pooling")] for row in rows[1:]} == {"max", "max-std-electrodes"}
+
+
 def test_heads_of_before_keep_theirs(tmp_path: Path) -> None:
     assert load_head(OLD_HEAD)[0].context_s == 1
     pooled = make_head(HeadSettings(head="pooled-linear"), (4, 18, 6), 4, seed=0)

@@ -24,7 +24,7 @@ size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + {spare}, size + {spare}))
 sys.exit(command.main(sys.argv[1:]))
 """
-PROBE_SPARE = 480 << 20
+PROBE_SPARE = 410 << 20  # with 0.75 GiB 350 MiB suffice, without 480 do not
 SIZE = ("--filters", "4", "--hidden", "4", "--epochs", "1", "--precision", "float32")
 
 
