@@ -42,23 +42,26 @@ def test_a_missing_electrode_has_its_training_mean(name: str) -> None:
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_heads_together_equal_each_alone_to_their_gradients(name: str, training: bool) -> None:
-    heads = [standardised_head(name, seed) for seed in range(3)]
-    x = with_missing()
+    heads, exact = ([standardised_head(name, seed) for seed in range(3)] for _ in range(2))
+    x, generator = with_missing(), torch.Generator().manual_seed(0)
     units = heads[0].dropout_units
-    uniforms = torch.rand(3, 3, units) if training and units else None
-    alone = [head(x, None if uniforms is None else uniforms[k]) for k, head in enumerate(heads)]
-    weights = torch.randn(3, 3, 4)
+    uniforms = torch.rand(3, 3, units, generator=generator) if training and units else None
+    weights = torch.randn(3, 3, 4, generator=generator)
+    alone = [
+        head.double()(x.double(), None if uniforms is None else uniforms[k].double())
+        for k, head in enumerate(exact)
+    ]
     (torch.stack(alone) * weights).sum().backward()
     state = {
         key: value.detach().requires_grad_(key.startswith(("fuse", "out", "hidden")))
         for key, value in stack(heads).items()
     }
     together = heads[0].forward_stacked(state, heads[0].precompute(x), uniforms)
-    torch.testing.assert_close(together, torch.stack(alone))
+    torch.testing.assert_close(together, torch.stack(alone).float())
     (together * weights).sum().backward()
     for key, _ in heads[0].named_parameters():
-        wanted = torch.stack([head.get_parameter(key).grad for head in heads])
-        torch.testing.assert_close(state[key].grad, wanted, rtol=1e-4, atol=1e-5)
+        wanted = torch.stack([head.get_parameter(key).grad for head in exact])
+        torch.testing.assert_close(state[key].grad, wanted.float(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["spatial-fusion", "max"])
