@@ -6,7 +6,6 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,6 @@ from heads.inference import best_threshold
 from heads.models.head import Head
 from heads.models.registry import HEADS
 from heads.models.saved import load_head
-from heads.run_folder import Run
 from heads.settings import HeadSettings, TrainSettings
 from heads.sweep import SweepCommand, combinations, main, sweep
 from heads.training.groups import _head_bytes, split_groups
@@ -33,29 +31,7 @@ from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
 from store.writer import write_file
 from tests.helpers.stores import SPEC, recording, write_subject
-
-GRID: dict[str, Any] = {
-    "lr": (1e-2, 1e-5),
-    "hidden": (4, 6),
-    "filters": (4,),
-    "seed": (0, 1),
-    "epochs": (2,),
-    "batch_windows": (16,),
-    "precision": ("float32",),
-}
-
-
-def contents(run: Run) -> dict[str, bytes]:
-    """All that a run holds but the order of metadata in its heads, which safetensors leaves open."""
-    paths = [*run.path.glob("folds/*/*"), *run.path.glob("predictions/**/*.npy"), run.path / "sweep.csv"]
-    found = {str(path.relative_to(run.path)): path.read_bytes() for path in paths if path.suffix != ".safetensors"}
-    return found | {result.fold.name: head_bytes(run, result.fold.name) for result in run.folds}
-
-
-def head_bytes(run: Run, fold: str) -> bytes:
-    head, _, threshold = load_head(run.fold_path(fold) / "head.safetensors")
-    values = torch.cat([value.flatten() for value in head.state_dict().values()])
-    return values.numpy().tobytes() + repr(threshold).encode()
+from tests.helpers.sweeps import GRID, contents
 
 
 def test_every_fold_takes_the_best_setting_of_its_own_validation_persons(
@@ -97,31 +73,6 @@ def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, inner: Inn
     assert one["folds/03/fold.json"] != two["folds/03/fold.json"]
 
 
-def test_given_again_it_predicts_and_writes_only_what_is_not_there(
-    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = SweepCommand(store=(make_store(persons=3, lengths_s=(60,)),), out=tmp_path / "run", inner=2, **GRID)
-    run, _ = sweep(command)
-    before = contents(run)
-    paths = [path for folder in ("folds", "predictions", "cells") for path in (run.path / folder).rglob("*")]
-    times = {path: path.stat().st_mtime_ns for path in paths}
-    write, written = heads.training.finish.write_fold, []
-
-    def count(run: Run, trial: Trial, *rest: Any) -> None:
-        written.append(trial.fold.name)
-        write(run, trial, *rest)
-
-    monkeypatch.setattr(heads.training.finish, "write_fold", count)
-    sweep(command)
-    assert written == []
-    assert {path: path.stat().st_mtime_ns for path in paths} == times
-    (missing,) = run.path.glob("predictions/**/sub-02*.npy")
-    missing.unlink()
-    sweep(command)
-    assert written == ["02"]
-    assert contents(run) == before
-
-
 def test_inner_predictions_of_the_chosen_setting_are_kept(make_store: Callable[..., Path], tmp_path: Path) -> None:
     """As if the folds were trained with that setting and seed alone."""
     path = make_store(persons=4, lengths_s=(60,))
@@ -137,47 +88,6 @@ def test_inner_predictions_of_the_chosen_setting_are_kept(make_store: Callable[.
                 labels.append(dataset.labels_of(info))
                 values.append(result.validation_probabilities()[info.name])
         assert best_threshold(np.concatenate(labels), np.concatenate(values)) == result.threshold
-
-
-def test_an_interrupted_sweep_keeps_finished_groups(
-    make_store: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    path = make_store(persons=3)
-    unbroken, _ = sweep(SweepCommand(store=(path,), out=tmp_path / "unbroken", **GRID))
-    calls = 0
-
-    def interrupted(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise KeyboardInterrupt
-        return train_stacked(*args)
-
-    arguments = ["--store", str(path), "--out", str(tmp_path / "broken")]
-    for name, values in GRID.items():
-        arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
-    monkeypatch.setattr("heads.training.stacked.train_stacked", interrupted)
-    assert main(arguments) == 130
-    assert "what is finished is kept" in capsys.readouterr().err
-    assert len(list((tmp_path / "broken" / "cells").glob("*.json"))) == 1
-    assert main(arguments) == 0
-    assert calls == 3  # one group was finished, one interrupted and run again
-    assert "validation_auroc" in capsys.readouterr().out
-    assert contents(Run.open(tmp_path / "broken")) == contents(unbroken)
-
-
-def test_a_checkpoint_of_finished_cells_goes(make_store: Callable[..., Path], tmp_path: Path) -> None:
-    """A sweep stopped between writing cells and removing their checkpoint leaves one."""
-    settings = SweepCommand(store=(make_store(persons=3, lengths_s=(60,)),), out=tmp_path / "run", **GRID)
-    run, _ = sweep(settings)
-    cells = tmp_path / "run" / "cells"
-    next(cells.glob("*.json")).with_suffix(".pt").touch()
-    before = contents(run)
-    assert contents(sweep(settings)[0]) == before
-    assert not list(cells.glob("*.pt"))
 
 
 @pytest.fixture(params=["dask", "ray"])
