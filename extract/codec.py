@@ -24,7 +24,7 @@ from extract.encoders.shipped import WEIGHTS
 from extract.io.antialias import low_passed
 from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, open_signal
-from extract.io.windows import resample, window_blocks
+from extract.io.windows import WindowShape, resample, window_blocks
 from store.runtime.atomic import write_bytes
 from store.runtime.cli import run
 from store.runtime.errors import UserError
@@ -91,15 +91,8 @@ def through_codes(
     rate_hz, length = signal.sample_rate_hz, round(config.window_s * signal.sample_rate_hz)
     decoded_uv = np.zeros((len(CHANNELS), signal.samples), np.float32)
     codes = []
-    blocks = window_blocks(
-        signal.read,
-        signal.samples,
-        rate_hz,
-        config.window_s,
-        config.window_s,
-        config.sample_rate_hz,
-        WINDOWS_AT_ONCE,
-    )
+    shape = WindowShape(config.window_s, config.window_s, config.sample_rate_hz)
+    blocks = window_blocks(signal.read, signal.samples, rate_hz, shape, WINDOWS_AT_ONCE)
     first = 0
     for windows_uv in blocks:
         with torch.inference_mode():

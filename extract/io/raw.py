@@ -16,7 +16,7 @@ from extract.io.mne_samples import MneSamples, open_with_mne
 from extract.io.montage import DOUBLE_BANANA, ChannelSources, Montage, derive
 from extract.io.preparation import normalise, prepare
 from extract.io.signal_checks import Samples, scan
-from extract.io.windows import window_blocks
+from extract.io.windows import WindowShape, window_blocks
 from store import FeatureSpec
 from store.runtime.errors import UserError
 
@@ -58,8 +58,8 @@ class EegFile:
     def windows(self, spec: FeatureSpec, block: int) -> Iterator[npt.NDArray[np.float32]]:
         """Windows as the spec has them, at most `block` at a time; see `window_blocks` and `preparation`."""
         prepared = prepare(self.read, self.samples, self.sample_rate_hz, self.channel_mask, spec)
-        shape = (spec.window_s, spec.stride_s, spec.sample_rate_hz)
-        return (normalise(windows_uv, spec) for windows_uv in window_blocks(*prepared, *shape, block))
+        blocks = window_blocks(*prepared, WindowShape.of(spec), block)
+        return (normalise(windows_uv, spec) for windows_uv in blocks)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from extract.io.edf_header import SAMPLE_RATES_HZ
 from extract.io.montage import Montage, derive
 from extract.io.preparation import normalise, prepare
 from extract.io.signal_checks import SCAN_S, check_samples, scan
-from extract.io.windows import cut_window
+from extract.io.windows import WindowShape, cut_window
 from store import FeatureSpec
 from store.runtime.errors import UserError
 from store.schema import count_seconds, count_windows
@@ -134,7 +134,7 @@ class SampleStream:
 
     def _read_window(self, spec: FeatureSpec, index: int, samples: int) -> npt.NDArray[np.float32]:
         prepared = prepare(self.read, samples, self.sample_rate_hz, self.channel_mask, spec)
-        return cut_window(*prepared, spec.window_s, spec.stride_s, spec.sample_rate_hz, index)[None]
+        return cut_window(*prepared, WindowShape.of(spec), index)[None]
 
     def _check_first_minute(self, missing: str) -> None:
         most = round(SCAN_S * self.sample_rate_hz)
@@ -194,9 +194,6 @@ def lookahead_s(spec: FeatureSpec, sample_rate_hz: float) -> float:
         return np.zeros((len(spec.input_channels), stop - start), np.float32)
 
     channel_mask = [True] * len(spec.input_channels)
-    cut_window(
-        *prepare(read, _ENDLESS, sample_rate_hz, channel_mask, spec),
-        *(spec.window_s, spec.stride_s, spec.sample_rate_hz),
-        index=_FAR,
-    )
+    prepared = prepare(read, _ENDLESS, sample_rate_hz, channel_mask, spec)
+    cut_window(*prepared, WindowShape.of(spec), index=_FAR)
     return last / sample_rate_hz - (_FAR * spec.stride_s + spec.window_s)

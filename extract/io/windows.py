@@ -1,11 +1,13 @@
 """Cut recordings into windows, and turn seizure events into 1-Hz labels."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from extract.io.antialias import low_passed
+from store import FeatureSpec
 from store.schema import Event, count_seconds, count_windows
 
 MICROSECONDS = 1_000_000
@@ -59,13 +61,29 @@ def resample(windows_uv: npt.NDArray[np.float32], samples: int) -> npt.NDArray[n
     return resampled.numpy().reshape(*leading, samples)
 
 
+class WindowShape(NamedTuple):
+    """Length and distance of windows in seconds, and the rate to which they are brought."""
+
+    window_s: int
+    stride_s: int
+    sample_rate_hz: float
+
+    @classmethod
+    def of(cls, spec: FeatureSpec) -> "WindowShape":
+        """Windows as a spec has them."""
+        return cls(spec.window_s, spec.stride_s, spec.sample_rate_hz)
+
+    @property
+    def samples(self) -> int:
+        """Samples of a window."""
+        return round(self.window_s * self.sample_rate_hz)
+
+
 def window_blocks(
     read: Callable[[int, int], npt.NDArray[np.float32]],
     samples: int,
     sample_rate_hz: float,
-    window_s: int,
-    stride_s: int,
-    target_rate_hz: float,
+    shape: WindowShape,
     block: int,
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Cut a recording to windows, at most `block` of them in memory; a higher rate than theirs is low-passed.
@@ -79,17 +97,15 @@ def window_blocks(
         ``read(start, stop)`` gives the samples ``[start, stop)``, (C, stop - start) float32, microvolts.
     samples, sample_rate_hz
         Length and rate of the recording.
-    target_rate_hz
-        Rate of the windows given back.
 
     Yields
     ------
-    (B, C, N) float32, microvolts, with ``N = window_s * target_rate_hz``
+    (B, C, N) float32, microvolts, with ``N = shape.samples``
     """
-    read = low_passed(read, samples, sample_rate_hz, target_rate_hz)
-    windows = count_windows(count_seconds(samples / sample_rate_hz), window_s, stride_s)
-    length = round(window_s * sample_rate_hz)
-    starts = [_first_sample(k, samples, sample_rate_hz, stride_s) for k in range(windows)]
+    read = low_passed(read, samples, sample_rate_hz, shape.sample_rate_hz)
+    windows = count_windows(count_seconds(samples / sample_rate_hz), shape.window_s, shape.stride_s)
+    length = round(shape.window_s * sample_rate_hz)
+    starts = [_first_sample(k, samples, sample_rate_hz, shape.stride_s) for k in range(windows)]
     held_uv, held_start = np.empty((0, 0), np.float32), 0
     for first in range(0, windows, block):
         begins = starts[first : first + block]
@@ -100,23 +116,22 @@ def window_blocks(
             held_uv = np.concatenate([held_uv, more_uv], axis=1) if held_uv.size else more_uv
         windows_uv = [held_uv[:, begin - held_start : begin - held_start + length] for begin in begins]
         windows_uv[-1] = _filled(windows_uv[-1], length)
-        yield resample(np.stack(windows_uv), round(window_s * target_rate_hz))
+        yield resample(np.stack(windows_uv), shape.samples)
 
 
 def cut_window(
     read: Callable[[int, int], npt.NDArray[np.float32]],
     samples: int,
     sample_rate_hz: float,
-    window_s: int,
-    stride_s: int,
-    target_rate_hz: float,
+    shape: WindowShape,
     index: int,
 ) -> npt.NDArray[np.float32]:
     """One window, ``(C, N)``, as `window_blocks` gives it."""
-    read = low_passed(read, samples, sample_rate_hz, target_rate_hz)
-    begin, length = _first_sample(index, samples, sample_rate_hz, stride_s), round(window_s * sample_rate_hz)
+    read = low_passed(read, samples, sample_rate_hz, shape.sample_rate_hz)
+    begin = _first_sample(index, samples, sample_rate_hz, shape.stride_s)
+    length = round(shape.window_s * sample_rate_hz)
     window_uv = _filled(read(begin, min(begin + length, samples)), length)
-    return resample(window_uv, round(window_s * target_rate_hz))
+    return resample(window_uv, shape.samples)
 
 
 def _first_sample(index: int, samples: int, sample_rate_hz: float, stride_s: int) -> int:

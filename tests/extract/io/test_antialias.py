@@ -14,7 +14,7 @@ from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder, needs_low_pass
 from extract.io.antialias import Read, low_pass_taps, low_passed
 from extract.io.montage import CHANNELS
-from extract.io.windows import window_blocks
+from extract.io.windows import WindowShape, window_blocks
 from tests.helpers.eeg import HEADER
 
 RATE_HZ = 2000
@@ -30,7 +30,8 @@ def tone(frequency_hz: float, seconds: float = 12, rate_hz: int = RATE_HZ) -> ND
 
 
 def windows(signal_uv: NDArray[np.float32], rate_hz: float = RATE_HZ, block: int = 100) -> NDArray[np.float32]:
-    return np.concatenate(list(window_blocks(reader(signal_uv), signal_uv.shape[1], rate_hz, 4, 2, 512, block)))
+    blocks = window_blocks(reader(signal_uv), signal_uv.shape[1], rate_hz, WindowShape(4, 2, 512), block)
+    return np.concatenate(list(blocks))
 
 
 @pytest.mark.parametrize("frequency_hz", [260, 490, 512, 700, 999])

@@ -8,7 +8,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from extract.io.windows import label_seconds, resample, window_blocks
+from extract.io.windows import WindowShape, label_seconds, resample, window_blocks
 from store.schema import Event, count_seconds, count_windows
 
 RATES_HZ = (1.0, 4.0, 7.3, 15.0, 19.98)
@@ -76,7 +76,7 @@ def test_windows_equal_cutting_the_whole(samples, rate_hz, window_s, stride, blo
         reads.append((start, stop))
         return signal_uv[:, start:stop]
 
-    blocks = list(window_blocks(read, samples, rate_hz, window_s, stride_s, rate_hz, block))
+    blocks = list(window_blocks(read, samples, rate_hz, WindowShape(window_s, stride_s, rate_hz), block))
     expected_uv = cut_whole(signal_uv, rate_hz, window_s, stride_s)
     assert {len(actual) for actual in blocks[:-1]} <= {block}
     assert len(blocks[-1]) <= block
@@ -103,7 +103,7 @@ def test_every_second_is_in_a_window_and_none_reaches_too_far(duration_s, stride
         4,
         lambda start, stop: np.broadcast_to(np.arange(start, stop, dtype=np.float32), (18, stop - start)),
     )
-    blocks = window_blocks(read, round(duration_s * rate_hz), rate_hz, 4, stride_s, rate_hz, 64)
+    blocks = window_blocks(read, round(duration_s * rate_hz), rate_hz, WindowShape(4, stride_s, rate_hz), 64)
     first_s = np.concatenate([block[:, 0, 0] for block in blocks]) / rate_hz
     seconds = {int(first + second) for first in first_s for second in range(4)}
     assert first_s.tolist() == [k * stride_s for k in range(len(first_s))]
@@ -112,7 +112,8 @@ def test_every_second_is_in_a_window_and_none_reaches_too_far(duration_s, stride
 
 
 def test_one_sample_fills_its_window():
-    (block,) = window_blocks(lambda start, stop: np.full((18, 1), 7, np.float32), 1, 256, 4, 4, 512, 8)
+    shape = WindowShape(4, 4, 512)
+    (block,) = window_blocks(lambda start, stop: np.full((18, 1), 7, np.float32), 1, 256, shape, 8)
     assert block.shape == (1, 18, 2048)
     assert (block == 7).all()
 
@@ -135,5 +136,8 @@ def test_resampling_to_the_same_size_is_identity():
 
 
 def test_stride_longer_than_window_is_refused():
+    def read_zeros(start, stop):
+        return np.zeros((18, stop - start), np.float32)
+
     with pytest.raises(ValueError, match="stride is 5 s; allowed: whole seconds from 1 to the window's 4"):
-        next(window_blocks(lambda start, stop: np.zeros((18, stop - start), np.float32), 9, 1, 4, 5, 1, 8))
+        next(window_blocks(read_zeros, 9, 1, WindowShape(4, 5, 1), 8))
