@@ -61,7 +61,7 @@ class TrainTarget:
 class TrainCommand(RunOptions, MemoryOption, TrainSettings, InnerOption, SplitOption, TrainTarget):
     """The command line of ``python -m heads.train``."""
 
-    seed: tuple[int, ...] = (0,)  # type: ignore[assignment]  # of one head in TrainSettings
+    seed: tuple[int, ...] = (0,)  # type: ignore[assignment]  # a head has one seed, a command several
     """Seeds of initial weights and dropout, trained together; the order of windows is the same for all."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from heads.folds import DEFAULT_INNER, Inner
 from heads.settings import TrainSettings
@@ -165,13 +165,14 @@ def _is_identity(row: Any) -> bool:
 
 
 def _spec_problem(spec: Any) -> str:
-    kinds = {str: (str,), int: (int,), float: (float, int), tuple[str, ...]: (list,)}
+    kinds: dict[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int), tuple[str, ...]: (list,)}
+    hints = get_type_hints(FeatureSpec)
     fields = FeatureSpec.__dataclass_fields__
     required = {name for name, field in fields.items() if not has_default(field)}
     if not isinstance(spec, dict) or not required <= spec.keys() <= fields.keys():
         return "store.spec has missing or unknown fields"
     for name, value in spec.items():
-        if type(value) not in kinds[fields[name].type]:  # type: ignore[index]  # types, no names of types
+        if type(value) not in kinds[hints[name]]:
             return f"store.spec.{name} is {value!r}"
         if isinstance(value, list) and not all(isinstance(text, str) for text in value):
             return f"store.spec.{name} are not names"

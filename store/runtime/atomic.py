@@ -32,7 +32,7 @@ class AtomicFile(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.failure: OSError | None = None
-        self._file = open(path, "x+b", buffering=0)  # noqa: SIM115, closed by `close`
+        self._file = io.FileIO(path, "x+")
 
     @property
     def descriptor(self) -> int:

@@ -108,13 +108,17 @@ def _explain(error: Exception) -> UserError | str | None:
     return None
 
 
+def _open_nowhere() -> io.TextIOWrapper:
+    """A stream that drops what is written to it."""
+    return io.TextIOWrapper(io.BufferedWriter(io.FileIO(os.devnull, "w")))
+
+
 class _ForgivingStreams:
     """Keep working when the reader of the output, such as ``head``, has closed it."""
 
     def __enter__(self) -> None:
         self._before = sys.stdout, sys.stderr
-        nowhere = [open(os.devnull, "w") for stream in self._before if stream is None]  # noqa: SIM115, for good
-        sys.stdout, sys.stderr = (_ForgivingStream(stream or nowhere.pop()) for stream in self._before)
+        sys.stdout, sys.stderr = (_ForgivingStream(stream or _open_nowhere()) for stream in self._before)
 
     def __exit__(self, *error: object) -> None:
         for stream in (sys.stdout, sys.stderr):
