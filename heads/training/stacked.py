@@ -258,10 +258,12 @@ class StackedTrainer:
         features = self.features.in_float32()
         predicted: list[dict[str, NDArray[np.float32]]] = [{} for _ in self.trials]
         for person in self.dataset.persons:
-            if rows := self.plan.rows_predicting(person):
+            if alike := self._alike(self.plan.rows_predicting(person)):
+                rows = [row for row, *_ in alike]
                 by_name = predict_recordings(self.head, _select(state, rows), self.dataset, features, person)
-                for place, row in enumerate(rows):
-                    predicted[self.plan.kept[row][0]] |= {name: values[place] for name, values in by_name.items()}
+                for place, same in enumerate(alike):
+                    for trial in (self.plan.kept[row][0] for row in same):
+                        predicted[trial] |= {name: values[place] for name, values in by_name.items()}
         results = []
         for number, trial in enumerate(self.trials):
             head, (row, *_) = copy.deepcopy(self.head).cpu(), self.plan.kept_rows(number)[0]
@@ -275,6 +277,14 @@ class StackedTrainer:
             known = head, self.best_epoch[number], threshold, tuple(self.history[number]), error
             results.append(TrialResult(*known, validation=predicted[number], score=score))
         return results
+
+    def _alike(self, rows: Sequence[int]) -> list[list[int]]:
+        """Rows of kept heads, together those of one head that several trials keep from the same epoch."""
+        alike: dict[tuple[int, int], list[int]] = {}
+        for row in rows:
+            trial, head = self.plan.kept[row]
+            alike.setdefault((head, self.best_epoch[trial]), []).append(row)
+        return list(alike.values())
 
     def state(self) -> dict[str, object]:
         """All that a resumed training needs."""

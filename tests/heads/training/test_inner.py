@@ -1,17 +1,20 @@
 """What is chosen for a person: by predictions for all others, made by heads that saw neither."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import store
 from heads.dataset import StoreDataset
 from heads.folds import Fold, Inner, make_folds
-from heads.inference import best_threshold, predict_persons
+from heads.inference import best_threshold, predict_persons, predict_recordings
+from heads.models.head import Head
 from heads.training.plan import StackPlan
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
@@ -123,3 +126,28 @@ def test_pairs_train_one_head_for_two_folds(make_store: Callable[..., Path], tmp
         (alone,) = train_stacked([trial], dataset, CPU, tmp_path / f"{trial.fold.name}.pt")
         assert_same(together, alone, rtol=1e-4, atol=1e-5)
         assert together.best_epoch == alone.best_epoch
+
+
+def test_a_head_that_folds_keep_from_one_epoch_predicts_once(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = StoreDataset(store.open(make_store()))
+    heads: dict[str, int] = {}
+
+    def count(head: Head, state: Mapping[str, Tensor], *rest: Any) -> dict[str, Any]:
+        heads[rest[-1]] = len(state["mean"])
+        return predict_recordings(head, state, *rest)
+
+    monkeypatch.setattr("heads.training.stacked.predict_recordings", count)
+    settings = replace(SETTINGS, epochs=1)
+    trials = [Trial(fold, settings) for fold in make_folds(dataset.label_counts(), "all", 2)]
+    results = train_stacked(trials, dataset, CPU, tmp_path / "together.pt")
+    plan = StackPlan(trials)
+    rows = {person: plan.rows_predicting(person) for person in dataset.persons}
+    assert heads == {person: len({plan.kept[row][1] for row in rows[person]}) for person in dataset.persons}
+    assert sum(heads.values()) < sum(map(len, rows.values()))
+    for trial, together in zip(trials, results, strict=True):
+        (alone,) = train_stacked([trial], dataset, CPU, tmp_path / f"{trial.fold.name}.pt")
+        assert together.validation.keys() == alone.validation.keys()
+        for name, values in together.validation.items():
+            np.testing.assert_allclose(values, alone.validation[name], atol=1e-5)
