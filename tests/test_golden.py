@@ -46,11 +46,12 @@ def test_the_runs_score_as_before_to_the_last_digit(golden: Path, run: str) -> N
         assert (golden / path.relative_to(GOLDEN)).read_text() == path.read_text()
 
 
-def test_a_killed_training_goes_on_from_its_checkpoint(golden: Path) -> None:
+def test_a_killed_training_goes_on_from_its_checkpoint(golden: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, settings = golden / "half", ("--store", str(golden / "bandpower"), *SMALL_HEAD, "--epochs", "4")
     (checkpoint,) = run.glob("training-*.pt")
     ((first_epoch,),) = torch.load(checkpoint, weights_only=True)["history"]
     assert train([*settings, "--fold", "02", "--out", str(run)]) == 0
+    assert "begun before --context-s was there; its heads average 1 s, as they did" in capsys.readouterr().out
     assert not checkpoint.exists()
     resumed = json.loads((run / "folds" / "02" / "fold.json").read_text())["history"]
     together = json.loads((golden / "train" / "folds" / "02" / "fold.json").read_text())["history"]

@@ -25,12 +25,13 @@ def describe_head(settings: Mapping[str, Any]) -> str:
 
     >>> describe_head({"head": "linear"}), describe_head({"head": "pooled-linear", "method": "logistic"})
     ('linear head', 'logistic probe')
+    >>> describe_head({"head": ["linear", "spatial-fusion"], "random": None})
+    'linear or spatial-fusion head'
     """
-    return (
-        f"{settings['method']} probe"
-        if kind_of(settings) == "probe"
-        else f"{settings.get('head', 'unknown')} head"
-    )
+    if kind_of(settings) == "probe":
+        return f"{settings['method']} probe"
+    head = settings.get("head", "unknown")
+    return f"{' or '.join(head) if isinstance(head, list) else head} head"
 
 
 def fold_command(path: Path, config: Mapping[str, Any], fold: str, stores: Sequence[Path] = ()) -> str:

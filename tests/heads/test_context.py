@@ -57,7 +57,9 @@ def test_a_sweep_tries_several(make_store: Callable[..., Path], tmp_path: Path) 
     assert all(one["score"] != other["score"] for one, other in zip(first, second, strict=True))
 
 
-def test_a_sweep_of_before_keeps_that_of_each_pooling(make_store: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_sweep_of_before_keeps_that_of_each_pooling(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     path, run = make_store(persons=3, lengths_s=(60,)), tmp_path / "run"
     run.mkdir()
     small = ["--filters", "4", "--hidden", "4", "--epochs", "1", "--batch-windows", "16", "--inner", "one"]
@@ -66,7 +68,9 @@ def test_a_sweep_of_before_keeps_that_of_each_pooling(make_store: Callable[..., 
     config = json.loads((tmp_path / "today" / "config.json").read_text())
     del config["settings"]["context_s"]
     (run / "config.json").write_text(json.dumps(config))
+    capsys.readouterr()
     assert sweep([*command, "--out", str(run)]) == 0
+    assert "begun before --context-s was there; its heads keep the context" in capsys.readouterr().out
     for fold in ("01", "02", "03"):
         file = run / "folds" / fold / "head.safetensors"
         with safe_open(file, "pt") as opened:
