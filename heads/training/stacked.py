@@ -262,8 +262,8 @@ class StackedTrainer:
                 rows = [row for row, *_ in alike]
                 by_name = predict_recordings(self.head, _select(state, rows), self.dataset, features, person)
                 for place, same in enumerate(alike):
-                    for trial in (self.plan.kept[row][0] for row in same):
-                        predicted[trial] |= {name: values[place] for name, values in by_name.items()}
+                    for number in (self.plan.kept[row][0] for row in same):
+                        predicted[number] |= {name: values[place] for name, values in by_name.items()}
         results = []
         for number, trial in enumerate(self.trials):
             head, (row, *_) = copy.deepcopy(self.head).cpu(), self.plan.kept_rows(number)[0]
