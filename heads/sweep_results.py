@@ -95,7 +95,10 @@ def write_rows(path: Path, group: Sequence[Trial], results: Sequence[TrialResult
             tensors |= {f"{number}.{name}": value.contiguous() for name, value in state.items()}
             if row.trial.fold.inner:  # else the head itself predicts its validation persons
                 predicted = (result.validation or {}).items()
-                tensors |= {f"{_VALIDATION}/{number}/{name}": torch.from_numpy(value) for name, value in predicted}
+                # Copies: folds may share one array, which safetensors refuses to write.
+                tensors |= {
+                    f"{_VALIDATION}/{number}/{name}": torch.from_numpy(value.copy()) for name, value in predicted
+                }
     write_bytes(heads, safetensors.torch.save(tensors))
     write_text(path, json.dumps(content) + "\n")
 
