@@ -260,7 +260,10 @@ def _train_group(
         progress(windows_x_heads)
 
     checkpoint, where = _checkpoint_path(path), torch.device(choose_device(device))
-    write_rows(path, group, train_stacked(group, dataset, where, checkpoint, count, kept_bytes))
+    results = train_stacked(group, dataset, where, checkpoint, count, kept_bytes)
+    if is_before_context(out):  # its rows hold the scores of epochs, by which its heads were compared
+        results = [dataclasses.replace(result, score=result.epoch_score) for result in results]
+    write_rows(path, group, results)
     checkpoint.unlink(missing_ok=True)
     return done
 

@@ -80,7 +80,8 @@ class Run:
         """
         config_path = path / "config.json"
         if not config_path.is_file():
-            found = "no run here (config.json is missing)" if path.is_dir() else "no such folder"
+            elsewhere = "a file, not a run folder" if path.exists() else "no such folder"
+            found = "no run here (config.json is missing)" if path.is_dir() else elsewhere
             raise UserError(f"{path}: {found}; {command_line('heads.train')} makes one")
         return cls(path, read_config(config_path))
 

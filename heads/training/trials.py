@@ -50,6 +50,11 @@ class TrialResult:
     score: float = np.nan
     """AUROC of these predictions of the validation persons, mean over persons; by it sweeps choose."""
 
+    @property
+    def epoch_score(self) -> float:
+        """AUROC of single seconds in the best epoch, by which epochs are chosen; nan if nobody validates."""
+        return self.history[self.best_epoch - 1].get("validation_auroc", np.nan) if self.best_epoch else np.nan
+
 
 def trial_on_everyone(trial: Trial, result: TrialResult, dataset: Dataset) -> Trial:
     """The trial on all persons, for as many epochs as validation persons chose."""

@@ -242,6 +242,9 @@ def test_a_moved_store_is_named_by_an_option(run: Run, tmp_path: Path) -> None:
 
 def test_no_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no run here" in _fails(capsys, tmp_path)
+    assert "no such folder" in _fails(capsys, tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'}: a file, not a run folder" in _fails(capsys, tmp_path / "file")
 
 
 def test_a_missing_store_is_an_error(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,10 @@ def test_a_sweep_of_before_keeps_that_of_each_pooling(
         with safe_open(file, "pt") as opened:
             pooling = json.loads(opened.metadata()["settings"])["pooling"]
         assert load_head(file)[0].context_s == (1 if pooling == "max" else 5)
+    for row in (row for cells in (run / "cells").glob("*.json") for row in json.loads(cells.read_text())):
+        assert (
+            row["score"] == row["history"][row["best_epoch"] - 1]["validation_auroc"]
+        )  # as rows of before have it
     rows = [line.split(",") for line in (run / "sweep.csv").read_text().splitlines()]
     assert {row[rows[0].index("pooling")] for row in rows[1:]} == {"max", "max-std-electrodes"}
 
