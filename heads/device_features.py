@@ -64,20 +64,21 @@ class DeviceFeatures:
         return other
 
     @torch.no_grad()
-    def take(self, windows: NDArray[np.int64]) -> Tensor:
-        """Features of windows, in the order asked."""
+    def take(self, windows: NDArray[np.int64], out: Tensor | None = None) -> Tensor:
+        """Features of windows, in the order asked; ``out``, of as many windows or more, may be written over.
+
+        Blocks that are taken one after the other into the same ``out`` need no new memory, which takes time.
+        """
         if self._kept is not None:
             return self._kept[torch.from_numpy(windows).to(self._device)]
         size = _CACHED_WINDOWS if self._device.type == "cpu" else max(1, len(windows))
-        taken = None
-        for start in range(0, max(1, len(windows)), size):
-            block = self._precompute(windows[start : start + size])
-            if len(windows) <= size:
-                return block
-            if taken is None:
-                taken = block.new_empty(len(windows), *block.shape[1:])
-            taken[start : start + size] = block
-        assert taken is not None
+        if len(windows) <= size:
+            return self._precompute(windows)
+        first = self._precompute(windows[:size])
+        taken = first.new_empty(len(windows), *first.shape[1:]) if out is None else out[: len(windows)]
+        taken[:size] = first
+        for start in range(size, len(windows), size):
+            taken[start : start + size] = self._precompute(windows[start : start + size])
         return taken
 
     def _precompute(self, windows: NDArray[np.int64]) -> Tensor:

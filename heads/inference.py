@@ -36,8 +36,10 @@ def predict_windows(
         logits = head.forward_stacked(one, block, None)
         return logits if as_logits else logits.sigmoid()
 
-    blocks = (features.take(windows[i : i + _BATCH_WINDOWS]) for i in range(0, len(windows), _BATCH_WINDOWS))
-    predicted = [torch.cat([predict(one, block) for one in heads]).cpu() for block in blocks]
+    block, predicted = None, []
+    for start in range(0, len(windows), _BATCH_WINDOWS):
+        block = features.take(windows[start : start + _BATCH_WINDOWS], out=block)
+        predicted.append(torch.cat([predict(one, block) for one in heads]).cpu())
     values: NDArray[np.float32] = torch.cat(predicted, 1).numpy()
     return values
 

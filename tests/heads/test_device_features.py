@@ -89,3 +89,15 @@ def test_half_precision_trains_to_nearly_the_same_scores(make_store: Callable[..
         scores[precision] = [one.score for one in trained]
     np.testing.assert_allclose(scores["bfloat16"], scores["float32"], atol=0.03)
     assert scores["bfloat16"] != scores["float32"]
+
+
+def test_blocks_are_taken_into_one_tensor(codes: store.Store) -> None:
+    dataset = StoreDataset(codes)
+    features = DeviceFeatures(dataset, make_head(HeadSettings(), dataset.shape, 4, 0), CPU)
+    first, second = np.arange(40), np.arange(60, 97)
+    out = features.take(first)
+    taken = features.take(second, out=out)
+    assert taken.data_ptr() == out.data_ptr()
+    torch.testing.assert_close(taken, features.take(second), rtol=0, atol=0)
+    few = np.array([3, 5])
+    torch.testing.assert_close(features.take(few, out=out), features.take(few), rtol=0, atol=0)
