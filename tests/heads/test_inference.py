@@ -86,7 +86,8 @@ def test_what_a_head_predicts_does_not_depend_on_others(count: int) -> None:
         name: torch.rand(5, *value.shape, generator=generator) - 0.5 for name, value in head.state_dict().items()
     }
     x = torch.rand(301, 4, 18, 6, generator=generator)
-    features = cast(DeviceFeatures, SimpleNamespace(take=lambda windows: x[windows]))  # all that is called
+    only_take = SimpleNamespace(take=lambda windows, out=None: x[windows])
+    features = cast(DeviceFeatures, only_take)
     together = predict_windows(head, state, features, np.arange(301))
     fewer = predict_windows(head, {name: value[:count] for name, value in state.items()}, features, np.arange(301))
     assert (fewer == together[:count]).all()
