@@ -1,9 +1,8 @@
 """Linear probes of seconds in closed form, every leave-one-person-out fold from sums over persons.
 
 Ridge regression and linear discriminant analysis need of the data only counts, sums and products. They are summed
-once for each person; the training set of any fold is the total less the persons held out, and one
-eigendecomposition gives all strengths of regularisation. Pairs of persons choose the strength: the model without
-i and j is judged on j for the fold of i, and on i for the fold of j.
+once for each person; the training set of any fold is the total less the persons held out. Pairs of persons choose
+the strength of regularisation: the model without i and j is judged on j for the fold of i, and on i for that of j.
 """
 
 from collections.abc import Sequence
@@ -54,8 +53,7 @@ def fit_ridge_lda(moments: ClassMoments, strengths: Sequence[float], method: str
     method : "ridge" or "lda"
         Ridge regression of the labels with ``alpha = strength * N`` (scores minus 1/2, so that 0 decides), or
         discriminant analysis, whose covariance is shrunk by ``strength / (1 + strength)`` (scores are log odds).
-        Both directions solve the same within-class system (Hastie et al., Elements of Statistical Learning, 4.3),
-        so one decomposition serves them.
+        Both directions solve the same within-class system (Hastie et al., Elements of Statistical Learning, 4.3).
     """
     moments = moments.with_means()
     count, number = moments.count, moments.count.sum()
@@ -64,23 +62,33 @@ def fit_ridge_lda(moments: ClassMoments, strengths: Sequence[float], method: str
     centered = moments.products - torch.outer(mean, mean) * number
     scatter = centered * torch.outer(scale, scale) - (class_mean.mT * count) @ class_mean
     difference = class_mean[1] - class_mean[0]
-    values, vectors = torch.linalg.eigh(scatter)
     strength = torch.tensor(strengths, dtype=torch.float64)
     if method == "ridge":
-        loading = strength * number
-        inverse = 1 / (values.clamp(min=0)[:, None] + loading)
-        direction = vectors @ (inverse * (vectors.mT @ difference)[:, None])
+        direction = _solve_loaded(scatter, torch.ones_like(strength), strength * number, difference)
         between = count.prod() / number
         weight = between * direction / (1 + between * (difference @ direction))
         bias = count[1] / number - 0.5
     else:
         shrinkage = strength / (1 + strength)
-        spectrum = values.clamp(min=0) / number
-        inverse = 1 / ((1 - shrinkage) * spectrum[:, None] + shrinkage * spectrum.mean())
-        weight = vectors @ (inverse * (vectors.mT @ difference)[:, None])
+        variance = scatter.trace() / number / len(scatter)
+        weight = _solve_loaded(scatter, (1 - shrinkage) / number, shrinkage * variance, difference)
         bias = (count[1] / count[0]).log() - class_mean.mean(0) @ weight
     weight = scale[:, None] * weight
     return LinearModels(weight, bias - mean @ weight, mean[:, None].expand_as(weight))
+
+
+def _solve_loaded(scatter: Tensor, share: Tensor, loading: Tensor, wanted: Tensor) -> Tensor:
+    """Solve ``(share * scatter + loading * I) @ x = wanted`` for each share and loading; ``(P, R)``.
+
+    A Cholesky decomposition for each of 13 strengths takes 2.0 s of one thread with 2,304 features, one
+    eigendecomposition for all 3.7 s.
+    """
+    solutions, loaded = [], torch.empty_like(scatter)
+    loading = loading.clamp(min=torch.finfo(loading.dtype).tiny)  # features that are constant have no scatter
+    for part, more in zip(share.tolist(), loading.tolist(), strict=True):
+        torch.mul(scatter, part, out=loaded).diagonal().add_(more)
+        solutions.append(torch.cholesky_solve(wanted[:, None], torch.linalg.cholesky(loaded)))
+    return torch.cat(solutions, 1)
 
 
 def best_strength(scores: Tensor) -> int:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from heads.dataset import Dataset
+from heads.folds import Fold
 from heads.models.head import Head
 from heads.training.trials import Trial
 
@@ -40,21 +41,25 @@ def split_groups(
     groups = []
     for group in alike.values():
         limit = limit_bytes or (_NESTED_GROUP_BYTES if group[0].fold.inner else _GROUP_BYTES)
-        groups += _split_by_heads(group, together, limit // _head_bytes(group[0], dataset))
+        groups += _split_by_bytes(group, together, limit, dataset)
     return groups
 
 
-def _split_by_heads(trials: Sequence[Trial], together: int, most_heads: int) -> list[list[Trial]]:
+def _split_by_bytes(trials: Sequence[Trial], together: int, limit: int, dataset: Dataset) -> list[list[Trial]]:
+    head_bytes, predicted_bytes = _head_bytes(trials[0], dataset), _prediction_bytes(trials, dataset)
     parts: list[list[Trial]] = [[]]
     heads: set[tuple[object, ...]] = set()  # of the last part
+    predictions = 0  # bytes of the last part's
     for start in range(0, len(trials), together):
         added = [*trials[start : start + together]]
         added_heads = {head for number, trial in enumerate(added, start) for head in _heads_of(trial, number)}
-        if parts[-1] and len(heads) + len(added_heads - heads) > most_heads:
+        added_predictions = sum(predicted_bytes[trial.fold] for trial in added)
+        if parts[-1] and len(heads | added_heads) * head_bytes + predictions + added_predictions > limit:
             parts.append([])
-            heads = set()
+            heads, predictions = set(), 0
         parts[-1] += added
         heads |= added_heads
+        predictions += added_predictions
     return parts
 
 
@@ -62,6 +67,16 @@ def _heads_of(trial: Trial, number: int) -> set[tuple[object, ...]]:
     """The heads that `StackPlan` makes for a trial: its own, and inner heads, which trials share."""
     inner = {(split.train, trial.settings) for split in trial.fold.splits} if trial.fold.inner else set()
     return {(number,), *inner}
+
+
+def _prediction_bytes(trials: Sequence[Trial], dataset: Dataset) -> dict[Fold, int]:
+    """Bytes of what is predicted for the validation persons of each fold, which a group keeps to its end."""
+    seconds = {
+        person: sum(info.seconds for info, _ in dataset.recordings_of(person)) for person in dataset.persons
+    }
+    return {
+        fold: 4 * sum(seconds[person] for person in fold.validation) for fold in {trial.fold for trial in trials}
+    }
 
 
 def _head_bytes(trial: Trial, dataset: Dataset) -> int:

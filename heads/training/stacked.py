@@ -29,7 +29,7 @@ from heads.training.trials import Trial, TrialResult
 from store.runtime.device import choose_precision
 
 _SAVE_EVERY_S = 5.0  # training a short epoch again is faster than saving it
-_SAVING_SHARE = 0.05  # of the time, at most
+_SAVING_SHARE = 0.01  # of the time, at most
 _DIVERGED = 1e3  # a mean loss above, where a head that knows nothing has 0.7 times the weight of seizure seconds
 _CACHED_HEADS = 32  # a step's tensors of 32 heads fit in the processor's cache
 _STATE = (

@@ -188,15 +188,37 @@ def test_groups_are_alike_and_fit_the_memory(make_store: Callable[..., Path]) ->
 @pytest.mark.parametrize("inner", ["one", 2, "pairs"])
 @pytest.mark.parametrize("most_heads", [1, 5, 9, 30])
 def test_a_group_has_all_heads_that_fit(make_store: Callable[..., Path], inner: Inner, most_heads: int) -> None:
-    """Inner heads that folds share count once; one trial more would be too many."""
+    """Inner heads that folds share count once, predictions for each fold; one trial more would be too many."""
     dataset = StoreDataset(store.open(make_store(persons=5)))
     settings = [TrainSettings(lr=lr) for lr in (1e-3, 1e-4)]
     trials = [Trial(fold, one) for one in settings for fold in make_folds(dataset.label_counts(), "all", inner)]
-    groups = split_groups(trials, dataset, limit_bytes=most_heads * _head_bytes(trials[0], dataset))
+    head_bytes = _head_bytes(trials[0], dataset)
+    limit = most_heads * head_bytes
+    seconds = {person: counts.ictal + counts.background for person, counts in dataset.label_counts().items()}
+
+    def needed(group: list[Trial]) -> int:
+        predicted = sum(seconds[person] for trial in group for person in trial.fold.validation)
+        return len(StackPlan(group).heads) * head_bytes + 4 * predicted
+
+    groups = split_groups(trials, dataset, limit_bytes=limit)
     assert [trial for group in groups for trial in group] == trials
     for group, following in itertools.zip_longest(groups, groups[1:], fillvalue=[]):
-        assert len(group) == 1 or len(StackPlan(group).heads) <= most_heads
-        assert not following or len(StackPlan([*group, following[0]]).heads) > most_heads
+        assert len(group) == 1 or needed(group) <= limit
+        assert not following or needed([*group, following[0]]) > limit
+
+
+def test_predictions_of_long_recordings_count_too(make_store: Callable[..., Path]) -> None:
+    """Small heads would otherwise all train together, and keep more predictions than fit."""
+    dataset = StoreDataset(store.open(make_store(persons=3, lengths_s=(600,))))
+    trials = [
+        Trial(fold, TrainSettings(head="linear", batch_windows=1, lr=1e-3 / number))
+        for number in range(1, 9)
+        for fold in make_folds(dataset.label_counts(), "all", 2)
+    ]
+    head_bytes, predicted_bytes = _head_bytes(trials[0], dataset), 4 * 2 * 600
+    assert predicted_bytes > head_bytes
+    (group, *_) = split_groups(trials, dataset, limit_bytes=6 * predicted_bytes + 8 * head_bytes)
+    assert len(group) == 6
 
 
 def test_a_split_group_trains_the_same_heads(make_store: Callable[..., Path], tmp_path: Path) -> None:
