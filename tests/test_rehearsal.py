@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.rehearsal import HEADER, RehearsalCommand, Shape, rehearse_all, steps
+from extract.io.bids import find_recordings
+from extract.io.raw import open_signal
+from tests.benchmarks.rehearsal import (
+    HEADER,
+    TEMPLATE_S,
+    RehearsalCommand,
+    Shape,
+    make_bids,
+    rehearse_all,
+    steps,
+)
 from tests.helpers.stores import write_subject
 from tests.helpers.usage import Usage, measure_command
 
@@ -48,6 +58,20 @@ def test_a_stopped_rehearsal_goes_on(tmp_path: Path) -> None:
     runner = Runner()
     rehearse_all(command, runner)
     assert runner.commands == ["heads.probe"]
+
+
+def test_recordings_last_as_long_as_their_events(tmp_path: Path) -> None:
+    """Also where the EEG that they repeat does not divide their length."""
+    recording_s = Shape.of(0.0036).recording_s
+    assert recording_s % TEMPLATE_S
+    make_bids(tmp_path, persons=1, recordings=1, recording_s=recording_s)
+    (recording,) = find_recordings(tmp_path, None)
+    assert open_signal(recording.path).duration_s == recording_s
+    (events,) = tmp_path.rglob("*_events.tsv")
+    last = [
+        float(line.split("\t")[0]) + float(line.split("\t")[1]) for line in events.read_text().splitlines()[1:]
+    ]
+    assert max(last) <= recording_s
 
 
 def test_shape_of_the_whole() -> None:

@@ -22,6 +22,7 @@ _TOLERANCE = 1e-6  # of the largest partial derivative, in units of the sum of w
 _NEWTON_STEPS = 100
 _GRADIENT_STEPS = 500  # of conjugate gradients in a Newton step
 _RESIDUAL = 1e-2  # of a Newton step, squared
+_BLOCK_SECONDS = 4096  # of float64 at once; larger blocks would leave the memory in pieces
 _SETS_AT_ONCE = 64  # their logits of 400,000 seconds take 100 MB
 
 
@@ -84,10 +85,12 @@ class _Person:
     """
 
     def __init__(self, seconds: TrainingSeconds, sets: Tensor, mean: Tensor, scale: Tensor) -> None:
-        own_mean = seconds.x.double().nanmean(0).nan_to_num()
-        centred = (seconds.x - own_mean).float()
-        missing = centred.isnan()
-        self.x = centred.where(~missing, 0.0)  # (N, P)
+        self.x = torch.empty_like(seconds.x)  # (N, P)
+        missing = seconds.x.isnan()
+        own_mean = seconds.x.nansum(0, dtype=torch.float64) / (~missing).sum(0).clamp(min=1)
+        for x, centred in zip(*(torch.split(x, _BLOCK_SECONDS) for x in (seconds.x, self.x)), strict=True):
+            centred.copy_(x - own_mean)
+        self.x.masked_fill_(missing, 0.0)
         self.missing = missing.float() if missing.any() else None  # (N, P)
         self.y, self.weight = seconds.y[:, None], seconds.weights[:, None]  # (N, 1)
         self.sets = sets  # (k,) int64
@@ -237,7 +240,12 @@ class _StackedRegression:
 
 def _sum_seconds(person: TrainingSeconds) -> tuple[Tensor, ...]:
     """Count of seconds, of those with each feature, sums of features and squares, sum of weights; float64."""
-    x, count = person.x.double(), person.count.double()
-    present = count @ x.isnan().logical_not().double()
-    x = x.nan_to_num(nan=0.0)
-    return count.sum(), present, count @ x, count @ x.square(), person.weights.double().sum()
+    size = person.x.shape[1]
+    present, total, squares = torch.zeros(3, size, dtype=torch.float64)
+    parts = (torch.split(part, _BLOCK_SECONDS) for part in (person.x, person.count))
+    for values, count in ((x.double(), count.double()) for x, count in zip(*parts, strict=True)):
+        present += count @ values.isnan().logical_not().double()
+        known = values.nan_to_num(nan=0.0)
+        total += count @ known
+        squares += count @ known.square()
+    return person.count.double().sum(), present, total, squares, person.weights.double().sum()

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from heads.closed_form.moments import ClassMoments
 from heads.closed_form.ridge_lda import LinearModels
-from heads.dataset import INVALID, StoreDataset
+from heads.dataset import INVALID, StoreDataset, merge_windows
 from heads.device_features import DeviceFeatures
-from heads.inference import predict_recordings
 from heads.models.head import Head
 from heads.models.linear import LinearHead
 from heads.settings import HeadSettings
@@ -53,9 +52,14 @@ class SecondFeatures(ABC):
 
     def scores(self, person: str, models: LinearModels) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Labels ``(N,)`` and scores ``(N, R)`` of a person's seconds, in float32."""
-        pairs = [(y, models.scores(x.double()).float()) for x, y in self.blocks(person)]
-        labels, scores = (torch.cat(parts).numpy() for parts in zip(*pairs, strict=True))
-        return labels, scores
+        most = self.dataset.window_s * sum(info.windows for info, _ in self.dataset.recordings_of(person))
+        labels, scores = torch.empty(most), torch.empty(most, len(models.bias))
+        count = 0
+        for x, y in self.blocks(person):
+            rows = slice(count, count + len(y))
+            labels[rows], scores[rows] = y, models.scores(x.double())
+            count = rows.stop
+        return labels[:count].numpy(), scores[:count].numpy()
 
 
 class PooledSeconds(SecondFeatures):
@@ -67,21 +71,21 @@ class PooledSeconds(SecondFeatures):
     def __init__(self, dataset: StoreDataset, statistics: str, kept_bytes: int | None = None) -> None:
         self.dataset = dataset
         self.head = LinearHead(_SETTINGS, dataset.shape, dataset.window_s)
-        self.statistics = self.head.statistics if statistics == "mean-std" else 1
+        self.statistics = self.head.statistics = self.head.statistics if statistics == "mean-std" else 1
         self.size = self.statistics * dataset.shape[1] * dataset.shape[2]
         self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"), keep=True, kept_bytes=kept_bytes)
 
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Features ``(N, P)`` and labels ``(N,)`` float32 of a person's labelled seconds, in order, in blocks."""
         rows = np.flatnonzero(self.dataset.person == self.dataset.persons.index(person))
-        for start in range(0, len(rows), _BLOCK_WINDOWS):
-            windows = rows[start : start + _BLOCK_WINDOWS]
-            pooled = self._features.take(windows).view(
-                len(windows), self.head.statistics, self.dataset.window_s, -1
-            )
-            x = pooled[:, : self.statistics].movedim(1, 2).flatten(2).flatten(0, 1)
-            labels = torch.from_numpy(self.dataset.labels[windows]).flatten()
+        for windows in _split_windows(rows):
+            x, labels = self._take(windows), torch.from_numpy(self.dataset.labels[windows]).flatten()
             yield x[labels != INVALID], labels[labels != INVALID].float()
+
+    def _take(self, windows: NDArray[np.int64]) -> Tensor:
+        """Features of the seconds of windows, ``(B * S, P)``."""
+        by_statistic = self._features.take(windows).view(len(windows), self.statistics, self.dataset.window_s, -1)
+        return by_statistic.movedim(1, 2).flatten(2).flatten(0, 1)
 
     def as_head(self, models: LinearModels, row: int) -> LinearHead:
         """The head that gives each second its own features' score by one of the models."""
@@ -105,7 +109,15 @@ class PooledSeconds(SecondFeatures):
 
     def predict(self, person: str, models: LinearModels) -> dict[str, NDArray[np.float32]]:
         """Probability of each second of a person's recordings by each of the models: name -> ``(R, T)``."""
-        heads = [self.as_head(models, row) for row in range(len(models.bias))]
-        states = [head.state_dict() for head in heads]
-        stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
-        return predict_recordings(heads[0], stacked, self.dataset, self._features, person)
+        predicted = {}
+        for info, rows in self.dataset.recordings_of(person):
+            blocks = [models.scores(self._take(windows).double()) for windows in _split_windows(rows)]
+            probabilities = torch.cat(blocks).sigmoid().float().view(len(rows), self.dataset.window_s, -1)
+            by_window = probabilities.movedim(2, 0).numpy()  # (R, B, S)
+            predicted[info.name] = merge_windows(by_window, info.seconds, self.dataset.stride_s)
+        return predicted
+
+
+def _split_windows(windows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(windows), _BLOCK_WINDOWS):
+        yield windows[start : start + _BLOCK_WINDOWS]

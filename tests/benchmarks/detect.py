@@ -41,8 +41,9 @@ def repeat(eeg: Path, hours: float) -> bytes:
     """An EDF whose data records are those of another over and over."""
     content = eeg.read_bytes()
     start, records, record_s = (int(float(content[at : at + 8])) for at in (184, 236, 244))
-    times = round(hours * 3600 / (records * record_s))
-    return content[:236] + f"{records * times:<8}".encode() + content[244:start] + content[start:] * times
+    wanted, size = round(hours * 3600 / record_s), (len(content) - start) // records
+    data = content[start:] * -(-wanted // records)
+    return content[:236] + f"{wanted:<8}".encode() + content[244:start] + data[: wanted * size]
 
 
 def as_bids(files: list[Path], folder: Path) -> None:

@@ -209,15 +209,14 @@ def test_a_group_has_all_heads_that_fit(make_store: Callable[..., Path], inner: 
 
 def test_predictions_of_long_recordings_count_too(make_store: Callable[..., Path]) -> None:
     """Small heads would otherwise all train together, and keep more predictions than fit."""
-    dataset = StoreDataset(store.open(make_store(persons=3, lengths_s=(600,))))
-    trials = [
-        Trial(fold, TrainSettings(head="linear", batch_windows=1, lr=1e-3 / number))
-        for number in range(1, 9)
-        for fold in make_folds(dataset.label_counts(), "all", 2)
-    ]
-    head_bytes, predicted_bytes = _head_bytes(trials[0], dataset), 4 * 2 * 600
-    assert predicted_bytes > head_bytes
-    (group, *_) = split_groups(trials, dataset, limit_bytes=6 * predicted_bytes + 8 * head_bytes)
+    length_s = 6000
+    dataset = StoreDataset(store.open(make_store(persons=3, lengths_s=(length_s,))))
+    settings = [TrainSettings(head="linear", batch_windows=1, lr=1e-3 / number) for number in range(1, 5)]
+    trials = [Trial(fold, one) for one in settings for fold in make_folds(dataset.label_counts(), "all", 2)]
+    predicted_bytes, head_bytes = 4 * 2 * length_s, _head_bytes(trials[0], dataset)
+    six, seven = (len(StackPlan(trials[:count]).heads) * head_bytes for count in (6, 7))
+    assert seven < six + 6 * predicted_bytes  # so heads alone would not end the group
+    (group, *_) = split_groups(trials, dataset, limit_bytes=six + 6 * predicted_bytes)
     assert len(group) == 6
 
 
