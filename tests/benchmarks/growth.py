@@ -1,12 +1,14 @@
-"""How the processor time of commands grows, one dimension at a time: persons, recordings, hours, settings.
+"""How the processor time of commands grows, one dimension at a time: persons, recordings, hours, folds, settings.
 
-``python -m tests.benchmarks growth [--only eval/persons ...]`` runs each command on synthetic stores of one, two
-and four times a size. The exponent is that of what the time grows by, so that the start of a command does not
+``python -m tests.benchmarks growth [--only eval/persons ...]`` runs each command on synthetic stores of one, four
+and sixteen times a size. The exponent is that of what the time grows by, so that the start of a command does not
 count.
 """
 
+import contextlib
 import dataclasses
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +34,9 @@ from tests.helpers.usage import measure_command
 
 SPEC = dataclasses.replace(stores.SPEC, encoder="synthetic", hop=512, frames=4)
 QUICK = ("--filters", "4", "--hidden", "4", "--pooling", "max", "--batch-windows", "64", "--epochs", "2")
+TIMES = (1, 4, 16)  # sizes
 MOST = 1.1  # exponent
+FOLD_RECORDINGS = 128  # of all persons together, where the folds grow
 
 Arguments = Sequence[str | Path]
 
@@ -52,16 +56,16 @@ class Size:
     persons: int = 6
     recordings: int = 2  # a person
     recording_s: int = 600
+    folds: int = 0  # persons who share a number of recordings; 0 for as many as `persons` says
     settings: int = 1
 
 
 SIZES = {  # of what grows: the smallest size
     "persons": Size(persons=20),
-    "recordings": Size(recordings=100, recording_s=168),
+    "recordings": Size(persons=2, recordings=500, recording_s=60),
     "recording_s": Size(recording_s=7200),
 }
-SMALL_SIZES = {  # where heads train
-    "persons": Size(recording_s=1200),
+HEAD_SIZES = {  # where heads train
     "recordings": Size(recordings=20, recording_s=168),
     "recording_s": Size(recording_s=1200),
 }
@@ -76,7 +80,8 @@ def make_store(folder: Path, size: Size) -> Path:
     """A store of noise, with a seizure in every fifth recording."""
     path = folder / "store"
     path.mkdir()
-    write_store(path, SPEC, size.persons, size.recordings, size.recording_s)
+    shape = (size.folds, FOLD_RECORDINGS // size.folds) if size.folds else (size.persons, size.recordings)
+    write_store(path, SPEC, *shape, size.recording_s)
     return path
 
 
@@ -124,7 +129,12 @@ def sweep(folder: Path, size: Size) -> Arguments:
 def extract(folder: Path, size: Size) -> Arguments:
     """Extract band powers of synthetic EEG."""
     shape = ("--recordings", str(size.recordings), "--minutes", str(size.recording_s / 60))
-    make_demo([str(folder / "bids"), "--persons", str(size.persons), *shape])
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        make_demo([str(folder / "bids"), "--persons", str(size.persons), *shape])
     return ("extract", "--bids", folder / "bids", "--store", folder / "store", "--encoder", "bandpower")
 
 
@@ -136,14 +146,16 @@ def look(folder: Path, size: Size, command: str) -> Arguments:
 def rows() -> Iterator[tuple[str, Callable[[Path, Size], Arguments], Size]]:
     """Every row of the table: its name, command/what grows, the command, and the smallest size."""
     options = ("--inner", "one", *QUICK)
+    all_folds = {"folds": Size(folds=4, recording_s=168), **HEAD_SIZES}
+    one_fold = {"persons": Size(recording_s=1200), **HEAD_SIZES}
     measured = (
         ("extract", extract, EEG_SIZES),
         ("store info", partial(look, command="info"), SIZES),
         ("store verify", partial(look, command="verify"), SIZES),
-        ("train", lambda folder, size: train(folder, size, "--fold", "all", *options), SMALL_SIZES),
-        ("train one fold", lambda folder, size: train(folder, size, "--fold", "01", *options), SMALL_SIZES),
+        ("train", lambda folder, size: train(folder, size, "--fold", "all", *options), all_folds),
+        ("train one fold", lambda folder, size: train(folder, size, "--fold", "01", *options), one_fold),
         ("sweep", sweep, {"settings": Size(settings=10)}),
-        ("probe", partial(train, module="heads.probe"), SMALL_SIZES),
+        ("probe", partial(train, module="heads.probe"), all_folds),
         ("eval", lambda folder, size: evaluate(folder, size, "--no-report"), SIZES),
         ("eval --inner 4", lambda folder, size: evaluate(folder, size, "--no-report", inner=4), SIZES),
         ("eval and report", evaluate, SIZES),
@@ -160,22 +172,22 @@ def cpu_s(command: Callable[[Path, Size], Arguments], size: Size) -> float:
 
 
 def exponent(times_s: Sequence[float]) -> float:
-    """Exponent of what the time grows by over three sizes, each twice the one before; nan if it does not grow.
+    """Exponent of what the time grows by over the three sizes; nan if it does not grow.
 
-    >>> exponent([5, 6, 8])
+    >>> exponent([5, 8, 20])
     1.0
     """
     first, second = times_s[1] - times_s[0], times_s[2] - times_s[1]
-    return math.log2(second / first) if min(first, second) > 0 else math.nan
+    return math.log(second / first, TIMES[1]) if min(first, second) > 0 else math.nan
 
 
 def measure(command: GrowthCommand) -> None:
     """Print the table."""
-    print("| row | CPU s | twice | four times | exponent |\n| --- | ---: | ---: | ---: | ---: |")
+    print("| row | CPU s | four times | sixteen times | exponent |\n| --- | ---: | ---: | ---: | ---: |")
     for name, make, size in rows():
         work, what = name.split("/")
         if not command.only or {name, work} & {*command.only}:
-            sizes = [dataclasses.replace(size, **{what: times * getattr(size, what)}) for times in (1, 2, 4)]
+            sizes = [dataclasses.replace(size, **{what: times * getattr(size, what)}) for times in TIMES]
             times_s = [cpu_s(make, one) for one in sizes]
             cells = " | ".join(f"{time_s:.1f}" for time_s in times_s)
             value = exponent(times_s)
