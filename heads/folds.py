@@ -7,7 +7,7 @@ from typing import Literal
 
 from store.runtime.errors import UserError
 from store.runtime.names import to_path_name
-from store.runtime.plurals import count_noun, noun_with_names
+from store.runtime.plurals import count_noun, list_names, noun_with_names
 
 VALIDATION_SHARE = 0.2  # of the persons that are not tested, with ``inner`` "one"
 
@@ -102,7 +102,7 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str, inner: Inner =
     persons = sorted(counts)
     if len(persons) < 3:
         raise UserError(
-            f"the store holds {count_noun(len(persons), 'person')} ({', '.join(persons)}); training, "
+            f"the store holds {count_noun(len(persons), 'person')} ({list_names(persons)}); training, "
             "validation and test need 3 or more; extract more subjects"
         )
     if selection == "all":
@@ -111,7 +111,7 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str, inner: Inner =
         return (_make_fold(counts, "final", (), inner),)
     person = selection if selection in counts else {to_path_name(p): p for p in persons}.get(selection)
     if person is None:
-        raise UserError(f"no person {selection!r} in the store; allowed: {', '.join(persons)}, all, final")
+        raise UserError(f"no person {selection!r} in the store; allowed: all, final, {list_names(persons)}")
     return (_make_fold(counts, to_path_name(person), (person,), inner),)
 
 
@@ -175,7 +175,7 @@ def _make_fold(counts: Mapping[str, LabelCounts], name: str, test: tuple[str, ..
     if usable < 2:
         raise UserError(
             f"fold {name}: 2 persons with seizure and background seconds are needed to train and to choose, "
-            f"{usable} found among {', '.join(others)}; extract subjects with seizures"
+            f"{usable} found among {list_names(others)}; extract subjects with seizures"
         )
     groups = split_persons(others, len(others) if inner == "pairs" else inner)
     return Fold(name, test, tuple(sorted(itertools.chain(*groups))), tuple(others), groups)
@@ -192,10 +192,10 @@ def _fold_of_next_persons(counts: Mapping[str, LabelCounts], name: str, test: tu
     if len(validation) < size:
         raise UserError(
             f"fold {name}: needs {count_noun(size, 'validation person')} with seizure and background seconds, "
-            f"{len(validation)} found among {', '.join(sorted(rest))}; extract subjects with seizures"
+            f"{len(validation)} found among {list_names(sorted(rest))}; extract subjects with seizures"
         )
     if not any(counts[person].ictal for person in train):
         raise UserError(
-            f"fold {name}: no seizure in the training persons {', '.join(train)}; extract subjects with seizures"
+            f"fold {name}: no seizure in the training persons {list_names(train)}; extract subjects with seizures"
         )
     return Fold(name, test, validation, train)

@@ -87,7 +87,7 @@ def test_final_trains_on_everyone(make_store: Callable[..., Path], tmp_path: Pat
 @pytest.mark.parametrize(
     ("persons", "fold", "message"),
     [
-        (3, "07", "no person '07' in the store; allowed: 01, 02, 03, all, final"),
+        (3, "07", "no person '07' in the store; allowed: all, final, 01, 02, 03"),
         (1, "all", "the store holds 1 person (01); training, validation and test need 3 or more"),
     ],
 )

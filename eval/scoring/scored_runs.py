@@ -15,7 +15,7 @@ from heads.run_folder.store_change import find_change, name_folds, open_recorded
 from store.gate import read_json
 from store.runtime.commands import command_line
 from store.runtime.errors import UserError
-from store.runtime.plurals import noun_with_names
+from store.runtime.plurals import list_names, noun_with_names
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read_scored_run(path: Path) -> ScoredRun:
     tested = {person for fold in folds.values() for person in fold.test}
     if {*scores.index, *in_alarm} != tested:
         raise UserError(
-            f"{path / 'metrics.json'}: scores of persons {', '.join(scores.index)}, the folds test "
+            f"{path / 'metrics.json'}: scores of persons {list_names(scores.index)}, the folds test "
             f"{', '.join(sorted(tested))}; run: {command_line('eval', path)}"
         )
     return ScoredRun(path, run.config, scores, folds)
@@ -97,7 +97,7 @@ def require_same_test(baseline: ScoredRun, other: ScoredRun) -> None:
             )
     if only := sorted({*baseline.scores.index} ^ {*other.scores.index}):
         raise UserError(
-            f"{other.path}: persons {', '.join(only)} are tested in it or in {baseline.path} alone; only runs "
+            f"{other.path}: persons {list_names(only)} are tested in it or in {baseline.path} alone; only runs "
             "that test the same persons compare"
         )
     columns = ["seconds", "ictal_seconds"]

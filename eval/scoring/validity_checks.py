@@ -8,7 +8,7 @@ import pandas as pd
 from eval.scoring.background import find_always_alarmed
 from eval.scoring.results import Results
 from eval.scoring.seizures import find_unlabelled_events
-from store.runtime.plurals import count_noun, noun_with_names
+from store.runtime.plurals import count_noun, list_names, noun_with_names
 from store.schema import LeftOut
 
 _BACKGROUND_S = 3600
@@ -34,17 +34,17 @@ def _check_split(results: Results) -> Iterator[str]:
     folds = [result.fold for result in results.folds]
     if leaks := sorted(fold.name for fold in folds if set(fold.test) & {*fold.train, *fold.validation}):
         yield (
-            f"folds that chose or trained on the persons they test: {', '.join(leaks)}; do not use their scores"
+            f"folds that chose or trained on the persons they test: {list_names(leaks)}; do not use their scores"
         )
     if results.training_persons:
         yield (
-            f"persons of the training data are scored: {', '.join(results.training_persons)}; their scores are "
+            f"persons of the training data are scored: {list_names(results.training_persons)}; their scores are "
             "not a test of new persons"
         )
     if overlap := sorted(set(results.persons_seen) & set(results.persons.index)):
         yield (
-            f"the encoder saw persons of these names in pretraining: {', '.join(overlap)}; if they are the tested "
-            "ones (the same data set), their scores are not a test of new persons"
+            f"the encoder saw persons of these names in pretraining: {list_names(overlap)}; if they are the "
+            "tested ones (the same data set), their scores are not a test of new persons"
         )
 
 
@@ -73,7 +73,7 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
         )
     if without := sorted(map(str, persons.index[persons["ictal_seconds"] == 0])):
         yield (
-            f"persons without seizures: {', '.join(without)}; their AUROC, AUPRC and sensitivity are undefined "
+            f"persons without seizures: {list_names(without)}; their AUROC, AUPRC and sensitivity are undefined "
             "and left out of the means"
         )
     if len(persons) < _FEWEST_PERSONS:

@@ -13,6 +13,7 @@ from extract.io.annex import explain_absent_content
 from extract.io.participants import Participants, read_participants
 from extract.io.tables import read_content
 from store.runtime.errors import UserError, os_errors
+from store.runtime.plurals import list_names
 
 EXTENSIONS = tuple(mne_bids.config.allowed_extensions_eeg)
 _PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
@@ -111,7 +112,7 @@ def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
         )
     if absent := sorted((selected or set()) - set(present)):
         everyone = sorted({_subject_of(file, bids) for file in files})
-        raise UserError(f"{bids}: no EEG of subject {', '.join(absent)}; subjects there: {', '.join(everyone)}")
+        raise UserError(f"{bids}: no EEG of subject {list_names(absent)}; subjects there: {list_names(everyone)}")
     name, is_named = _read_name(bids)
     return DataSet(bids, name, is_named, tuple(recordings), tuple(ignored), participants)
 

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from extract.braincodec.config import BrainCodecConfig
 from store.runtime.errors import UserError
+from store.runtime.plurals import list_names
 
 
 class Person(NamedTuple):
@@ -128,7 +129,7 @@ def find_persons(names: Sequence[str], persons: Collection[Person], folders: Map
         matches = [p for p in persons if p.name == person and p.dataset in datasets]
         if not matches:
             there = sorted(p.name for p in persons if p.dataset in datasets) or sorted(folders)
-            raise UserError(f"--hold-out: no EEG of person {name}; there: {', '.join(there)}")
+            raise UserError(f"--hold-out: no EEG of person {name}; there: {list_names(there)}")
         if len(matches) > 1:
             listed = ", ".join(map(str, sorted(matches)))
             raise UserError(f"--hold-out: {name} is a person of several data sets; write one of {listed}")

@@ -100,16 +100,23 @@ def _fit_models(seconds: SecondFeatures, plans: Sequence[_Plan], method: str) ->
         key=sorted,
     )
 
-    def fit(persons: LeftOut) -> LinearModels:
-        rest = functools.reduce(sub, (moments[person] for person in sorted(persons)), total)
-        return fit_ridge_lda(rest, STRENGTHS, method)
+    size, strengths = seconds.size, len(STRENGTHS)
+    # Made before the large matrices come and go, so that no model lies between them and keeps their memory.
+    shapes = (size, strengths), (strengths,), (size, 1)
+    weight, bias, mean = (torch.zeros(len(left_out), *shape, dtype=torch.float64) for shape in shapes)
+
+    def fit(number: int) -> None:
+        rest = functools.reduce(sub, (moments[person] for person in sorted(left_out[number])), total)
+        fitted = fit_ridge_lda(rest, STRENGTHS, method)
+        weight[number], bias[number], mean[number] = fitted.weight, fitted.bias, fitted.mean[:, :1]
 
     with single_threads() as pool, tqdm(total=len(left_out), unit=" models", disable=None) as bar:
-        models = {}
-        for persons, fitted in zip(left_out, pool.map(fit, left_out), strict=True):
-            models[persons] = fitted
+        for _ in pool.map(fit, range(len(left_out))):
             bar.update()
-    return models
+    return {
+        persons: LinearModels(weight[number], bias[number], mean[number].expand_as(weight[number]))
+        for number, persons in enumerate(left_out)
+    }
 
 
 def _score_models(

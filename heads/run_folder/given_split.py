@@ -10,7 +10,7 @@ from store import Store
 from store.reader import StoreFile
 from store.runtime.commands import command_line
 from store.runtime.errors import UserError, os_errors
-from store.runtime.plurals import count_noun
+from store.runtime.plurals import count_noun, list_names
 
 PARTICIPANTS = "participants:"  # begins a column of participants.tsv
 _MOST_BYTES = 1 << 26
@@ -109,7 +109,7 @@ def _read_table(path: Path, store: Store) -> Iterator[tuple[str, str, str]]:
         persons = subjects.get(name.removeprefix("sub-"), [])
         if len(persons) > 1:
             raise UserError(
-                f"--split {path}: {name} is a subject of several stores ({', '.join(persons)}); use a column "
+                f"--split {path}: {name} is a subject of several stores ({list_names(persons)}); use a column "
                 "person"
             )
         yield from ((person, f"line {number}", value) for person in persons)

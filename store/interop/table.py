@@ -12,6 +12,7 @@ from store.reader import Store
 from store.runtime.atomic import atomic_write, require_writable
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_output
+from store.runtime.plurals import list_names
 from store.schema import RecordingInfo
 
 _BLOCK_WINDOWS = 256
@@ -34,7 +35,7 @@ def export(store: Store, person: str, out: Path, *, force: bool = False) -> int:
         another's, or if pyarrow is not installed for parquet.
     """
     if person not in store.persons:
-        raise UserError(f"person {person!r}: not in {store.path}; persons there: {', '.join(store.persons)}")
+        raise UserError(f"person {person!r}: not in {store.path}; persons there: {list_names(store.persons)}")
     if store.spec.head_frames % store.spec.window_s:
         raise UserError(f"{store.spec.frames} frames in {store.spec.window_s} s give no whole number a second")
     recordings = [info for info in store.recordings if info.person == person]

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+_MOST_NAMED = 10
+
 
 def count_noun(number: int, noun: str) -> str:
     """A number and its noun.
@@ -12,7 +14,7 @@ def count_noun(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def list_names(names: Iterable[str], most: int | None = None) -> str:
+def list_names(names: Iterable[str], most: int = _MOST_NAMED) -> str:
     """Names for a message, of many only the first.
 
     >>> list_names(["a", "b", "c"], most=2)
@@ -23,7 +25,7 @@ def list_names(names: Iterable[str], most: int | None = None) -> str:
     return ", ".join(names[:most]) + (f" and {rest} more" if rest else "")
 
 
-def noun_with_names(noun: str, names: Sequence[str], most: int | None = None) -> str:
+def noun_with_names(noun: str, names: Sequence[str], most: int = _MOST_NAMED) -> str:
     """A noun and the names it stands for, of many only the first.
 
     >>> noun_with_names("fold", ["01"])

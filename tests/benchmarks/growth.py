@@ -69,10 +69,10 @@ HEAD_SIZES = {  # where heads train
     "recordings": Size(recordings=20, recording_s=168),
     "recording_s": Size(recording_s=1200),
 }
-EEG_SIZES = {
+EEG_SIZES = {  # the synthetic data set has 99 recordings a person and 60 minutes a recording at most
     "persons": Size(persons=4, recording_s=60),
-    "recordings": Size(persons=2, recordings=10, recording_s=60),
-    "recording_s": Size(persons=2, recording_s=240),
+    "recordings": Size(persons=2, recordings=5, recording_s=60),
+    "recording_s": Size(persons=2, recording_s=180),
 }
 
 
@@ -134,7 +134,8 @@ def extract(folder: Path, size: Size) -> Arguments:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        make_demo([str(folder / "bids"), "--persons", str(size.persons), *shape])
+        status = make_demo([str(folder / "bids"), "--persons", str(size.persons), *shape])
+    assert status == 0, f"no data set of {size}"
     return ("extract", "--bids", folder / "bids", "--store", folder / "store", "--encoder", "bandpower")
 
 

@@ -99,7 +99,7 @@ def test_inner_groups_that_cannot_be_built(counts: dict[str, LabelCounts], inner
         (
             {"01": BOTH, "02": BOTH, "03": BOTH},
             "07",
-            "no person '07' in the store; allowed: 01, 02, 03, all, final",
+            "no person '07' in the store; allowed: all, final, 01, 02, 03",
         ),
         (
             {"01": BOTH, "02": QUIET, "03": QUIET},
