@@ -54,10 +54,10 @@ def read_scored_run(path: Path) -> ScoredRun:
     in_alarm = set(time_in_alarm.index)
     folds = _read_folds(run)
     tested = {person for fold in folds.values() for person in fold.test}
-    if {*scores.index, *in_alarm} != tested:
+    if differing := sorted({*scores.index, *in_alarm} ^ tested):
         raise UserError(
-            f"{path / 'metrics.json'}: scores of persons {list_names(scores.index)}, the folds test "
-            f"{', '.join(sorted(tested))}; run: {command_line('eval', path)}"
+            f"{path / 'metrics.json'}: only the scores or only the folds have "
+            f"{noun_with_names('person', differing)}; run: {command_line('eval', path)}"
         )
     return ScoredRun(path, run.config, scores, folds)
 

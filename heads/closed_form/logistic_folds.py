@@ -111,19 +111,23 @@ def _score_by_others(
     seconds: SecondFeatures, models: Mapping[Persons, LinearModels], splits: Sequence[Split], most_bytes: int
 ) -> dict[tuple[Persons, str], Scores]:
     """Scores of persons by models that did not see them: training persons and person -> scores."""
+    keys = dict.fromkeys((split.train, person) for split in splits for person in split.validation)
+    numbers = {key: number for number, key in enumerate(keys)}
+    # Made before, so that no score lies between the large arrays that come and go, and keeps their memory.
+    losses, scores = torch.zeros(2, len(numbers), len(INVERSE_STRENGTHS), dtype=torch.float64)
 
-    def score(person: str) -> dict[tuple[Persons, str], Scores]:
-        sets = list(dict.fromkeys(split.train for split in splits if person in split.validation))
-        scored = {}
+    def score(person: str) -> None:
+        sets = [train for train, other in numbers if other == person]
         for some in split_by_bytes(sets, len(INVERSE_STRENGTHS), seconds, [person], most_bytes // threads):
             labels, logits = seconds.scores(person, join_models([models[one] for one in some]))
             for one, part in zip(some, np.split(logits, len(some), axis=1), strict=True):
-                scored[one, person] = _log_losses(labels, part), score_person(labels, part)
-        return scored
+                number = numbers[one, person]
+                losses[number], scores[number] = _log_losses(labels, part), score_person(labels, part)
 
     threads = torch.get_num_threads()
     with single_threads() as pool:
-        return {key: scores for part in pool.map(score, seconds.dataset.persons) for key, scores in part.items()}
+        list(pool.map(score, seconds.dataset.persons))
+    return {key: (losses[number], scores[number]) for key, number in numbers.items()}
 
 
 def _log_losses(labels: NDArray[Any], logits: NDArray[np.float32]) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 from store.interop.dataset_names import list_persons_seen, same_dataset
 from store.reader import Store, StoreFile
-from store.runtime.plurals import count_noun, list_names
+from store.runtime.plurals import count_noun
 from store.schema import RecordingInfo, events_without_label
 
 _COLUMNS = ("recordings", "hours", "seizures", "ictal_seconds", "bytes")
@@ -38,7 +38,7 @@ def format_overview(overview: Mapping[str, Any]) -> Iterator[str]:
         f"at {spec['sample_rate_hz']} Hz, {spec['montage']}"
     )
     if overlap := overview["persons_seen_in_pretraining"]:
-        yield f"overlap   the encoder saw these persons in pretraining: {list_names(overlap)}"
+        yield f"overlap   the encoder saw these persons in pretraining: {', '.join(overlap)}"
     yield from _format_subjects(subjects, len(overview["persons"]))
     for row in subjects.values():
         yield from _format_notes(row)

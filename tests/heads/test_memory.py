@@ -24,25 +24,24 @@ size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + {spare}, size + {spare}))
 sys.exit(command.main(sys.argv[1:]))
 """
-PROBE_SPARE = 410 << 20  # with 0.75 GiB 370 MiB suffice
+PROBE_SPARE = 410 << 20  # with 0.75 GiB 380 MiB suffice, without 455 do not
 SIZE = ("--filters", "4", "--hidden", "4", "--epochs", "1", "--precision", "float32")
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of 12 MB whose latents in float32 are 737 MB."""
-    folder = tmp_path_factory.mktemp("memory") / "store"
-    folder.mkdir()
-    write_store(folder, CODES, persons=4, recordings=5, recording_s=1000)
-    return folder
+    return _write_codes(tmp_path_factory.mktemp("memory"), recordings=5)
 
 
 @pytest.fixture(scope="module")
 def long_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store whose means of each second are 184 MB, which are kept if they may be."""
-    folder = tmp_path_factory.mktemp("memory") / "store"
-    folder.mkdir()
-    write_store(folder, CODES, persons=4, recordings=10, recording_s=1000)
+    return _write_codes(tmp_path_factory.mktemp("memory"), recordings=10)
+
+
+def _write_codes(folder: Path, recordings: int) -> Path:
+    write_store(folder, CODES, persons=4, recordings=recordings, recording_s=1000)
     return folder
 
 
