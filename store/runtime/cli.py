@@ -105,6 +105,11 @@ def _explain(error: Exception) -> UserError | str | None:
         return from_os_error(error)
     if isinstance(error, MemoryError) or any(text in repr(error) for text in _OUT_OF_MEMORY):
         return "the memory does not suffice; close other programs, or take less at once"
+    if "can't start new thread" in str(error):
+        return (
+            "the memory does not suffice for another thread, or no more are allowed (ulimit -u); "
+            "close other programs, or take less at once"
+        )
     return None
 
 

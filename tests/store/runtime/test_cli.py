@@ -77,6 +77,7 @@ def test_what_a_person_caused_is_one_line(error: type[UserError], capsys: pytest
         (OSError(errno.EIO, "", "a.h5"), "a.h5: the disk or the network cannot read or write it"),
         (MemoryError(), "the memory does not suffice; close other programs, or take less at once"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "the memory does not suffice"),
+        (RuntimeError("can't start new thread"), "the memory does not suffice for another thread, or no more are"),
     ],
 )
 def test_what_the_machine_lacks_is_one_line(error: Exception, message: str, capsys: pytest.CaptureFixture) -> None:
