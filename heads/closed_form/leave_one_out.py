@@ -26,7 +26,7 @@ LeftOut = frozenset[str]  # persons that a model did not see
 Value = TypeVar("Value")
 _MOST_BYTES = 1 << 30
 _BYTES_OF_A_SCORE = 8  # float32, in blocks and joined, or of both threshold and prediction
-_SUMS_OF_A_FIT = 6  # with a decomposition
+_SUMS_OF_A_FIT = 6  # matrices of that size at once, a decomposition among them
 
 
 @dataclass(frozen=True)

@@ -70,10 +70,12 @@ class PooledSeconds(SecondFeatures):
 
     def __init__(self, dataset: StoreDataset, statistics: str, kept_bytes: int | None = None) -> None:
         self.dataset = dataset
-        self.head = LinearHead(_SETTINGS, dataset.shape, dataset.window_s)
-        self.statistics = self.head.statistics = self.head.statistics if statistics == "mean-std" else 1
+        pooling = LinearHead(_SETTINGS, dataset.shape, dataset.window_s)
+        if statistics != "mean-std":
+            pooling.statistics = 1  # it only pools here
+        self.statistics = pooling.statistics
         self.size = self.statistics * dataset.shape[1] * dataset.shape[2]
-        self._features = DeviceFeatures(dataset, self.head, torch.device("cpu"), keep=True, kept_bytes=kept_bytes)
+        self._features = DeviceFeatures(dataset, pooling, torch.device("cpu"), keep=True, kept_bytes=kept_bytes)
 
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Features ``(N, P)`` and labels ``(N,)`` float32 of a person's labelled seconds, in order, in blocks."""
