@@ -98,9 +98,9 @@ class StackedTrainer:
         self.trials, self.dataset, self.device = trials, dataset, device
         self.plan = StackPlan(trials)
         stacked, settings = self.plan.heads, trials[0].settings
-        heads = [initial_head(one, dataset) for one in stacked]
-        self.head = heads[0].to(device)
-        self.buffers = {name: _stack(heads, name, device) for name, _ in heads[0].named_buffers()}
+        heads = [initial_head(one, dataset).to(device) for one in stacked]
+        self.head = heads[0]
+        self.buffers = {name: _stack(heads, name) for name, _ in heads[0].named_buffers()}
         self.rates = stack_rates(stacked, dataset, device)
         self.seeds = [one.settings.seed for one in stacked]
         self.trains = np.array([np.isin(dataset.persons, one.train) for one in stacked])
@@ -109,7 +109,7 @@ class StackedTrainer:
         named = sorted(self.head.named_parameters(), key=lambda item: item[0].endswith("bias"))
         self.shapes = {name: value.shape for name, value in named}
         self.weights = sum(value.numel() for name, value in named if not name.endswith("bias"))
-        self.parameters = torch.stack([_row(head, self.shapes) for head in heads]).to(device)
+        self.parameters = torch.stack([_row(head, self.shapes) for head in heads])
         self.exp_avg, self.exp_avg_sq = torch.zeros_like(self.parameters), torch.zeros_like(self.parameters)
         self.best_state = self.parameters[[head for _, head in self.plan.kept]]
         self.best_epoch = [0] * len(trials)
@@ -267,7 +267,7 @@ class StackedTrainer:
         results = []
         for number, trial in enumerate(self.trials):
             head, (row, *_) = copy.deepcopy(self.head).cpu(), self.plan.kept_rows(number)[0]
-            head.load_state_dict({name: value[row] for name, value in state.items()})
+            head.load_state_dict({name: value[row].cpu() for name, value in state.items()})
             threshold, score, error = 0.5, np.nan, self.errors[number]
             if all(np.isfinite(probabilities).all() for probabilities in predicted[number].values()):
                 said = self.dataset, trial.fold.validation, predicted[number]
@@ -318,8 +318,8 @@ def _validation_windows(dataset: Dataset, background_per_seizure: float | None) 
     return {p: rows for p, rows in by_person.items() if {0, 1} <= set(np.unique(dataset.labels[rows]))}
 
 
-def _stack(heads: Sequence[Head], name: str, device: torch.device) -> Tensor:
-    return torch.stack([head.state_dict()[name].detach() for head in heads]).to(device)
+def _stack(heads: Sequence[Head], name: str) -> Tensor:
+    return torch.stack([head.state_dict()[name].detach() for head in heads])
 
 
 def _select(state: Mapping[str, Tensor], numbers: Sequence[int]) -> State:

@@ -283,6 +283,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise SystemExit("gpu: this torch sees no GPU; --device cpu --quick tries the command without one")
     device = torch.device(options.device)
+    if device.type == "cuda" and device.index is None:  # limits of memory need the number
+        device = torch.device("cuda", torch.cuda.current_device())
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     bench = Bench(device, find_peaks(name), options.quick)
     known = f"limits {bench.peaks}" if bench.peaks else "limits not known here: TFLOP/s, and no shares"
