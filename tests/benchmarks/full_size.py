@@ -28,7 +28,8 @@ _BLOCKS = 16  # that differ; a recording repeats them
 
 
 def write_store(folder: Path, spec: FeatureSpec, persons: int, recordings: int, recording_s: int) -> None:
-    """Write synthetic features: noise, and a seizure of 60 s in every fifth recording."""
+    """Write synthetic features: noise, and a seizure of 60 s, or of a third, in every fifth recording."""
+    onset_s, length_s = min(100, recording_s // 3), min(60, recording_s // 3)
     rng = np.random.default_rng(0)
     shape = (_BLOCKS, _BLOCK_WINDOWS, *spec.shape)
     codebooks = None
@@ -51,12 +52,12 @@ def write_store(folder: Path, spec: FeatureSpec, persons: int, recordings: int, 
                 duration_s=float(recording_s),
                 start="",
                 channel_mask=(True,) * len(spec.channels),
-                events=() if run % 5 else (Event(100.0, 60.0, "sz"),),
+                events=() if run % 5 else (Event(float(onset_s), float(length_s), "sz"),),
             )
             for run in range(recordings)
         ]
         labels = np.zeros((recordings, recording_s), np.uint8)
-        labels[::5, 100:160] = 1
+        labels[::5, onset_s : onset_s + length_s] = 1
         path = folder / f"sub-{person:02}.h5"
         blocks = _blocks(noise, recordings, windows)
         write_file(path, spec, infos, labels.ravel(), blocks, {"encoder": {"name": "synthetic"}}, codebooks)

@@ -62,7 +62,7 @@ class Size:
 
 SIZES = {  # of what grows: the smallest size
     "persons": Size(persons=20),
-    "recordings": Size(persons=2, recordings=500, recording_s=60),
+    "recordings": Size(recordings=160, recording_s=60),
     "recording_s": Size(recording_s=7200),
 }
 HEAD_SIZES = {  # where heads train
@@ -72,7 +72,7 @@ HEAD_SIZES = {  # where heads train
 EEG_SIZES = {  # the synthetic data set has 99 recordings a person and 60 minutes a recording at most
     "persons": Size(persons=4, recording_s=60),
     "recordings": Size(persons=2, recordings=5, recording_s=60),
-    "recording_s": Size(persons=2, recording_s=180),
+    "recording_s": Size(persons=8, recording_s=180),
 }
 
 
