@@ -8,6 +8,7 @@ _FOLDER = Path(__file__).parents[1] / "weights"
 FAMILY = "braincodec"  # the encoder's name in the spec of every store made with weights that ship
 SHIPPED = {
     "braincodec": _FOLDER / "braincodec-clips.safetensors",
+    "braincodec-any-eeg": _FOLDER / "braincodec-any-eeg.safetensors",
     "braincodec-clips": _FOLDER / "braincodec-clips.safetensors",
 }
 WEIGHTS = SHIPPED[FAMILY]

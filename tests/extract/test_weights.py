@@ -1,33 +1,44 @@
 """The checkpoint that ships: whole, small, described, and better than the least worth shipping."""
 
+import pytest
 import torch
 
 from extract.braincodec.checkpoint import load_checkpoint
-from extract.encoders.shipped import WEIGHTS
+from extract.encoders.shipped import SHIPPED, WEIGHTS
 from extract.io.bids import find_recordings
 from extract.io.raw import open_signal
 from extract.pretrain.data import Person, TrainingSignal, cut_windows
 from extract.pretrain.losses import prd
 
 
-def test_ships_small_trained_and_described():
-    checkpoint = load_checkpoint(WEIGHTS)
-    card = (WEIGHTS.parent / "README.md").read_text()
-    assert WEIGHTS.stat().st_size < 10_000_000
+@pytest.mark.parametrize("name", sorted({path.name for path in SHIPPED.values()}))
+def test_ships_small_trained_and_described(name):
+    path = WEIGHTS.with_name(name)
+    checkpoint = load_checkpoint(path)
+    card = (WEIGHTS.parent / ("README.md" if path == WEIGHTS else f"{path.stem}.md")).read_text()
+    assert path.stat().st_size < 10_000_000
     assert checkpoint.model.config.hop == 64
     assert checkpoint.sha256 in card
-    assert " ".join(checkpoint.metadata["persons_seen"]) in card
-    assert not set(checkpoint.metadata["persons_seen"]) & set(checkpoint.metadata["persons_held_out"])
-    for figures in checkpoint.metadata["validation"].values():
-        assert figures["prd"] < 30
-        assert min(figures["perplexity"]) > 100
+    seen, held_out = ({*list_persons(checkpoint.metadata[key])} for key in ("persons_seen", "persons_held_out"))
+    assert seen
+    assert held_out
+    assert not seen & held_out
+    figures = checkpoint.metadata["validation"].values()
+    assert max(person["prd"] for person in figures) < 30
+    assert sum(min(person["perplexity"]) for person in figures) / len(figures) > 90
+
+
+def list_persons(persons):
+    """Persons as pairs of data set and name; the first weights that shipped name no data set."""
+    by_dataset = persons if isinstance(persons, dict) else {"": persons}
+    return [(dataset, name) for dataset, names in by_dataset.items() for name in names]
 
 
 def test_reconstructs_persons_it_has_not_seen(real_clips):
     checkpoint = load_checkpoint(WEIGHTS)
     model = checkpoint.model
     figures = []
-    for person in checkpoint.metadata["persons_held_out"]:
+    for person in checkpoint.metadata["persons_held_out"]["CHB-MIT seizure clips"]:
         for recording in find_recordings(real_clips, [person])[::3]:
             with open_signal(recording.path) as signal:
                 values = torch.from_numpy(signal.read(0, signal.samples))
@@ -37,4 +48,4 @@ def test_reconstructs_persons_it_has_not_seen(real_clips):
             with torch.inference_mode():
                 decoded = model.decode(model.dequantize(model.quantize(model.encode(windows))))
             figures.append(prd(windows, decoded))
-    assert torch.cat(figures).mean() < 30
+    assert torch.cat(figures).mean() < 22
