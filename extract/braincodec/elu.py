@@ -1,7 +1,8 @@
 """The elementwise pass between two convolutions of BrainCodec: sum, ELU and reflected borders in one.
 
 With torch operations it is three passes and half of an encoder's time on a CPU. ``csrc/activation.c`` makes it
-one, for decoders, in training and where `avx512` cannot run. On a GPU and without a compiler torch does it.
+one, for decoders, in training and where `avx512` cannot run. On a GPU and without a compiler torch fills the
+borders in place, which spares a copy.
 """
 
 from collections.abc import Callable
@@ -34,26 +35,23 @@ def padded_elu(x: Tensor, added: Tensor | None = None, left: int = 0, right: int
     x, added : Tensor
         Of one shape and type; fastest in channels-last memory.
     """
-    if not all(_compiled_can_run(tensor, max(left, right)) for tensor in (x, added) if tensor is not None):
+    if (
+        max(left, right) >= x.shape[-1] or torch.compiler.is_compiling()
+    ):  # who compiles, follows torch's operations
         return reflect(F.elu(x if added is None else x + added), left, right)
-    compiled: Callable[[Tensor, Tensor | None, int, int], Tensor] = _CompiledPaddedElu.apply
-    return compiled(x, added, left, right)
+    one_pass: Callable[[Tensor, Tensor | None, int, int], Tensor] = _PaddedElu.apply
+    return one_pass(x, added, left, right)
 
 
-class _CompiledPaddedElu(torch.autograd.Function):
-    """`padded_elu` by the compiled pass; its gradient follows from the output alone."""
+class _PaddedElu(torch.autograd.Function):
+    """`padded_elu` into channels-last memory; its gradient follows from the output alone."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, added: Tensor | None, left: int, right: int) -> Tensor:
-        _activation = import_module("extract.braincodec._activation")
         rows, width, _, length = x.shape
-        frames = [tensor.permute(0, 2, 3, 1).contiguous() for tensor in (x, added) if tensor is not None]
-        out = frames[0].new_empty(rows, 1, left + length + right, width)
-        addresses = [tensor.data_ptr() for tensor in (*frames, out)]
-        if added is None:
-            addresses.insert(1, 0)
-        _activation.padded_elu(*addresses, rows, length, width, left, right, x.dtype == torch.bfloat16)
-        out = out.permute(0, 3, 1, 2)
+        out = x.new_empty(rows, 1, left + length + right, width).permute(0, 3, 1, 2)
+        fill = _fill_compiled if _compiled_can_run(x) and _compiled_can_run(added) else _fill
+        fill(out, x, added, left, right)
         ctx.borders = left, right
         ctx.save_for_backward(out)
         return out
@@ -80,7 +78,25 @@ def _fold_borders(gradient: Tensor, left: int, right: int) -> Tensor:
     return inner
 
 
-def _compiled_can_run(x: Tensor, border: int) -> bool:
-    if not COMPILED or torch.compiler.is_compiling():  # torch.compile and torch.export follow operations of torch
-        return False
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and border < x.shape[-1]
+def _fill_compiled(out: Tensor, x: Tensor, added: Tensor | None, left: int, right: int) -> None:
+    _activation = import_module("extract.braincodec._activation")
+    rows, width, _, length = x.shape
+    frames = [tensor.permute(0, 2, 3, 1).contiguous() for tensor in (x, added) if tensor is not None]
+    addresses = [tensor.data_ptr() for tensor in (*frames, out)]
+    if added is None:
+        addresses.insert(1, 0)
+    _activation.padded_elu(*addresses, rows, length, width, left, right, x.dtype == torch.bfloat16)
+
+
+def _fill(out: Tensor, x: Tensor, added: Tensor | None, left: int, right: int) -> None:
+    length = x.shape[-1]
+    inner = out[..., left : left + length]
+    torch.ops.aten.elu.out(x if added is None else x + added, out=inner)
+    out[..., :left] = inner[..., 1 : 1 + left].flip(-1)
+    out[..., left + length :] = inner[..., length - 1 - right : length - 1].flip(-1)
+
+
+def _compiled_can_run(x: Tensor | None) -> bool:
+    if x is None:
+        return True
+    return COMPILED and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)

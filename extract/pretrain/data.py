@@ -32,20 +32,45 @@ class TrainingSignal:
     signal_uv: Tensor
 
 
-def draw_windows(
-    signals: Sequence[TrainingSignal], config: BrainCodecConfig, count: int, generator: Generator
-) -> Tensor:
-    """Windows of random channels and starts, ``(count, 1, samples)`` float32, microvolts; see `shares`."""
-    weights = shares(signals)
-    windows = []
-    for which in torch.multinomial(weights, count, replacement=True, generator=generator).tolist():
-        signal = signals[which]
-        samples = round(config.window_s * signal.sample_rate_hz)
-        channel, start = torch.rand(2, generator=generator).tolist()
-        first = int(start * (signal.signal_uv.shape[1] - samples + 1))
-        row = signal.signal_uv[int(channel * len(signal.signal_uv)), first : first + samples]
-        windows.append(resample(row[None, None], config.samples))
-    return torch.cat(windows)
+class WindowSampler:
+    """Windows of random channels and starts, all cut at once from signals that lie on the device; see `shares`.
+
+    Parameters
+    ----------
+    signals : sequence of TrainingSignal
+        None shorter than a window.
+    config : BrainCodecConfig
+        Of the network that the windows are for.
+    device : torch.device
+        Where the windows are drawn.
+    """
+
+    def __init__(
+        self, signals: Sequence[TrainingSignal], config: BrainCodecConfig, device: torch.device | str = "cpu"
+    ) -> None:
+        self.device = torch.device(device)
+        self._samples = config.samples
+        channels = torch.tensor([len(s.signal_uv) for s in signals])
+        chances = (shares(signals) / channels).repeat_interleave(channels)
+        lengths = torch.tensor([s.signal_uv.shape[1] for s in signals]).repeat_interleave(channels)
+        windows = torch.tensor([round(config.window_s * s.sample_rate_hz) for s in signals])
+        self._flat_uv = torch.cat([s.signal_uv.flatten() for s in signals]).to(self.device)
+        self._chances, self._windows = chances.to(self.device), windows.repeat_interleave(channels).to(self.device)
+        self._starts = (lengths - self._windows.cpu() + 1).to(self.device)
+        self._offsets = (lengths.cumsum(0) - lengths).to(self.device)
+
+    def draw(self, count: int, generator: Generator) -> Tensor:
+        """Windows ``(count, 1, samples)`` float32, microvolts, resampled like `resample` does."""
+        which = torch.multinomial(self._chances, count, replacement=True, generator=generator)
+        chance = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
+        first = (chance * self._starts[which]).long()
+        length = self._windows[which][:, None]
+        position = torch.arange(self._samples, device=self.device) + 0.5
+        position = (position * (length / self._samples) - 0.5).clamp(min=0)
+        before = position.long()
+        after = torch.minimum(before + 1, length - 1)
+        start = (self._offsets[which] + first)[:, None]
+        return torch.lerp(self._flat_uv[start + before], self._flat_uv[start + after], position - before)[:, None]
 
 
 def shares(signals: Sequence[TrainingSignal]) -> Tensor:
@@ -83,7 +108,7 @@ def augment(windows: Tensor, others: Tensor, generator: Generator) -> Tensor:
     Each window keeps its share of chance: a third are mixed with another, a third filtered, half each
     scaled (half to twice), turned in polarity and reversed in time.
     """
-    chances = torch.rand(8, len(windows), 1, 1, generator=generator)
+    chances = torch.rand(8, len(windows), 1, 1, generator=generator, device=windows.device)
     x = windows + torch.where(chances[0] < 1 / 3, chances[1], 0.0) * others
     tilt = torch.where(chances[2] < 1 / 3, 0.3 * chances[3] - 0.1, 0.0)
     padded = F.pad(x, (1, 1), mode="replicate")

@@ -81,8 +81,8 @@ class Discriminator(nn.Module):
 class Adversary:
     """A discriminator with the optimizer that trains it."""
 
-    def __init__(self, seed: int) -> None:
-        self.discriminator = Discriminator(seed=seed)
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self.discriminator = Discriminator(seed=seed).to(device)
         self.optimizer = torch.optim.AdamW(self.discriminator.parameters(), betas=(0.9, 0.99), fused=True)
 
     def compete(self, signal: Tensor, made: Tensor, learning_rate: float) -> dict[str, Tensor]:

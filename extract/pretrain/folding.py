@@ -22,7 +22,7 @@ def in_training_unit(model: BrainCodec) -> BrainCodec:
 
 def _scale_signal(model: BrainCodec, factor: float) -> BrainCodec:
     """A model with the same codes for signals that are so many times smaller."""
-    scaled = BrainCodec(model.config)
+    scaled = BrainCodec(model.config, seed=None).to(model.encoder.first.weight.device)
     scaled.load_state_dict(model.state_dict())
     scaled.encoder.first.weight.mul_(factor)
     scaled.decoder.last.weight.div_(factor)

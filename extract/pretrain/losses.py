@@ -95,7 +95,7 @@ class Balancer:
     def __init__(self, weights: Mapping[str, float], decay: float = 0.99) -> None:
         self.weights = {name: weight for name, weight in weights.items() if weight}
         self.decay = decay
-        self.norms: dict[str, float] = {}
+        self.norms: dict[str, Tensor] = {}
 
     def gradient(self, losses: Mapping[str, Tensor], output: Tensor) -> Tensor:
         """Gradient of the losses at hand with respect to the output, of norm one or less on the running mean."""
@@ -103,7 +103,7 @@ class Balancer:
         weights = {name: weight for name, weight in self.weights.items() if name in losses}
         for name, weight in weights.items():
             (part,) = torch.autograd.grad(losses[name], output, retain_graph=True)
-            norm = part.norm().item()
-            self.norms[name] = self.decay * self.norms.get(name, norm) + (1 - self.decay) * norm
-            total += part * (weight / sum(weights.values()) / max(self.norms[name], 1e-12))
+            norm = part.norm()
+            self.norms[name] = torch.lerp(norm, self.norms.get(name, norm), self.decay)
+            total += part * (weight / sum(weights.values()) / self.norms[name].clamp(min=1e-12))
         return total

@@ -11,14 +11,15 @@ from torch import Generator
 from extract.braincodec.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.encoders.shipped import WEIGHTS
-from extract.pretrain.data import Person, TrainingSignal, find_persons, names_by_dataset, split
-from extract.pretrain.folding import fold_units
+from extract.pretrain.data import Person, TrainingSignal, WindowSampler, find_persons, names_by_dataset, split
+from extract.pretrain.folding import UNIT_UV, fold_units
 from extract.pretrain.read import TrainingEeg, read_eeg
 from extract.pretrain.settings import PretrainCommand, TrainingSettings
 from extract.pretrain.training import START_WINDOWS, Training, train
 from extract.pretrain.validation import validate
 from store.interop.dataset_names import list_persons_seen, same_dataset
 from store.runtime.atomic import require_writable
+from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_output
 from store.runtime.plurals import count_noun
@@ -40,12 +41,14 @@ def pretrain(settings: PretrainCommand) -> None:
     hold_out = find_persons(settings.hold_out, eeg.persons, eeg.folders)
     signals, held_out = split(eeg.signals, hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)
-    training = Training(config, TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields}))
+    chosen = TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields})
+    training = Training(config, chosen, choose_device(settings.device))
+    sampler = WindowSampler(signals, config, training.device)
     begun_with = _begin(training, settings.start, hold_out) if settings.start else None
     if state_path.exists():
         training.load(state_path)
         print(f"going on from step {training.step} of {state_path}")
-    for figures in train(training, signals, held_out, state_path):
+    for figures in train(training, sampler, held_out, state_path):
         print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
     metadata = {
         **_describe_eeg(eeg, signals),
@@ -57,7 +60,8 @@ def pretrain(settings: PretrainCommand) -> None:
         "settings": dataclasses.asdict(training.settings),
         "validation": validate(training.averaged, held_out),
     }
-    model = fold_units(training.averaged, training.draw(signals, START_WINDOWS, Generator().manual_seed(0)))
+    windows = sampler.draw(START_WINDOWS, Generator(training.device).manual_seed(0)) / UNIT_UV
+    model = fold_units(training.averaged, windows).cpu()
     save_checkpoint(settings.out, model, metadata)
     people = count_noun(len(_persons_of(signals)), "person")
     print(f"{settings.out}: trained on {people}; use it with --encoder {settings.out}")

@@ -45,12 +45,12 @@ def kmeans(rows: Tensor, size: int, generator: Generator, rounds: int = 10) -> T
     """
     if len(rows) < size:
         raise UserError(f"{len(rows)} latent vectors for {size} codes; give more windows")
-    centres = rows[torch.randperm(len(rows), generator=generator)[:size]]
+    centres = rows[torch.randperm(len(rows), generator=generator, device=rows.device)[:size]]
     for _ in range(rounds):
         nearest = torch.addmm(centres.square().sum(1), rows, centres.T, alpha=-2).argmin(1)
         counts = torch.bincount(nearest, minlength=size).float()
         sums = torch.zeros_like(centres).index_add_(0, nearest, rows)
-        spare = rows[torch.randint(len(rows), (size,), generator=generator)]
+        spare = rows[torch.randint(len(rows), (size,), generator=generator, device=rows.device)]
         centres = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], spare)
     return centres
 
@@ -96,14 +96,14 @@ def quantize_in_training(
 def update(codebook: Codebook, rows: Tensor, index: Tensor, generator: Generator) -> None:
     """Running means of the rows that chose each vector; a vector that few choose moves to a random row."""
     size = codebook.counts.shape[0]
-    codebook.counts.lerp_(torch.bincount(index, minlength=size).float(), 1 - DECAY)
+    ones = torch.ones_like(index, dtype=torch.float32)
+    codebook.counts.lerp_(torch.zeros_like(codebook.counts).index_add_(0, index, ones), 1 - DECAY)
     codebook.sums.lerp_(torch.zeros_like(codebook.sums).index_add_(0, index, rows), 1 - DECAY)
     dead_below = min(DEAD_BELOW, len(rows) / size / GRACE)
     dead = codebook.counts < dead_below
-    if dead.any():
-        revived = rows[torch.randint(len(rows), (int(dead.sum()),), generator=generator)]
-        codebook.counts[dead] = GRACE * dead_below
-        codebook.sums[dead] = GRACE * dead_below * revived
+    revived = rows[torch.randint(len(rows), (size,), generator=generator, device=rows.device)]
+    codebook.counts.masked_fill_(dead, GRACE * dead_below)
+    codebook.sums.copy_(torch.where(dead[:, None], GRACE * dead_below * revived, codebook.sums))
     codebook.vectors.copy_(codebook.sums / codebook.counts[:, None])
 
 

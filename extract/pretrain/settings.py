@@ -100,5 +100,7 @@ class PretrainCommand(TrainingSettings, TrainingFiles):
     """Residual quantizers, 64 bit/s a channel each at the default strides; with --nested the first serve alone."""
     beam: int = 8
     """Sums of codes kept at each stage when codes are chosen, in training and after; 1 is greedy, as published."""
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
+    """Where to train: cpu, cuda, mps; auto takes a GPU if there is one, which rounds otherwise in each run."""
     force: bool = False
     """Overwrite a file at --out that is none of this training."""

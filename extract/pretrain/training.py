@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import math
+import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
-from extract.pretrain.data import TrainingSignal, augment, draw_windows
+from extract.pretrain.data import TrainingSignal, WindowSampler, augment
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.folding import UNIT_UV, encode_all, in_training_unit
 from extract.pretrain.losses import Balancer, prd, reconstruction_losses
@@ -33,22 +34,27 @@ VALIDATION_WINDOWS = 512  # while it trains, of all persons
 
 
 class Training:
-    """Model, optimizer and all else that a step changes."""
+    """Model, optimizer and all else that a step changes, on the device given."""
 
-    def __init__(self, config: BrainCodecConfig, settings: TrainingSettings) -> None:
-        self.settings = settings
-        self.model = BrainCodec(config, settings.seed)
+    def __init__(
+        self, config: BrainCodecConfig, settings: TrainingSettings, device: torch.device | str = "cpu"
+    ) -> None:
+        self.settings, self.device = settings, torch.device(device)
+        self._dtype = getattr(torch, settings.precision)
+        self.model = BrainCodec(config, settings.seed).to(self.device)
         self._average = AveragedModel(self.model, multi_avg_fn=self._move_average, use_buffers=True)
         self.model.encoder.requires_grad_(not settings.freeze_encoder)
+        if self.device.type == "cuda" and not settings.freeze_encoder:
+            self._record_graphs()
         self.optimizers = Optimizers(self.model, settings.weight_decay)
         self.balancer = Balancer(settings.loss_weights | settings.adversarial_weights)
-        self.adversary = Adversary(settings.seed) if settings.adversarial_weights else None
+        self.adversary = Adversary(settings.seed, self.device) if settings.adversarial_weights else None
         self.step = 0
         self.batch_prd = 0.0  # running mean
         self.history: list[dict[str, float]] = []
 
-    def advance(self, signals: Sequence[TrainingSignal]) -> float:
-        """Train one step; gives the relative root mean square error of the batch, in percent.
+    def advance(self, sampler: WindowSampler) -> float:
+        """Train one step on windows of the sampler; gives the root mean square error of the batch, in percent.
 
         Raises
         ------
@@ -56,21 +62,20 @@ class Training:
             If the gradient is not finite.
         """
         settings, model = self.settings, self.model
-        generator = Generator().manual_seed(settings.seed * 1_000_003 + self.step)
-        x, others = (self.draw(signals, settings.batch, generator) for _ in range(2))
+        generator = Generator(self.device).manual_seed(settings.seed * 1_000_003 + self.step)
+        x, others = (sampler.draw(settings.batch, generator) / UNIT_UV for _ in range(2))
         x = augment(x, others, generator)
         if self.step == settings.quantize_from:
-            self._start_codebooks(signals, generator)
-        dtype = getattr(torch, settings.precision)
-        latents = model.encoder(x.to(dtype)).float()
+            self._start_codebooks(sampler, generator)
+        latents = model.encoder(x.to(self._dtype)).float()
         commitment = latents.new_zeros(())
         if self.step >= settings.quantize_from:
-            stages = self._draw_stages(generator)
-            latents, commitment = quantize_in_training(model.quantizer, latents, generator, stages)
+            latents, commitment = quantize_in_training(model.quantizer, latents, generator, self._draw_stages())
         elif settings.noise:
             spread = latents.square().mean().sqrt()
-            latents = latents + settings.noise * spread * torch.randn(latents.shape, generator=generator)
-        y = model.decoder(latents.to(dtype)).float()
+            noise = torch.randn(latents.shape, generator=generator, device=self.device)
+            latents = latents + settings.noise * spread * noise
+        y = model.decoder(latents.to(self._dtype)).float()
         losses = reconstruction_losses(UNIT_UV * x, UNIT_UV * y, settings.loss_weights)
         if self.adversary and self.step >= settings.adversarial_from:
             rate = ADVERSARY_RATE * rate_share(settings, self.step)
@@ -88,7 +93,8 @@ class Training:
         self.optimizers.step(share * settings.learning_rate, share * settings.adamw_rate)
         self._average.update_parameters(model)
         self.step += 1
-        return float(prd(x, y.detach()).nanmean())
+        errors = prd(x, y.detach())
+        return float(errors[errors.isfinite()].mean())  # windows that are all zero have none
 
     def start_from(self, model: BrainCodec) -> None:
         """Begin with the weights of a model in microvolts, and with its codebooks, which may be fewer."""
@@ -96,32 +102,38 @@ class Training:
         self.model.load_state_dict({**self.model.state_dict(), **weights})
         self.averaged.load_state_dict(self.model.state_dict())
 
+    def _record_graphs(self) -> None:
+        """Make encoder and decoder CUDA graphs: launching kernels one by one takes longer than running them."""
+        model, batch = self.model, self.settings.batch
+        place = {"device": self.device, "dtype": self._dtype}
+        windows = torch.randn(batch, 1, model.config.samples, **place)
+        latents = torch.randn(batch, model.config.dimension, model.config.frames, **place, requires_grad=True)
+        record = torch.cuda.make_graphed_callables
+        model.encoder, model.decoder = record(model.encoder, (windows,)), record(model.decoder, (latents,))
+
     @property
     def averaged(self) -> BrainCodec:
         """The running mean of the model, in the unit of training."""
         return cast(BrainCodec, self._average.module)  # torch's type says a module of any kind
 
-    def draw(self, signals: Sequence[TrainingSignal], count: int, generator: Generator) -> Tensor:
-        """Windows ``(count, 1, samples)`` in the unit of training."""
-        return draw_windows(signals, self.model.config, count, generator) / UNIT_UV
-
-    def _draw_stages(self, generator: Generator) -> int:
+    def _draw_stages(self) -> int:
         """How many quantizers code a batch."""
         nested, config = self.settings.nested, self.model.config
         if not nested:
             return config.quantizers
-        if torch.rand((), generator=generator) >= nested:
-            return config.default_quantizers
-        return int(torch.randint(1, config.quantizers + 1, (), generator=generator))
+        rng = random.Random(self.settings.seed * 1_000_003 + self.step)
+        return rng.randint(1, config.quantizers) if rng.random() < nested else config.default_quantizers
 
     @torch.no_grad()
-    def _start_codebooks(self, signals: Sequence[TrainingSignal], generator: Generator) -> None:
+    def _start_codebooks(self, sampler: WindowSampler, generator: Generator) -> None:
         quantizer = self.model.quantizer
         kept = sum(bool(codebook.trained) for codebook in quantizer.codebooks) if self.step == 0 else 0
         if kept == len(quantizer.codebooks):
             return
-        windows = self.draw(signals, START_WINDOWS, generator)
+        windows = sampler.draw(START_WINDOWS, generator) / UNIT_UV
+        self.model.eval()  # graphs are of batches in training
         start_codebooks(quantizer, encode_all(self.model, windows), generator, kept)
+        self.model.train()
         self.averaged.load_state_dict(self.model.state_dict())
 
     def _move_average(self, averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:
@@ -143,7 +155,7 @@ class Training:
             "average": self.averaged.state_dict(),
             "optimizers": self.optimizers.state_dict(),
             "adversary": self.adversary and self.adversary.state_dict(),
-            "norms": self.balancer.norms,
+            "norms": {name: float(norm) for name, norm in self.balancer.norms.items()},
             "step": self.step,
             "batch_prd": self.batch_prd,
             "history": self.history,
@@ -162,7 +174,7 @@ class Training:
         """
         try:
             require_unpacked_size(path)
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
             stored = {**state["config"], **state["settings"]}
         except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for
             raise UserError(f"{path}: no state of a training ({type(error).__name__}); remove it") from None
@@ -176,14 +188,15 @@ class Training:
             self.optimizers.load_state_dict(state["optimizers"])
             if self.adversary:
                 self.adversary.load_state_dict(state["adversary"])
-            self.balancer.norms = dict(state["norms"])
+            norms = dict(state["norms"]).items()
+            self.balancer.norms = {name: torch.tensor(norm, device=self.device) for name, norm in norms}
             self.step, self.batch_prd, self.history = (state[name] for name in ("step", "batch_prd", "history"))
         except Exception as error:  # parts that are missing or of another shape
             raise UserError(f"{path}: damaged state of a training ({type(error).__name__}); remove it") from None
 
 
 def train(
-    training: Training, signals: Sequence[TrainingSignal], held_out: Sequence[TrainingSignal], state_path: Path
+    training: Training, sampler: WindowSampler, held_out: Sequence[TrainingSignal], state_path: Path
 ) -> Iterator[dict[str, float]]:
     """Train to the end, saving a state and giving the figures of a validation at each interval.
 
@@ -195,8 +208,9 @@ def train(
     settings = training.settings
     bar = tqdm(total=settings.steps, initial=training.step, unit="step", disable=None)
     while training.step < settings.steps:
-        now = training.advance(signals)
-        training.batch_prd += (0.02 if training.step > 1 else 1.0) * (now - training.batch_prd)
+        now = training.advance(sampler)
+        if math.isfinite(now):
+            training.batch_prd += (0.02 if training.batch_prd else 1.0) * (now - training.batch_prd)
         bar.update()
         bar.set_postfix_str(f"batch PRD {training.batch_prd:.1f} %", refresh=False)
         if training.step % settings.every == 0 or training.step == settings.steps:

@@ -22,11 +22,11 @@ def validate(model: BrainCodec, signals: Sequence[TrainingSignal], most: int = 5
     The model is in its unit of training. Windows that are all zero have no PRD and are left out; of the others
     at most so many count, evenly spaced.
     """
-    figures = {}
+    figures, device = {}, model.encoder.first.weight.device
     for person, recordings in by_person(signals).items():
         windows = torch.cat([cut_windows(signal, model.config) for signal in recordings]) / UNIT_UV
         windows = windows[windows.abs().amax((1, 2)) > 0]
-        windows = windows[:: math.ceil(len(windows) / most)]
+        windows = windows[:: math.ceil(len(windows) / most)].to(device)
         plain, quantized, codes = [], [], []
         for part in torch.split(windows, BATCH_ENCODED):
             latents = model.encode(part)

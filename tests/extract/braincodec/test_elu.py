@@ -1,9 +1,9 @@
-"""The compiled pass between convolutions does what the torch operations do."""
+"""The pass between convolutions, compiled and not, does what the plain torch operations do."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extract.braincodec import elu as activation
@@ -16,12 +16,19 @@ def plain(x, added, left, right):
     return reflect(F.elu(x + added), left, right)
 
 
-@needs_compiled
-@settings(deadline=None, max_examples=60)
+@pytest.fixture(params=[pytest.param(True, marks=needs_compiled, id="compiled"), pytest.param(False, id="torch")])
+def way(request):
+    """Both ways to compute it; the second is that of GPUs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(activation, "COMPILED", request.param)
+        yield
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(1, 3), st.integers(1, 19), st.integers(4, 21), st.integers(0, 3), st.integers(0, 3), st.booleans()
 )
-def test_equals_the_torch_operations(rows, width, length, left, right, channels_last):
+def test_equals_the_plain_form(way, rows, width, length, left, right, channels_last):
     x, added = 5 * torch.randn(2, rows, width, 1, length, generator=torch.Generator().manual_seed(length))
     if channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -34,10 +41,9 @@ def test_equals_the_torch_operations(rows, width, length, left, right, channels_
     torch.testing.assert_close(rough.float(), exact, rtol=2**-8, atol=2**-8)
 
 
-@needs_compiled
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(4, 21), st.integers(0, 3), st.integers(0, 3))
-def test_gradients_equal_those_of_the_torch_operations(rows, width, length, left, right):
+def test_gradients_equal_those_of_the_plain_form(way, rows, width, length, left, right):
     generator = torch.Generator().manual_seed(length)
     x, added = 5 * torch.randn(2, rows, width, 1, length, generator=generator)
     upstream = torch.randn(rows, width, 1, left + length + right, generator=generator)
@@ -77,12 +83,6 @@ def test_what_takes_the_compiled_pass(monkeypatch):
     padded_elu(x.double())
     padded_elu(x, left=8)
     assert calls == [1]
-
-
-def test_without_the_compiled_pass(monkeypatch):
-    monkeypatch.setattr(activation, "COMPILED", False)
-    x, added = torch.randn(2, 2, 3, 1, 9, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(padded_elu(x, added, 1, 2), plain(x, added, 1, 2))
 
 
 @needs_compiled

@@ -11,9 +11,9 @@ from extract.braincodec.quantizer import Codebook, ResidualQuantizer
 from extract.pretrain.data import (
     Person,
     TrainingSignal,
+    WindowSampler,
     augment,
     cut_windows,
-    draw_windows,
     find_persons,
     shares,
     split,
@@ -191,13 +191,27 @@ def ramp(person, seconds, rate_hz=32.0, channels=2, dataset="x"):
 
 def test_drawn_windows_are_pieces_of_one_channel():
     signals = [ramp("a", 30), ramp("b", 4.0), ramp("c", 9, rate_hz=50.0, channels=3)]
-    windows = draw_windows(signals, CONFIG, 64, Generator().manual_seed(1))
+    sampler = WindowSampler(signals, CONFIG)
+    windows = sampler.draw(64, Generator().manual_seed(1))
     assert windows.shape == (64, 1, 256)
     steps = windows.diff(dim=-1)[..., 8:-8]
     torch.testing.assert_close(steps, torch.full_like(steps, 1 / 64), rtol=0, atol=3e-3)
     assert {int(v) // 1000 for v in windows[:, 0, 0]} == {0, 1, 2}
-    assert torch.equal(windows, draw_windows(signals, CONFIG, 64, Generator().manual_seed(1)))
-    assert not torch.equal(windows, draw_windows(signals, CONFIG, 64, Generator().manual_seed(2)))
+    assert torch.equal(windows, sampler.draw(64, Generator().manual_seed(1)))
+    assert not torch.equal(windows, sampler.draw(64, Generator().manual_seed(2)))
+
+
+def test_drawn_windows_are_resampled_pieces_of_the_signals():
+    """Of channels of the shortest length there is one piece, so the plain form is known."""
+    signals = [
+        TrainingSignal(Person("x", name), rate_hz, noise(channels, round(4 * rate_hz), seed=len(name)))
+        for name, rate_hz, channels in (("a", 25.0, 2), ("bb", 64.0, 1), ("ccc", 200.0, 3))
+    ]
+    plain = torch.cat([cut_windows(signal, CONFIG) for signal in signals])
+    drawn = WindowSampler(signals, CONFIG).draw(200, Generator().manual_seed(1))
+    distances = (drawn - plain.transpose(0, 1)).abs().amax(2)  # (200, 6)
+    assert distances.amin(1).max() < 1e-5
+    assert set(distances.argmin(1).tolist()) == set(range(6))
 
 
 def test_cut_windows_are_all_whole_ones_in_order():

@@ -16,7 +16,7 @@ from extract.braincodec.network import BrainCodec
 from extract.encoders.shipped import WEIGHTS
 from extract.io.montage import CHANNELS
 from extract.pretrain.__main__ import main
-from extract.pretrain.data import Person, TrainingSignal, cut_windows
+from extract.pretrain.data import Person, TrainingSignal, WindowSampler, cut_windows
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.folding import UNIT_UV, fold_units
 from extract.pretrain.losses import prd
@@ -54,14 +54,19 @@ def signals():
     return [waves("a", 1), waves("b", 2)]
 
 
+@pytest.fixture
+def sampler(signals):
+    return WindowSampler(signals, CONFIG)
+
+
 def weights(training):
     return {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
 
 
-def test_learns_and_reports(signals, tmp_path):
+def test_learns_and_reports(sampler, tmp_path):
     settings = dataclasses.replace(SETTINGS, steps=200, batch=8, learning_rate=5e-3, quantize_from=100, every=100)
     training = Training(CONFIG, settings)
-    figures = list(train(training, signals, [waves("c", 3)], tmp_path / "state"))
+    figures = list(train(training, sampler, [waves("c", 3)], tmp_path / "state"))
     assert [f["step"] for f in figures] == [100, 200]
     assert figures[-1]["prd"] < 70
     part = validate(training.averaged, [waves("c", 3)])["x/c"]
@@ -78,20 +83,20 @@ def test_learns_and_reports(signals, tmp_path):
         {"adversarial": 0.5, "feature_matching": 0.5, "adversarial_from": 6},
     ],
 )
-def test_resumed_run_gives_the_same_weights(signals, tmp_path, changes):
+def test_resumed_run_gives_the_same_weights(sampler, tmp_path, changes):
     settings = dataclasses.replace(SETTINGS, **changes)
     whole = Training(CONFIG, settings)
-    list(train(whole, signals, [], tmp_path / "whole"))
+    list(train(whole, sampler, [], tmp_path / "whole"))
     for stop in (4, 8):
         killed = Training(CONFIG, settings)
-        for figures in train(killed, signals, [], tmp_path / "killed"):
+        for figures in train(killed, sampler, [], tmp_path / "killed"):
             if figures["step"] == stop:
                 break
-        killed.advance(signals)  # lost: it came after the state was saved
+        killed.advance(sampler)  # lost: it came after the state was saved
         resumed = Training(CONFIG, settings)
         resumed.load(tmp_path / "killed")
         assert resumed.step == stop
-        list(train(resumed, signals, [], tmp_path / "killed"))
+        list(train(resumed, sampler, [], tmp_path / "killed"))
         torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=0)
         assert resumed.history == whole.history
 
@@ -107,10 +112,10 @@ def test_discriminator_learns_to_tell_real_from_made(signals):
     assert adversary.compete(real, real, 0.0)["feature_matching"] == 0
 
 
-def test_a_frozen_encoder_stays_and_the_decoder_learns(signals):
+def test_a_frozen_encoder_stays_and_the_decoder_learns(sampler):
     training = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=2, freeze_encoder=True))
     before = weights(training)
-    first, *_, last = [training.advance(signals) for _ in range(30)]
+    first, *_, last = [training.advance(sampler) for _ in range(30)]
     after = weights(training)
     assert last < first
     for name, tensor in after.items():
@@ -118,29 +123,31 @@ def test_a_frozen_encoder_stays_and_the_decoder_learns(signals):
 
 
 @pytest.mark.parametrize(("quantize_from", "is_kept"), [(0, True), (2, False)])
-def test_trained_codebooks_are_kept_where_the_quantizer_is_on_from_the_start(signals, quantize_from, is_kept):
+def test_trained_codebooks_are_kept_where_the_quantizer_is_on_from_the_start(
+    signals, sampler, quantize_from, is_kept
+):
     first = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=0))
     for _ in range(20):
-        first.advance(signals)
+        first.advance(sampler)
     second = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=quantize_from, seed=5))
     second.start_from(fold_units(first.model, cut_windows(signals[0], CONFIG) / UNIT_UV))
     before = second.model.quantizer.codebooks[0].vectors.clone()
     for _ in range(3):
-        second.advance(signals)
+        second.advance(sampler)
     moved = (second.model.quantizer.codebooks[0].vectors - before).norm() / before.norm()
     assert (moved < 0.3) == is_kept
 
 
-def test_quantizers_are_added_to_a_trained_model(signals):
+def test_quantizers_are_added_to_a_trained_model(signals, sampler):
     first = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=0))
     for _ in range(20):
-        first.advance(signals)
+        first.advance(sampler)
     more = dataclasses.replace(CONFIG, quantizers=CONFIG.quantizers + 2)
     second = Training(more, dataclasses.replace(SETTINGS, quantize_from=0, learning_rate=0.0, adamw_rate=0.0))
     second.start_from(first.model)
     books = second.model.quantizer.codebooks
     assert [bool(book.trained) for book in books] == [True] * CONFIG.quantizers + [False] * 2
-    second.advance(signals)
+    second.advance(sampler)
     assert all(book.trained for book in books)
     latents = second.model.encode(cut_windows(signals[0], CONFIG) / UNIT_UV).detach()
     left = [
@@ -150,19 +157,19 @@ def test_quantizers_are_added_to_a_trained_model(signals):
     assert left[0] > left[1] > left[2]
 
 
-def test_seed_decides_the_weights(signals, tmp_path):
+def test_seed_decides_the_weights(sampler, tmp_path):
     runs = []
     for seed in (1, 1, 2):
         training = Training(CONFIG, dataclasses.replace(SETTINGS, seed=seed))
-        list(train(training, signals, [], tmp_path / "state"))
+        list(train(training, sampler, [], tmp_path / "state"))
         runs.append(weights(training))
     torch.testing.assert_close(runs[0], runs[1], rtol=0, atol=0)
     assert not torch.equal(runs[0]["encoder.first.weight"], runs[2]["encoder.first.weight"])
 
 
-def test_divergence_stops_with_the_last_good_state_kept(signals, tmp_path):
+def test_divergence_stops_with_the_last_good_state_kept(sampler, tmp_path):
     training = Training(CONFIG, SETTINGS)
-    run = train(training, signals, [], tmp_path / "state")
+    run = train(training, sampler, [], tmp_path / "state")
     assert [next(run)["step"], next(run)["step"]] == [4, 8]
     training.model.decoder.first.bias.data.fill_(float("inf"))
     with pytest.raises(ValueError, match=r"diverged at step 8: .*not finite"):
@@ -173,9 +180,9 @@ def test_divergence_stops_with_the_last_good_state_kept(signals, tmp_path):
     assert all(tensor.isfinite().all() for tensor in kept.model.state_dict().values())
 
 
-def test_state_of_other_settings_or_configuration_is_refused(signals, tmp_path):
+def test_state_of_other_settings_or_configuration_is_refused(sampler, tmp_path):
     path = tmp_path / "state"
-    list(train(Training(CONFIG, SETTINGS), signals, [], path))
+    list(train(Training(CONFIG, SETTINGS), sampler, [], path))
     with pytest.raises(ValueError, match=r"state: begun with batch 4, now 5; use the same settings"):
         Training(CONFIG, dataclasses.replace(SETTINGS, batch=5)).load(path)
     with pytest.raises(ValueError, match=r"begun with ratios \(2, 2\), now \(2, 4\)"):
@@ -184,16 +191,16 @@ def test_state_of_other_settings_or_configuration_is_refused(signals, tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_damaged_state_is_refused(signals, tmp_path, share):
+def test_damaged_state_is_refused(sampler, tmp_path, share):
     path = tmp_path / "state"
-    list(train(Training(CONFIG, SETTINGS), signals, [], path))
+    list(train(Training(CONFIG, SETTINGS), sampler, [], path))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ValueError, match="state: no state of a training"):
         Training(CONFIG, SETTINGS).load(path)
 
 
-def test_a_full_disk_is_said_and_leaves_the_last_state_alone(signals, tmp_path, monkeypatch):
+def test_a_full_disk_is_said_and_leaves_the_last_state_alone(tmp_path, monkeypatch):
     path = tmp_path / "state"
     training = Training(CONFIG, SETTINGS)
     training.save(path)
@@ -224,9 +231,9 @@ def test_a_state_with_damaged_parts_is_refused(tmp_path, changes):
         training.load(path)
 
 
-def test_units_are_folded_into_the_weights(signals, tmp_path):
+def test_units_are_folded_into_the_weights(signals, sampler, tmp_path):
     training = Training(CONFIG, SETTINGS)
-    list(train(training, signals, [], tmp_path / "state"))
+    list(train(training, sampler, [], tmp_path / "state"))
     model = training.averaged
     model.encoder.last.weight.data *= 1e5  # as after a long training
     model.encoder.last.bias.data *= 1e5
@@ -244,6 +251,13 @@ def test_units_are_folded_into_the_weights(signals, tmp_path):
     assert torch.equal(codes, model.quantize(before))
     decoded, expected = folded.decode(folded.dequantize(codes)), model.decode(model.dequantize(codes))
     torch.testing.assert_close(decoded, UNIT_UV * expected, rtol=1e-3, atol=atol)
+
+
+def test_silent_windows_do_not_spoil_the_mean_error_of_batches(signals, tmp_path):
+    silent = TrainingSignal(Person("x", "a"), 32.0, torch.zeros(3, 40 * 32))
+    training = Training(CONFIG, dataclasses.replace(SETTINGS, batch=8))
+    figures = list(train(training, WindowSampler([*signals, silent], CONFIG), [], tmp_path / "state"))
+    assert all(10 < f["batch_prd"] < 200 for f in figures)
 
 
 def test_all_zero_windows_have_no_prd_and_do_not_count(signals):
