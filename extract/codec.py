@@ -20,7 +20,7 @@ import tyro
 
 from extract.coding.distortion import band_prd, channel_prd, overall_prd
 from extract.coding.picture import draw_codec
-from extract.encoders.shipped import WEIGHTS
+from extract.encoders.shipped import SHIPPED
 from extract.io.antialias import low_passed
 from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, open_signal
@@ -59,14 +59,17 @@ class CodecCommand:
     """Picture to write of the error at each rate, of the first codes alone, beside a transform coder (DCT)."""
     missing: Literal["error", "zero"] = "error"
     """A channel that is missing, flat or of an impossible amplitude: refuse the file, or code zeros."""
-    weights: Annotated[
-        Path, tyro.conf.arg(metavar="FILE", help_behavior_hint=f"(default: {WEIGHTS.name}, ships)")
-    ] = WEIGHTS
-    """Checkpoint with a trained quantizer."""
+    weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "braincodec-any-eeg"
+    """Weights that ship, braincodec-any-eeg or braincodec-clips, or a checkpoint with a trained quantizer."""
     quantizers: Annotated[int | None, optional("N")] = None
     """How many quantizers code, the first ones, 64 bit/s a channel each; by default the published four."""
     force: bool = False
     """Overwrite files that this command did not write."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """File of the weights."""
+        return SHIPPED.get(self.weights) or Path(self.weights)
 
 
 def through_codes(
@@ -205,7 +208,7 @@ def is_ours(path: Path) -> bool:
 def _guard(command: CodecCommand) -> None:
     """Refuse outputs that would overwrite an input or a file that this command did not write."""
     companions = (command.input.with_suffix(suffix) for suffix in (".eeg", ".vmrk", ".fdt"))
-    inputs = [command.input, command.weights, *(path for path in companions if path.exists())]
+    inputs = [command.input, command.checkpoint, *(path for path in companions if path.exists())]
     guard_output(command.output, inputs=inputs, is_ours=is_ours, force=command.force)
     outputs = [command.output]
     for picture in filter(None, (command.picture, command.curve)):
@@ -221,7 +224,7 @@ def _command(command: CodecCommand) -> None:
     from extract.coding.curve import draw_curve, measure_curve
 
     _guard(command)
-    model = load_checkpoint(command.weights).model
+    model = load_checkpoint(command.checkpoint).model
     config = model.config
     quantizers = config.count_quantizers(command.quantizers)
     with open_signal(command.input, command.missing) as signal:

@@ -53,9 +53,9 @@ from extract.io.montage import NAMED, Montage
 from store import FeatureSpec
 
 _ENCODER = (
-    "braincodec (the weights that ship), braincodec-clips (those that shipped first), random (the same network "
-    "untrained), bandpower, a checkpoint file, package.module:factory, the name that an installed package gives, "
-    "or braindecode:NAME[@WEIGHTS]."
+    "braincodec (the weights that ship for detection, by name braincodec-clips), braincodec-any-eeg (those that "
+    "code EEG best), random (the same network untrained), bandpower, a checkpoint file, package.module:factory, "
+    "the name that an installed package gives, or braindecode:NAME[@WEIGHTS]."
 )
 _QUANTIZERS = (
     "With --features codes: how many of BrainCodec's quantizers, from the first on, are stored, 64 bit/s a "

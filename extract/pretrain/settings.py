@@ -14,9 +14,9 @@ from store.runtime.options import optional
 class TrainingSettings:
     """How to train; two runs with the same settings on the same machine give the same weights."""
 
-    steps: int = 5_000
+    steps: int = 7_000
     """Batches to train on; a finished run goes on when this is raised."""
-    batch: int = 32
+    batch: int = 128
     """Windows of one channel in a batch."""
     learning_rate: float = 0.02
     """Highest of Muon, on the convolutions' weights, after the warm-up; a cosine leads it to zero at the end."""
@@ -32,9 +32,9 @@ class TrainingSettings:
     """Decay of the running mean of the weights, which is what is validated and written."""
     clip: float = 1.0
     """Largest norm of a gradient."""
-    quantize_from: int = 3_300
+    quantize_from: int = 300
     """Step at which the codebooks start; until then --noise stands in. At 0, those of --start stay."""
-    noise: float = 0.3
+    noise: float = 0.15
     """Standard deviation of the noise on latents, as a share of the latents' root mean square."""
     l2: float = 1.0
     """Weight of the relative root mean square error."""

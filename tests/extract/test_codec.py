@@ -57,6 +57,16 @@ def test_decodes_every_sample_and_says_what_was_lost(eeg, weights, tmp_path, cap
     assert picture.stat().st_size > 10_000
 
 
+def test_weights_that_ship_have_names(eeg, tmp_path, capsys):
+    errors = {}
+    for number, options in enumerate(([], ["--weights", "braincodec-any-eeg"], ["--weights", "braincodec-clips"])):
+        assert main([str(eeg), str(tmp_path / f"{number}.edf"), *options]) == 0
+        errors[number] = capsys.readouterr().out.splitlines()[18]
+    assert errors[0] == errors[1] != errors[2]
+    assert main([str(eeg), str(tmp_path / "no.edf"), "--weights", "braincodec-clip"]) == 2
+    assert "braincodec-clip: no such file" in capsys.readouterr().err
+
+
 def test_the_first_quantizers_alone(eeg, weights, tmp_path, capsys):
     arguments = [str(eeg), str(tmp_path / "out.edf"), "--weights", str(weights), "--quantizers"]
     assert main([*arguments, "1"]) == 0
