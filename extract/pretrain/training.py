@@ -108,8 +108,8 @@ class Training:
         place = {"device": self.device, "dtype": self._dtype}
         windows = torch.randn(batch, 1, model.config.samples, **place)
         latents = torch.randn(batch, model.config.dimension, model.config.frames, **place, requires_grad=True)
-        record = torch.cuda.make_graphed_callables
-        model.encoder, model.decoder = record(model.encoder, (windows,)), record(model.decoder, (latents,))
+        for part, example in ((model.encoder, windows), (model.decoder, latents)):
+            torch.cuda.make_graphed_callables(part, (example,))  # replaces the module's own forward
 
     @property
     def averaged(self) -> BrainCodec:
