@@ -5,7 +5,6 @@ GPU would refuse, tensors of two devices in one operation and numpy without a co
 processor are made-up numbers.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,14 @@ from heads.models.registry import HEADS
 from heads.training.plan import StackPlan, initial_head
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
+from tests.benchmarks.full_size import write_store
 from tests.helpers.stores import SPEC
 from tests.helpers.training import SETTINGS
 
 META = torch.device("meta")
 SPECS = {
     "latents": SPEC,
-    "codes": replace(SPEC, features="codes", dtype="uint8"),
+    "codes": replace(SPEC, features="codes", dtype="uint8", dims=2),
 }
 
 
@@ -52,9 +52,12 @@ def _copies_are_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("features", SPECS)
 @pytest.mark.parametrize("changes", [*({"head": name} for name in HEADS), {"pooling": "max"}], ids=str)
 def test_a_training_and_its_predictions_are_of_one_device(
-    make_store: Callable[..., Path], tmp_path: Path, changes: dict[str, str], features: str
+    tmp_path: Path, changes: dict[str, str], features: str
 ) -> None:
-    dataset = StoreDataset(store.open(make_store(spec=SPECS[features])))
+    folder = tmp_path / "store"
+    folder.mkdir()
+    write_store(folder, SPECS[features], persons=5, recordings=2, recording_s=120)
+    dataset = StoreDataset(store.open(folder))
     settings = replace(SETTINGS, epochs=2, **changes)
     trials = [Trial(fold, settings) for fold in make_folds(dataset.label_counts(), "all")]
     results = train_stacked(trials, dataset, META, tmp_path / "checkpoint.pt")
