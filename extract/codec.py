@@ -20,7 +20,7 @@ import tyro
 
 from extract.coding.distortion import band_prd, channel_prd, overall_prd
 from extract.coding.picture import draw_codec
-from extract.encoders.shipped import SHIPPED
+from extract.encoders.shipped import find_weights
 from extract.io.antialias import low_passed
 from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, open_signal
@@ -69,7 +69,7 @@ class CodecCommand:
     @property
     def checkpoint(self) -> Path:
         """File of the weights."""
-        return SHIPPED.get(self.weights) or Path(self.weights)
+        return find_weights(self.weights)
 
 
 def through_codes(

@@ -31,6 +31,11 @@ def shipped_path(name: str, sha256: str = "") -> Path:
     return SHIPPED[name]
 
 
+def find_weights(name_or_file: str) -> Path:
+    """File of weights that ship, by name, or the file that is named."""
+    return SHIPPED.get(name_or_file) or Path(name_or_file)
+
+
 def read_sha256(path: Path) -> str | None:
     """Checksum of the tensors that our own checkpoints carry; None if it is not one of ours."""
     try:

@@ -10,7 +10,7 @@ from torch import Generator
 
 from extract.braincodec.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
-from extract.encoders.shipped import WEIGHTS
+from extract.encoders.shipped import SHIPPED, find_weights
 from extract.pretrain.data import Person, TrainingSignal, WindowSampler, find_persons, names_by_dataset, split
 from extract.pretrain.folding import UNIT_UV, fold_units
 from extract.pretrain.read import TrainingEeg, read_eeg
@@ -44,7 +44,7 @@ def pretrain(settings: PretrainCommand) -> None:
     chosen = TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields})
     training = Training(config, chosen, choose_device(settings.device))
     sampler = WindowSampler(signals, config, training.device)
-    begun_with = _begin(training, settings.start, hold_out) if settings.start else None
+    begun_with = _begin(training, find_weights(settings.start), hold_out) if settings.start else None
     if state_path.exists():
         training.load(state_path)
         print(f"going on from step {training.step} of {state_path}")
@@ -73,7 +73,7 @@ def _guard(settings: PretrainCommand, state_path: Path) -> None:
         raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
     guard_output(
         settings.out,
-        inputs=[WEIGHTS, *settings.bids, *([settings.start] if settings.start else [])],
+        inputs=[*SHIPPED.values(), *settings.bids, *([find_weights(settings.start)] if settings.start else [])],
         is_ours=lambda path: state_path.exists() and is_checkpoint(path),
         force=settings.force,
     )

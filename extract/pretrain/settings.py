@@ -84,8 +84,8 @@ class TrainingFiles:
     """Folders of BIDS data sets; every EEG channel is taken, of any montage, events are not read."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.safetensors")]
     """Checkpoint to write (safetensors); the state to resume from stands beside it, with .state added."""
-    start: Annotated[Path | None, optional("FILE")] = None
-    """Checkpoint to begin with, of the same strides; by default random weights."""
+    start: Annotated[str | None, optional("NAME|FILE")] = None
+    """Weights that ship, or a checkpoint, to begin with, of the same strides; by default random weights."""
     hold_out: Annotated[tuple[str, ...], optional("PERSON ...")] = ()
     """Persons to validate on and not to train on; FOLDER/PERSON where several data sets have one of that name."""
 

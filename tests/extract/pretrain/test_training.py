@@ -13,7 +13,7 @@ import torch
 from extract.braincodec.checkpoint import load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
-from extract.encoders.shipped import WEIGHTS
+from extract.encoders.shipped import SHIPPED, WEIGHTS
 from extract.io.montage import CHANNELS
 from extract.pretrain.__main__ import main
 from extract.pretrain.data import Person, TrainingSignal, WindowSampler, cut_windows
@@ -318,6 +318,9 @@ def test_a_training_begins_with_the_weights_of_a_checkpoint(bids, tmp_path, caps
     assert "first.safetensors was trained on x/03; hold out others" in capsys.readouterr().err
     assert main([*start, "--force", *SHORT, "--ratios", "8", "4"]) == 2
     assert "not the shape that is trained; give its --ratios" in capsys.readouterr().err
+    by_name = ["--bids", str(bids), "--start", "braincodec-clips", "--out", str(tmp_path / "third.safetensors")]
+    assert main([*by_name, *SHORT]) == 2
+    assert "braincodec-clips.safetensors: BrainCodecConfig(" in capsys.readouterr().err
     assert main([*start, "--force", *SHORT, "--quantizers", "1"]) == 2
     assert "more than --quantizers 1; give" in capsys.readouterr().err
 
@@ -344,8 +347,13 @@ def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
 def test_weights_that_others_made_are_not_overwritten(bids, tmp_path, capsys):
     save_checkpoint(tmp_path / "theirs.safetensors", BrainCodec(CONFIG), {})
     (tmp_path / "link.safetensors").symlink_to(WEIGHTS)
+    (tmp_path / "second.safetensors").symlink_to(SHIPPED["braincodec-any-eeg"])
     before = (tmp_path / "theirs.safetensors").read_bytes()
-    for name, message in (("theirs", "is not overwritten"), ("link", "is the input")):
+    for name, message in (
+        ("theirs", "is not overwritten"),
+        ("link", "is the input"),
+        ("second", "is the input"),
+    ):
         assert main(["--bids", str(bids), "--out", str(tmp_path / f"{name}.safetensors"), *SHORT]) == 2
         assert message in capsys.readouterr().err
     assert (tmp_path / "theirs.safetensors").read_bytes() == before
