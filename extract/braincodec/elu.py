@@ -35,9 +35,8 @@ def padded_elu(x: Tensor, added: Tensor | None = None, left: int = 0, right: int
     x, added : Tensor
         Of one shape and type; fastest in channels-last memory.
     """
-    if (
-        max(left, right) >= x.shape[-1] or torch.compiler.is_compiling()
-    ):  # who compiles, follows torch's operations
+    # torch.compile and torch.export follow the operations of torch alone.
+    if max(left, right) >= x.shape[-1] or torch.compiler.is_compiling():
         return reflect(F.elu(x if added is None else x + added), left, right)
     one_pass: Callable[[Tensor, Tensor | None, int, int], Tensor] = _PaddedElu.apply
     return one_pass(x, added, left, right)
