@@ -4,6 +4,9 @@ from pathlib import Path
 
 import safetensors
 
+from store.runtime.errors import UserError
+from store.runtime.options import suggest
+
 _FOLDER = Path(__file__).parents[1] / "weights"
 FAMILY = "braincodec"  # the encoder's name in the spec of every store made with weights that ship
 SHIPPED = {
@@ -32,8 +35,20 @@ def shipped_path(name: str, sha256: str = "") -> Path:
 
 
 def find_weights(name_or_file: str) -> Path:
-    """File of weights that ship, by name, or the file that is named."""
-    return SHIPPED.get(name_or_file) or Path(name_or_file)
+    """File of weights that ship, by name, or the file that is named.
+
+    Raises
+    ------
+    UserError
+        If there is neither.
+    """
+    path = SHIPPED.get(name_or_file) or Path(name_or_file)
+    if not path.exists():
+        raise UserError(
+            f"{name_or_file}: no such file, and no weights that ship{suggest(name_or_file, list(SHIPPED))}; "
+            f"allowed: {', '.join(SHIPPED)}, or a checkpoint file"
+        )
+    return path
 
 
 def read_sha256(path: Path) -> str | None:

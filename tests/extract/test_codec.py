@@ -64,7 +64,10 @@ def test_weights_that_ship_have_names(eeg, tmp_path, capsys):
         errors[number] = capsys.readouterr().out.splitlines()[18]
     assert errors[0] == errors[1] != errors[2]
     assert main([str(eeg), str(tmp_path / "no.edf"), "--weights", "braincodec-clip"]) == 2
-    assert "braincodec-clip: no such file" in capsys.readouterr().err
+    assert (
+        "braincodec-clip: no such file, and no weights that ship (did you mean braincodec-clips?); allowed: "
+        in (capsys.readouterr().err)
+    )
 
 
 def test_the_first_quantizers_alone(eeg, weights, tmp_path, capsys):
