@@ -20,7 +20,7 @@ from eval.scoring.results import Results
 from eval.scoring.scores import metrics, to_metrics_rows
 from eval.scoring.seizures import list_false_alarms, list_seizures
 from heads.run_folder import Run
-from store.runtime.atomic import write_text
+from store.runtime.atomic import update_text, write_text
 from store.runtime.text_table import to_csv
 
 _SUMMARY_ROWS = ("mean", "sd", "ci95_low", "ci95_high")
@@ -38,9 +38,7 @@ def write_choices(results: Results, folder: Path, seed: str = "") -> None:
     """
     for name, choice in results.choices.items():
         content = json.dumps(choice.to_json(), indent=2) + "\n"
-        path = folder / name / seed / POSTPROCESSING
-        if not (path.is_file() and path.read_bytes() == content.encode()):
-            write_text(path, content, sync=True)
+        update_text(folder / name / seed / POSTPROCESSING, content, sync=True)
 
 
 def write_scores(results: Results) -> None:
@@ -90,7 +88,7 @@ def write_events(results: Results) -> None:
             for name, recording in by_name.items():
                 info = infos[name]
                 text = Detections(recording.detected, info.duration_s, info.start).to_tsv()
-                write_text(run.prediction_path(info, "events.tsv"), text)
+                update_text(run.prediction_path(info, "events.tsv"), text)
 
 
 def write_metrics(

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.scoring.calibration import fit_temperature
 from eval.scoring.event_counter import EventCounter
 from eval.scoring.postprocess import PostProcessing
-from eval.scoring.scores import Counts, ScoredRecording
+from eval.scoring.scores import ScoredRecording
 
 THRESHOLDS = tuple(float(p) for p in (1 / (1 + np.exp(-np.arange(-5, 5.5, 0.5)))).round(4))  # even in log odds
 HYSTERESIS_RATIOS = (1.0, 0.5)
@@ -89,19 +88,6 @@ def choose_postprocessing(
     seconds = [(recording.labels, recording.probabilities) for recording in recordings]
     temperature = fit_temperature(*map(np.concatenate, zip(*seconds, strict=True)))
     return PostProcessingChoice(post, -negative_f1, fp_per_day, temperature)
-
-
-def count_events(
-    recordings: Sequence[ScoredRecording], smoothed: Sequence[NDArray[Any]], post: PostProcessing
-) -> Counts:
-    """Event counts of one person, from smoothed probabilities ``(T,)`` of each of its recordings."""
-    total = Counts(0, 0, 0, 0)
-    for recording, probabilities in zip(recordings, smoothed, strict=True):
-        detected = [(float(start), float(stop)) for start, stop in post.runs(probabilities).tolist()]
-        matched = recording.reference_events.match(detected)
-        references = len(matched.hits) + len(matched.misses)
-        total += Counts(references, len(matched.hits), len(matched.false_alarms), recording.duration_s)
-    return total
 
 
 def _rank_settings(

@@ -1,4 +1,4 @@
-"""Event counts of many persons at once, to try many settings of post-processing: `count_events`, vectorised.
+"""Event counts of many persons at once, to try many settings of post-processing.
 
 The recordings of all persons lie one after the other on one time axis, so that a setting is a few passes over
 arrays. Times of events are whole samples at 10 Hz, as timescoring counts them.
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.scoring.counts import LONGEST_S, RATE_HZ, SHORTEST_GAP_S, count_samples
-from eval.scoring.scores import ScoredRecording
+from eval.scoring.postprocess import PostProcessing
+from eval.scoring.scores import Counts, ScoredRecording
 
 _BETWEEN = -1.0  # stands between recordings, below every threshold
 _GROUP_SECONDS = 1 << 20  # of recordings that are smoothed together
@@ -66,6 +67,13 @@ class EventCounter:
             return runs
         reach = np.searchsorted(np.flatnonzero(smoothed >= threshold), runs)
         return runs[reach[:, 1] > reach[:, 0]]
+
+    def count_detections(self, smoothed: NDArray[np.float64], post: PostProcessing) -> list[Counts]:
+        """Counts of each person, as `eval.scoring.postprocess.PostProcessing.runs` detects events."""
+        runs = self.find_runs(smoothed, post.threshold, post.threshold * post.hysteresis_ratio)
+        hits, false_alarms = self.count(runs[runs[:, 1] - runs[:, 0] >= post.min_duration_s])
+        columns = (self.references, hits, false_alarms, self.seconds)
+        return [Counts(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def count(self, runs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Hits and false alarms of each person, ``(P,)`` each, if these runs are the detections."""

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from eval.scoring.choice import THRESHOLDS, count_events
-from eval.scoring.postprocess import PostProcessing, smooth
-from eval.scoring.scores import ScoredRecording
+from eval.scoring.choice import THRESHOLDS
+from eval.scoring.event_counter import EventCounter
+from eval.scoring.postprocess import PostProcessing
+from eval.scoring.scores import Counts, ScoredRecording
 
 RATES_PER_DAY = (1.0, 2.0, 5.0, 12.0, 24.0)  # the last is one an hour
 
@@ -22,16 +23,19 @@ def sweep_thresholds(
     -------
     A row a threshold: sensitivity, precision, f1, fp_per_day, and the number of false_alarms in all.
     """
-    smoothed = {
-        person: [smooth(recording.probabilities, posts[person].smoothing_s) for recording in recordings]
-        for person, recordings in persons.items()
-    }
+    alike: dict[PostProcessing, list[str]] = {}  # persons whose post-processing differs by its threshold alone
+    for person in persons:
+        alike.setdefault(replace(posts[person], threshold=0.0), []).append(person)
+    counted: dict[float, dict[str, Counts]] = {threshold: {} for threshold in THRESHOLDS}
+    for post, names in alike.items():
+        counter = EventCounter({name: persons[name] for name in names})
+        smoothed = counter.smooth(post.smoothing_s)
+        for threshold, by_person in counted.items():
+            counts = counter.count_detections(smoothed, replace(post, threshold=threshold))
+            by_person.update(zip(names, counts, strict=True))
     rows = {}
-    for threshold in THRESHOLDS:
-        counts = [
-            count_events(recordings, smoothed[person], replace(posts[person], threshold=threshold))
-            for person, recordings in persons.items()
-        ]
+    for threshold, by_person in counted.items():
+        counts = [by_person[person] for person in persons]
         rates = pd.DataFrame([count.rates() for count in counts]).mean()
         rows[threshold] = {**rates, "false_alarms": sum(count.false_alarms for count in counts)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("threshold")

@@ -23,7 +23,7 @@ _NEWTON_STEPS = 100
 _GRADIENT_STEPS = 500  # of conjugate gradients in a Newton step
 _RESIDUAL = 1e-2  # of a Newton step, squared
 _BLOCK_SECONDS = 4096  # of float64 at once; larger blocks would leave the memory in pieces
-_SETS_AT_ONCE = 64  # their logits of 400,000 seconds take 100 MB
+_MOST_NUMBERS = 25_600_000  # logits of all sets fitted at once, and their coefficients for each person; 100 MB
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,11 @@ def fit_logistic(
         If one does not converge.
     """
     models: list[LinearModels] = []
+    numbers = sum(max(one.x.shape) for one in persons)  # of a set
+    at_once = max(1, _MOST_NUMBERS // max(1, numbers))
     with single_threads() as pool:
-        for start in range(0, len(trains), _SETS_AT_ONCE):
-            part = slice(start, start + _SETS_AT_ONCE)
+        for start in range(0, len(trains), at_once):
+            part = slice(start, start + at_once)
             models += _StackedRegression(persons, trains[part], pool).fit_path(inverse_strengths[part])
     return models
 

@@ -116,9 +116,13 @@ def _score_by_others(
     # Made before, so that no score lies between the large arrays that come and go, and keeps their memory.
     losses, scores = torch.zeros(2, len(numbers), len(INVERSE_STRENGTHS), dtype=torch.float64)
 
+    sets: dict[str, list[Persons]] = {}
+    for train, person in numbers:
+        sets.setdefault(person, []).append(train)
+
     def score(person: str) -> None:
-        sets = [train for train, other in numbers if other == person]
-        for some in split_by_bytes(sets, len(INVERSE_STRENGTHS), seconds, [person], most_bytes // threads):
+        own, columns = sets.get(person, []), len(INVERSE_STRENGTHS)
+        for some in split_by_bytes(own, columns, seconds, [person], most_bytes // threads):
             labels, logits = seconds.scores(person, join_models([models[one] for one in some]))
             for one, part in zip(some, np.split(logits, len(some), axis=1), strict=True):
                 number = numbers[one, person]

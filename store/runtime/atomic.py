@@ -159,6 +159,15 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
     write_bytes(path, text.encode("utf-8", "surrogateescape"), sync=sync)
 
 
+def update_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """As `write_text`, but leave a file that holds the text already as it is."""
+    content = text.encode("utf-8", "surrogateescape")
+    with suppress(OSError):  # none yet, or none that may be read
+        if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
+    write_bytes(path, content, sync=sync)
+
+
 def sync_folder(folder: Path, *, files: bool = False) -> None:
     """Wait until a folder's entries, and with ``files`` the content of its files, are on the disk."""
     with os_errors(folder):

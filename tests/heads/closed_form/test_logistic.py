@@ -49,13 +49,19 @@ def fit_by_scikit_learn(persons: list[TrainingSeconds], c: float, new: torch.Ten
 
 
 @pytest.mark.parametrize(
-    ("separable", "missing", "at_once"),
-    [(False, False, 64), (True, False, 64), (False, True, 64), (False, False, 3)],
+    ("separable", "missing", "numbers"),
+    [
+        (False, False, 10_000),
+        (True, False, 10_000),
+        (False, True, 10_000),
+        (False, False, 1_300),
+        (False, False, 1),
+    ],
 )
 def test_every_set_and_strength_equals_scikit_learn(
-    monkeypatch: pytest.MonkeyPatch, separable: bool, missing: bool, at_once: int
+    monkeypatch: pytest.MonkeyPatch, separable: bool, missing: bool, numbers: int
 ) -> None:
-    monkeypatch.setattr(logistic, "_SETS_AT_ONCE", at_once)
+    monkeypatch.setattr(logistic, "_MOST_NUMBERS", numbers)  # of all sets at once, three of 402, one
     persons = make_persons(separable, missing)
     models = fit_logistic(persons, TRAINS, np.array([STRENGTHS] * len(TRAINS)))
     new = torch.cat([one.x for one in persons])

@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from store.runtime.atomic import atomic_write, require_writable, sync_folder, write_bytes, write_text
+from store.runtime.atomic import (
+    atomic_write,
+    require_writable,
+    sync_folder,
+    update_text,
+    write_bytes,
+    write_text,
+)
 from store.runtime.errors import DiskFullError, UserError
 from tests.helpers.paths import ROOT
 
@@ -41,6 +48,17 @@ def test_a_failing_body_leaves_what_was_there(tmp_path: Path, error: BaseExcepti
         fail()
     assert caught.value is error
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"before")]
+
+
+def test_an_update_writes_what_differs_and_leaves_what_is_equal(tmp_path: Path) -> None:
+    path = tmp_path / "events.tsv"
+    update_text(path, "caf\u00e9")
+    os.utime(path, (0, 0))
+    update_text(path, "caf\u00e9")
+    assert path.stat().st_mtime == 0
+    for text in ("cafe!", "tea", ""):  # as many bytes, fewer, none
+        update_text(path, text)
+        assert path.read_text("utf-8") == text
 
 
 def test_a_folder_in_its_place_stays(tmp_path: Path) -> None:
