@@ -5,6 +5,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,6 +34,7 @@ from store.schema import Source, count_seconds, count_windows
 from store.writer import relabel_file, write_file
 
 _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and what fills a GPU
+_BLOCKS_AHEAD = 8  # encoded while others are written; 9 MB of latents each, less where recordings are short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ class RecordingResult:
     error: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Opened:
     """A recording that passed its checks, its windows ``(n, C, N)`` still to be read."""
 
@@ -87,6 +90,11 @@ class _Opened:
     labels: NDArray[np.uint8]  # (T,)
     windows: Iterator[NDArray[np.float32]]
     source: Source
+    is_given_up: bool = False  # what is left of it needs no work
+
+
+_Item = RecordingResult | _Opened
+_Block = NDArray[Any] | UserError | OSError | None
 
 
 def encode_recordings(
@@ -94,7 +102,7 @@ def encode_recordings(
 ) -> Iterator[RecordingResult]:
     """Encode each recording into a part of its own, unless a good one is there or its subject is published.
 
-    The next recording is opened and checked, and this one read, while it is encoded; writing lags behind.
+    Opening, reading, encoding and writing go on side by side, from one recording to the next without a pause.
     What is wrong with a recording is in its result, not raised, so that others go on. ``progress`` is told
     of windows as they are encoded.
 
@@ -103,9 +111,16 @@ def encode_recordings(
     DiskFullError
         If the disk is full.
     """
-    with closing(prefetch((_open(recording, settings) for recording in recordings), 1)) as opened:
-        for item in opened:
-            yield item if isinstance(item, RecordingResult) else _write(item, settings, progress)
+    with (
+        closing(prefetch((_open(recording, settings) for recording in recordings), 1)) as opened,
+        closing(prefetch(_read_blocks(opened))) as read,
+        closing(prefetch(_encode_blocks(read, settings), _BLOCKS_AHEAD)) as encoded,
+    ):
+        for item, blocks in groupby(encoded, key=itemgetter(0)):
+            if isinstance(item, RecordingResult):
+                yield item
+            else:
+                yield _write(item, (block for _, block in blocks), settings, progress)
 
 
 def encode_recording(recording: Recording, settings: EncodeSettings) -> RecordingResult:
@@ -196,34 +211,67 @@ def _open(recording: Recording, settings: EncodeSettings) -> _Opened | Recording
         return _failure(recording, settings, error)
 
 
-def _write(opened: _Opened, settings: EncodeSettings, progress: Callable[[int], object]) -> RecordingResult:
+def _read_blocks(items: Iterator[_Item]) -> Iterator[tuple[_Item, _Block]]:
+    """Each recording with its blocks of windows in turn, or with what went wrong; None if it has none."""
+    for item in items:
+        if isinstance(item, RecordingResult) or not item.info.windows:
+            yield item, None
+            continue
+        try:
+            for block in item.windows:
+                if item.is_given_up:
+                    break
+                yield item, block
+        except (UserError, OSError) as error:
+            yield item, error
+
+
+def _encode_blocks(
+    read: Iterator[tuple[_Item, _Block]], settings: EncodeSettings
+) -> Iterator[tuple[_Item, _Block]]:
+    """The same with features in place of windows."""
+    for item, block in read:
+        if isinstance(block, np.ndarray) and isinstance(item, _Opened):
+            if item.is_given_up:
+                continue
+            try:
+                block = load_encoder(settings.only_encoder).encode(block)
+            except (UserError, OSError) as error:
+                block = error
+        yield item, block
+
+
+def _write(
+    opened: _Opened, blocks: Iterator[_Block], settings: EncodeSettings, progress: Callable[[int], object]
+) -> RecordingResult:
     encoder, recording = load_encoder(settings.only_encoder), opened.recording
     try:
-        with (
-            closing(prefetch(opened.windows)) as windows,
-            closing(prefetch(encoder.encode(block) for block in windows)) as features,
-        ):
-            write_file(
-                part_path(settings.store, recording.subject, recording.name),
-                encoder.spec,
-                [opened.info],
-                opened.labels,
-                _watched(features, opened, progress),
-                {"encoder": encoder.provenance, "versions": _versions()},
-                encoder.codebooks,
-                sources={recording.name: opened.source},
-            )
+        write_file(
+            part_path(settings.store, recording.subject, recording.name),
+            encoder.spec,
+            [opened.info],
+            opened.labels,
+            _watched(blocks, opened, progress),
+            {"encoder": encoder.provenance, "versions": _versions()},
+            encoder.codebooks,
+            sources={recording.name: opened.source},
+        )
     except (UserError, OSError) as error:
+        opened.is_given_up = True
         return _failure(recording, settings, error)
     return RecordingResult(recording, opened.info.windows, opened.info.seconds)
 
 
 def _watched(
-    blocks: Iterator[NDArray[Any]], opened: _Opened, progress: Callable[[int], object]
+    blocks: Iterator[_Block], opened: _Opened, progress: Callable[[int], object]
 ) -> Iterator[NDArray[Any]]:
-    """Tell of each block, and refuse a recording that changed while it was read."""
+    """Tell of each block, raise what went wrong, and refuse a recording that changed while it was read."""
     left = opened.info.windows
     for block in blocks:
+        if block is None:
+            continue
+        if isinstance(block, Exception):
+            raise block
         left -= len(block)
         if not left and stat_signal(opened.recording.path) != (
             opened.source.signal_bytes,

@@ -1,0 +1,149 @@
+"""Opening, reading, encoding and writing side by side, and what fails in one of them."""
+
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from extract import encode_recording
+from extract.encode_recording import EncodeSettings, RecordingResult, encode_recordings
+from extract.encoders.registry import load_encoder
+from extract.io.bids import find_recordings
+from store.reader import open_file
+from store.runtime.errors import UserError
+from tests.helpers.eeg import noise_uv, write_recording
+
+Encode = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EncodeSettings:
+    """Three recordings, of 3, 50 and 2 windows, one window a block."""
+    for number, seconds in enumerate((10.5, 200, 8)):
+        write_recording(tmp_path / "bids", "01", number, noise_uv(seconds, number))
+    monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 1)
+    return EncodeSettings(store=tmp_path / "store", encoder="bandpower")
+
+
+def encode_all(settings: EncodeSettings) -> list[RecordingResult]:
+    return list(encode_recordings(find_recordings(settings.store.parent / "bids"), settings, lambda windows: None))
+
+
+def replace_encoder(patch: pytest.MonkeyPatch, wrap: Callable[[Encode], Encode]) -> None:
+    def load(settings: Any) -> Any:
+        encoder = load_encoder(settings)
+        parts = {name: getattr(encoder, name) for name in ("spec", "provenance", "codebooks")}
+        return SimpleNamespace(encode=wrap(encoder.encode), **parts)
+
+    patch.setattr(encode_recording, "load_encoder", load)
+
+
+def require_two_are_whole(settings: EncodeSettings, results: list[RecordingResult], error: str) -> None:
+    assert [(result.windows, result.error) for result in results] == [(3, None), (0, error), (2, None)]
+    parts = sorted(settings.store.rglob("*.h5"))
+    assert [open_file(part).recordings[0].windows for part in parts] == [3, 2]
+    for part in parts:
+        open_file(part).verify()
+
+
+def test_blocks_are_those_of_a_recording_read_at_once(
+    settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [result.windows for result in encode_all(settings)] == [3, 50, 2]
+    in_blocks = [open_file(part).features() for part in sorted(settings.store.rglob("*.h5"))]
+    monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 128)
+    for part in settings.store.rglob("*.h5"):
+        part.unlink()
+    encode_all(settings)
+    for part, wanted in zip(sorted(settings.store.rglob("*.h5")), in_blocks, strict=True):
+        np.testing.assert_array_equal(open_file(part).features(), wanted)
+
+
+def test_what_cannot_be_read_to_its_end_leaves_the_others(
+    settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = encode_recording.open_signal
+
+    def open_signal(path: Path, *options: Any) -> Any:
+        signal = plain(path, *options)
+
+        def windows(*arguments: Any) -> Iterator[NDArray[np.float32]]:
+            for number, block in enumerate(signal.windows(*arguments)):
+                if "run-01" in path.name and number == 20:
+                    raise UserError("no more of it")
+                yield block
+
+        names = ("duration_s", "channel_mask", "start")
+        return SimpleNamespace(windows=windows, **{name: getattr(signal, name) for name in names})
+
+    monkeypatch.setattr(encode_recording, "open_signal", open_signal)
+    require_two_are_whole(settings, encode_all(settings), "no more of it")
+
+
+def test_what_cannot_be_encoded_leaves_the_others(
+    settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def wrap(encode: Encode) -> Encode:
+        def fail_once(block: NDArray[Any]) -> NDArray[Any]:
+            calls.append(len(block))
+            if len(calls) == 10:
+                raise UserError("out of memory")
+            return encode(block)
+
+        return fail_once
+
+    replace_encoder(monkeypatch, wrap)
+    require_two_are_whole(settings, encode_all(settings), "out of memory")
+    assert len(calls) < 40  # not all of the second
+
+
+def test_what_cannot_be_written_is_not_encoded_to_its_end(
+    settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    plain = encode_recording.write_file
+
+    def write_file(path: Path, *arguments: Any, **options: Any) -> None:
+        if "run-01" in path.name:
+            raise PermissionError(errno.EACCES, "no", str(path))
+        plain(path, *arguments, **options)
+
+    replace_encoder(monkeypatch, lambda encode: lambda block: (calls.append(len(block)), encode(block))[1])
+    monkeypatch.setattr(encode_recording, "write_file", write_file)
+    results = encode_all(settings)
+    assert [result.windows for result in results] == [3, 0, 2]
+    assert "permission denied" in str(results[1].error)
+    assert len(calls) < 30
+
+
+def test_the_next_recording_is_encoded_while_one_is_written(
+    settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_at_next = threading.Event()
+    calls: list[int] = []
+    plain = encode_recording.write_file
+
+    def wrap(encode: Encode) -> Encode:
+        def count(block: NDArray[Any]) -> NDArray[Any]:
+            calls.append(len(block))
+            if len(calls) == 4:  # the first recording has three
+                is_at_next.set()
+            return encode(block)
+
+        return count
+
+    def write_file(*arguments: Any, **options: Any) -> None:
+        assert is_at_next.wait(30)
+        plain(*arguments, **options)
+
+    replace_encoder(monkeypatch, wrap)
+    monkeypatch.setattr(encode_recording, "write_file", write_file)
+    assert [result.windows for result in encode_all(settings)] == [3, 50, 2]
