@@ -15,8 +15,10 @@ from extract import encode_recording
 from extract.encode_recording import EncodeSettings, RecordingResult, encode_recordings
 from extract.encoders.registry import load_encoder
 from extract.io.bids import find_recordings
+from extract.io.raw import open_signal as plain_open_signal
 from store.reader import open_file
 from store.runtime.errors import UserError
+from store.writer import write_file as plain_write_file
 from tests.helpers.eeg import noise_uv, write_recording
 
 Encode = Callable[[NDArray[Any]], NDArray[Any]]
@@ -68,10 +70,8 @@ def test_blocks_are_those_of_a_recording_read_at_once(
 def test_what_cannot_be_read_to_its_end_leaves_the_others(
     settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = encode_recording.open_signal
-
     def open_signal(path: Path, *options: Any) -> Any:
-        signal = plain(path, *options)
+        signal = plain_open_signal(path, *options)
 
         def windows(*arguments: Any) -> Iterator[NDArray[np.float32]]:
             for number, block in enumerate(signal.windows(*arguments)):
@@ -109,14 +109,20 @@ def test_what_cannot_be_written_is_not_encoded_to_its_end(
     settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    plain = encode_recording.write_file
 
     def write_file(path: Path, *arguments: Any, **options: Any) -> None:
         if "run-01" in path.name:
             raise PermissionError(errno.EACCES, "no", str(path))
-        plain(path, *arguments, **options)
+        plain_write_file(path, *arguments, **options)
 
-    replace_encoder(monkeypatch, lambda encode: lambda block: (calls.append(len(block)), encode(block))[1])
+    def wrap(encode: Encode) -> Encode:
+        def count(block: NDArray[Any]) -> NDArray[Any]:
+            calls.append(len(block))
+            return encode(block)
+
+        return count
+
+    replace_encoder(monkeypatch, wrap)
     monkeypatch.setattr(encode_recording, "write_file", write_file)
     results = encode_all(settings)
     assert [result.windows for result in results] == [3, 0, 2]
@@ -129,7 +135,6 @@ def test_the_next_recording_is_encoded_while_one_is_written(
 ) -> None:
     is_at_next = threading.Event()
     calls: list[int] = []
-    plain = encode_recording.write_file
 
     def wrap(encode: Encode) -> Encode:
         def count(block: NDArray[Any]) -> NDArray[Any]:
@@ -142,7 +147,7 @@ def test_the_next_recording_is_encoded_while_one_is_written(
 
     def write_file(*arguments: Any, **options: Any) -> None:
         assert is_at_next.wait(30)
-        plain(*arguments, **options)
+        plain_write_file(*arguments, **options)
 
     replace_encoder(monkeypatch, wrap)
     monkeypatch.setattr(encode_recording, "write_file", write_file)
