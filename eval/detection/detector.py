@@ -14,6 +14,7 @@ from eval.scoring.postprocess import PostProcessing
 from eval.scoring.results import find_final
 from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
 from extract.encoders.registry import BRAINDECODE, BUILT_IN, GROUP, load_encoder
+from extract.encoders.shipped import describe_difference
 from extract.io.montage import from_spec
 from extract.io.raw import EegFile
 from heads.run_folder import Run
@@ -147,7 +148,7 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
         low_passed=is_low_passed(spec),
     )
     encoder = load_encoder(settings)
-    if difference := replace(encoder.spec, encoder=spec.encoder).difference(spec):
+    if difference := describe_difference(replace(encoder.spec, encoder=spec.encoder), spec):
         raise UserError(
             f"encoder {settings.encoder} is not the one that the head was trained on: {difference}; "
             "give the right one by --encoder, or train the run again"

@@ -1,9 +1,11 @@
 """The weights that ship: by name, and by the checksum that stores and runs keep. Loads no torch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors
 
+from store import FeatureSpec
 from store.runtime.errors import UserError
 from store.runtime.options import suggest
 
@@ -58,3 +60,14 @@ def read_sha256(path: Path) -> str | None:
             return (file.metadata() or {}).get("sha256")
     except (OSError, safetensors.SafetensorError):
         return None
+
+
+def describe_difference(stored: FeatureSpec, wanted: FeatureSpec) -> str:
+    """As `FeatureSpec.difference`, with weights that ship by their names."""
+    weights = [spec.weights_sha256 for spec in (stored, wanted)]
+    names = {read_sha256(path): name for name, path in SHIPPED.items() if name != FAMILY}
+    if stored.encoder != wanted.encoder or weights[0] == weights[1] or not names.keys() & {*weights}:
+        return stored.difference(wanted)
+    first, second = (names.get(sha256) or f"others (sha256 {sha256[:12]}...)" for sha256 in weights)
+    rest = stored.difference(replace(wanted, weights_sha256=stored.weights_sha256))
+    return "; ".join(filter(None, [f"weights are {first}, wanted {second}", rest]))

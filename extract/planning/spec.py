@@ -6,7 +6,7 @@ from pathlib import Path
 
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
-from extract.encoders.shipped import FAMILY, SHIPPED, read_sha256, shipped_path
+from extract.encoders.shipped import FAMILY, SHIPPED, describe_difference, read_sha256, shipped_path
 from store.reader import StoreFile, open_file
 from store.runtime.errors import StoreError
 from store.schema import FeatureSpec, count_windows, name_code_search
@@ -37,7 +37,7 @@ def require_spec(store: Path, settings: EncoderSettings, is_encoded: bool) -> Fe
 def require_same_spec(store: Path, spec: FeatureSpec) -> None:
     """Refuse to add features of another spec to a store."""
     stored = find_readable(store)
-    if stored is not None and (difference := stored.spec.difference(spec)):
+    if stored is not None and (difference := describe_difference(stored.spec, spec)):
         raise _is_other(stored, difference)
 
 
@@ -80,7 +80,7 @@ def compare_settings(stored: FeatureSpec, settings: EncoderSettings) -> str | No
         stride_s=settings.stride,
         precision=settings.precision if is_given else stored.precision,
     )
-    return stored.difference(asked)
+    return describe_difference(stored, asked)
 
 
 def _is_other(stored: StoreFile, difference: str) -> StoreError:

@@ -36,7 +36,7 @@ SPEC = dataclasses.replace(stores.SPEC, encoder="synthetic", hop=512, frames=4)
 QUICK = ("--filters", "4", "--hidden", "4", "--pooling", "max", "--batch-windows", "64", "--epochs", "2")
 TIMES = (1, 4, 16)  # sizes
 MOST = 1.1  # exponent
-FOLD_RECORDINGS = 128  # of all persons together, where the folds grow
+FOLD_RECORDINGS = 512  # of all persons together, where the folds grow
 
 Arguments = Sequence[str | Path]
 
@@ -66,7 +66,7 @@ SIZES = {  # of what grows: the smallest size
     "recording_s": Size(recording_s=7200),
 }
 HEAD_SIZES = {  # where heads train
-    "recordings": Size(recordings=20, recording_s=168),
+    "recordings": Size(recordings=60, recording_s=168),
     "recording_s": Size(recording_s=1200),
 }
 EEG_SIZES = {  # the synthetic data set has 99 recordings a person and 60 minutes a recording at most
@@ -158,7 +158,11 @@ def rows() -> Iterator[tuple[str, Callable[[Path, Size], Arguments], Size]]:
         ("sweep", sweep, {"settings": Size(settings=10)}),
         ("probe", partial(train, module="heads.probe"), all_folds),
         ("eval", lambda folder, size: evaluate(folder, size, "--no-report"), SIZES),
-        ("eval --inner 4", lambda folder, size: evaluate(folder, size, "--no-report", inner=4), SIZES),
+        (
+            "eval --inner 4",
+            lambda folder, size: evaluate(folder, size, "--no-report", inner=4),
+            {**SIZES, "persons": Size(persons=10)},
+        ),
         ("eval and report", evaluate, SIZES),
     )
     for name, command, sizes in measured:

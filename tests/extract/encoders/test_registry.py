@@ -14,7 +14,7 @@ from extract.encoders.bandpower import BANDS_HZ
 from extract.encoders.braincodec import in_batches, in_threads
 from extract.encoders.protocol import EncoderSettings, FeatureExtractor
 from extract.encoders.registry import load_encoder
-from extract.encoders.shipped import SHIPPED, read_sha256
+from extract.encoders.shipped import SHIPPED, describe_difference, read_sha256
 from store.runtime.errors import UserError
 
 
@@ -229,3 +229,19 @@ def test_a_device_too_small_for_one_window_is_said() -> None:
 
     with pytest.raises(ValueError, match=r"the device's memory does not hold one window.*device cpu"):
         in_batches(encode_part, 4, batch=4)
+
+
+def test_weights_that_ship_differ_by_name() -> None:
+    spec = load_encoder(EncoderSettings(encoder="bandpower")).spec
+    any_eeg, clips = (
+        replace(spec, encoder="braincodec", weights_sha256=read_sha256(SHIPPED[name]) or "")
+        for name in ("braincodec-any-eeg", "braincodec-clips")
+    )
+    own = replace(clips, weights_sha256="a" * 64)
+    assert describe_difference(clips, clips) == ""
+    assert describe_difference(clips, any_eeg) == "weights are braincodec-clips, wanted braincodec-any-eeg"
+    assert describe_difference(own, replace(clips, stride_s=2)) == (
+        "weights are others (sha256 aaaaaaaaaaaa...), wanted braincodec-clips; stride_s is 4, wanted 2"
+    )
+    assert describe_difference(own, replace(own, weights_sha256="b" * 64)).startswith("weights_sha256 is 'aaaa")
+    assert describe_difference(spec, clips) == "encoder is 'bandpower', wanted 'braincodec'"
