@@ -1,8 +1,8 @@
 """How the processor time of commands grows, one dimension at a time: persons, recordings, hours, folds, settings.
 
 ``python -m tests.benchmarks growth [--only eval/persons ...]`` runs each command on synthetic stores of one, four
-and sixteen times a size. The exponent is that of what the time grows by, so that the start of a command does not
-count.
+and sixteen times a size. There are two exponents from the second size to the third: of the time, and of what the
+time grows by, in which the start of a command does not count.
 """
 
 import contextlib
@@ -36,6 +36,7 @@ SPEC = dataclasses.replace(stores.SPEC, encoder="synthetic", hop=512, frames=4)
 QUICK = ("--filters", "4", "--hidden", "4", "--pooling", "max", "--batch-windows", "64", "--epochs", "2")
 TIMES = (1, 4, 16)  # sizes
 MOST = 1.1  # exponent
+LEAST_S = 0.5  # less growth is within what times vary by
 FOLD_RECORDINGS = 512  # of all persons together, where the folds grow
 
 Arguments = Sequence[str | Path]
@@ -176,27 +177,30 @@ def cpu_s(command: Callable[[Path, Size], Arguments], size: Size) -> float:
         return measure_command(*command(Path(folder), size)).cpu_s
 
 
-def exponent(times_s: Sequence[float]) -> float:
-    """Exponent of what the time grows by over the three sizes; nan if it does not grow.
+def exponents(times_s: Sequence[float]) -> tuple[float, float]:
+    """Exponent of the time from the second size to the third, and of what it grows by; nan if it hardly grows.
 
-    >>> exponent([5, 8, 20])
-    1.0
+    >>> exponents([5, 8, 20])
+    (0.66, 1.0)
     """
     first, second = times_s[1] - times_s[0], times_s[2] - times_s[1]
-    return math.log(second / first, TIMES[1]) if min(first, second) > 0 else math.nan
+    grows = min(first, second) >= LEAST_S
+    ratios = times_s[2] / times_s[1], second / first if grows else math.nan
+    whole, growing = (round(math.log(ratio, TIMES[1]), 2) for ratio in ratios)
+    return whole, growing
 
 
 def measure(command: GrowthCommand) -> None:
     """Print the table."""
-    print("| row | CPU s | four times | sixteen times | exponent |\n| --- | ---: | ---: | ---: | ---: |")
+    print("| row | CPU s | four times | sixteen times | exponent | of the growth |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, make, size in rows():
         work, what = name.split("/")
         if not command.only or {name, work} & {*command.only}:
             sizes = [dataclasses.replace(size, **{what: times * getattr(size, what)}) for times in TIMES]
             times_s = [cpu_s(make, one) for one in sizes]
-            cells = " | ".join(f"{time_s:.1f}" for time_s in times_s)
-            value = exponent(times_s)
-            print(f"| {name} | {cells} | {value:.2f}{' (!)' * (value > MOST)} |", flush=True)
+            values = (f"{value:.2f}{' (!)' * (value > MOST)}" for value in exponents(times_s))
+            print(f"| {name} | {' | '.join([*(f'{time_s:.1f}' for time_s in times_s), *values])} |", flush=True)
 
 
 def main(argv: Sequence[str] = ()) -> int:
