@@ -34,7 +34,7 @@ from store.schema import Source, count_seconds, count_windows
 from store.writer import relabel_file, write_file
 
 _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and what fills a GPU
-_BLOCKS_AHEAD = 8  # encoded while others are written; 9 MB of latents each, less where recordings are short
+_BLOCKS_AHEAD = 4  # encoded while others are written: 19 MB of latents of 18 channels each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def encode_recordings(
 
     Opening, reading, encoding and writing go on side by side, from one recording to the next without a pause.
     What is wrong with a recording is in its result, not raised, so that others go on. ``progress`` is told
-    of windows as they are encoded.
+    of windows as they are written.
 
     Raises
     ------
@@ -212,18 +212,17 @@ def _open(recording: Recording, settings: EncodeSettings) -> _Opened | Recording
 
 
 def _read_blocks(items: Iterator[_Item]) -> Iterator[tuple[_Item, _Block]]:
-    """Each recording with its blocks of windows in turn, or with what went wrong; None if it has none."""
+    """Each recording with its blocks of windows in turn, with what went wrong if anything did, and with None."""
     for item in items:
-        if isinstance(item, RecordingResult) or not item.info.windows:
-            yield item, None
-            continue
-        try:
-            for block in item.windows:
-                if item.is_given_up:
-                    break
-                yield item, block
-        except (UserError, OSError) as error:
-            yield item, error
+        if isinstance(item, _Opened):
+            try:
+                for block in item.windows:
+                    if item.is_given_up:
+                        break
+                    yield item, block
+            except (UserError, OSError) as error:
+                yield item, error
+        yield item, None
 
 
 def _encode_blocks(

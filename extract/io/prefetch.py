@@ -31,6 +31,8 @@ def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
             waiting.append(thread.submit(take))
             yield from taken
     finally:
-        thread.shutdown(cancel_futures=True)
-        with lock:  # shutdown does not wait for a thread whose start was interrupted
-            is_open = False
+        try:
+            thread.shutdown(cancel_futures=True)
+        finally:
+            with lock:  # shutdown does not wait if it is interrupted, or the start of its thread was
+                is_open = False

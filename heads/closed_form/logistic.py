@@ -23,7 +23,7 @@ _NEWTON_STEPS = 100
 _GRADIENT_STEPS = 500  # of conjugate gradients in a Newton step
 _RESIDUAL = 1e-2  # of a Newton step, squared
 _BLOCK_SECONDS = 4096  # of float64 at once; larger blocks would leave the memory in pieces
-_MOST_NUMBERS = 25_600_000  # logits of all sets fitted at once, and their coefficients for each person; 100 MB
+_MOST_BYTES = 1 << 27  # of all sets fitted at once: curvature of seconds, and coefficients for each person
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def fit_logistic(
 ) -> list[LinearModels]:
     """Minimise ``sum(weights * loss) + |w|^2 / (2 * C)`` on standardised features, for each set and C.
 
-    Each C begins at the solution of the one before. A set's models depend on the seconds of its own persons alone,
-    to the last bit.
+    Each C begins at the solution of the one before. A set's models depend on the seconds of its own persons alone;
+    how many there are of others decides how many sets are fitted at once, and so the rounding.
 
     Parameters
     ----------
@@ -70,8 +70,7 @@ def fit_logistic(
         If one does not converge.
     """
     models: list[LinearModels] = []
-    numbers = sum(max(one.x.shape) for one in persons)  # of a set
-    at_once = max(1, _MOST_NUMBERS // max(1, numbers))
+    at_once = max(1, _MOST_BYTES // sum(4 * len(one.y) + 32 * (one.x.shape[1] + 1) for one in persons))
     with single_threads() as pool:
         for start in range(0, len(trains), at_once):
             part = slice(start, start + at_once)

@@ -2,6 +2,7 @@
 
 import errno
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +47,23 @@ def replace_encoder(patch: pytest.MonkeyPatch, wrap: Callable[[Encode], Encode])
     patch.setattr(encode_recording, "load_encoder", load)
 
 
+def watch_blocks(tell: Callable[[str, int], object]) -> Callable[..., Any]:
+    """An `open_signal` whose windows tell the file's name and their number before they are given."""
+
+    def open_signal(path: Path, *options: Any) -> Any:
+        signal = plain_open_signal(path, *options)
+
+        def windows(*arguments: Any) -> Iterator[NDArray[np.float32]]:
+            for number, block in enumerate(signal.windows(*arguments)):
+                tell(path.name, number)
+                yield block
+
+        names = ("duration_s", "channel_mask", "start")
+        return SimpleNamespace(windows=windows, **{name: getattr(signal, name) for name in names})
+
+    return open_signal
+
+
 def require_two_are_whole(settings: EncodeSettings, results: list[RecordingResult], error: str) -> None:
     assert [(result.windows, result.error) for result in results] == [(3, None), (0, error), (2, None)]
     parts = sorted(settings.store.rglob("*.h5"))
@@ -70,19 +88,11 @@ def test_blocks_are_those_of_a_recording_read_at_once(
 def test_what_cannot_be_read_to_its_end_leaves_the_others(
     settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def open_signal(path: Path, *options: Any) -> Any:
-        signal = plain_open_signal(path, *options)
+    def fail(name: str, number: int) -> None:
+        if "run-01" in name and number == 20:
+            raise UserError("no more of it")
 
-        def windows(*arguments: Any) -> Iterator[NDArray[np.float32]]:
-            for number, block in enumerate(signal.windows(*arguments)):
-                if "run-01" in path.name and number == 20:
-                    raise UserError("no more of it")
-                yield block
-
-        names = ("duration_s", "channel_mask", "start")
-        return SimpleNamespace(windows=windows, **{name: getattr(signal, name) for name in names})
-
-    monkeypatch.setattr(encode_recording, "open_signal", open_signal)
+    monkeypatch.setattr(encode_recording, "open_signal", watch_blocks(fail))
     require_two_are_whole(settings, encode_all(settings), "no more of it")
 
 
@@ -115,6 +125,9 @@ def test_what_cannot_be_written_is_not_encoded_to_its_end(
             raise PermissionError(errno.EACCES, "no", str(path))
         plain_write_file(path, *arguments, **options)
 
+    read: list[int] = []
+    monkeypatch.setattr(encode_recording, "open_signal", watch_blocks(lambda name, number: read.append(number)))
+
     def wrap(encode: Encode) -> Encode:
         def count(block: NDArray[Any]) -> NDArray[Any]:
             calls.append(len(block))
@@ -128,6 +141,44 @@ def test_what_cannot_be_written_is_not_encoded_to_its_end(
     assert [result.windows for result in results] == [3, 0, 2]
     assert "permission denied" in str(results[1].error)
     assert len(calls) < 30
+    assert len(read) < 30
+
+
+def test_what_is_there_already_keeps_its_place(settings: EncodeSettings) -> None:
+    recordings = find_recordings(settings.store.parent / "bids")
+    list(encode_recordings(recordings[1:2], settings, lambda windows: None))
+    results = encode_all(settings)
+    assert [result.recording for result in results] == recordings
+    assert [result.windows for result in results] == [3, 0, 2]
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_what_is_broken_off_ends_its_threads(
+    settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch, is_closed: bool
+) -> None:
+    opened: list[str] = []
+
+    def open_signal(path: Path, *options: Any) -> Any:
+        opened.append(path.name)
+        time.sleep(0.2)
+        return plain_open_signal(path, *options)
+
+    def fail(block: NDArray[Any]) -> NDArray[Any]:
+        raise RuntimeError("a bug")
+
+    for number in range(3, 12):
+        write_recording(settings.store.parent / "bids", "01", number, noise_uv(8, number))
+    monkeypatch.setattr(encode_recording, "open_signal", open_signal)
+    results = encode_recordings(find_recordings(settings.store.parent / "bids"), settings, lambda windows: None)
+    next(results)
+    if is_closed:
+        results.close()
+    else:
+        replace_encoder(monkeypatch, lambda encode: fail)
+        with pytest.raises(RuntimeError, match="a bug"):
+            list(results)
+    assert len(opened) < 5  # of twelve
+    assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
 
 
 def test_the_next_recording_is_encoded_while_one_is_written(

@@ -190,8 +190,9 @@ def test_sensitivity_at_fixed_rates_is_the_best_that_has_no_more_false_alarms() 
 
 
 def test_a_sweep_counts_as_a_score_does() -> None:
-    persons = {"01": [noisy(4), noisy(5)], "02": [noisy(6)]}
+    persons = {"01": [noisy(4), noisy(5)], "02": [noisy(6)], "03": [noisy(7)]}
     posts = {"01": PostProcessing(0.5, smoothing_s=5), "02": PostProcessing(0.9, min_duration_s=5)}
+    posts["03"] = replace(posts["01"], threshold=0.7)  # counted together with 01
     table = sweep_thresholds(persons, posts)
     assert table.index.tolist() == list(THRESHOLDS)
     for threshold in (0.2689, 0.6225):

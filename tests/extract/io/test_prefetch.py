@@ -51,6 +51,24 @@ def test_an_interrupt_while_its_thread_starts_ends_what_it_takes(monkeypatch: py
     taken.close()  # of a generator that still runs it raises a ValueError
 
 
+def test_an_interrupt_while_it_is_closed_ends_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        time.sleep(0.2)
+        yield 2
+
+    def shutdown(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    taken = items()
+    ahead = prefetch(taken)
+    next(ahead)
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.shutdown", shutdown)
+    with pytest.raises(KeyboardInterrupt):
+        ahead.close()
+    taken.close()  # of a generator that still runs it raises a ValueError
+
+
 def test_closing_ends_its_thread() -> None:
     before = set(threading.enumerate())
     with closing(prefetch(iter(range(10)), 2)) as ahead:

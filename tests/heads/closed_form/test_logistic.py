@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from heads.closed_form import logistic
 from heads.closed_form.logistic import TrainingSeconds, fit_logistic
+from heads.closed_form.ridge_lda import LinearModels
 
 FEATURES = 12
 STRENGTHS = (1e-3, 0.1, 2.0, 1e3)
@@ -48,22 +49,37 @@ def fit_by_scikit_learn(persons: list[TrainingSeconds], c: float, new: torch.Ten
     return values
 
 
+def watch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many sets are fitted at once, each time."""
+    sizes: list[int] = []
+    plain = logistic._StackedRegression.fit_path
+
+    def fit_path(self: logistic._StackedRegression, strengths: np.ndarray) -> list[LinearModels]:
+        sizes.append(len(strengths))
+        return plain(self, strengths)
+
+    monkeypatch.setattr(logistic._StackedRegression, "fit_path", fit_path)
+    return sizes
+
+
 @pytest.mark.parametrize(
-    ("separable", "missing", "numbers"),
+    ("separable", "missing", "most_bytes"),
     [
-        (False, False, 10_000),
-        (True, False, 10_000),
-        (False, True, 10_000),
-        (False, False, 1_300),
+        (False, False, 1 << 20),
+        (True, False, 1 << 20),
+        (False, True, 1 << 20),
+        (False, False, 11_000),
         (False, False, 1),
     ],
 )
 def test_every_set_and_strength_equals_scikit_learn(
-    monkeypatch: pytest.MonkeyPatch, separable: bool, missing: bool, numbers: int
+    monkeypatch: pytest.MonkeyPatch, separable: bool, missing: bool, most_bytes: int
 ) -> None:
-    monkeypatch.setattr(logistic, "_MOST_NUMBERS", numbers)  # of all sets at once, three of 402, one
+    monkeypatch.setattr(logistic, "_MOST_BYTES", most_bytes)
+    fitted_at_once = watch_sizes(monkeypatch)
     persons = make_persons(separable, missing)
     models = fit_logistic(persons, TRAINS, np.array([STRENGTHS] * len(TRAINS)))
+    assert fitted_at_once == {1 << 20: [4], 11_000: [3, 1], 1: [1, 1, 1, 1]}[most_bytes]  # a set has 3,640 bytes
     new = torch.cat([one.x for one in persons])
     for trains, fitted in zip(TRAINS, models, strict=True):
         known = [one for one, is_known in zip(persons, trains, strict=True) if is_known]
