@@ -5,7 +5,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
-from store.runtime.names import to_path_name
+from store.runtime.names import name_apart, to_path_name
 from store.runtime.options import optional
 from store.runtime.plurals import count_noun
 
@@ -76,9 +76,10 @@ def write_comparison(command: CompareCommand) -> None:
     if len(command.runs) < 2:
         raise UserError(f"{len(command.runs)} run given; name two or more, the baseline first")
     runs = [read_scored_run(path) for path in command.runs]
-    names = [run.name for run in runs]
-    if len(set(names)) < len(names):
-        raise UserError(f"runs of the same name ({', '.join(names)}); each needs a folder name of its own")
+    names = name_apart(command.runs)
+    if twice := [str(path) for path, name in zip(command.runs, names, strict=True) if names.count(name) > 1]:
+        raise UserError(f"{', '.join(twice)}: the same run; name each run once")
+    runs = [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
     baseline, *others = runs
     for other in others:
         require_same_test(baseline, other)
@@ -195,7 +196,7 @@ def _claim_folder(out: Path | None, runs: Sequence[ScoredRun], table: pd.DataFra
             raise UserError(f"{out}: holds {others[0]}, which is of no comparison; choose another folder")
     else:
         folder = runs[0].path / "comparison"
-        name = to_path_name("-".join(run.name for run in runs))
+        name = to_path_name("-".join(run.name for run in runs).replace("/", "-"))
         candidates = (folder / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
         out = next(path for path in candidates if _read_comparison(path) in (None, content))
     write_text(out / "comparison.json", json.dumps(content, indent=2) + "\n")

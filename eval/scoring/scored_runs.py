@@ -26,11 +26,7 @@ class ScoredRun:
     config: dict[str, Any]
     scores: pd.DataFrame  # a row a person
     folds: dict[str, Fold]
-
-    @property
-    def name(self) -> str:
-        """Name of the folder."""
-        return self.path.resolve().name
+    name: str  # of the folder, or of those above that tell it from other runs
 
     @property
     def description(self) -> str:
@@ -59,7 +55,7 @@ def read_scored_run(path: Path) -> ScoredRun:
             f"{path / 'metrics.json'}: only the scores or only the folds have "
             f"{noun_with_names('person', differing)}; run: {command_line('eval', path)}"
         )
-    return ScoredRun(path, run.config, scores, folds)
+    return ScoredRun(path, run.config, scores, folds, path.resolve().name)
 
 
 def read_metrics(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,7 +1,9 @@
-"""Names, such as a person's, as parts of paths."""
+"""Names as parts of paths, and parts of paths as names."""
 
 import hashlib
 import string
+from collections.abc import Sequence
+from pathlib import Path
 
 _ALLOWED = frozenset((string.ascii_letters + string.digits + "._-").encode())
 _RESERVED = frozenset(
@@ -48,3 +50,20 @@ def to_path_name(name: str) -> str:
     if len(escaped) <= _LONGEST:
         return escaped or "%"
     return f"{escaped[: _LONGEST - 66]}%%{hashlib.sha256(content).hexdigest()}"
+
+
+def name_apart(paths: Sequence[Path]) -> list[str]:
+    """Names of different files or folders: the last part of their paths, or those that tell them apart.
+
+    >>> name_apart([Path("/runs/a"), Path("/runs/b")])
+    ['a', 'b']
+    >>> name_apart([Path("/a/seeds"), Path("/b/seeds")])
+    ['a', 'b']
+    >>> name_apart([Path("/a/seeds"), Path("/b/seeds"), Path("/b/one")])
+    ['a/seeds', 'b/seeds', 'b/one']
+    """
+    ends = [path.resolve().parts[::-1] for path in paths]  # from the last part on
+    depth = max(map(len, ends), default=0)
+    taken = next((count for count in range(1, depth) if len({end[:count] for end in ends}) == len(ends)), depth)
+    shared = next((count for count in range(taken) if len({end[count] for end in ends}) > 1), 0)
+    return ["/".join(reversed(end[shared:taken])) for end in ends]

@@ -169,11 +169,27 @@ def test_runs_on_other_recordings_are_refused(tmp_path: Path, capsys: pytest.Cap
     assert "persons have other seconds or seizures" in fails(capsys, one, other)
 
 
-def test_one_run_is_too_few_and_names_must_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_run_is_too_few_and_one_named_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = scored(tmp_path / "a", table())
     assert "1 run given; name two or more" in fails(capsys, one)
-    other = scored(tmp_path / "x" / "a", table())
-    assert "runs of the same name (a, a)" in fails(capsys, one, other)
+    monkeypatch.chdir(tmp_path)
+    assert f"{one}, a: the same run; name each run once" in fails(capsys, one, Path("a"))
+
+
+def test_runs_of_the_same_name_are_told_apart_by_the_folders_above(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those of a study, whose runs of several seeds are all in a folder of that name."""
+    runs = [scored(tmp_path / name / "seeds-0-1", table()) for name in ("random", "braincodec")]
+    assert main(["compare", *map(str, runs)]) == 0
+    out = capsys.readouterr().out
+    assert "differences are from random\n" in out
+    (folder,) = (runs[0] / "comparison").iterdir()
+    assert folder.name == "random-braincodec"
+    names = pd.read_csv(folder / "comparison.csv")["run"]
+    assert {*names} == {"random", "braincodec"}
 
 
 def test_scores_must_be_there_and_current(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
