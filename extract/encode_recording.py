@@ -5,7 +5,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from extract.encoders.protocol import EncoderSettings
+from extract.encoders.protocol import EncoderSettings, FeatureExtractor
 from extract.encoders.registry import load_encoder
 from extract.io.bids import Recording
 from extract.io.events import read_annotations
@@ -34,7 +34,7 @@ from store.schema import Source, count_seconds, count_windows
 from store.writer import relabel_file, write_file
 
 _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and what fills a GPU
-_BLOCKS_AHEAD = 4  # encoded while others are written: 19 MB of latents of 18 channels each
+_BATCHES_AHEAD = 4  # encoded while others are written: 19 MB of latents of 18 channels each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +95,7 @@ class _Opened:
 
 _Item = RecordingResult | _Opened
 _Block = NDArray[Any] | UserError | OSError | None
+_Batch = list[tuple[_Item, _Block]]  # of one recording or several
 
 
 def encode_recordings(
@@ -113,10 +114,10 @@ def encode_recordings(
     """
     with (
         closing(prefetch((_open(recording, settings) for recording in recordings), 1)) as opened,
-        closing(prefetch(_read_blocks(opened))) as read,
-        closing(prefetch(_encode_blocks(read, settings), _BLOCKS_AHEAD)) as encoded,
+        closing(prefetch(_batch_blocks(_read_blocks(opened)))) as read,
+        closing(prefetch(_encode_batches(read, settings), _BATCHES_AHEAD)) as encoded,
     ):
-        for item, blocks in groupby(encoded, key=itemgetter(0)):
+        for item, blocks in groupby(chain.from_iterable(encoded), key=itemgetter(0)):
             if isinstance(item, RecordingResult):
                 yield item
             else:
@@ -225,19 +226,40 @@ def _read_blocks(items: Iterator[_Item]) -> Iterator[tuple[_Item, _Block]]:
         yield item, None
 
 
-def _encode_blocks(
-    read: Iterator[tuple[_Item, _Block]], settings: EncodeSettings
-) -> Iterator[tuple[_Item, _Block]]:
-    """The same with features in place of windows."""
+def _batch_blocks(read: Iterator[tuple[_Item, _Block]]) -> Iterator[_Batch]:
+    """Gather blocks until they fill a large one: short recordings are encoded together."""
+    batch: _Batch = []
+    size = 0
     for item, block in read:
-        if isinstance(block, np.ndarray) and isinstance(item, _Opened):
-            if item.is_given_up:
-                continue
-            try:
-                block = load_encoder(settings.only_encoder).encode(block)
-            except (UserError, OSError) as error:
-                block = error
-        yield item, block
+        more = len(block) if isinstance(block, np.ndarray) else 1
+        if batch and size + more > _BLOCK_WINDOWS:
+            yield batch
+            batch, size = [], 0
+        batch.append((item, block))
+        size += more
+        if size >= _BLOCK_WINDOWS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _encode_batches(read: Iterator[_Batch], settings: EncodeSettings) -> Iterator[_Batch]:
+    """The same with features in place of windows."""
+    for batch in read:
+        batch = [(item, block) for item, block in batch if not (isinstance(item, _Opened) and item.is_given_up)]
+        windows = [block for _, block in batch if isinstance(block, np.ndarray)]
+        features = iter(_encode_together(windows, load_encoder(settings.only_encoder)) if windows else ())
+        yield [(item, next(features) if isinstance(block, np.ndarray) else block) for item, block in batch]
+
+
+def _encode_together(blocks: list[NDArray[np.float32]], encoder: FeatureExtractor) -> Sequence[_Block]:
+    """Features of each block; of what fails together, each alone, so that it fails for itself."""
+    try:
+        features = encoder.encode(np.concatenate(blocks) if len(blocks) > 1 else blocks[0])
+    except (UserError, OSError) as error:
+        return [error] if len(blocks) == 1 else [_encode_together([block], encoder)[0] for block in blocks]
+    return np.split(features, np.cumsum([len(block) for block in blocks[:-1]]))
 
 
 def _write(

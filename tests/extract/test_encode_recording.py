@@ -144,6 +144,39 @@ def test_what_cannot_be_written_is_not_encoded_to_its_end(
     assert len(read) < 30
 
 
+def test_short_recordings_are_encoded_together(settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def wrap(encode: Encode) -> Encode:
+        def count(block: NDArray[Any]) -> NDArray[Any]:
+            calls.append(len(block))
+            return encode(block)
+
+        return count
+
+    monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 60)
+    write_recording(settings.store.parent / "bids", "01", 3, noise_uv(300, 3))
+    replace_encoder(monkeypatch, wrap)
+    assert [result.windows for result in encode_all(settings)] == [3, 50, 2, 75]
+    assert calls == [3 + 50 + 2, 60, 15]
+
+
+def test_what_cannot_be_encoded_together_fails_for_itself(
+    settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrap(encode: Encode) -> Encode:
+        def fail_on_long(block: NDArray[Any]) -> NDArray[Any]:
+            if len(block) >= 50:
+                raise UserError("out of memory")
+            return encode(block)
+
+        return fail_on_long
+
+    monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 128)
+    replace_encoder(monkeypatch, wrap)
+    require_two_are_whole(settings, encode_all(settings), "out of memory")
+
+
 def test_what_is_there_already_keeps_its_place(settings: EncodeSettings) -> None:
     recordings = find_recordings(settings.store.parent / "bids")
     list(encode_recordings(recordings[1:2], settings, lambda windows: None))
