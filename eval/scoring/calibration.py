@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 BINS = 10  # of equal width
-_LONGEST_LOG = math.log(20)  # temperatures from 1/20 to 20
+_HIGHEST = 20.0  # temperature; the lowest is its inverse
 
 
 def bin_reliability(labels: NDArray[Any], probabilities: NDArray[Any]) -> pd.DataFrame:
@@ -69,15 +69,19 @@ def fit_temperature(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
     """
     if not len(labels) or labels.min() == labels.max():
         return math.nan
-    from scipy.optimize import minimize_scalar  # here, since --help needs no scipy
+    from scipy.optimize import brentq  # here, since --help needs no scipy
 
     signed = np.where(labels == 1, 1, -1) * _log_odds(probabilities)
 
-    def loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0, -signed / math.exp(log_temperature)).mean())
+    def slope(inverse: float) -> float:
+        """Derivative of the log loss at an inverse temperature; it increases."""
+        return -float((signed / (1 + np.exp(inverse * signed))).mean())
 
-    fitted = minimize_scalar(loss, bounds=(-_LONGEST_LOG, _LONGEST_LOG), method="bounded")
-    return math.exp(fitted.x)
+    if slope(1 / _HIGHEST) >= 0:
+        return _HIGHEST
+    if slope(_HIGHEST) <= 0:
+        return 1 / _HIGHEST
+    return 1 / float(brentq(slope, 1 / _HIGHEST, _HIGHEST))
 
 
 def apply_temperature(probabilities: NDArray[Any], temperature: float) -> NDArray[Any]:
