@@ -98,23 +98,18 @@ def _rank_settings(
     with_seizures = counter.references > 0
     references = counter.references[with_seizures]
     for smoothing_s in SMOOTHING_S:
-        smoothed = counter.smooth(smoothing_s)
-        for threshold, ratio in itertools.product(THRESHOLDS, HYSTERESIS_RATIOS):
-            runs = counter.find_runs(smoothed, threshold, threshold * ratio)
-            lengths = runs[:, 1] - runs[:, 0]
-            distance = round(abs(_log_odds(threshold) - _log_odds(best_threshold)), 9)
-            counted = -1  # runs
-            for min_duration_s in MIN_DURATIONS_S:
-                long_enough = runs[lengths >= min_duration_s]
-                if len(long_enough) != counted:
-                    counted = len(long_enough)
-                    hits, false_alarms = counter.count(long_enough)
-                    hits, false = hits[with_seizures], false_alarms[with_seizures]
-                    f1 = float(np.mean(2 * hits / (hits + false + references))) if len(references) else 0.0
-                    fp_per_day = float(np.mean(false_alarms * 86400 / counter.seconds))
-                processing = smoothing_s + min_duration_s + 1 - ratio
-                post = PostProcessing(threshold, ratio, smoothing_s, min_duration_s)
-                yield (round(-f1, 9), round(fp_per_day, 9), distance, processing), post
+        tried = itertools.product(THRESHOLDS, HYSTERESIS_RATIOS, MIN_DURATIONS_S)
+        posts = [PostProcessing(threshold, ratio, smoothing_s, shortest) for threshold, ratio, shortest in tried]
+        hits, false_alarms = counter.count_detections(counter.smooth(smoothing_s), posts)
+        hits, false = hits[:, with_seizures], false_alarms[:, with_seizures]
+        f1 = (2 * hits / (hits + false + references)).mean(1) if len(references) else np.zeros(len(posts))
+        fp_per_day = (false_alarms * 86400 / counter.seconds).mean(1)
+        for post, negative_f1, rate in zip(
+            posts, (-f1).round(9).tolist(), fp_per_day.round(9).tolist(), strict=True
+        ):
+            distance = round(abs(_log_odds(post.threshold) - _log_odds(best_threshold)), 9)
+            processing = smoothing_s + post.min_duration_s + 1 - post.hysteresis_ratio
+            yield (negative_f1, rate, distance, processing), post
 
 
 def _log_odds(probability: float) -> float:

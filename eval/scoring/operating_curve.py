@@ -30,9 +30,11 @@ def sweep_thresholds(
     for post, names in alike.items():
         counter = EventCounter({name: persons[name] for name in names})
         smoothed = counter.smooth(post.smoothing_s)
-        for threshold, by_person in counted.items():
-            counts = counter.count_detections(smoothed, replace(post, threshold=threshold))
-            by_person.update(zip(names, counts, strict=True))
+        tried = [replace(post, threshold=threshold) for threshold in THRESHOLDS]
+        for by_person, *counts in zip(counted.values(), *counter.count_detections(smoothed, tried), strict=True):
+            columns = (counter.references, *counts, counter.seconds)
+            of_persons = zip(*(column.tolist() for column in columns), strict=True)
+            by_person.update({name: Counts(*one) for name, one in zip(names, of_persons, strict=True)})
     rows = {}
     for threshold, by_person in counted.items():
         counts = [by_person[person] for person in persons]

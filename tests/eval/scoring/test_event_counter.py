@@ -34,17 +34,20 @@ def count_one_by_one(recordings: Sequence[ScoredRecording], post: PostProcessing
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 4))
-def test_counts_are_those_of_single_recordings(seed: int, number: int) -> None:
+@given(st.integers(0, 2**32), st.integers(1, 4), st.sampled_from([1, 10, 1 << 14]))
+def test_counts_are_those_of_single_recordings(seed: int, number: int, together: int) -> None:
     rng = np.random.default_rng(seed)
     persons = {str(person): [random_recording(rng) for _ in range(rng.integers(0, 4))] for person in range(number)}
-    counter = EventCounter(persons)
-    for smoothing_s, threshold, ratio, min_duration_s in itertools.product(
-        (1, 15), (0.02, 0.5, 0.9, 2), (1.0, 0.5), (1, 20)
-    ):
-        post = PostProcessing(threshold, ratio, smoothing_s, min_duration_s)
-        found = counter.count_detections(counter.smooth(smoothing_s), post)
-        assert found == [count_one_by_one(recordings, post) for recordings in persons.values()]
+    counter = EventCounter(persons, together)
+    for smoothing_s in (1, 15):
+        tried = itertools.product((0.02, 0.5, 0.9, 2), (1.0, 0.5), (1, 20))
+        posts = [PostProcessing(threshold, ratio, smoothing_s, shortest) for threshold, ratio, shortest in tried]
+        found = counter.count_detections(counter.smooth(smoothing_s), posts)
+        for post, hits, false_alarms in zip(posts, *found, strict=True):
+            wanted = [count_one_by_one(recordings, post) for recordings in persons.values()]
+            assert [*zip(hits, false_alarms, strict=True)] == [(one.hits, one.false_alarms) for one in wanted]
+            assert counter.references.tolist() == [one.reference for one in wanted]
+            assert counter.seconds.tolist() == [one.seconds for one in wanted]
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,5 +59,5 @@ def test_smoothed_together_as_one_by_one(lengths: list[int], smoothing_s: int, s
         for length in lengths
     ]
     parts = [np.append(smooth(recording.probabilities, smoothing_s), -1) for recording in recordings]
-    wanted = np.concatenate([*parts, np.zeros(0)])
+    wanted = np.concatenate([[-1.0], *parts])
     assert EventCounter({"01": recordings}).smooth(smoothing_s).tobytes() == wanted.tobytes()
