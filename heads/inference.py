@@ -151,9 +151,9 @@ def aurocs(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> NDArray
     >>> aurocs(np.array([0, 1, 0, 1]), np.array([[0.1, 0.4, 0.2, 0.3], [0.5, 0.5, 0.2, 0.3]]))
     array([1.   , 0.625])
     """
-    values = torch.from_numpy(np.nan_to_num(scores, nan=0.0))
-    seizure = values[:, torch.from_numpy(labels == 1)].contiguous()
-    background = values[:, torch.from_numpy(labels == 0)].sort(1).values
+    values = np.nan_to_num(scores, nan=0.0)
+    seizure, background = (torch.from_numpy(np.compress(labels == label, values, 1)) for label in (1, 0))
+    background.numpy().sort(1)  # several times as fast as torch's, which finds indices too
     below = torch.searchsorted(background, seizure) + torch.searchsorted(background, seizure, right=True)
     return (below.double().mean(1) / (2 * background.shape[1])).numpy()
 

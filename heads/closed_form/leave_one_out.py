@@ -16,7 +16,7 @@ from heads.closed_form.ridge_lda import LinearModels, best_strength, fit_ridge_l
 from heads.closed_form.seconds import SecondFeatures
 from heads.closed_form.threads import single_threads
 from heads.folds import Fold
-from heads.inference import aurocs, best_threshold
+from heads.inference import aurocs, choose_threshold
 from heads.models.head import Head
 from store.runtime.errors import UserError
 from store.runtime.plurals import count_noun
@@ -60,14 +60,16 @@ class _Plan:
         return cls(fold, {person: frozenset((*fold.test, person)) for person in known}, frozenset(fold.test))
 
     @property
-    def predicting(self) -> dict[str, LeftOut]:
-        """Of the model that predicts each person of the fold: those it does not see."""
+    def validating(self) -> LeftOut | None:
+        """Whom the model of the validation persons does not see, if it is one and does not choose."""
         if self.fold.inner or self.fold.is_given:
-            validation = {person: self.choosing[person] for person in self.fold.validation}
-        else:
-            unseen = frozenset((*self.fold.test, *self.fold.validation))
-            validation = dict.fromkeys(self.fold.validation, unseen)
-        return validation | dict.fromkeys(self.fold.test, self.head)
+            return None
+        return frozenset((*self.fold.test, *self.fold.validation))
+
+    @property
+    def left_out(self) -> set[LeftOut]:
+        """Persons that each of the models does not see."""
+        return {*self.choosing.values(), self.head, *filter(None, [self.validating])}
 
 
 def fit_closed_form(
@@ -95,11 +97,7 @@ def _fit_models(seconds: SecondFeatures, plans: Sequence[_Plan], method: str) ->
     """Fit all models of folds, each on one thread."""
     moments = {person: seconds.moments(person) for person in seconds.dataset.persons}
     total = functools.reduce(add, moments.values())
-    left_out = sorted(
-        {one for plan in plans for one in (*plan.choosing.values(), *plan.predicting.values(), plan.head)},
-        key=sorted,
-    )
-
+    left_out = sorted(set[LeftOut]().union(*(plan.left_out for plan in plans)), key=sorted)
     size, strengths = seconds.size, len(STRENGTHS)
     # Made before the large matrices come and go, so that no model lies between them and keeps their memory.
     shapes = (size, strengths), (strengths,), (size, 1)
@@ -144,40 +142,27 @@ def _finish_folds(
         torch.stack([scores[person, plan.choosing[person]] for person in sorted(plan.choosing)]) for plan in plans
     ]
     best = [best_strength(one) for one in by_person]
-    choosing, predicting = (
-        [
-            {person: models[one].select(number) for person, one in left_out.items()}
-            for left_out, number in zip(sides, best, strict=True)
-        ]
-        for sides in ([plan.choosing for plan in plans], [plan.predicting for plan in plans])
-    )
-    thresholds = _choose_thresholds(seconds, choosing)
-    predictions = predict_folds(seconds, predicting)
-    recordings_of = seconds.dataset.recordings_of
-    for number, plan in enumerate(plans):
+    known, validating = [], []
+    for plan, number in zip(plans, best, strict=True):
+        by_others = {person: models[one].select(number) for person, one in plan.choosing.items()}
+        known.append(by_others | dict.fromkeys(plan.fold.test, models[plan.head].select(number)))
+        one = plan.validating
+        validating.append(dict.fromkeys(plan.fold.validation, models[one].select(number)) if one else {})
+    predictions, validations = predict_folds(seconds, known), predict_folds(seconds, validating)
+    for plan, number, scored, predicted, validated in zip(
+        plans, best, by_person, predictions, validations, strict=True
+    ):
+        threshold = choose_threshold(seconds.dataset, sorted(plan.choosing), predicted)
         validation, test = (
-            {info.name: predictions[number][info.name] for person in persons for info, _ in recordings_of(person)}
-            for persons in (plan.fold.validation, plan.fold.test)
+            {
+                info.name: values[info.name]
+                for person in persons
+                for info, _ in seconds.dataset.recordings_of(person)
+            }
+            for persons, values in ((plan.fold.validation, predicted | validated), (plan.fold.test, predicted))
         )
-        head = seconds.as_head(models[plan.head], best[number])
-        average = by_person[number].nanmean(0)
-        yield FittedFold(plan.fold, head, validation, test, thresholds[number], best[number], average)
-
-
-def _choose_thresholds(seconds: SecondFeatures, folds: Sequence[Mapping[str, LinearModels]]) -> list[float]:
-    """Of each fold, the probability with the largest F1 over the seconds of all persons, by the model of each."""
-    scored: list[dict[str, tuple[NDArray[Any], NDArray[np.float32]]]] = [{} for _ in folds]
-    for person in seconds.dataset.persons:
-        concerned = [number for number, models in enumerate(folds) if person in models]
-        if concerned:
-            labels, values = seconds.scores(person, join_models([folds[number][person] for number in concerned]))
-            for number, column in zip(concerned, values.T, strict=True):
-                scored[number][person] = labels, column
-    thresholds = []
-    for by_person in scored:
-        labels, values = (np.concatenate(parts) for parts in zip(*by_person.values(), strict=True))
-        thresholds.append(best_threshold(labels, torch.from_numpy(values).sigmoid().numpy()))
-    return thresholds
+        head = seconds.as_head(models[plan.head], number)
+        yield FittedFold(plan.fold, head, validation, test, threshold, number, scored.nanmean(0))
 
 
 def predict_folds(
