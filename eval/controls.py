@@ -13,22 +13,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
-import torch
 import tyro
 
 from eval.report.files import write_table
 from eval.scoring.alarms import average_alarms, measure_alarms
-from eval.scoring.fold_choice import POSTPROCESSING
-from eval.scoring.identity_audit import audit_identity, read_seconds
+from eval.scoring.choice import POSTPROCESSING
 from eval.scoring.results import find_persons_seen
 from eval.scoring.scored_runs import ScoredRun, read_scored_run, require_same_test
 from eval.scoring.scores import bootstrap_interval
-from eval.scoring.shuffled_labels import score_shuffled
-from eval.scoring.standard_test import StandardTest, prepare_test
 from heads.run_folder import Run
 from store.gate import read_json
 from store.runtime.atomic import write_text
@@ -39,6 +35,11 @@ from store.runtime.errors import UserError, os_errors
 from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
 from store.runtime.plurals import noun_with_names
+
+if TYPE_CHECKING:
+    import torch
+
+    from eval.scoring.standard_test import StandardTest
 
 SHUFFLED_AUROC = (0.47, 0.53)  # mean over persons: by chance alone, some thousand seconds give less
 _DESCRIPTION = """Run controls of a scored run.
@@ -132,6 +133,10 @@ def controls(command: ControlsCommand) -> int:
 
 def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
     """All controls, after what is known to be a mistake was refused."""
+    import torch  # here and below, since --help needs neither torch nor scikit-learn
+
+    from eval.scoring.shuffled_labels import score_shuffled
+
     device, store = torch.device(choose_device(command.device)), run.open_store()
     scored = read_scored_run(command.run)
     twin = None if command.twin is None else _read_twin(scored, command.twin)
@@ -206,6 +211,8 @@ def _check_shuffled(auroc: pd.Series) -> Control:
 
 
 def _check_identity(run: Run, out: Path) -> Iterator[Control]:
+    from eval.scoring.identity_audit import audit_identity, read_seconds
+
     audit = audit_identity(read_seconds(run.open_store(), out))
     yield Control(
         "telling persons apart",
@@ -247,7 +254,9 @@ def _compare_twin(trained: ScoredRun, twin: ScoredRun) -> Iterator[Control]:
     )
 
 
-def _prepare_test(path: Path, store_path: Path, out: Path) -> StandardTest:
+def _prepare_test(path: Path, store_path: Path, out: Path) -> "StandardTest":
+    from eval.scoring.standard_test import prepare_test
+
     test = prepare_test(path, store_path, out, "final")
     if test.training_persons:
         raise UserError(
@@ -259,7 +268,7 @@ def _prepare_test(path: Path, store_path: Path, out: Path) -> StandardTest:
     return test
 
 
-def _count_alarms(test: StandardTest, device: torch.device) -> Iterator[Control]:
+def _count_alarms(test: "StandardTest", device: "torch.device") -> Iterator[Control]:
     alarms = average_alarms([measure_alarms(results) for results in test.score(device)])
     yield Control(f"on {test.store.name}", alarms.describe(), "", None, asdict(alarms))
 

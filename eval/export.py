@@ -16,8 +16,8 @@ import tyro
 
 from eval.detection.detector import choose_seed, matching_encoder
 from eval.detection.outputs import PRODUCER
-from eval.scoring.fold_choice import POSTPROCESSING, read_choice
-from eval.scoring.results import find_final
+from eval.scoring.choice import POSTPROCESSING, read_choice
+from eval.scoring.tested import find_final
 from heads.run_folder import Run
 from store.runtime.atomic import write_bytes
 from store.runtime.cli import run as run_command

@@ -15,13 +15,15 @@ from braincodec_seizure import COMMANDS, __version__, main
 from tests.helpers.paths import ROOT
 
 LOOK = "look at it with: braincodec-seizure store info store"
-WITH_TORCH = {"controls"}  # whose help loads it
 MODULES = [  # that ``python -m`` loads within a guard
     *("extract", "extract.link", "extract.demo", "extract.codec", "extract.pretrain", "store"),
     *("heads.train", "heads.sweep", "heads.probe", "eval", "eval.study", "eval.controls"),
     *("eval.detect", "eval.export"),
 ]
-MAY_LOAD = {"extract": {"mne"}}  # mne-bids, for file types that it knows, loads a little of mne
+MAY_LOAD = {
+    "extract": {"mne"},  # mne-bids, for file types that it knows, loads a little of mne
+    **dict.fromkeys(("eval", "compare", "controls", "study"), {"pandas"}),
+}
 QUICK = ("--epochs", "1", "--filters", "2", "--hidden", "2")
 
 
@@ -143,10 +145,10 @@ def test_every_module_explains_itself_by_its_name(name: str, capsys: pytest.Capt
     assert "braincodec-seizure" not in out
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITH_TORCH))
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_and_mistakes_load_little(name: str, tmp_path: Path) -> None:
     """What takes a second to load is loaded by the work alone."""
-    heavy = {"torch", "scipy", "sklearn", "matplotlib", "mne"} - MAY_LOAD.get(name, set())
+    heavy = {"torch", "scipy", "sklearn", "matplotlib", "mne", "pandas"} - MAY_LOAD.get(name, set())
     script = f"""
 import sys
 from contextlib import suppress

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from eval.scoring.fold_choice import POSTPROCESSING, read_choice
+from eval.scoring.choice import POSTPROCESSING, read_choice
 from eval.scoring.postprocess import PostProcessing
-from eval.scoring.results import find_final
+from eval.scoring.tested import find_final
 from extract.encoders.protocol import EncoderSettings, FeatureExtractor, is_low_passed
 from extract.encoders.registry import BRAINDECODE, BUILT_IN, GROUP, load_encoder
 from extract.encoders.shipped import describe_difference

@@ -13,8 +13,8 @@ from eval.report.tables import format_heads, format_number, format_scores, to_la
 from eval.scoring.averages import add_spread, average_scores
 from eval.scoring.background import Background, measure_background
 from eval.scoring.calibration import expected_calibration_error, pool_reliability
+from eval.scoring.choice import POSTPROCESSING
 from eval.scoring.events import Detections
-from eval.scoring.fold_choice import POSTPROCESSING
 from eval.scoring.operating_curve import read_at_rates
 from eval.scoring.results import Results
 from eval.scoring.scores import metrics, to_metrics_rows

@@ -8,15 +8,14 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from eval.scoring.choice import TRIED, PostProcessingChoice, choose_postprocessing
+from eval.scoring.choice import POSTPROCESSING, TRIED, PostProcessingChoice
+from eval.scoring.choosing import choose_postprocessing
 from eval.scoring.scores import ScoredRecording
 from heads.run_folder import FoldResult, Run
 from store import RecordingInfo, Store
 from store.gate import read_json
-from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 
-POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
 _METHOD = 1  # counted up when equal predictions give another choice
 
 
@@ -99,24 +98,6 @@ def _open_in_worker(call: str, run_path: Path, seed: int | None, store_paths: tu
     del call  # a run and a store may change before the next
     run = replace(Run.open(run_path), seed=seed)
     return FoldChooser(run.open_store(store_paths), run.folds)
-
-
-def read_choice(path: Path) -> PostProcessingChoice:
-    """Post-processing of a fold, from the file in its folder.
-
-    Raises
-    ------
-    UserError
-        If it was not chosen yet, or if the file is damaged.
-    """
-    run = next(folder.parent for folder in path.parents if folder.name == "folds")
-    if not path.is_file():
-        raise UserError(f"{path}: post-processing is not chosen yet; {command_line('eval', run)} does it")
-    content = read_json(path)
-    try:
-        return PostProcessingChoice.from_json(content)
-    except UserError as error:
-        raise UserError(f"{path}: damaged ({error}); run {command_line('eval', run)} again") from error
 
 
 def _read_kept(path: Path, inputs: str) -> PostProcessingChoice | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from eval.scoring.fold_choice import POSTPROCESSING, read_choice
+from eval.scoring.choice import POSTPROCESSING, read_choice
 from eval.scoring.results import Results, score_recordings
 from eval.scoring.tested import TESTED, read_tested
 from heads.dataset import StoreDataset

@@ -52,3 +52,20 @@ def open_trained_run(path: Path) -> Run:
         again += ["--allow-training-persons"] if tested.get("training_persons") else []
         raise UserError(f"{path}: holds scores on other data; repeat {command_line('eval', *again)}")
     return run
+
+
+def find_final(run: Run) -> Path:
+    """Folder of the fold whose head finds seizures in other EEG; the head is there.
+
+    Raises
+    ------
+    UserError
+        If there is no such head.
+    """
+    if tested := read_tested(run.config):
+        raise UserError(f"{run.path}: holds scores on other data and no heads; give the run, {tested.get('run')}")
+    fold = run.path_of_head_in_use
+    if not (head := fold / "head.safetensors").is_file():
+        again = f"remove {fold}, then " if (fold / "fold.json").is_file() else ""
+        raise UserError(f"{head}: no trained head; {again}{run.command_for('final')} makes one")
+    return fold

@@ -9,8 +9,8 @@ import torch
 
 import store
 from eval.__main__ import main as evaluate
+from eval.scoring.choice import POSTPROCESSING, read_choice
 from eval.scoring.events import Detections
-from eval.scoring.fold_choice import POSTPROCESSING, read_choice
 from extract.__main__ import main as extract
 from extract.demo import main as make_demo
 from extract.encoders.shipped import WEIGHTS

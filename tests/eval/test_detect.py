@@ -14,8 +14,8 @@ import store
 from braincodec_seizure import main as main_of_console
 from eval.__main__ import main as evaluate
 from eval.detect import main
+from eval.scoring.choice import POSTPROCESSING, read_choice
 from eval.scoring.events import COLUMNS, Detections
-from eval.scoring.fold_choice import POSTPROCESSING, read_choice
 from eval.scoring.postprocess import PostProcessing
 from extract.braincodec.checkpoint import save_checkpoint
 from extract.braincodec.config import BrainCodecConfig

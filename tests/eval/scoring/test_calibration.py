@@ -16,7 +16,7 @@ from eval.scoring.calibration import (
     expected_calibration_error,
     fit_temperature,
 )
-from eval.scoring.choice import choose_postprocessing
+from eval.scoring.choosing import choose_postprocessing
 from eval.scoring.results import Results
 from heads.folds import Fold
 from tests.helpers.scored import make_results, record

@@ -12,7 +12,8 @@ import pytest
 import store
 from eval.__main__ import main
 from eval.scoring import fold_choice
-from eval.scoring.fold_choice import POSTPROCESSING, FoldChooser
+from eval.scoring.choice import POSTPROCESSING
+from eval.scoring.fold_choice import FoldChooser
 from heads.run_folder import Run
 from heads.train import main as train
 from store import Event

@@ -17,8 +17,8 @@ from eval.scoring.choice import (
     SMOOTHING_S,
     THRESHOLDS,
     PostProcessingChoice,
-    choose_postprocessing,
 )
+from eval.scoring.choosing import choose_postprocessing
 from eval.scoring.operating_curve import RATES_PER_DAY, read_at_rates, sweep_thresholds
 from eval.scoring.postprocess import PostProcessing, smooth
 from eval.scoring.scores import ScoredRecording, score_person
