@@ -115,7 +115,7 @@ def _detect(smoothed: NDArray[np.float64], settings: Iterable[PostProcessing]) -
     for threshold, same in groupby(settings, key=attrgetter("threshold")):
         reached = smoothed >= threshold
         for ratio, alike in groupby(same, key=attrgetter("hysteresis_ratio")):
-            runs = _find_runs(smoothed >= threshold * ratio, reached) if ratio < 1 else _find_runs(reached)
+            runs = _find_runs(reached) if ratio == 1 else _find_runs(smoothed >= threshold * ratio, reached)
             lengths = runs[:, 1] - runs[:, 0]
             for post in alike:
                 yield runs[lengths >= post.min_duration_s]

@@ -40,7 +40,7 @@ def test_counts_are_those_of_single_recordings(seed: int, number: int, together:
     persons = {str(person): [random_recording(rng) for _ in range(rng.integers(0, 4))] for person in range(number)}
     counter = EventCounter(persons, together)
     for smoothing_s in (1, 15):
-        tried = itertools.product((0.02, 0.5, 0.9, 2), (1.0, 0.5), (1, 20))
+        tried = itertools.product((0.02, 0.5, 0.9, 2), (1.0, 0.5, 1.5), (1, 20))
         posts = [PostProcessing(threshold, ratio, smoothing_s, shortest) for threshold, ratio, shortest in tried]
         found = counter.count_detections(counter.smooth(smoothing_s), posts)
         for post, hits, false_alarms in zip(posts, *found, strict=True):
