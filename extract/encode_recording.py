@@ -34,6 +34,7 @@ from store.schema import Source, count_seconds, count_windows
 from store.writer import relabel_file, write_file
 
 _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and what fills a GPU
+_RECORDING_WINDOWS = 8  # what a recording counts in a batch beside its windows: few are opened before it is full
 _BATCHES_AHEAD = 4  # encoded while others are written: 19 MB of latents of 18 channels each
 
 
@@ -227,11 +228,11 @@ def _read_blocks(items: Iterator[_Item]) -> Iterator[tuple[_Item, _Block]]:
 
 
 def _batch_blocks(read: Iterator[tuple[_Item, _Block]]) -> Iterator[_Batch]:
-    """Gather blocks until they fill a large one: short recordings are encoded together."""
+    """Gather the blocks of short recordings until there is as much work as in one of a long recording."""
     batch: _Batch = []
     size = 0
     for item, block in read:
-        more = len(block) if isinstance(block, np.ndarray) else 1
+        more = len(block) if isinstance(block, np.ndarray) else _RECORDING_WINDOWS
         if batch and size + more > _BLOCK_WINDOWS:
             yield batch
             batch, size = [], 0
@@ -245,7 +246,7 @@ def _batch_blocks(read: Iterator[tuple[_Item, _Block]]) -> Iterator[_Batch]:
 
 
 def _encode_batches(read: Iterator[_Batch], settings: EncodeSettings) -> Iterator[_Batch]:
-    """The same with features in place of windows."""
+    """The same with features in place of windows, without what is left of recordings that were given up."""
     for batch in read:
         batch = [(item, block) for item, block in batch if not (isinstance(item, _Opened) and item.is_given_up)]
         windows = [block for _, block in batch if isinstance(block, np.ndarray)]
@@ -254,12 +255,21 @@ def _encode_batches(read: Iterator[_Batch], settings: EncodeSettings) -> Iterato
 
 
 def _encode_together(blocks: list[NDArray[np.float32]], encoder: FeatureExtractor) -> Sequence[_Block]:
-    """Features of each block; of what fails together, each alone, so that it fails for itself."""
+    """Features of each block. Of what fails together, each is encoded alone, so that it fails for itself.
+
+    An encoder that is not ``batch_invariant`` is given one block at a time: what it makes of a recording must not
+    depend on the others.
+    """
+    if len(blocks) > 1 and not getattr(encoder, "batch_invariant", False):
+        return [_encode_together([block], encoder)[0] for block in blocks]
     try:
         features = encoder.encode(np.concatenate(blocks) if len(blocks) > 1 else blocks[0])
     except (UserError, OSError) as error:
-        return [error] if len(blocks) == 1 else [_encode_together([block], encoder)[0] for block in blocks]
-    return np.split(features, np.cumsum([len(block) for block in blocks[:-1]]))
+        if len(blocks) == 1:
+            return [error]
+    else:
+        return np.split(features, np.cumsum([len(block) for block in blocks[:-1]]))
+    return [_encode_together([block], encoder)[0] for block in blocks]
 
 
 def _write(

@@ -22,7 +22,7 @@ MODULES = [  # that ``python -m`` loads within a guard
 ]
 MAY_LOAD = {
     "extract": {"mne"},  # mne-bids, for file types that it knows, loads a little of mne
-    **dict.fromkeys(("eval", "compare", "controls", "study"), {"pandas"}),
+    **{name: {"pandas"} for name in ("eval", "compare", "controls", "study")},
 }
 QUICK = ("--epochs", "1", "--filters", "2", "--hidden", "2")
 

@@ -1,7 +1,7 @@
 """Event counts of many persons at once, to try many settings of post-processing.
 
-The recordings of all persons lie one after the other on one time axis, so that a setting is a few passes over
-arrays. Times of events are whole samples at 10 Hz, as timescoring counts them.
+The recordings of all persons lie one after the other on one time axis, and so do the axes of several settings:
+they are counted in a few passes over arrays. Times of events are whole samples at 10 Hz, as timescoring counts them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from eval.scoring.scores import ScoredRecording
 
 _BETWEEN = -1.0  # stands before, between and after recordings, below every threshold
 _GROUP_SECONDS = 1 << 20  # of recordings that are smoothed together
-_RUNS_TOGETHER = 1 << 14  # that are counted at once: they fit in the processor's cache
+_EVENTS_TOGETHER = 1 << 14  # detected and reference events that are counted at once, which fit in a cache
 _ALIKE = 1.25  # how much longer than the shortest the longest of them may be
 
 
@@ -34,9 +34,9 @@ class EventCounter:
     """
 
     def __init__(
-        self, persons: Mapping[str, Sequence[ScoredRecording]], runs_together: int = _RUNS_TOGETHER
+        self, persons: Mapping[str, Sequence[ScoredRecording]], events_together: int = _EVENTS_TOGETHER
     ) -> None:
-        self._runs_together = runs_together
+        self._events_together = events_together
         self._persons = len(persons)
         owned = [(number, recording) for number, group in enumerate(persons.values()) for recording in group]
         self._recordings = [recording for _, recording in owned]
@@ -74,40 +74,65 @@ class EventCounter:
 
         ``smoothed`` is smoothed as they all say; `PostProcessing.runs` says what is detected.
         """
-        counts = [
-            self._count(detections) for detections in _in_groups(_detect(smoothed, settings), self._runs_together)
-        ]
+        sets = self._group(_detect(smoothed, settings))
+        counts = [self._count(detections) for detections in sets]
         hits, false_alarms = (np.concatenate(parts) for parts in zip(*counts, strict=True))
         return hits, false_alarms
+
+    def _group(self, detections: Iterable[NDArray[np.int64]]) -> Iterator[list[NDArray[np.int64]]]:
+        """Sets of runs in groups to count together; a large one is a group of its own."""
+        group: list[NDArray[np.int64]] = []
+        events = 0
+        for runs in detections:
+            more = len(runs) + len(self._windows)
+            if group and events + more > self._events_together:
+                yield group
+                group, events = [], 0
+            group.append(runs)
+            events += more
+        if group:
+            yield group
 
     def _count(self, detections: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Hits and false alarms ``(S, P)`` of S sets of detected runs, whose time axes lie one after the other."""
         sets, runs = len(detections), np.concatenate(detections)
         number = np.repeat(np.arange(sets), [len(one) for one in detections])
         recording = np.searchsorted(self._first_second, runs[:, 0], side="right") - 1
-        start, stop = RATE_HZ * runs[:, 0], np.minimum(RATE_HZ * runs[:, 1], self._ends[recording])
-        within = start < stop
-        number, recording = number[within], recording[within]
-        start, stop = (number * RATE_HZ * self._seconds + samples[within] for samples in (start, stop))
-        begins = np.ones(len(start), bool)
-        begins[1:] = start[1:] - stop[:-1] >= RATE_HZ * SHORTEST_GAP_S
-        begins[1:] |= (recording[1:] != recording[:-1]) | (number[1:] != number[:-1])
-        first = np.flatnonzero(begins)
-        start, stop = start[first], stop[np.flatnonzero(np.roll(begins, -1))]
-        windows = (RATE_HZ * self._seconds * np.arange(sets)[:, None, None] + self._windows).reshape(-1, 2)
-        hits = _overlaps(windows, start, stop).reshape(sets, -1)
-        parts = -(-(stop - start) // (RATE_HZ * LONGEST_S))
-        place = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
-        part_start = np.repeat(start, parts) + RATE_HZ * LONGEST_S * place
-        part_stop = np.minimum(part_start + RATE_HZ * LONGEST_S, np.repeat(stop, parts))
-        is_false = ~_overlaps(np.stack([part_start, part_stop], 1), *windows.T)
-        persons = number[first] * self._persons + self._person[recording[first]]
-        false_alarms = np.bincount(np.repeat(persons, parts)[is_false], minlength=sets * self._persons)
-        hit_set, hit_window = np.nonzero(hits)
-        hit_persons = hit_set * self._persons + self._window_person[hit_window]
-        counts = np.bincount(hit_persons, minlength=sets * self._persons), false_alarms
-        hits_of, false_alarms_of = (one.reshape(sets, self._persons) for one in counts)
+        offset, length = RATE_HZ * self._seconds * number, RATE_HZ * self._seconds
+        events = np.stack([RATE_HZ * runs[:, 0], np.minimum(RATE_HZ * runs[:, 1], self._ends[recording])], 1)
+        within = events[:, 0] < events[:, 1]
+        events, place = (events + offset[:, None])[within], (number * len(self._ends) + recording)[within]
+        merged, place = _merge(events, place)
+        number, recording = np.divmod(place, max(1, len(self._ends)))
+        windows = (length * np.arange(sets)[:, None, None] + self._windows).reshape(-1, 2)
+        hits = _overlaps(windows, *merged.T)
+        parts, of = _split(merged)
+        false_alarms = of[~_overlaps(parts, *windows.T)]
+        persons = number * self._persons + self._person[recording]
+        window_person = (self._persons * np.arange(sets)[:, None] + self._window_person).ravel()
+        cells = sets * self._persons
+        hits_of, false_alarms_of = (
+            np.bincount(cell, minlength=cells).reshape(sets, self._persons)
+            for cell in (window_person[hits], persons[false_alarms])
+        )
         return hits_of, false_alarms_of
+
+
+def _merge(events: NDArray[np.int64], place: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Merge events ``(n, 2)``, in samples and in order, less than 90 s apart in the same recording ``(n,)``."""
+    begins = np.ones(len(events), bool)
+    begins[1:] = (events[1:, 0] - events[:-1, 1] >= RATE_HZ * SHORTEST_GAP_S) | (place[1:] != place[:-1])
+    last = np.roll(begins, -1)
+    return np.stack([events[begins, 0], events[last, 1]], 1), place[begins]
+
+
+def _split(events: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split events ``(n, 2)`` into parts of at most 300 s; the parts, and the number of the event of each."""
+    starts, stops = events.T
+    count = -(-(stops - starts) // (RATE_HZ * LONGEST_S))
+    of = np.repeat(np.arange(len(events)), count)
+    first = starts[of] + RATE_HZ * LONGEST_S * (np.arange(len(of)) - (np.cumsum(count) - count)[of])
+    return np.stack([first, np.minimum(first + RATE_HZ * LONGEST_S, stops[of])], 1), of
 
 
 def _detect(smoothed: NDArray[np.float64], settings: Iterable[PostProcessing]) -> Iterator[NDArray[np.int64]]:
@@ -126,19 +151,9 @@ def _find_runs(holds: NDArray[np.bool_], reached: NDArray[np.bool_] | None = Non
     runs = (np.flatnonzero(holds[1:] != holds[:-1]) + 1).reshape(-1, 2)
     if reached is None or not len(runs):
         return runs
-    return runs[np.logical_or.reduceat(reached, runs[:, 0])]  # up to the next run, and none reaches between
-
-
-def _in_groups(detections: Iterable[NDArray[np.int64]], most: int) -> Iterator[list[NDArray[np.int64]]]:
-    """Sets of runs in groups of that many at most; a larger set is a group of its own."""
-    group: list[NDArray[np.int64]] = []
-    for runs in detections:
-        if group and sum(map(len, group)) + len(runs) > most:
-            yield group
-            group = []
-        group.append(runs)
-    if group:
-        yield group
+    return runs[
+        np.logical_or.reduceat(reached, runs[:, 0])
+    ]  # up to the next run: in between nothing reaches, or all runs do
 
 
 def _overlaps(
@@ -168,8 +183,9 @@ def _alike(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 def _smooth_rows(rows: Sequence[NDArray[Any]], window_s: int) -> NDArray[np.float64]:
     """`eval.scoring.postprocess.smooth` of each row, to the last bit, ``(n, T)``; void after the end of a row."""
-    half, lengths = window_s // 2, np.array([len(row) for row in rows], np.int64)[:, None]
+    lengths = np.array([len(row) for row in rows], np.int64)[:, None]
     longest = int(lengths.max(initial=0))
+    half = min(window_s // 2, longest)
     sums = np.zeros((len(rows), 2 * half + 1 + longest))  # up to half a window before and after each second
     for row, values in zip(sums[:, half + 1 :], rows, strict=True):
         row[: len(values)] = values

@@ -16,7 +16,7 @@ from store import RecordingInfo, Store
 from store.gate import read_json
 from store.runtime.errors import UserError
 
-_METHOD = 1  # counted up when equal predictions give another choice
+_METHOD = 2  # counted up when equal predictions give another choice
 
 
 class FoldChooser:

@@ -39,6 +39,7 @@ class BrainCodecEncoder:
     ) -> None:
         config = model.config
         self.device = torch.device(choose_device(settings.device))
+        self.batch_invariant = self.device.type == "cpu"  # where each window is computed by itself
         self.model = model.eval().requires_grad_(False).to(self.device)
         precision = choose_precision(settings.precision, self.device.type)
         self.to_latents: Callable[[Tensor], Tensor] = self.model.encode

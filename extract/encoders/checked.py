@@ -50,6 +50,7 @@ class CheckedEncoder:
         self.spec: FeatureSpec = self._attribute("spec")
         self.provenance: dict[str, Any] = self._attribute("provenance")
         self.codebooks: NDArray[np.float32] | None = self._attribute("codebooks")
+        self.batch_invariant = getattr(self._encoder, "batch_invariant", False) is True
         self._attribute("encode")
         self._check_spec(settings)
         self._check_provenance()

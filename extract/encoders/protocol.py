@@ -109,7 +109,11 @@ class EncoderSettings:
 
 
 class FeatureExtractor(Protocol):
-    """Turns windows of microvolts into features."""
+    """Turns windows of microvolts into features.
+
+    One whose attribute ``batch_invariant`` is true, which need not be there, gives a window the same features to
+    the last bit whatever the other windows of its batch.
+    """
 
     spec: FeatureSpec
     """Identity of the features; stores, runs and detectors compare it."""

@@ -25,7 +25,7 @@ STRENGTHS = tuple(float(f"{value:.3g}") for value in np.logspace(-3, 3, 13))
 LeftOut = frozenset[str]  # persons that a model did not see
 Value = TypeVar("Value")
 _MOST_BYTES = 1 << 30
-_BYTES_OF_A_SCORE = 8  # float32, in blocks and joined, or of both threshold and prediction
+_BYTES_OF_A_SCORE = 8  # float32, in blocks and joined, or of two predictions
 _SUMS_OF_A_FIT = 6  # matrices of that size at once, a decomposition among them
 
 
@@ -61,7 +61,7 @@ class _Plan:
 
     @property
     def validating(self) -> LeftOut | None:
-        """Whom the model of the validation persons does not see, if it is one and does not choose."""
+        """Persons left out of the model that predicts the validation persons; None if those that choose do."""
         if self.fold.inner or self.fold.is_given:
             return None
         return frozenset((*self.fold.test, *self.fold.validation))
@@ -142,16 +142,18 @@ def _finish_folds(
         torch.stack([scores[person, plan.choosing[person]] for person in sorted(plan.choosing)]) for plan in plans
     ]
     best = [best_strength(one) for one in by_person]
-    known, validating = [], []
+    known, validating = (
+        [],
+        [],
+    )  # whom each fold predicts: persons that choose or are tested, and validation persons
     for plan, number in zip(plans, best, strict=True):
         by_others = {person: models[one].select(number) for person, one in plan.choosing.items()}
         known.append(by_others | dict.fromkeys(plan.fold.test, models[plan.head].select(number)))
         one = plan.validating
         validating.append(dict.fromkeys(plan.fold.validation, models[one].select(number)) if one else {})
-    predictions, validations = predict_folds(seconds, known), predict_folds(seconds, validating)
-    for plan, number, scored, predicted, validated in zip(
-        plans, best, by_person, predictions, validations, strict=True
-    ):
+    predictions = predict_folds(seconds, [*known, *validating])
+    pairs = zip(predictions[: len(plans)], predictions[len(plans) :], strict=True)
+    for plan, number, scored, (predicted, validated) in zip(plans, best, by_person, pairs, strict=True):
         threshold = choose_threshold(seconds.dataset, sorted(plan.choosing), predicted)
         validation, test = (
             {

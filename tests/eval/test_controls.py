@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from eval import controls
 from eval.__main__ import main as evaluate
 from eval.controls import main
-from eval.scoring import shuffled_labels, standard_test
+from eval.scoring import identity_audit, shuffled_labels, standard_test
 from eval.scoring.alarms import measure_alarms
 from eval.scoring.identity_audit import PersonSeconds, audit_identity
 from eval.scoring.shuffled_labels import ShuffledDataset, score_shuffled
@@ -194,8 +195,8 @@ def test_given_again_only_what_is_new_is_run(run: Path, tmp_path: Path, monkeypa
     write_subject(tmp_path / "other", "11", (120,), 0)
     path, calls = run / "controls" / "controls.json", []
 
-    def count(name: str) -> Callable[..., Any]:
-        whole = getattr(controls, name)
+    def count(module: ModuleType, name: str) -> Callable[..., Any]:
+        whole = getattr(module, name)
 
         def counted(*arguments: Any) -> Any:
             calls.append(name)
@@ -203,12 +204,13 @@ def test_given_again_only_what_is_new_is_run(run: Path, tmp_path: Path, monkeypa
 
         return counted
 
-    for name in ("score_shuffled", "audit_identity", "measure_alarms"):
-        monkeypatch.setattr(controls, name, count(name))
+    made = {"score_shuffled": shuffled_labels, "audit_identity": identity_audit, "measure_alarms": controls}
+    for name, module in made.items():
+        monkeypatch.setattr(module, name, count(module, name))
     status = main([str(run)])
     first = json.loads(path.read_text())
     assert main([str(run), "--on", str(tmp_path / "other")]) == status
-    assert calls == ["score_shuffled", "audit_identity", "measure_alarms"]
+    assert calls == [*made]
     whole = path.read_bytes()
     assert json.loads(whole)[:3] == first
     assert main([str(run), "--on", str(tmp_path / "other")]) == status
@@ -222,10 +224,10 @@ def test_broken_off_it_keeps_what_was_done(run: Path, monkeypatch: pytest.Monkey
     def interrupt(*arguments: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(controls, "audit_identity", interrupt)
+    monkeypatch.setattr(identity_audit, "audit_identity", interrupt)
     assert main([str(run)]) == 130
     monkeypatch.undo()
-    monkeypatch.setattr(controls, "score_shuffled", interrupt)
+    monkeypatch.setattr(shuffled_labels, "score_shuffled", interrupt)
     main([str(run)])
     written = json.loads((run / "controls" / "controls.json").read_text())
     assert [control["name"] for control in written] == [
@@ -254,7 +256,7 @@ def test_a_run_of_several_seeds_has_controls(
 def test_mistakes_are_told_before_anything_is_trained(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(controls, "score_shuffled", lambda *arguments: pytest.fail("trained"))
+    monkeypatch.setattr(shuffled_labels, "score_shuffled", lambda *arguments: pytest.fail("trained"))
     write_subject(tmp_path / "seen", "11", (120,), 0, encoder={"persons_seen": {"": ["11"]}})
     for arguments, message in {
         ("--seed", "-1"): "--seed -1: not usable; allowed: 0 and more",

@@ -27,7 +27,7 @@ Encode = Callable[[NDArray[Any]], NDArray[Any]]
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EncodeSettings:
-    """Three recordings, of 3, 50 and 2 windows, one window a block."""
+    """Three recordings, of 3, 50 and 2 windows, one window a block and a batch."""
     for number, seconds in enumerate((10.5, 200, 8)):
         write_recording(tmp_path / "bids", "01", number, noise_uv(seconds, number))
     monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 1)
@@ -38,11 +38,13 @@ def encode_all(settings: EncodeSettings) -> list[RecordingResult]:
     return list(encode_recordings(find_recordings(settings.store.parent / "bids"), settings, lambda windows: None))
 
 
-def replace_encoder(patch: pytest.MonkeyPatch, wrap: Callable[[Encode], Encode]) -> None:
+def replace_encoder(
+    patch: pytest.MonkeyPatch, wrap: Callable[[Encode], Encode], batch_invariant: bool = True
+) -> None:
     def load(settings: Any) -> Any:
         encoder = load_encoder(settings)
         parts = {name: getattr(encoder, name) for name in ("spec", "provenance", "codebooks")}
-        return SimpleNamespace(encode=wrap(encoder.encode), **parts)
+        return SimpleNamespace(encode=wrap(encoder.encode), batch_invariant=batch_invariant, **parts)
 
     patch.setattr(encode_recording, "load_encoder", load)
 
@@ -144,7 +146,11 @@ def test_what_cannot_be_written_is_not_encoded_to_its_end(
     assert len(read) < 30
 
 
-def test_short_recordings_are_encoded_together(settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("batch_invariant", [True, False])
+def test_short_recordings_are_encoded_together(
+    settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch, batch_invariant: bool
+) -> None:
+    """Unless the encoder may make something else of a window in another batch."""
     calls: list[int] = []
 
     def wrap(encode: Encode) -> Encode:
@@ -154,11 +160,11 @@ def test_short_recordings_are_encoded_together(settings: EncodeSettings, monkeyp
 
         return count
 
-    monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 60)
-    write_recording(settings.store.parent / "bids", "01", 3, noise_uv(300, 3))
-    replace_encoder(monkeypatch, wrap)
-    assert [result.windows for result in encode_all(settings)] == [3, 50, 2, 75]
-    assert calls == [3 + 50 + 2, 60, 15]
+    monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 80)
+    write_recording(settings.store.parent / "bids", "01", 3, noise_uv(400, 3))
+    replace_encoder(monkeypatch, wrap, batch_invariant)
+    assert [result.windows for result in encode_all(settings)] == [3, 50, 2, 100]
+    assert calls == ([3 + 50 + 2, 80, 20] if batch_invariant else [3, 50, 2, 80, 20])
 
 
 def test_what_cannot_be_encoded_together_fails_for_itself(
@@ -175,6 +181,34 @@ def test_what_cannot_be_encoded_together_fails_for_itself(
     monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 128)
     replace_encoder(monkeypatch, wrap)
     require_two_are_whole(settings, encode_all(settings), "out of memory")
+
+
+def test_a_batch_of_several_recordings_keeps_them_apart(
+    settings: EncodeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is there, one cannot be read, one cannot be written, one is new."""
+
+    def fail(name: str, number: int) -> None:
+        if "run-01" in name:
+            raise UserError("no more of it")
+
+    def write_file(path: Path, *arguments: Any, **options: Any) -> None:
+        if "run-02" in path.name:
+            raise PermissionError(errno.EACCES, "no", str(path))
+        plain_write_file(path, *arguments, **options)
+
+    write_recording(settings.store.parent / "bids", "01", 3, noise_uv(20, 3))
+    recordings = find_recordings(settings.store.parent / "bids")
+    list(encode_recordings(recordings[:1], settings, lambda windows: None))
+    monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 80)
+    monkeypatch.setattr(encode_recording, "open_signal", watch_blocks(fail))
+    monkeypatch.setattr(encode_recording, "write_file", write_file)
+    results = list(encode_recordings(recordings, settings, lambda windows: None))
+    assert [result.recording for result in results] == recordings
+    assert [result.windows for result in results] == [0, 0, 0, 5]
+    assert [results[number].error for number in (0, 1, 3)] == [None, "no more of it", None]
+    assert "permission denied" in str(results[2].error)
+    assert [part.name for part in settings.store.rglob("*.h5") if "run-03" in part.name]
 
 
 def test_what_is_there_already_keeps_its_place(settings: EncodeSettings) -> None:

@@ -1,6 +1,9 @@
 """Linear probes from a store to a run."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +22,17 @@ import store
 from heads.closed_form.electrodes import PooledElectrodes
 from heads.closed_form.leave_one_out import STRENGTHS, FittedFold, fit_closed_form
 from heads.closed_form.logistic_folds import fit_logistic_folds
+from heads.closed_form.ridge_lda import fit_ridge_lda
 from heads.closed_form.seconds import PooledSeconds
 from heads.dataset import StoreDataset
 from heads.folds import Inner
-from heads.inference import predict_persons
+from heads.inference import best_threshold, predict_persons
 from heads.models.saved import load_head
 from heads.probe import ProbeCommand, main, probe
 from heads.run_folder import Run
 from heads.settings import MemoryOption
 from heads.training.trials import Trial
-from tests.helpers.stores import write_subject
+from tests.helpers.stores import SPEC, write_subject
 
 
 @pytest.mark.parametrize("statistics", ["mean", "mean-std"])
@@ -106,6 +110,26 @@ def test_what_does_not_fit_in_memory_is_refused(
     monkeypatch.undo()
     assert main([*arguments, "--method", "lda", "--out", str(tmp_path / "lda")]) == 0
     assert "fold 02: strength" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("inner", ["pairs", "one"])
+def test_the_threshold_is_the_best_for_what_choosing_models_predict(tmp_path: Path, inner: Inner) -> None:
+    for number, person in enumerate(("01", "02", "03", "04")):
+        write_subject(tmp_path, person, (60, 40), number, spec=replace(SPEC, stride_s=2))
+    dataset = StoreDataset(store.open(tmp_path))
+    seconds = PooledSeconds(dataset, "mean")
+    moments = {person: seconds.moments(person) for person in dataset.persons}
+    for fitted in fit_closed_form(seconds, dataset.folds("all", inner), "lda"):
+        labels, values = [], []
+        for person in sorted({*dataset.persons} - {*fitted.fold.test}):
+            rest = [moments[one] for one in dataset.persons if one not in (person, *fitted.fold.test)]
+            model = fit_ridge_lda(reduce(add, rest), STRENGTHS, "lda").select(fitted.best)
+            predicted = seconds.predict(person, model)
+            for info, _ in dataset.recordings_of(person):
+                labels.append(dataset.labels_of(info))
+                values.append(predicted[info.name][0])
+        wanted = best_threshold(np.concatenate(labels), np.concatenate(values))
+        assert fitted.threshold == pytest.approx(wanted, abs=1e-6)
 
 
 @pytest.mark.parametrize("selection", ["all", "final"])

@@ -204,6 +204,16 @@ def test_a_failure_in_a_thread_is_raised() -> None:
         in_threads(fail, 3)
 
 
+@pytest.mark.parametrize("features", ["latents", "codes"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_calls_itself_batch_invariant_is_to_the_last_bit(precision: str, features: str) -> None:
+    encoder = load_encoder(EncoderSettings(device="cpu", precision=precision, features=features))
+    x = windows_uv(5)
+    alone = [encoder.encode(x[number : number + 1]) for number in range(5)]
+    assert getattr(encoder, "batch_invariant", False)
+    assert encoder.encode(x).tobytes() == np.concatenate(alone).tobytes()
+
+
 def test_windows_do_not_depend_on_their_neighbours() -> None:
     encoder = load_encoder(EncoderSettings(encoder="random"))
     x = windows_uv(3)
