@@ -1,7 +1,7 @@
 """Event counts of many persons at once, to try many settings of post-processing.
 
-The recordings of all persons lie one after the other on one time axis, and so do the axes of several settings:
-they are counted in a few passes over arrays. Times of events are whole samples at 10 Hz, as timescoring counts them.
+All recordings of all persons lie on one time axis, and the axes of several settings one after the other: they are
+counted in a few passes over arrays. Times of events are whole samples at 10 Hz, as timescoring counts them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
