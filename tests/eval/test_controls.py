@@ -106,6 +106,19 @@ def seconds(offset: float, rng: np.random.Generator, number: int = 200) -> Perso
     return PersonSeconds(x, y)
 
 
+def test_much_background_is_thinned_and_seizures_are_kept(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(make_store(2, (120,)))
+    whole = identity_audit.read_seconds(store, tmp_path)["01"]
+    monkeypatch.setattr(identity_audit, "_MOST_BACKGROUND", 8)
+    thinned = identity_audit.read_seconds(store, tmp_path)["01"]
+    assert [(one.y == label).sum() for one in (whole, thinned) for label in (0, 1)] == [105, 15, 8, 15]
+    np.testing.assert_array_equal(thinned.x[thinned.y == 1], whole.x[whole.y == 1])
+    background = whole.x[whole.y == 0]
+    np.testing.assert_array_equal(thinned.x[thinned.y == 0], background[[0, 14, 29, 44, 59, 74, 89, 104]])
+
+
 def test_persons_who_differ_are_told_apart_and_the_difference_can_be_removed() -> None:
     rng = np.random.default_rng(0)
     audit = audit_identity({name: seconds(10 * number, rng) for number, name in enumerate("abcd")})
