@@ -38,10 +38,10 @@ class ClassMoments:
         label = torch.stack([1 - y, y])
         is_missing = x.isnan()
         if not is_missing.any():
-            return cls(label.sum(1), label @ x, _square(x))
+            return cls(label.sum(1), label @ x, x.mT @ x)
         x, lacks = x.where(~is_missing, 0.0), is_missing.double()
-        missing = MissingMoments(label @ lacks, x.mT @ lacks, _square(lacks))
-        return cls(label.sum(1), label @ x, _square(x), missing)
+        missing = MissingMoments(label @ lacks, x.mT @ lacks, lacks.mT @ lacks)
+        return cls(label.sum(1), label @ x, x.mT @ x, missing)
 
     def __add__(self, other: "ClassMoments") -> "ClassMoments":
         return self._combine(other, 1)
@@ -79,12 +79,6 @@ class ClassMoments:
     def scale(self) -> Tensor:
         """One over the deviation of each feature, ``(P,)``; 0 where it is constant."""
         return inverse_deviation(self.mean, self.products.diagonal() / self.count.sum() - self.mean**2)
-
-
-def _square(x: Tensor) -> Tensor:
-    """``x.mT @ x``, by numpy, which computes half of it and mirrors that; torch computes both halves."""
-    rows = x.numpy()
-    return torch.from_numpy(rows.T @ rows)
 
 
 def inverse_deviation(mean: Tensor, variance: Tensor) -> Tensor:

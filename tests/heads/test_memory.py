@@ -25,7 +25,7 @@ size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + {spare}, size + {spare}))
 sys.exit(command.main(sys.argv[1:]))
 """
-PROBE_SPARE = 410 << 20  # with 0.75 GiB 380 MiB suffice, without 455 do not
+PROBE_SPARE = 430 << 20  # with 0.75 GiB 410 MiB suffice, without 455 do not
 SIZE = ("--filters", "4", "--hidden", "4", "--epochs", "1", "--precision", "float32")
 
 
