@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
-from extract.encoders.protocol import EncoderSettings, FeatureExtractor
+from extract.encoders.protocol import FeatureExtractor
 from extract.encoders.registry import load_encoder
 from extract.io.bids import Recording
 from extract.io.events import read_annotations
@@ -24,6 +23,7 @@ from extract.io.prefetch import prefetch
 from extract.io.raw import open_signal
 from extract.io.recorded_channels import find_excluded, hash_channels
 from extract.io.windows import label_seconds
+from extract.planning.encode_settings import EncodeSettings
 from extract.planning.paths import part_path, published_path
 from extract.planning.plan import Found, explain_encoding, explain_relabelling
 from extract.planning.rows import update_row
@@ -36,40 +36,6 @@ from store.writer import relabel_file, write_file
 _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and what fills a GPU
 _RECORDING_WINDOWS = 8  # what a recording counts in a batch beside its windows: few are opened before it is full
 _BATCHES_AHEAD = 4  # encoded while others are written: 19 MB of latents of 18 channels each
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncodeSettings(EncoderSettings):
-    """What encoded recordings depend on, and where they go."""
-
-    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
-    """Folder of the store, made if needed."""
-    missing: Literal["error", "zero"] = "error"
-    """A channel that is missing or flat: refuse the recording, or store zeros and mark the gap."""
-    which_channels: Annotated[Literal["same", "common"], tyro.conf.arg(name="channels")] = "same"
-    """With --montage as-recorded: refuse recordings whose channels differ, or take what all have in common."""
-    unlabelled: bool = False
-    """Take recordings without events file too: their seconds count nowhere in scores."""
-
-    def check_codes(self) -> None:
-        """Refuse options of codes where no codes are stored.
-
-        Raises
-        ------
-        UserError
-            Naming the option.
-        """
-        for option, value in (("quantizers", self.quantizers), ("beam", self.beam)):
-            if value is not None and self.features != "codes":
-                raise UserError(
-                    f"--{option} {value}: goes with --features codes, not with {self.features}; leave it out, or "
-                    "store codes"
-                )
-
-    @property
-    def only_encoder(self) -> EncoderSettings:
-        """The encoder's settings alone, by which it is loaded once."""
-        return EncoderSettings(**{field.name: getattr(self, field.name) for field in fields(EncoderSettings)})
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import tyro
 from tqdm import tqdm
 
 from extract.encode_recording import (
-    EncodeSettings,
     RecordingResult,
     encode_recording,
     encode_recordings,
@@ -22,6 +21,7 @@ from extract.encode_recording import (
 from extract.io.bids import Recording, find_data_set
 from extract.io.shards import parse_shard, split_by_duration
 from extract.planning.account import describe_gone, describe_plan
+from extract.planning.encode_settings import EncodeSettings
 from extract.planning.paths import left_out_path, part_path
 from extract.planning.plan import Action, Policy
 from extract.planning.publish import join_subject, remove_parts, rewrite_subject, write_as_it_is

@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from extract import encode_recording
-from extract.encode_recording import EncodeSettings, RecordingResult, encode_recordings
+from extract.encode_recording import RecordingResult, encode_recordings
 from extract.encoders.registry import load_encoder
 from extract.io.bids import find_recordings
 from extract.io.raw import open_signal as plain_open_signal
+from extract.planning.encode_settings import EncodeSettings
 from store.reader import open_file
 from store.runtime.errors import UserError
 from store.writer import write_file as plain_write_file

@@ -9,12 +9,13 @@ import pytest
 
 import store
 from extract import encode_recording
-from extract.encode_recording import EncodeSettings, encode_recordings
+from extract.encode_recording import encode_recordings
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
 from extract.io.bids import find_recordings
 from extract.io.montage import CHANNELS
 from extract.io.windows import resample
+from extract.planning.encode_settings import EncodeSettings
 from store import Event
 from store.reader import StoreFile
 from tests.helpers.eeg import HEADER, RATE_HZ, noise_uv, write_recording

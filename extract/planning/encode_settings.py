@@ -1,0 +1,44 @@
+"""The settings of an extraction that its recordings depend on."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from extract.encoders.protocol import EncoderSettings
+from store.runtime.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeSettings(EncoderSettings):
+    """What encoded recordings depend on, and where they go."""
+
+    store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
+    """Folder of the store, made if needed."""
+    missing: Literal["error", "zero"] = "error"
+    """A channel that is missing or flat: refuse the recording, or store zeros and mark the gap."""
+    which_channels: Annotated[Literal["same", "common"], tyro.conf.arg(name="channels")] = "same"
+    """With --montage as-recorded: refuse recordings whose channels differ, or take what all have in common."""
+    unlabelled: bool = False
+    """Take recordings without events file too: their seconds count nowhere in scores."""
+
+    def check_codes(self) -> None:
+        """Refuse options of codes where no codes are stored.
+
+        Raises
+        ------
+        UserError
+            Naming the option.
+        """
+        for option, value in (("quantizers", self.quantizers), ("beam", self.beam)):
+            if value is not None and self.features != "codes":
+                raise UserError(
+                    f"--{option} {value}: goes with --features codes, not with {self.features}; leave it out, or "
+                    "store codes"
+                )
+
+    @property
+    def only_encoder(self) -> EncoderSettings:
+        """The encoder's settings alone, by which it is loaded once."""
+        return EncoderSettings(**{field.name: getattr(self, field.name) for field in fields(EncoderSettings)})
