@@ -69,7 +69,7 @@ class _Plan:
     @property
     def left_out(self) -> set[LeftOut]:
         """Persons that each of the models does not see."""
-        return {*self.choosing.values(), self.head, *filter(None, [self.validating])}
+        return {*self.choosing.values(), self.head} | ({self.validating} if self.validating else set())
 
 
 def fit_closed_form(
@@ -142,10 +142,8 @@ def _finish_folds(
         torch.stack([scores[person, plan.choosing[person]] for person in sorted(plan.choosing)]) for plan in plans
     ]
     best = [best_strength(one) for one in by_person]
-    known, validating = (
-        [],
-        [],
-    )  # whom each fold predicts: persons that choose or are tested, and validation persons
+    known = []  # models of the persons that choose in a fold, or are tested
+    validating = []  # of its validation persons, if others predict them than choose by them
     for plan, number in zip(plans, best, strict=True):
         by_others = {person: models[one].select(number) for person, one in plan.choosing.items()}
         known.append(by_others | dict.fromkeys(plan.fold.test, models[plan.head].select(number)))
@@ -153,14 +151,11 @@ def _finish_folds(
         validating.append(dict.fromkeys(plan.fold.validation, models[one].select(number)) if one else {})
     predictions = predict_folds(seconds, [*known, *validating])
     pairs = zip(predictions[: len(plans)], predictions[len(plans) :], strict=True)
+    recordings_of = seconds.dataset.recordings_of
     for plan, number, scored, (predicted, validated) in zip(plans, best, by_person, pairs, strict=True):
         threshold = choose_threshold(seconds.dataset, sorted(plan.choosing), predicted)
         validation, test = (
-            {
-                info.name: values[info.name]
-                for person in persons
-                for info, _ in seconds.dataset.recordings_of(person)
-            }
+            {info.name: values[info.name] for person in persons for info, _ in recordings_of(person)}
             for persons, values in ((plan.fold.validation, predicted | validated), (plan.fold.test, predicted))
         )
         head = seconds.as_head(models[plan.head], number)
