@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from heads.closed_form.electrodes import PooledElectrodes
+from heads.closed_form.logistic_folds import thin_background
 from heads.dataset import StoreDataset
 from store import Store
 from store.runtime.errors import UserError
@@ -21,7 +22,6 @@ from store.runtime.plurals import count_noun
 
 INVERSE_STRENGTH = 1e-3  # C of the detector
 _MOST_SECONDS = 600  # of background of a person, evenly spaced, for telling persons apart
-_MOST_BACKGROUND = 10_000  # seconds of a person, evenly spaced, for the scores: some three hours
 _FEWEST_SECONDS = 20
 
 
@@ -55,22 +55,18 @@ class IdentityAudit:
 def read_seconds(store: Store, folder: Path) -> dict[str, PersonSeconds]:
     """Statistics over electrodes of labelled seconds, as the probe takes them, by person.
 
-    All seconds of seizure, and at most 10,000 of background, evenly spaced.
+    All seconds of seizure, and of background as many as the probe is fitted to, evenly spaced.
 
     Parameters
     ----------
     folder
         Where they are kept if the store cannot be written to.
     """
-    features = PooledElectrodes(StoreDataset(store), folder)
-    seconds = {}
-    for person in store.persons:
-        parts = [(x.numpy(), y.numpy().astype(int)) for x, y in features.blocks(person)]
-        if parts:
-            x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
-            background = _evenly(np.flatnonzero(y == 0), _MOST_BACKGROUND)
-            kept = np.sort(np.concatenate([background, np.flatnonzero(y == 1)]))
-            seconds[person] = PersonSeconds(x[kept], y[kept])
+    dataset = StoreDataset(store)
+    features, seconds = PooledElectrodes(dataset, folder), {}
+    for person, count in dataset.label_counts().items():
+        kept = thin_background(features, person, count.background)
+        seconds[person] = PersonSeconds(kept.x.numpy(), kept.y.numpy().astype(int))
     return seconds
 
 
@@ -105,14 +101,9 @@ def audit_identity(seconds: Mapping[str, PersonSeconds]) -> IdentityAudit:
 
 def _halves(seconds: PersonSeconds) -> tuple[NDArray[Any], NDArray[Any]]:
     """First and second half in time of a person's background."""
-    kept = _evenly(seconds.x[seconds.y == 0], _MOST_SECONDS)
+    background = seconds.x[seconds.y == 0]
+    kept = background[np.linspace(0, len(background) - 1, min(len(background), _MOST_SECONDS)).astype(int)]
     return kept[: len(kept) // 2], kept[len(kept) // 2 :]
-
-
-def _evenly(rows: NDArray[Any], most: int) -> NDArray[Any]:
-    """At most so many rows, evenly spaced, the first and the last among them."""
-    kept: NDArray[Any] = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
-    return kept
 
 
 def _score_left_out(seconds: Mapping[str, PersonSeconds]) -> Iterator[tuple[str, float]]:

@@ -50,7 +50,7 @@ def fit_logistic_folds(
     """
     counts = seconds.dataset.label_counts()
     _require_memory(seconds, counts, most_bytes)
-    rows = {person: _training_seconds(seconds, person, count.background) for person, count in counts.items()}
+    rows = {person: thin_background(seconds, person, count.background) for person, count in counts.items()}
     splits = {fold.name: _choosing_splits(fold, counts) for fold in folds}
     sets = list(dict.fromkeys(split.train for fold in folds for split in splits[fold.name]))
     models = dict(zip(sets, _fit_sets(rows, sets, [INVERSE_STRENGTHS] * len(sets)), strict=True))
@@ -141,7 +141,7 @@ def _log_losses(labels: NDArray[Any], logits: NDArray[np.float32]) -> Tensor:
     return losses.double().mean(0)
 
 
-def _training_seconds(seconds: SecondFeatures, person: str, background: int) -> TrainingSeconds:
+def thin_background(seconds: SecondFeatures, person: str, background: int) -> TrainingSeconds:
     """Every seizure second of a person, and every background second or, of many, evenly spaced ones."""
     step = max(1, -(-background // _MOST_BACKGROUND))
     parts, passed = [], 0

@@ -33,7 +33,7 @@ def test_many_background_seconds_are_sampled(
     fold = dataset.folds("02")
     (full,) = fit_logistic_folds(seconds, fold)
     monkeypatch.setattr(logistic_folds, "_MOST_BACKGROUND", 200)
-    rows = logistic_folds._training_seconds(seconds, "02", 470)
+    rows = logistic_folds.thin_background(seconds, "02", 470)
     assert (int((rows.y == 1).sum()), int((rows.y == 0).sum())) == (30, 157)
     assert rows.weights.sum().item() == pytest.approx(np.sqrt(500), rel=1e-6)
     assert rows.weights[rows.y == 1].unique().item() == pytest.approx(1 / np.sqrt(500), rel=1e-6)
