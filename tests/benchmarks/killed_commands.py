@@ -3,14 +3,13 @@
 import contextlib
 import io
 import json
-import os
 import random
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +42,10 @@ class Killed:
     outputs: tuple[str, ...]
     more: tuple[str, ...] = ()  # arguments that are no paths
 
-    def start(self, folder: Path, log: Path) -> int:
-        """Fork it in a folder."""
+    def start(self, folder: Path, log: Path) -> BaseProcess:
+        """Start it in a folder, in a process of its own."""
         paths = [part if part.startswith("-") else str(folder / part) for part in self.arguments]
-        return start(lambda: self.main([*paths, *self.more]), log)
+        return start(log, self.main, [*paths, *self.more])
 
 
 def _compare(argv: Sequence[str]) -> int:
@@ -133,7 +132,7 @@ def prepare(inputs: Path) -> None:
         (evaluate, [run, "--no-report"]),
         (evaluate, [str(inputs / "other"), "--no-report"]),
     ):
-        if wait(start(lambda main=main, arguments=arguments: main(arguments), log)):
+        if wait(start(log, main, arguments)):
             raise AssertionError(log.read_text())
     shutil.rmtree(inputs / "store" / "statistics")
 
@@ -153,11 +152,10 @@ def kill_and_repeat(command: Killed, folder: Path, delay_s: float, wanted: dict[
     log.write_text("")
     with box(folder) as own:
         before = content(own)
-        pid = command.start(own, log)
+        process = command.start(own, log)
         time.sleep(delay_s)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        wait(pid)
+        process.kill()
+        wait(process)
         require_same(command, before, content(own), f"an input of {command.name} changed")
         status = wait(command.start(own, log))
         if status:

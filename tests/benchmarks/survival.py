@@ -4,11 +4,11 @@ import contextlib
 import os
 import random
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +38,18 @@ def make_data(folder: Path) -> Path:
     return folder
 
 
-def start_extract(bids: Path, folder: Path, log: Path) -> int:
-    """Fork an extraction."""
-    arguments = ["--bids", str(bids), "--store", str(folder), "--encoder", "bandpower"]
-    return start(lambda: extract(arguments), log)
+def start_extract(bids: Path, folder: Path, log: Path) -> BaseProcess:
+    """Start an extraction in a process of its own."""
+    return start(log, _extract, bids, folder)
+
+
+def _extract(bids: Path, folder: Path) -> int:
+    return extract(["--bids", str(bids), "--store", str(folder), "--encoder", "bandpower"])
+
+
+def _extract_blindly(bids: Path, folder: Path) -> int:
+    store.writer._require_space = lambda path, features_bytes: None
+    return _extract(bids, folder)
 
 
 def check_files(folder: Path) -> int:
@@ -54,11 +62,10 @@ def check_files(folder: Path) -> int:
 
 def kill_extraction(bids: Path, folder: Path, delay_s: float, log: Path) -> None:
     """Kill an extraction after a delay; what it left under names that readers look for is complete and right."""
-    pid = start_extract(bids, folder, log)
+    process = start_extract(bids, folder, log)
     time.sleep(delay_s)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    wait(pid)
+    process.kill()
+    wait(process)
     check_files(folder)
 
 
@@ -157,15 +164,9 @@ def fill_and_resume(bids: Path, disk: Path, wanted: dict[str, bytes], size: int,
 
     ``blind`` leaves out the look at the free space, so that writing itself fails.
     """
-
-    def work() -> int:
-        if blind:
-            store.writer._require_space = lambda path, features_bytes: None
-        return extract(["--bids", str(bids), "--store", str(disk / "store"), "--encoder", "bandpower"])
-
     log.write_text("")
     with small_disk(disk, size):
-        status = wait(start(work, log))
+        status = wait(start(log, _extract_blindly if blind else _extract, bids, disk / "store"))
         check_files(disk)
         said = log.read_text()
         if status and not (status == 2 and "disk full" in said and "make room" in said):
@@ -180,38 +181,39 @@ def fill_and_resume(bids: Path, disk: Path, wanted: dict[str, bytes], size: int,
 def write_and_read(folder: Path, spec: FeatureSpec, seconds: float, log: Path) -> tuple[int, int]:
     """Two writers publish the same store over and over, four readers check it: writes and reads done."""
     write_store(folder, spec, 2, 3, 400)
-    first = store.open(folder)
-    wanted = total(first)
     stop = time.monotonic() + seconds
-
-    def write() -> int:
-        rounds = 0
-        while not rounds or time.monotonic() < stop:
-            write_store(folder, spec, 2, 3, 400)
-            rounds += 1
-        print(f"writes {rounds}")
-        return 0
-
-    def read() -> int:
-        rounds = 0
-        while not rounds or time.monotonic() < stop:
-            opened = store.open(folder)
-            for file in opened.files:
-                file.verify()
-            for held in (opened, first):
-                if total(held) != wanted:
-                    raise AssertionError("torn read")
-            rounds += 1
-        print(f"reads {rounds}")
-        return 0
-
     log.write_text("")
-    statuses = [wait(pid) for pid in [start(work, log) for work in (write, write, read, read, read, read)]]
+    writers = [start(log, _write_until, stop, folder, spec) for _ in range(2)]
+    readers = [start(log, _read_until, stop, store.open(folder)) for _ in range(4)]
+    statuses = [wait(process) for process in writers + readers]
     if any(statuses) or [path.name for path in sorted(folder.iterdir())] != ["sub-01.h5", "sub-02.h5"]:
         raise AssertionError(f"{statuses}: {log.read_text()}")
     counts = [line.split() for line in log.read_text().splitlines()]
     writes, reads = (sum(int(number) for kind, number in counts if kind == name) for name in ("writes", "reads"))
     return writes, reads
+
+
+def _write_until(stop: float, folder: Path, spec: FeatureSpec) -> int:
+    rounds = 0
+    while not rounds or time.monotonic() < stop:
+        write_store(folder, spec, 2, 3, 400)
+        rounds += 1
+    print(f"writes {rounds}")
+    return 0
+
+
+def _read_until(stop: float, first: Store) -> int:
+    wanted, rounds = total(first), 0
+    while not rounds or time.monotonic() < stop:
+        opened = store.open(first.path)
+        for file in opened.files:
+            file.verify()
+        for held in (opened, first):
+            if total(held) != wanted:
+                raise AssertionError("torn read")
+        rounds += 1
+    print(f"reads {rounds}")
+    return 0
 
 
 def total(opened: Store) -> int:

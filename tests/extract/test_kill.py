@@ -49,15 +49,15 @@ def test_a_relabelling_at_once_with_another(bids: Path, wanted: dict[str, bytes]
         for name, file in wanted.items():
             (tmp_path / folder / name).write_bytes(file)
     survival.change_events(own)
-    pids = [survival.start_extract(own, tmp_path / "s", tmp_path / "log") for _ in range(3)]
-    assert [wait(pid) for pid in pids] == [0, 0, 0], (tmp_path / "log").read_text()
+    processes = [survival.start_extract(own, tmp_path / "s", tmp_path / "log") for _ in range(3)]
+    assert [wait(process) for process in processes] == [0, 0, 0], (tmp_path / "log").read_text()
     assert wait(survival.start_extract(own, tmp_path / "alone", tmp_path / "log")) == 0
     assert content(tmp_path / "s") == content(tmp_path / "alone")
 
 
 def test_two_extractions_at_once_make_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
-    pids = [survival.start_extract(bids, tmp_path / "s", tmp_path / "log") for _ in range(3)]
-    assert [wait(pid) for pid in pids] == [0, 0, 0], (tmp_path / "log").read_text()
+    processes = [survival.start_extract(bids, tmp_path / "s", tmp_path / "log") for _ in range(3)]
+    assert [wait(process) for process in processes] == [0, 0, 0], (tmp_path / "log").read_text()
     assert content(tmp_path / "s") == wanted
 
 

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +121,9 @@ def test_shards_make_the_same_store(
 
 def test_shards_at_once_make_the_same_store(bids: Path, wanted: dict[str, bytes], tmp_path: Path) -> None:
     for trial in range(2):
-        arguments, log = (bids, tmp_path / str(trial), "--shard"), tmp_path / "log"
-        shards = [start(partial(run, *arguments, shard), log) for shard in ("1/3", "2/3", "3/3")]
-        assert [wait(pid) for pid in shards] == [0, 0, 0], log.read_text()
+        folder, log = tmp_path / str(trial), tmp_path / "log"
+        shards = [start(log, run, bids, folder, "--shard", shard) for shard in ("1/3", "2/3", "3/3")]
+        assert [wait(process) for process in shards] == [0, 0, 0], log.read_text()
         assert content(tmp_path / str(trial)) == wanted
 
 

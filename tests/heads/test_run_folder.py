@@ -1,7 +1,6 @@
 """A run folder follows its store and belongs to one training."""
 
 import json
-import multiprocessing
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +19,7 @@ from heads.train import main as train
 from store.reader import open_file
 from store.runtime.errors import UserError
 from store.writer import relabel_file, write_file
+from tests.helpers.processes import PROCESSES, start, wait
 from tests.helpers.runs import MAINS, commands
 from tests.helpers.stores import SPEC, recording, rename_person, write_subject
 
@@ -151,7 +151,7 @@ def test_names_of_persons_stay_in_the_run(tmp_path: Path) -> None:
     assert make_folds(counts, "site/1") == make_folds(counts, "site%2F1")
 
 
-def _create(path: Path, lr: float, barrier: Any, results: Any) -> None:
+def _create(path: Path, lr: float, barrier: Any, results: Any) -> int:
     config = {"settings": {"head": "linear", "lr": lr}, "store": CONFIG_STORE}
     barrier.wait()
     try:
@@ -159,6 +159,7 @@ def _create(path: Path, lr: float, barrier: Any, results: Any) -> None:
         results.put((lr, ""))
     except UserError as error:
         results.put((lr, str(error)))
+    return 0
 
 
 CONFIG_STORE = {
@@ -170,15 +171,12 @@ CONFIG_STORE = {
 
 
 def test_of_two_trainings_with_unlike_settings_one_wins(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
     for number in range(10):
-        path, results, barrier = tmp_path / str(number), context.Queue(), context.Barrier(3)
-        processes = [context.Process(target=_create, args=(path, lr, barrier, results)) for lr in (0.1, 0.2, 0.3)]
-        for process in processes:
-            process.start()
+        path, results, barrier = tmp_path / str(number), PROCESSES.Queue(), PROCESSES.Barrier(3)
+        log = tmp_path / "log"
+        processes = [start(log, _create, path, lr, barrier, results) for lr in (0.1, 0.2, 0.3)]
+        assert [wait(process) for process in processes] == [0, 0, 0], log.read_text()
         answers = dict(results.get() for _ in processes)
-        for process in processes:
-            process.join()
         (winner,) = [lr for lr, error in answers.items() if not error]
         assert Run.open(path).config["settings"]["lr"] == winner
         for lr, error in answers.items():

@@ -1,34 +1,55 @@
-"""Commands in forked processes, which can be killed."""
+"""Commands in processes of their own, which can be killed.
+
+A server forks them that has loaded the commands and has one thread. A fork of this process would have its locks as
+they are, and wait for ever for one that another thread held.
+"""
 
 import contextlib
-import os
+import multiprocessing
+import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 
-
-def start(work: Callable[[], int], log: Path) -> int:
-    """Fork a process that works and writes to a log; give its id. Forking saves it the imports."""
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 70
-    torch.set_num_threads(1)  # a child has not the threads of its parent, and would wait for them
-    try:
-        with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            try:
-                status = work()
-            except Exception:
-                traceback.print_exc()
-    finally:
-        os._exit(status)
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    [
+        *("extract.__main__", "extract.codec", "extract.pretrain.__main__", "heads.probe", "heads.sweep"),
+        *("heads.train", "eval.__main__", "eval.detect", "store.__main__", "scipy.signal", "safetensors.torch"),
+    ]
+)
+_ENDS_WITHIN_S = 240
 
 
-def wait(pid: int) -> int:
+def start(log: Path, work: Callable[..., int], *arguments: Any) -> BaseProcess:
+    """Start a process that works, writes to a log and exits with the status that the work gives."""
+    process = PROCESSES.Process(target=_work, args=(log, work, *arguments))
+    process.start()
+    return process
+
+
+def _work(log: Path, work: Callable[..., int], *arguments: Any) -> None:
+    torch.set_num_threads(1)
+    with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        try:
+            status = work(*arguments)
+        except Exception:
+            traceback.print_exc()
+            status = 70
+    sys.exit(status)
+
+
+def wait(process: BaseProcess) -> int:
     """Exit status of a process, negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    process.join(_ENDS_WITHIN_S)
+    if process.exitcode is None:
+        process.kill()
+        raise AssertionError(f"process {process.pid} does not end")
+    return process.exitcode
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ import pytest
 
 import store
 from store import Store, StoreError
+from tests.helpers.processes import start, wait
 from tests.helpers.stores import SPEC, write_subject
 
 
@@ -47,10 +48,17 @@ def total(opened: Store) -> float:
     return float(opened.read(0, opened.windows).astype(np.float64).sum())
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_other_processes_read_what_this_one_opened(opened: Store, method: str) -> None:
+def _total_elsewhere(folder: Path, method: str) -> int:
+    opened = store.open(folder)
     with get_context(method).Pool(1) as pool:
         assert pool.apply(total, (pickle.loads(pickle.dumps(opened)),)) == pytest.approx(total(opened))
+    return 0
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_other_processes_read_what_one_opened(opened: Store, tmp_path: Path, method: str) -> None:
+    log = tmp_path / "log"
+    assert wait(start(log, _total_elsewhere, opened.path, method)) == 0, log.read_text()
 
 
 def test_a_file_written_anew_with_the_same_content_is_read_on(opened: Store) -> None:
