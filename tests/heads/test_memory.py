@@ -25,7 +25,7 @@ size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + {spare}, size + {spare}))
 sys.exit(command.main(sys.argv[1:]))
 """
-PROBE_SPARE = 430 << 20  # with 0.75 GiB 410 MiB suffice, without 455 do not
+PROBE_SPARE = 440 << 20  # with 0.75 GiB 370 MiB suffice, without 500 do not
 SIZE = ("--filters", "4", "--hidden", "4", "--epochs", "1", "--precision", "float32")
 
 
@@ -37,8 +37,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def long_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store whose means of each second are 184 MB, which are kept if they may be."""
-    return _write_codes(tmp_path_factory.mktemp("memory"), recordings=10)
+    """A store whose means of each second are 276 MB, which are kept if they may be."""
+    return _write_codes(tmp_path_factory.mktemp("memory"), recordings=15)
 
 
 def _write_codes(folder: Path, recordings: int) -> Path:
@@ -49,7 +49,8 @@ def _write_codes(folder: Path, recordings: int) -> Path:
 def run_limited(path: Path, out: Path, module: str, spare: int, *options: str) -> subprocess.CompletedProcess[str]:
     arguments = ("--store", str(path), "--out", str(out), *options)
     command = [sys.executable, "-c", LIMITED.format(module=module, spare=spare), *arguments]
-    environment = {"OMP_NUM_THREADS": "1", "PATH": ""}
+    # one arena: each takes 64 MiB of addresses, and their number depends on which threads meet
+    environment = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "PATH": ""}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
