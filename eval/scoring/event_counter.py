@@ -101,7 +101,8 @@ class EventCounter:
         offset, length = RATE_HZ * self._seconds * number, RATE_HZ * self._seconds
         events = np.stack([RATE_HZ * runs[:, 0], np.minimum(RATE_HZ * runs[:, 1], self._ends[recording])], 1)
         within = events[:, 0] < events[:, 1]
-        events, place = (events + offset[:, None])[within], (number * len(self._ends) + recording)[within]
+        events = np.compress(within, events + offset[:, None], 0)  # some times as fast as events[within]
+        place = (number * len(self._ends) + recording)[within]
         merged, place = _merge(events, place)
         number, recording = np.divmod(place, max(1, len(self._ends)))
         windows = (length * np.arange(sets)[:, None, None] + self._windows).reshape(-1, 2)
@@ -143,7 +144,7 @@ def _detect(smoothed: NDArray[np.float64], settings: Iterable[PostProcessing]) -
             runs = _find_runs(reached) if ratio == 1 else _find_runs(smoothed >= threshold * ratio, reached)
             lengths = runs[:, 1] - runs[:, 0]
             for post in alike:
-                yield runs[lengths >= post.min_duration_s]
+                yield np.compress(lengths >= post.min_duration_s, runs, 0)
 
 
 def _find_runs(holds: NDArray[np.bool_], reached: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
@@ -151,9 +152,8 @@ def _find_runs(holds: NDArray[np.bool_], reached: NDArray[np.bool_] | None = Non
     runs = (np.flatnonzero(holds[1:] != holds[:-1]) + 1).reshape(-1, 2)
     if reached is None or not len(runs):
         return runs
-    return runs[
-        np.logical_or.reduceat(reached, runs[:, 0])
-    ]  # up to the next run: in between nothing reaches, or all runs do
+    # up to the next run: in between nothing reaches, or all runs do
+    return np.compress(np.logical_or.reduceat(reached, runs[:, 0]), runs, 0)
 
 
 def _overlaps(
