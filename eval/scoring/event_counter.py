@@ -42,9 +42,13 @@ class EventCounter:
         self._recordings = [recording for _, recording in owned]
         self._person = np.array([number for number, _ in owned], np.int64)
         self._lengths = np.array([len(recording.probabilities) for recording in self._recordings], np.int64)
+        self._alike = list(_alike(self._lengths))
         self._first_second = np.concatenate([[0], np.cumsum(self._lengths + 1)])[:-1] + 1
         durations = np.array([count_samples(recording.duration_s) for recording in self._recordings], np.int64)
         self._seconds = int(self._lengths.sum()) + len(self._lengths) + 1  # of the axis
+        self._recording_at = np.repeat(
+            np.arange(len(self._lengths)), self._lengths + 1
+        )  # at each second of the axis
         self._ends = RATE_HZ * self._first_second + durations  # in samples
         windows = [
             (number, RATE_HZ * int(self._first_second[number]) + np.array(window, np.int64))
@@ -61,7 +65,7 @@ class EventCounter:
     def smooth(self, smoothing_s: int) -> NDArray[np.float64]:
         """Probabilities of all recordings on one axis, smoothed."""
         smoothed = np.full(self._seconds, _BETWEEN)
-        for group in _alike(self._lengths):
+        for group in self._alike:
             values = _smooth_rows([self._recordings[one].probabilities for one in group], smoothing_s)
             for first, length, row in zip(self._first_second[group], self._lengths[group], values, strict=True):
                 smoothed[first : first + length] = row[:length]
@@ -97,7 +101,7 @@ class EventCounter:
         """Hits and false alarms ``(S, P)`` of S sets of detected runs, whose time axes lie one after the other."""
         sets, runs = len(detections), np.concatenate(detections)
         number = np.repeat(np.arange(sets), [len(one) for one in detections])
-        recording = np.searchsorted(self._first_second, runs[:, 0], side="right") - 1
+        recording = self._recording_at[runs[:, 0]]
         offset, length = RATE_HZ * self._seconds * number, RATE_HZ * self._seconds
         events = np.stack([RATE_HZ * runs[:, 0], np.minimum(RATE_HZ * runs[:, 1], self._ends[recording])], 1)
         within = events[:, 0] < events[:, 1]
