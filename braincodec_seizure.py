@@ -1,5 +1,6 @@
 """``braincodec-seizure COMMAND``: all commands under one name. Only the command that is given is loaded."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -23,6 +24,9 @@ COMMANDS = {  # name: module with a main, what it does
     "pretrain": ("extract.pretrain.__main__", "train a BrainCodec of your own"),
     "demo": ("extract.demo", "write a synthetic BIDS EEG data set"),
 }
+# How often a thread that waits for others looks before it sleeps. With libgomp's own 300,000 a training beside
+# another program is many times slower than its share of the processor.
+SPINS = "5000"
 _USAGE = "usage: braincodec-seizure [--help] [--version] COMMAND ..."
 
 
@@ -64,6 +68,8 @@ def run_module(module: str) -> int:
 
 
 def _load_and_run(module: str, arguments: Sequence[str]) -> int:
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # libgomp reads it when torch loads it
     status: int = import_module(module).main(arguments)
     return status
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from braincodec_seizure import COMMANDS, __version__, main
+from braincodec_seizure import COMMANDS, SPINS, __version__, main, run_module
 from tests.helpers.paths import ROOT
 
 LOOK = "look at it with: braincodec-seizure store info store"
@@ -55,6 +55,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (path / name).mkdir()
     (path / "eval.py").write_text("raise SystemExit('the eval.py of the user ran')\n")
     return path
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_threads_spin_briefly_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], spins: str | None
+) -> None:
+    """Set before torch is loaded, since libgomp reads it then."""
+    monkeypatch.setattr("os.environ", dict(given))
+    (tmp_path / "prints.py").write_text(
+        "import os\nwith_spins = os.environ.get('GOMP_SPINCOUNT')\nmain = lambda argv: 0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run_module("prints") == 0
+    assert sys.modules.pop("prints").with_spins == spins
 
 
 def test_every_command_works_beside_files_of_the_same_names(folder: Path) -> None:
