@@ -1,7 +1,8 @@
 """Commands in processes of their own, which can be killed.
 
-A server forks them that has loaded the commands and has one thread. A fork of this process would have its locks as
-they are, and wait for ever for one that another thread held.
+A server forks them that has loaded the commands and does nothing else. A fork of this process would have its
+locks as they are, held by threads that it has not. It would also share that of tqdm, which stays locked when one
+that holds it is killed.
 """
 
 import contextlib
