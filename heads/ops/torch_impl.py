@@ -27,9 +27,11 @@ def response_max(
     """
     maximum = torch.zeros(len(weight), len(features), seconds, weight.shape[1])
     max_frame = torch.zeros_like(maximum, dtype=torch.int32) if save else None
-    scratch = _scratch(features, weight, blocks)
-    for windows, trials in blocks:
-        values = _to_float32(filter_responses(features[windows], weight[trials], seconds), scratch)
+    sizes = _response_sizes(features, weight, blocks)
+    responses, scratch = features.new_empty(max(sizes)), torch.empty(max(sizes))
+    for (windows, trials), size in zip(blocks, sizes, strict=True):
+        of_block = filter_responses(features[windows], weight[trials], seconds, responses[:size])
+        values = _to_float32(of_block, scratch)
         maximum[trials, windows] = values.amax(2).permute(2, 0, 1, 3)
         if max_frame is not None:
             max_frame[trials, windows] = _find_max_frame(values, windows.start)
@@ -41,15 +43,17 @@ def response_max_and_variance(
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Largest response and variance of each second, and what the gradient needs.
 
-    That is the frames of the maxima and, of each block, the responses less their mean, ``(windows * F,
-    trials * N)`` in the precision of the features.
+    That is the frames of the maxima and the responses less their mean, in the precision of the features. These are
+    ``(windows * F, trials * N)`` of each block, one after the other in one array: many small ones that live for a
+    step would leave the memory in pieces.
     """
     maximum, variance = torch.zeros(2, len(weight), len(features), seconds, weight.shape[1])
     max_frame = torch.zeros_like(maximum, dtype=torch.int32) if save else None
-    scratch = _scratch(features, weight, blocks)
-    centred: list[Tensor] = []
-    for windows, trials in blocks:
-        responses = filter_responses(features[windows], weight[trials], seconds)
+    sizes = _response_sizes(features, weight, blocks)
+    centred, scratch = features.new_empty(sum(sizes) if save else max(sizes)), torch.empty(max(sizes))
+    places = torch.split(centred, sizes) if save else [centred[:size] for size in sizes]
+    for (windows, trials), place in zip(blocks, places, strict=True):
+        responses = filter_responses(features[windows], weight[trials], seconds, place)
         values = _to_float32(responses, scratch)
         maximum[trials, windows] = values.amax(2).permute(2, 0, 1, 3)
         mean = values.mean(2, keepdim=True)
@@ -58,9 +62,9 @@ def response_max_and_variance(
             _to_float32(responses, scratch)
         values.sub_(mean)
         if save:
-            centred.append(responses.copy_(values).flatten(3).flatten(0, 2))
+            responses.copy_(values)
         variance[trials, windows] = values.square_().mean(2).permute(2, 0, 1, 3)
-    return maximum, variance, [] if max_frame is None else [max_frame, *centred]
+    return maximum, variance, [] if max_frame is None else [max_frame, centred]
 
 
 def weight_grad_max(features: Tensor, max_frame: Tensor, grad_max: Tensor, blocks: Sequence[WorkBlock]) -> Tensor:
@@ -86,35 +90,40 @@ def weight_grad_max_and_variance(
     features: Tensor, saved: Sequence[Tensor], grad_max: Tensor, grad_variance: Tensor, blocks: Sequence[WorkBlock]
 ) -> Tensor:
     """Gradient of the weights from those of maximum and variance, as `weight_grad_max`; overwrites ``saved``."""
-    max_frame, *centred = saved
+    max_frame, centred = saved
     trials_total, _, seconds, filters = max_frame.shape
     total = torch.zeros(trials_total, filters, features.shape[2])
     product = torch.empty_like(total, dtype=features.dtype)
-    for (windows, trials), rows in zip(blocks, centred, strict=True):
+    sizes = _response_sizes(features, total, blocks)
+    scratch = torch.empty(2, max(sizes))
+    for (windows, trials), place in zip(blocks, torch.split(centred, sizes), strict=True):
         count, length = windows.stop - windows.start, features.shape[1] // seconds
-        values = rows.view(count, seconds, length, -1, filters)
+        values = place.view(count, seconds, length, -1, filters)
+        rows = values.flatten(3).flatten(0, 2)
         first = windows.start * features.shape[1]
         frame = torch.arange(first, first + len(rows), dtype=torch.int32).view(count, seconds, length, 1, 1)
         block_frame, block_max, block_variance = (
             x[trials, windows].permute(1, 2, 0, 3)[:, :, None] for x in (max_frame, grad_max, grad_variance)
         )
-        of_max = torch.where(block_frame == frame, block_max, 0.0)
-        values.copy_(of_max.addcmul_(values.float(), block_variance, value=2 / length))
+        of_max, of_variance = (part[: len(place)].view_as(values) for part in scratch)
+        torch.where(block_frame == frame, block_max, torch.zeros(()), out=of_max)
+        values.copy_(of_max.addcmul_(of_variance.copy_(values), block_variance, value=2 / length))
         torch.mm(rows.mT, features[windows].flatten(0, 1), out=product[trials].flatten(0, 1))
         total[trials] += product[trials]
     return total
 
 
-def filter_responses(features: Tensor, weight: Tensor, seconds: int) -> Tensor:
-    """Responses of all filters to all frames, ``(B, S, F / S, K, N)``."""
-    responses = features.flatten(0, 1) @ weight.flatten(0, 1).mT
+def filter_responses(features: Tensor, weight: Tensor, seconds: int, out: Tensor | None = None) -> Tensor:
+    """Responses of all filters to all frames, ``(B, S, F / S, K, N)``, in ``out`` of so many elements if given."""
+    rows, columns = features.flatten(0, 1), weight.flatten(0, 1).mT
+    responses = torch.mm(rows, columns, out=None if out is None else out.view(len(rows), -1))
     return responses.view(len(features), seconds, -1, *weight.shape[:2])
 
 
-def _scratch(features: Tensor, weight: Tensor, blocks: Sequence[WorkBlock]) -> Tensor:
-    """Memory for the float32 responses of any block: one for all, since fresh memory costs more than a pass."""
-    most = max((windows.stop - windows.start) * (trials.stop - trials.start) for windows, trials in blocks)
-    return torch.empty(most * features.shape[1] * weight.shape[1])
+def _response_sizes(features: Tensor, weight: Tensor, blocks: Sequence[WorkBlock]) -> list[int]:
+    """Number of responses of each block. Memory is taken for the largest: fresh memory costs more than a pass."""
+    each = features.shape[1] * weight.shape[1]
+    return [each * (windows.stop - windows.start) * (trials.stop - trials.start) for windows, trials in blocks]
 
 
 def _to_float32(responses: Tensor, scratch: Tensor) -> Tensor:

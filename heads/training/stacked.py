@@ -27,10 +27,14 @@ from heads.training.optimizer import adamw_step
 from heads.training.plan import StackPlan, initial_head, stack_rates
 from heads.training.trials import Trial, TrialResult
 from store.runtime.device import choose_precision
+from store.runtime.memory import release_free_memory
 
 _SAVE_EVERY_S = 5.0  # training a short epoch again is faster than saving it
 _SAVING_SHARE = 0.01  # of the time, at most
 _DIVERGED = 1e3  # a mean loss above, where a head that knows nothing has 0.7 times the weight of seizure seconds
+_RELEASE_STEPS = (
+    32  # torch keeps a plan of each shape that it multiplies, and free memory lies in pieces between them
+)
 _CACHED_HEADS = 32  # a step's tensors of 32 heads fit in the processor's cache
 _STATE = (
     "parameters",
@@ -133,6 +137,8 @@ class StackedTrainer:
             losses.append(self._step(windows, features, labels))
             progress(len(windows) * len(self.running))
             del features  # before the next are made
+            if self.step % _RELEASE_STEPS == 0:
+                release_free_memory()
         loss, weight = torch.stack(losses).double().sum(0).cpu().numpy()
         limit = _DIVERGED * self.running_rates["positive_weight"].clamp(min=1).cpu().numpy()
         trained = (loss / weight < limit) & self.parameters.isfinite().all(1).cpu().numpy()
