@@ -46,9 +46,7 @@ class EventCounter:
         self._first_second = np.concatenate([[0], np.cumsum(self._lengths + 1)])[:-1] + 1
         durations = np.array([count_samples(recording.duration_s) for recording in self._recordings], np.int64)
         self._seconds = int(self._lengths.sum()) + len(self._lengths) + 1  # of the axis
-        self._recording_at = np.repeat(
-            np.arange(len(self._lengths)), self._lengths + 1
-        )  # at each second of the axis
+        self._recording_at = np.repeat(np.arange(len(self._lengths)), self._lengths + 1)  # at a second of the axis
         self._ends = RATE_HZ * self._first_second + durations  # in samples
         windows = [
             (number, RATE_HZ * int(self._first_second[number]) + np.array(window, np.int64))
@@ -105,7 +103,7 @@ class EventCounter:
         offset, length = RATE_HZ * self._seconds * number, RATE_HZ * self._seconds
         events = np.stack([RATE_HZ * runs[:, 0], np.minimum(RATE_HZ * runs[:, 1], self._ends[recording])], 1)
         within = events[:, 0] < events[:, 1]
-        events = np.compress(within, events + offset[:, None], 0)  # some times as fast as events[within]
+        events = np.compress(within, events + offset[:, None], 0)  # several times as fast as [within]
         place = (number * len(self._ends) + recording)[within]
         merged, place = _merge(events, place)
         number, recording = np.divmod(place, max(1, len(self._ends)))

@@ -32,9 +32,7 @@ from store.runtime.memory import release_free_memory
 _SAVE_EVERY_S = 5.0  # training a short epoch again is faster than saving it
 _SAVING_SHARE = 0.01  # of the time, at most
 _DIVERGED = 1e3  # a mean loss above, where a head that knows nothing has 0.7 times the weight of seizure seconds
-_RELEASE_STEPS = (
-    32  # torch keeps a plan of each shape that it multiplies, and free memory lies in pieces between them
-)
+_RELEASE_STEPS = 32  # torch keeps a plan of each product's shape, and free memory lies in pieces between these
 _CACHED_HEADS = 32  # a step's tensors of 32 heads fit in the processor's cache
 _STATE = (
     "parameters",
