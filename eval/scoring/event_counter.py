@@ -42,7 +42,7 @@ class EventCounter:
         self._recordings = [recording for _, recording in owned]
         self._person = np.array([number for number, _ in owned], np.int64)
         self._lengths = np.array([len(recording.probabilities) for recording in self._recordings], np.int64)
-        self._alike = list(_alike(self._lengths))
+        self._length_groups = list(_alike(self._lengths))
         self._first_second = np.concatenate([[0], np.cumsum(self._lengths + 1)])[:-1] + 1
         durations = np.array([count_samples(recording.duration_s) for recording in self._recordings], np.int64)
         self._seconds = int(self._lengths.sum()) + len(self._lengths) + 1  # of the axis
@@ -63,7 +63,7 @@ class EventCounter:
     def smooth(self, smoothing_s: int) -> NDArray[np.float64]:
         """Probabilities of all recordings on one axis, smoothed."""
         smoothed = np.full(self._seconds, _BETWEEN)
-        for group in self._alike:
+        for group in self._length_groups:
             values = _smooth_rows([self._recordings[one].probabilities for one in group], smoothing_s)
             for first, length, row in zip(self._first_second[group], self._lengths[group], values, strict=True):
                 smoothed[first : first + length] = row[:length]

@@ -181,10 +181,12 @@ def fill_and_resume(bids: Path, disk: Path, wanted: dict[str, bytes], size: int,
 def write_and_read(folder: Path, spec: FeatureSpec, seconds: float, log: Path) -> tuple[int, int]:
     """Two writers publish the same store over and over, four readers check it: writes and reads done."""
     write_store(folder, spec, 2, 3, 400)
+    first = store.open(folder)
+    wanted = total(first)
     stop = time.monotonic() + seconds
     log.write_text("")
     writers = [start(log, _write_until, stop, folder, spec) for _ in range(2)]
-    readers = [start(log, _read_until, stop, store.open(folder)) for _ in range(4)]
+    readers = [start(log, _read_until, stop, first, wanted) for _ in range(4)]
     statuses = [wait(process) for process in writers + readers]
     if any(statuses) or [path.name for path in sorted(folder.iterdir())] != ["sub-01.h5", "sub-02.h5"]:
         raise AssertionError(f"{statuses}: {log.read_text()}")
@@ -202,8 +204,8 @@ def _write_until(stop: float, folder: Path, spec: FeatureSpec) -> int:
     return 0
 
 
-def _read_until(stop: float, first: Store) -> int:
-    wanted, rounds = total(first), 0
+def _read_until(stop: float, first: Store, wanted: int) -> int:
+    rounds = 0
     while not rounds or time.monotonic() < stop:
         opened = store.open(first.path)
         for file in opened.files:

@@ -72,26 +72,30 @@ def test_a_damaged_part_is_encoded_again(bids: Path, wanted: dict[str, bytes], t
     assert content(tmp_path / "s") == wanted
 
 
-@pytest.mark.parametrize("blind", [False, True])
-def test_a_full_disk_is_said_and_resumed(
-    bids: Path, wanted: dict[str, bytes], tmp_path: Path, blind: bool
-) -> None:
-    size = sum(map(len, wanted.values()))
-    try:
-        full = survival.fill_and_resume(bids, tmp_path / "disk", wanted, size, blind, tmp_path / "log")
-    except (subprocess.CalledProcessError, FileNotFoundError):
-        pytest.skip("only root can mount a small disk")
-    assert full
-
-
-def test_a_read_only_disk_is_one_line(bids: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A folder where a small disk can be mounted."""
     try:
         with survival.small_disk(tmp_path / "disk", 1 << 20):
-            subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
-            assert wait(survival.start_extract(bids, tmp_path / "disk", tmp_path / "log")) == 2
-            assert store_main(["info", str(tmp_path / "disk")]) == 2
+            pass
     except (subprocess.CalledProcessError, FileNotFoundError):
-        pytest.skip("only root can mount a disk")
+        pytest.skip("only root can mount a small disk")
+    return tmp_path / "disk"
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_full_disk_is_said_and_resumed(
+    bids: Path, wanted: dict[str, bytes], disk: Path, tmp_path: Path, blind: bool
+) -> None:
+    size = sum(map(len, wanted.values()))
+    assert survival.fill_and_resume(bids, disk, wanted, size, blind, tmp_path / "log")
+
+
+def test_a_read_only_disk_is_one_line(bids: Path, disk: Path, tmp_path: Path) -> None:
+    with survival.small_disk(disk, 1 << 20):
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert wait(survival.start_extract(bids, disk, tmp_path / "log")) == 2
+        assert store_main(["info", str(disk)]) == 2
     said = (tmp_path / "log").read_text()
     assert "disk: the file system is read-only; give another path" in said
 

@@ -20,6 +20,20 @@ from tests.helpers.stores import SPEC, write_subject
 from tests.helpers.training import CPU, INNER, SETTINGS, assert_chose_the_same, assert_same, train
 
 
+def test_free_memory_is_given_back_every_few_steps(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back: list[int] = []
+    monkeypatch.setattr("heads.training.stacked._RELEASE_STEPS", 3)
+    monkeypatch.setattr("heads.training.stacked.release_free_memory", lambda: given_back.append(trainer.step))
+    dataset = StoreDataset(store.open(make_store()))
+    fold = make_folds(dataset.label_counts(), "all")[0]
+    trainer = StackedTrainer([Trial(fold, replace(SETTINGS, batch_windows=8))], dataset, CPU)
+    trainer.run_epoch(lambda count: None)
+    assert given_back == list(range(3, trainer.step + 1, 3))
+    assert given_back
+
+
 @pytest.mark.parametrize("changes", [*({"head": name} for name in HEADS), {"pooling": "max"}], ids=str)
 def test_a_slot_among_many_equals_the_slot_alone(
     make_store: Callable[..., Path], tmp_path: Path, changes: dict[str, str]
