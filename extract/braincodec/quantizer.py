@@ -69,8 +69,16 @@ class ResidualQuantizer(nn.Module):
         codebooks = list(self.codebooks)[:stages]
         if self.beam == 1:
             return _search_greedily(codebooks, rows)
-        parts = torch.split(rows, _ROWS_AT_ONCE.get(rows.device.type, _ROWS_AT_ONCE["cpu"]))
-        return torch.cat([_search_beam(codebooks, part, self.beam) for part in parts])
+        return torch.cat([_search_beam(codebooks, part, self.beam)[-1] for part in _split(rows)])
+
+    def search_prefixes(self, rows: Tensor) -> list[Tensor]:
+        """Codes by the first stage alone, by the first two, and so on: what `search` finds for each number."""
+        codebooks = list(self.codebooks)
+        if self.beam == 1:
+            codes = _search_greedily(codebooks, rows)
+            return [codes[:, : count + 1] for count in range(len(codebooks))]
+        parts = [_search_beam(codebooks, part, self.beam, every=True) for part in _split(rows)]
+        return [torch.cat(prefix) for prefix in zip(*parts, strict=True)]
 
     def dequantize(self, codes: Tensor) -> Tensor:
         """``(N, F, Q) -> (N, D, F)`` float32, the sum of the stages' vectors; also of the first codes alone.
@@ -101,10 +109,16 @@ def _search_greedily(codebooks: Sequence[Codebook], rows: Tensor) -> Tensor:
     return torch.stack(codes, dim=-1)
 
 
-def _search_beam(codebooks: Sequence[Codebook], rows: Tensor, beam: int) -> Tensor:
+def _split(rows: Tensor) -> Sequence[Tensor]:
+    return torch.split(rows, _ROWS_AT_ONCE.get(rows.device.type, _ROWS_AT_ONCE["cpu"]))
+
+
+def _search_beam(codebooks: Sequence[Codebook], rows: Tensor, beam: int, every: bool = False) -> list[Tensor]:
+    """Best codes by all stages; with ``every`` those by the first stage, by the first two and so on."""
     residual = rows[:, None]  # (rows, beam, D)
     codes = torch.zeros(len(rows), 1, 0, dtype=torch.int64, device=rows.device)
-    for codebook in codebooks:
+    best = []
+    for number, codebook in enumerate(codebooks, start=1):
         vectors = codebook.vectors
         products = residual.flatten(0, 1) @ vectors.T
         distances = vectors.square().sum(1) - 2 * products.view(*residual.shape[:2], -1)
@@ -115,5 +129,7 @@ def _search_beam(codebooks: Sequence[Codebook], rows: Tensor, beam: int) -> Tens
         before = codes.gather(1, parent.expand(-1, -1, codes.shape[2]))
         codes = torch.cat([before, code[..., None]], dim=2)
         residual = residual.gather(1, parent.expand(-1, -1, rows.shape[1])) - vectors[code]
-    best = residual.square().sum(2).argmin(1)
-    return codes[torch.arange(len(rows), device=rows.device), best]
+        if every or number == len(codebooks):
+            first = residual.square().sum(2).argmin(1)
+            best.append(codes[torch.arange(len(rows), device=rows.device), first])
+    return best

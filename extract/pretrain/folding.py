@@ -44,10 +44,21 @@ def fold_units(model: BrainCodec, windows: Tensor) -> BrainCodec:
     """
     size = encode_all(model, windows).square().mean().sqrt()
     folded = _scale_signal(model, 1 / UNIT_UV)
-    folded.encoder.last.weight.div_(size)
-    folded.encoder.last.bias.div_(size)
-    for codebook in folded.quantizer.codebooks:
-        codebook.vectors.div_(size)
-        codebook.sums.div_(size)
-    folded.decoder.first.weight.mul_(size)
+    map_latents(folded, torch.eye(model.config.dimension, device=size.device) / size)
     return folded
+
+
+@torch.no_grad()
+def map_latents(model: BrainCodec, matrix: Tensor) -> None:
+    """Multiply latents by an invertible matrix ``(D, D)``; what they decode to stays, to rounding.
+
+    The matrix goes into the last layer of the encoder and the codebooks, its inverse into the first layer of the
+    decoder.
+    """
+    last, first = model.encoder.last, model.decoder.first
+    last.weight.copy_(torch.einsum("de,eck->dck", matrix, last.weight))
+    last.bias.copy_(matrix @ last.bias)
+    for codebook in model.quantizer.codebooks:
+        codebook.vectors.copy_(codebook.vectors @ matrix.T)
+        codebook.sums.copy_(codebook.sums @ matrix.T)
+    first.weight.copy_(torch.einsum("cdk,de->cek", first.weight, torch.linalg.inv(matrix)))

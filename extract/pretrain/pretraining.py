@@ -71,6 +71,8 @@ def _guard(settings: PretrainCommand, state_path: Path) -> None:
     """Refuse an output that cannot be written, or that would replace what is none of this training."""
     if not settings.out.parent.is_dir():
         raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
+    if settings.freeze_encoder and not settings.start:
+        raise UserError("--freeze-encoder: give the weights whose encoder is to stay as --start")
     guard_output(
         settings.out,
         inputs=[*SHIPPED.values(), *settings.bids, *([find_weights(settings.start)] if settings.start else [])],

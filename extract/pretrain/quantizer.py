@@ -56,9 +56,13 @@ def kmeans(rows: Tensor, size: int, generator: Generator, rounds: int = 10) -> T
 
 
 def quantize_in_training(
-    quantizer: ResidualQuantizer, latents: Tensor, generator: Generator, stages: int | None = None
+    quantizer: ResidualQuantizer,
+    latents: Tensor,
+    generator: Generator,
+    stages: int | None = None,
+    moves: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Quantize with a straight-through gradient and move the codebooks towards what they code.
+    """Quantize with a straight-through gradient, and move the codebooks towards what they code.
 
     Parameters
     ----------
@@ -69,6 +73,8 @@ def quantize_in_training(
         Of what moves to a random row.
     stages
         How many of the quantizers code, the first ones; all by default. The others stay.
+    moves
+        Whether the codebooks move.
 
     Returns
     -------
@@ -86,7 +92,8 @@ def quantize_in_training(
         residual = rows.detach() - total
         total = total + codebook.vectors[index]
         commitment = commitment + (rows - total).square().mean() / scale
-        update(codebook, residual, index, generator)
+        if moves:
+            update(codebook, residual, index, generator)
     quantized = rows + (total - rows).detach()
     commitment = commitment / codes.shape[1]
     return quantized.view(*latents.shape[::2], -1).transpose(1, 2), commitment

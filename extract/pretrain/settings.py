@@ -47,7 +47,7 @@ class TrainingSettings:
     nested: float = 0.0
     """Share of batches that a random number of the first quantizers code, the published four the rest; 0: all."""
     freeze_encoder: bool = False
-    """Train decoder and codebooks alone; the latents stay those of --start."""
+    """Fit the codebooks of --start to its latents, all at once, and then train its decoder alone."""
     commitment: float = 64.0
     """Weight of the distance of latents to their codes."""
     adversarial: float = 0.0

@@ -17,6 +17,7 @@ from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.pretrain.data import TrainingSignal, WindowSampler, augment
 from extract.pretrain.discriminator import Adversary
+from extract.pretrain.fitting import fit_codes
 from extract.pretrain.folding import UNIT_UV, encode_all, in_training_unit
 from extract.pretrain.losses import Balancer, prd, reconstruction_losses
 from extract.pretrain.optimizers import Optimizers
@@ -28,6 +29,7 @@ from store.runtime.atomic import write_bytes
 from store.runtime.errors import UserError
 
 START_WINDOWS = 512  # that the codebooks start from
+FIT_WINDOWS = 8192  # that they are fitted to where the encoder stays
 ADVERSARY_RATE = 1e-3
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 VALIDATION_WINDOWS = 512  # while it trains, of all persons
@@ -41,6 +43,7 @@ class Training:
     ) -> None:
         self.settings, self.device = settings, torch.device(device)
         self._dtype = getattr(torch, settings.precision)
+        self._quantize_from = 0 if settings.freeze_encoder else settings.quantize_from
         self.model = BrainCodec(config, settings.seed).to(self.device)
         self._average = AveragedModel(self.model, multi_avg_fn=self._move_average, use_buffers=True)
         self.model.encoder.requires_grad_(not settings.freeze_encoder)
@@ -65,12 +68,13 @@ class Training:
         generator = Generator(self.device).manual_seed(settings.seed * 1_000_003 + self.step)
         x, others = (sampler.draw(settings.batch, generator) / UNIT_UV for _ in range(2))
         x = augment(x, others, generator)
-        if self.step == settings.quantize_from:
+        if self.step == self._quantize_from:
             self._start_codebooks(sampler, generator)
         latents = model.encoder(x.to(self._dtype)).float()
         commitment = latents.new_zeros(())
-        if self.step >= settings.quantize_from:
-            latents, commitment = quantize_in_training(model.quantizer, latents, generator, self._draw_stages())
+        if self.step >= self._quantize_from:
+            stages, moves = self._draw_stages(), not settings.freeze_encoder
+            latents, commitment = quantize_in_training(model.quantizer, latents, generator, stages, moves)
         elif settings.noise:
             spread = latents.square().mean().sqrt()
             noise = torch.randn(latents.shape, generator=generator, device=self.device)
@@ -124,15 +128,24 @@ class Training:
         rng = random.Random(self.settings.seed * 1_000_003 + self.step)
         return rng.randint(1, config.quantizers) if rng.random() < nested else config.default_quantizers
 
-    @torch.no_grad()
+    def _stage_shares(self) -> list[float]:
+        """Share of batches that the first quantizer codes alone, that the first two code, and so on."""
+        nested, config = self.settings.nested, self.model.config
+        shares = [nested / config.quantizers] * config.quantizers
+        shares[(config.default_quantizers if nested else config.quantizers) - 1] += 1 - nested
+        return shares
+
     def _start_codebooks(self, sampler: WindowSampler, generator: Generator) -> None:
         quantizer = self.model.quantizer
         kept = sum(bool(codebook.trained) for codebook in quantizer.codebooks) if self.step == 0 else 0
-        if kept == len(quantizer.codebooks):
-            return
-        windows = sampler.draw(START_WINDOWS, generator) / UNIT_UV
         self.model.eval()  # graphs are of batches in training
-        start_codebooks(quantizer, encode_all(self.model, windows), generator, kept)
+        if kept < len(quantizer.codebooks):
+            with torch.no_grad():
+                windows = sampler.draw(START_WINDOWS, generator) / UNIT_UV
+                start_codebooks(quantizer, encode_all(self.model, windows), generator, kept)
+        if self.settings.freeze_encoder:
+            windows = sampler.draw(FIT_WINDOWS, generator) / UNIT_UV
+            fit_codes(self.model, windows, self._stage_shares(), generator)
         self.model.train()
         self.averaged.load_state_dict(self.model.state_dict())
 

@@ -71,6 +71,16 @@ def test_the_first_stages_alone_are_a_quantizer_of_their_own(beam):
 
 
 @pytest.mark.parametrize("beam", [1, 4])
+def test_one_search_finds_the_codes_of_every_number_of_stages(beam):
+    quantizer = make(beam)
+    rows = latents(40).transpose(1, 2).flatten(0, 1)
+    prefixes = quantizer.search_prefixes(rows)
+    assert len(prefixes) == CONFIG.quantizers
+    for stages, codes in enumerate(prefixes, start=1):
+        assert torch.equal(codes, quantizer.search(rows, stages))
+
+
+@pytest.mark.parametrize("beam", [1, 4])
 def test_an_untrained_quantizer_has_no_codes(beam):
     with pytest.raises(UserError, match="never trained"):
         ResidualQuantizer(replace(CONFIG, beam=beam)).quantize(latents(1))

@@ -86,6 +86,7 @@ def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
     assert "no EEG of person 9" in error_of("--bids", str(bids), "--hold-out", "9")
     everyone = ("01", "02", "03")
     assert "0 windows of 4 s" in error_of("--bids", str(bids), "--hold-out", *everyone)
+    assert "--freeze-encoder: give the weights whose" in error_of("--bids", str(bids), "--freeze-encoder")
     assert "no such folder for --out" in error_of("--bids", str(bids), out="none/o.safetensors")
     (tmp_path / "o.safetensors.state").write_bytes(b"no")
     assert re.search("o.safetensors.state: no state", error_of("--bids", str(bids)))

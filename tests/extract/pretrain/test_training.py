@@ -12,6 +12,7 @@ from extract.pretrain.data import Person, TrainingSignal, WindowSampler, cut_win
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.folding import UNIT_UV, fold_units
 from extract.pretrain.losses import prd
+from extract.pretrain.quantizer import rows_of
 from extract.pretrain.settings import TrainingSettings
 from extract.pretrain.training import Training, train
 from extract.pretrain.validation import validate
@@ -104,14 +105,65 @@ def test_discriminator_learns_to_tell_real_from_made(signals):
     assert adversary.compete(real, real, 0.0)["feature_matching"] == 0
 
 
-def test_a_frozen_encoder_stays_and_the_decoder_learns(sampler):
-    training = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=2, freeze_encoder=True))
-    before = weights(training)
-    first, *_, last = [training.advance(sampler) for _ in range(30)]
+@pytest.fixture
+def begun(sampler):
+    """A model with trained codebooks."""
+    training = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=0))
+    for _ in range(20):
+        training.advance(sampler)
+    return training.model
+
+
+def test_where_the_encoder_is_frozen_codebooks_are_fitted_once_and_the_decoder_learns(signals, sampler, begun):
+    training = Training(CONFIG, dataclasses.replace(SETTINGS, quantize_from=5, freeze_encoder=True))
+    training.start_from(begun)
+    start, signal = weights(training), cut_windows(signals[0], CONFIG) / UNIT_UV
+    before = training.model.encode(signal)
+    first = training.advance(sampler)
+    fitted = weights(training)
+    *_, last = [training.advance(sampler) for _ in range(30)]
     after = weights(training)
     assert last < first
     for name, tensor in after.items():
-        assert torch.equal(tensor, before[name]) == name.startswith("encoder"), name
+        is_mapped = name.startswith(("encoder.last", "quantizer"))
+        assert torch.equal(fitted[name], tensor) == (not name.startswith("decoder")), name
+        if name.startswith("encoder") and not is_mapped:
+            assert torch.equal(start[name], tensor), name
+        if name.endswith("vectors"):
+            assert not torch.equal(start[name], tensor), name
+    x, y = (rows_of(z).detach() for z in (before, training.model.encode(signal)))
+    matrix = torch.linalg.lstsq(x, y).solution
+    torch.testing.assert_close(x @ matrix, y, rtol=1e-3, atol=1e-3)
+
+
+def test_a_frozen_encoder_resumes_exactly(sampler, begun, tmp_path):
+    settings = dataclasses.replace(SETTINGS, freeze_encoder=True)
+    whole = Training(CONFIG, settings)
+    whole.start_from(begun)
+    list(train(whole, sampler, [], tmp_path / "whole"))
+    killed = Training(CONFIG, settings)
+    killed.start_from(begun)
+    next(train(killed, sampler, [], tmp_path / "killed"))
+    resumed = Training(CONFIG, settings)
+    resumed.start_from(begun)
+    resumed.load(tmp_path / "killed")
+    list(train(resumed, sampler, [], tmp_path / "killed"))
+    torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("quantizers", "nested", "shares"),
+    [(8, 0.0, [0.0] * 7 + [1.0]), (8, 0.25, [0.03125] * 3 + [0.78125] + [0.03125] * 4), (2, 0.5, [0.25, 0.75])],
+)
+def test_codebooks_are_fitted_for_the_numbers_of_stages_that_code_batches(quantizers, nested, shares):
+    config = dataclasses.replace(CONFIG, quantizers=quantizers)
+    training = Training(config, dataclasses.replace(SETTINGS, nested=nested))
+    assert training._stage_shares() == pytest.approx(shares)
+    drawn = []
+    for training.step in range(2000):
+        drawn.append(training._draw_stages())
+    counted = [drawn.count(stages) / 2000 for stages in range(1, quantizers + 1)]
+    assert counted == pytest.approx(shares, abs=0.03)
 
 
 @pytest.mark.parametrize(("quantize_from", "is_kept"), [(0, True), (2, False)])
