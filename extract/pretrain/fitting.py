@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
+from tqdm import tqdm
 
 from extract.braincodec.network import BrainCodec
 from extract.braincodec.quantizer import ResidualQuantizer
@@ -117,7 +118,7 @@ def fit_codebooks(
     books = quantizer.codebooks
     size, dims = books[0].vectors.shape
     weights = weights / weights.mean()
-    for _ in range(rounds):
+    for _ in tqdm(range(rounds), desc="codebooks", unit="round", leave=False, disable=None):
         products = rows.new_zeros(len(books) * size, len(books) * size)
         sums = rows.new_zeros(len(books) * size, dims)
         for share, codes in zip(shares, quantizer.search_prefixes(rows), strict=True):

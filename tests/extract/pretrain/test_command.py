@@ -12,6 +12,7 @@ from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.encoders.shipped import SHIPPED, WEIGHTS
 from extract.io.montage import CHANNELS
+from extract.pretrain import training
 from extract.pretrain.__main__ import main
 
 
@@ -71,6 +72,20 @@ def test_a_training_begins_with_the_weights_of_a_checkpoint(bids, tmp_path, caps
     assert "braincodec-clips.safetensors: BrainCodecConfig(" in capsys.readouterr().err
     assert main([*start, "--force", *SHORT, "--quantizers", "1"]) == 2
     assert "more than --quantizers 1; give" in capsys.readouterr().err
+
+
+def test_codebooks_and_decoder_of_a_checkpoint_are_trained_on(bids, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "FIT_WINDOWS", 64)
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert main(["--bids", str(bids), "--out", str(first), *SHORT]) == 0
+    on = ["--bids", str(bids), "--start", str(first), "--freeze-encoder", "--out", str(second)]
+    assert main([*on, *SHORT]) == 0
+    before, after = load_checkpoint(first), load_checkpoint(second)
+    assert after.metadata["begun_with"] == before.sha256
+    assert after.metadata["settings"]["freeze_encoder"]
+    kept, mapped = before.model.encoder, after.model.encoder
+    torch.testing.assert_close(mapped.downs[1].weight, kept.downs[1].weight, rtol=0, atol=0)
+    assert not torch.equal(mapped.last.weight, kept.last.weight)
 
 
 def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
