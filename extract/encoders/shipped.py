@@ -14,6 +14,7 @@ FAMILY = "braincodec"  # the encoder's name in the spec of every store made with
 SHIPPED = {
     "braincodec": _FOLDER / "braincodec-clips.safetensors",
     "braincodec-any-eeg": _FOLDER / "braincodec-any-eeg.safetensors",
+    "braincodec-any-eeg-v1": _FOLDER / "braincodec-any-eeg-v1.safetensors",
     "braincodec-clips": _FOLDER / "braincodec-clips.safetensors",
 }
 WEIGHTS = SHIPPED[FAMILY]

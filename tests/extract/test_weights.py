@@ -34,7 +34,9 @@ def list_persons(persons):
     return [(dataset, name) for dataset, names in by_dataset.items() for name in names]
 
 
-@pytest.mark.parametrize(("name", "most"), [("braincodec-clips", 30), ("braincodec-any-eeg", 22)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("braincodec-clips", 30), ("braincodec-any-eeg-v1", 22), ("braincodec-any-eeg", 20)]
+)
 def test_reconstructs_persons_it_has_not_seen(real_clips, name, most):
     checkpoint = load_checkpoint(SHIPPED[name])
     model = checkpoint.model

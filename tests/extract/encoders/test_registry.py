@@ -167,7 +167,8 @@ def test_the_first_quantizers_alone_are_stored_where_asked_for(tmp_path: Path) -
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
         UserError,
-        match=r"none\.pt: no such file; allowed: braincodec, braincodec-any-eeg, braincodec-clips, random",
+        match=r"none\.pt: no such file; allowed: braincodec, braincodec-any-eeg, braincodec-any-eeg-v1, "
+        "braincodec-clips, random",
     ):
         load_encoder(EncoderSettings(encoder=str(tmp_path / "none.pt")))
     with pytest.raises(
