@@ -16,6 +16,7 @@ ROUNDS = 8
 PROBED = 2048  # windows whose decoder's derivative is looked at
 PROBES = 4  # random signals for each of them
 LEAST_ERROR = 0.01  # windows that are decoded with less count as this
+LEAST_DISTANCE = 1e-3  # of the mean; windows whose latents are nearer to their codes count as this
 RIDGE = 0.02  # pull of vectors to where they are, of the mean count
 SHARE = 0.5  # of the way to latents in which equal distances are equal errors; see `docs/pretraining.md`
 
@@ -43,14 +44,14 @@ def fit_codes(model: BrainCodec, windows: Tensor, shares: Sequence[float], gener
     quantized, decoded = _quantize(model, latents, stages)
     scales = windows.square().mean((1, 2)).sqrt().clamp(min=FLOOR_UV / UNIT_UV)
     errors = (decoded - windows).square().mean((1, 2)).sqrt().div(scales).clamp(min=LEAST_ERROR)
-    weights = 1 / (scales.square() * errors)  # of squared errors, so that the relative ones count
-    metric = error_metric(model, quantized[:PROBED], weights[:PROBED], generator)
+    of_signals = 1 / (scales.square() * errors)  # weights of squared errors, so that the relative ones count
+    metric = error_metric(model, quantized[:PROBED], of_signals[:PROBED], generator)
     matrix = power(metric, SHARE / 2)
     map_latents(model, matrix)
     latents = torch.einsum("de,nef->ndf", matrix, latents)
     distances = (torch.einsum("de,nef->ndf", matrix, quantized) - latents).square().sum((1, 2))
-    weights = errors / distances.clamp(min=torch.finfo(distances.dtype).tiny)  # so that distances are errors
-    fit_codebooks(model.quantizer, rows_of(latents), weights.repeat_interleave(latents.shape[2]), shares)
+    of_latents = errors / distances.clamp(min=LEAST_DISTANCE * distances.mean())  # so that distances are errors
+    fit_codebooks(model.quantizer, rows_of(latents), of_latents.repeat_interleave(latents.shape[2]), shares)
 
 
 @torch.no_grad()

@@ -10,9 +10,9 @@ from torch import Generator
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
 from extract.braincodec.quantizer import ResidualQuantizer
+from extract.pretrain import fitting
 from extract.pretrain.fitting import RIDGE, error_metric, fit_codebooks, fit_codes, power
 from extract.pretrain.folding import map_latents
-from extract.pretrain.losses import prd
 from extract.pretrain.quantizer import rows_of, start_codebooks
 
 CONFIG = BrainCodecConfig(
@@ -128,19 +128,69 @@ def test_small_eigenvalues_are_bounded():
     torch.testing.assert_close(power(matrix, 1.0), torch.diag(torch.tensor([0.1, 1.0, 100.0])))
 
 
-def test_fitted_codes_decode_to_less_error():
-    config = dataclasses.replace(CONFIG, codebook_size=16)
-    model = BrainCodec(config).requires_grad_(False)
-    windows = noise(200, 1, 256).cumsum(2)
-    windows[0] = 0
-    windows[1] *= 1e-6  # a channel that is off counts no more than others
-    start_codebooks(model.quantizer, model.encode(windows[1:]), Generator().manual_seed(2))
-    plain = model.decode(model.encode(windows[1:]))
+def make_model(windows):
+    """A network with 16 codes a stage, started on the windows."""
+    model = BrainCodec(dataclasses.replace(CONFIG, codebook_size=16)).requires_grad_(False)
+    start_codebooks(model.quantizer, model.encode(windows), Generator().manual_seed(2))
+    return model
 
-    def left():
-        return float(prd(plain, model.decode(model.dequantize(model.quantize(model.encode(windows[1:]))))).mean())
 
-    before = left()
+def fit(model, windows):
     fit_codes(model, windows, (0.0, 0.0, 1.0), Generator().manual_seed(3))
-    torch.testing.assert_close(model.decode(model.encode(windows[1:])), plain, rtol=1e-3, atol=1e-3)
-    assert left() < 0.95 * before
+    return torch.cat([book.vectors for book in model.quantizer.codebooks])
+
+
+def decoded_error(model, windows):
+    """What the quantizer changes in the decoded signals."""
+    latents = model.encode(windows)
+    return float((model.decode(latents) - model.decode(model.dequantize(model.quantize(latents)))).norm())
+
+
+def test_fitted_codes_decode_to_less_error():
+    windows = noise(200, 1, 256).cumsum(2)
+    model = make_model(windows)
+    plain, before = model.decode(model.encode(windows)), decoded_error(model, windows)
+    fit(model, windows)
+    torch.testing.assert_close(model.decode(model.encode(windows)), plain, rtol=1e-3, atol=1e-3)
+    assert decoded_error(model, windows) < 0.95 * before
+
+
+def test_the_map_serves_what_the_decoder_listens_to(monkeypatch):
+    windows = noise(200, 1, 256).cumsum(2)
+
+    def left(share):
+        monkeypatch.setattr(fitting, "SHARE", share)
+        model = make_model(windows)
+        model.decoder.first.weight.mul_(torch.tensor([8.0, 1.0, 1.0, 1.0, 0.1])[:, None])
+        fit(model, windows)
+        return decoded_error(model, windows)
+
+    assert left(0.5) < 0.9 * left(0.0)
+
+
+def test_windows_of_channels_that_are_off_do_not_rule():
+    windows = noise(200, 1, 256).cumsum(2)
+    nearly_silent, silent = 1e-6 * noise(100, 1, 256, seed=5), torch.zeros(3, 1, 256)
+
+    def left(trained_on):
+        model = make_model(windows)
+        fit(model, trained_on)
+        return decoded_error(model, windows)
+
+    assert left(torch.cat([windows, silent])) == pytest.approx(left(windows))
+    assert left(torch.cat([windows, nearly_silent])) == pytest.approx(left(windows), rel=0.02)
+
+
+def test_a_window_that_is_coded_exactly_does_not_rule():
+    windows = noise(200, 1, 256).cumsum(2)
+    model = make_model(windows)
+    first, *others = model.quantizer.codebooks
+    first.vectors.copy_(rows_of(model.encode(windows[:1])))
+    for book in others:
+        book.vectors[0] = 0
+    vectors = fit(model, windows)
+    assert vectors.isfinite().all()
+    rows = rows_of(model.encode(windows))
+    codes = model.quantizer.search(rows)
+    total = sum(book.vectors[code] for book, code in zip(model.quantizer.codebooks, codes.unbind(1), strict=True))
+    assert float((rows - total).norm() / rows.norm()) < 0.3
