@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 import tyro
 
+from braincodec_seizure import __version__
 from eval.report.files import write_table
 from eval.scoring.alarms import average_alarms, measure_alarms
 from eval.scoring.choice import POSTPROCESSING
@@ -161,7 +161,7 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
 
 
 def _hash(*parts: Any) -> str:
-    content = [version("braincodec-seizure"), *parts]
+    content = [__version__, *parts]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

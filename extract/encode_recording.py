@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from braincodec_seizure import __version__
 from extract.encoders.protocol import FeatureExtractor
 from extract.encoders.registry import load_encoder
 from extract.io.bids import Recording
@@ -322,4 +323,5 @@ def _read(recording: Recording, source: Source, spec: FeatureSpec, settings: Enc
 
 @cache
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("braincodec-seizure", "torch", "mne", "mne-bids", "numpy", "h5py")}
+    libraries = {name: version(name) for name in ("torch", "mne", "mne-bids", "numpy", "h5py")}
+    return {"braincodec-seizure": __version__, **libraries}

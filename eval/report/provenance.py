@@ -3,9 +3,9 @@
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from braincodec_seizure import __version__
 from store.runtime.cli import given_command
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ def describe_now() -> Provenance:
     """Date, command and code of this moment."""
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     commit = _read_commit(_ROOT)
-    code = f"braincodec-seizure {version('braincodec-seizure')}"
+    code = f"braincodec-seizure {__version__}"
     return Provenance(date, given_command() or "from Python", f"{code}, commit {commit}" if commit else code)
 
 

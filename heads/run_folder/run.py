@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from braincodec_seizure import __version__
 from heads.folds import GIVEN, Fold
 from heads.run_folder.checkpoints import Checkpoints
 from heads.run_folder.config import complete_settings, read_config
@@ -258,10 +259,11 @@ class Run:
 
 def describe_run(settings: Mapping[str, Any], store: Store) -> dict[str, Any]:
     """Make the content of ``config.json``: settings, the store's identity and versions."""
+    libraries = {name: version(name) for name in ("torch", "numpy", "scikit-learn")}
     return {
         "settings": dict(settings),
         "store": describe_store(store),
-        "versions": {name: version(name) for name in ("braincodec-seizure", "torch", "numpy", "scikit-learn")},
+        "versions": {"braincodec-seizure": __version__, **libraries},
     }
 
 

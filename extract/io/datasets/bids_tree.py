@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
+from braincodec_seizure import __version__
 from extract.io.datasets.source import EdfInfo, Participant, SourceDataSet, SourceRecording
 from extract.io.events import format_events
 from store import Event
@@ -139,7 +139,7 @@ def _metadata(data_set: SourceDataSet, participants: Sequence[Participant]) -> d
         **data_set.description,
         "BIDSVersion": "1.8.0",
         "DatasetType": "raw",
-        "GeneratedBy": [{"Name": "braincodec-seizure", "Version": version("braincodec-seizure")}],
+        "GeneratedBy": [{"Name": "braincodec-seizure", "Version": __version__}],
     }
     splits = any(row.split for row in participants)
     columns = ("participant_id", "person_id", "source_id", "sex", "age", *(("split",) if splits else ()))
