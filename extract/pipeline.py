@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, cast
+from zlib import crc32
 
 import tyro
 from tqdm import tqdm
@@ -23,13 +24,16 @@ from extract.io.shards import parse_shard, split_by_duration
 from extract.planning.account import describe_gone, describe_plan
 from extract.planning.encode_settings import EncodeSettings
 from extract.planning.paths import left_out_path, part_path
+from extract.planning.persons import find_moved, move
 from extract.planning.plan import Action, Policy
 from extract.planning.publish import join_subject, remove_parts, rewrite_subject, write_as_it_is
+from extract.planning.renamed import find_renamed
 from extract.planning.resolve import resolve_settings
 from extract.planning.spec import find_readable, require_same_spec, require_spec
 from extract.planning.subject import Subject, SubjectSource, shorten
 from extract.planning.summary import Outcomes, Summary, summarise
 from store import FeatureSpec
+from store.reader import StoreFile
 from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import to_one_line
 from store.runtime.options import optional
@@ -127,11 +131,14 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     command = command if command.alone else _with_absolute_paths(command)
     data = find_data_set(command.bids, command.subject or None)
     source = SubjectSource(data, command.store, command.policy, command.unlabelled, command.force)
-    subjects = tuple(source.look_at_all(is_whole=not command.subject))
+    source, subjects = _look_at_all(source, is_whole=not command.subject)
     work = _Extraction(command, source, subjects, tell or _print)
+    moved = list(find_moved(source, subjects))
     if command.check_only:
+        work.say(*(_describe_move(file, person) for file, person in moved))
         _tell_plan(work)
-        return work.summarise()
+        summary = work.summarise()
+        return replace(summary, differs=summary.differs or bool(moved))
     durations_s = [work.durations_s[recording] for recording in data.recordings]
     ours = {data.recordings[number] for number in split_by_duration(durations_s, index, shards)}
     changed = [recording for subject in work.subjects for recording in subject.select(Action.ENCODE)]
@@ -142,13 +149,32 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     if spec is not None and command.backend != "loky":  # machines of another kind would choose another precision
         work = replace(work, command=replace(command, precision=cast(Any, spec.precision)))  # a str in a spec
     require_writable(command.store)
-    for number, subject in enumerate(work.subjects):
+    for file, person in moved:
+        if crc32(file.subject.encode()) % shards == index:
+            move(file, person)
+            work.say(_describe_move(file, person))
+    if moved:
+        work = replace(work, subjects=source.look_at_all(is_whole=not command.subject))
+    for subject in work.subjects:
         work.say(describe_gone(subject.plan))
-        if number % shards == index and not subject.plan.select(Action.ENCODE):
+        if crc32(subject.name.encode()) % shards == index and not subject.plan.select(Action.ENCODE):
             _relabel(work, subject)
     if spec is not None:
         _encode(work, to_encode, spec)
     return work.summarise()
+
+
+def _look_at_all(source: SubjectSource, is_whole: bool) -> tuple[SubjectSource, tuple[Subject, ...]]:
+    """All subjects, and the source that knows which of their recordings were renamed."""
+    subjects = source.look_at_all(is_whole)
+    if renamed := find_renamed(subjects):
+        source = replace(source, renamed=renamed)
+        subjects = source.look_at_all(is_whole)
+    return source, subjects
+
+
+def _describe_move(file: StoreFile, person: str) -> str:
+    return f"sub-{file.subject}: person {file.person} is {person} now"
 
 
 def _with_absolute_paths(command: ExtractCommand) -> ExtractCommand:
@@ -265,6 +291,8 @@ def _read_left_out(work: _Extraction, recording: Recording) -> str | None:
         return None
     if recording.name in work.outcomes.errors:
         return work.outcomes.errors[recording.name]
+    if is_part(recording, work.command):  # mended since
+        return None
     try:
         return left_out_path(work.command.store, recording.subject, recording.name).read_text(encoding="utf-8")
     except FileNotFoundError:

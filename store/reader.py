@@ -6,7 +6,7 @@ import math
 import mmap
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -273,7 +273,7 @@ def open_store(path: Path | str) -> Store:
     ------
     StoreError
         If the folder is not there or holds no subject, if a file is incomplete, of another format,
-        damaged or misnamed, or if the files do not share one spec.
+        damaged or misnamed, if the files do not share one spec, or if two persons share a recording.
     """
     files = tuple(open_file(file) for file in list_files(Path(path)))
     for file in files:
@@ -284,7 +284,28 @@ def open_store(path: Path | str) -> Store:
                 f"{file.path}: {difference} as in {files[0].path.name}; one store holds one spec, "
                 "move one of them to another folder"
             )
+    require_one_person(files)
     return Store(Path(path), files)
+
+
+def require_one_person(files: Iterable[StoreFile]) -> None:
+    """Refuse features that two persons have: one human would train and test a head.
+
+    Raises
+    ------
+    StoreError
+        If two persons have a recording with the same features.
+    """
+    seen: dict[str, tuple[StoreFile, str]] = {}
+    for file in files:
+        for info, features in zip(file.recordings, file.hashes, strict=True):
+            other, twin = seen.setdefault(features, (file, info.name)) if info.windows else (file, "")
+            if other.person != file.person:
+                raise StoreError(
+                    f"{file.path}: {info.name} has the same features as {twin}, and is of person {file.person}, "
+                    f"not {other.person}; if a recording was renamed, run {command_line('extract')} without "
+                    "--subject, else give both one person_id in participants.tsv, or remove one"
+                )
 
 
 def list_files(path: Path) -> list[Path]:

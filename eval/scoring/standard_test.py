@@ -42,21 +42,34 @@ class StandardTest:
 
     @cached_property
     def training_persons(self) -> tuple[str, ...]:
-        """Persons of the store that the heads trained or chose on; a person is a person of one data set."""
-        names = {person for result in self.folds for person in (*result.fold.train, *result.fold.validation)}
-        trained = [known for name in names for known in list_known_as(self.run.config["store"], name)]
+        """Persons of the store that the heads trained or chose on, by name in one data set or by features."""
+        trained = [known for name in self._trained for known in list_known_as(self.run.config["store"], name)]
         tested = {
             file.person
             for file in self.store.files
             if any(file.person == person and same_dataset(file.dataset, dataset) for dataset, person in trained)
         }
-        return tuple(sorted(tested))
+        return tuple(sorted(tested | self._known_by_features))
+
+    @cached_property
+    def _trained(self) -> set[str]:
+        """Persons of the run that the heads trained or chose on."""
+        return {person for result in self.folds for person in (*result.fold.train, *result.fold.validation)}
+
+    @cached_property
+    def _known_by_features(self) -> set[str]:
+        """Persons of the store with a recording that a person of the training has too, whatever their names."""
+        rows = self.run.config["store"].get("recordings", {}).values()
+        trained = {row["features"] for row in rows if row["person"] in self._trained}
+        identities = self.store.recording_identities()
+        return {r.person for r in self.store.recordings if r.windows and identities[r.name]["features"] in trained}
 
     @property
     def compares_names_alone(self) -> bool:
-        """Whether the data set of the training data or of a tested person is not known."""
+        """Whether a training person is known by its name alone, as a data set is not known."""
         recorded = self.run.config["store"].get("datasets") or [""]
-        return not all((*recorded, *(file.dataset for file in self.store.files)))
+        is_known = all((*recorded, *(file.dataset for file in self.store.files)))
+        return not is_known and not set(self.training_persons) <= self._known_by_features
 
     @property
     def config(self) -> dict[str, Any]:

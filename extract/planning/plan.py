@@ -1,6 +1,6 @@
 """Decide for each recording of a subject what is to be done, from what was found and what is stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -111,6 +111,7 @@ def plan_subject(
     policy: Policy,
     dataset: str = "",
     participant: Mapping[str, str] | None = None,
+    renamed: Collection[str] = (),
 ) -> SubjectPlan:
     """Plan what is to be done with a subject.
 
@@ -124,6 +125,8 @@ def plan_subject(
         Name of the data set; empty where what is stored stays.
     participant
         The subject's columns of participants.tsv.
+    renamed
+        Names of recordings that are gone and that the data set has under another name.
     """
     infos = {info.name: info for info in stored.recordings} if stored else {}
     sources = stored.sources if stored else {}
@@ -133,8 +136,9 @@ def plan_subject(
         for item in found
     ]
     for name in infos.keys() - {item.recording.name for item in found}:
-        action = Action.PRUNE if policy.prune else Action.KEEP_GONE
-        steps.append(Step(name, action, "gone from the data set"))
+        action = Action.PRUNE if policy.prune or name in renamed else Action.KEEP_GONE
+        reason = "renamed in the data set" if name in renamed else "gone from the data set"
+        steps.append(Step(name, action, reason))
     reasons = _compare_file(stored, found, dataset, participant or {}) if stored else ()
     ordered = tuple(sorted(steps, key=lambda step: step.name))
     return SubjectPlan(subject, ordered, reasons, former, policy.skip_unusable)

@@ -1,7 +1,8 @@
 """One subject: what the data set has of it, what the store has, and the plan that follows."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from extract.io.bids import DataSet, Recording
 from extract.planning.paths import published_path
 from extract.planning.plan import Action, Found, Policy, SubjectPlan, plan_subject
 from extract.planning.survey import survey
-from store.interop.dataset_names import same_dataset
+from store.interop.dataset_names import same_name
 from store.reader import StoreFile, open_file
 from store.runtime.errors import StoreError, UserError
 
@@ -41,8 +42,9 @@ class SubjectSource:
     policy: Policy
     unlabelled: bool  # whether recordings without events file are taken
     force: bool = False  # replace what the store holds of a subject of another data set
+    renamed: frozenset[str] = frozenset()  # recordings that the data set has under other names
 
-    def look_at_all(self, is_whole: bool) -> Iterator[Subject]:
+    def look_at_all(self, is_whole: bool) -> tuple[Subject, ...]:
         """Look at every subject of the data set, and at those that the store has and the data set has no more.
 
         Parameters
@@ -53,22 +55,50 @@ class SubjectSource:
         Raises
         ------
         UserError
-            If the store holds a subject of that name of another data set.
+            If the store holds a subject or a person of that name of another data set.
         """
-        for name in self.data.subjects:
-            yield self.look_at(name)
+        subjects = tuple(self.look_at(name) for name in self.data.subjects)
+        self._require_own_persons(subjects)
         if not is_whole:
-            return
+            return subjects
+        files = [file for file in self.list_files(subjects) if file.subject not in self.data.by_subject]
+        return subjects + tuple(map(self._look_at_gone, files))
+
+    def list_files(self, subjects: Sequence[Subject]) -> list[StoreFile]:
+        """Files of the store that are of this data set, also under the name that it had for these subjects."""
+        names = {self.data.name}
+        names |= {s.stored.dataset for s in subjects if s.stored is not None and not _is_of_another(s, self.data)}
+        return [
+            file
+            for file in self._open_files()
+            if file.dataset and any(same_name(file.dataset, name) for name in names)
+        ]
+
+    def _require_own_persons(self, subjects: Sequence[Subject]) -> None:
+        """Refuse a new subject whose person the store has of another data set: somebody else of that name."""
+        ours = {file.path for file in self.list_files(subjects)}
+        others = {file.person: file for file in self._open_files() if file.dataset and file.path not in ours}
+        for subject in subjects:
+            if subject.stored is None and subject.found:
+                person = subject.found[0].recording.person
+                if (other := others.get(person)) is not None:
+                    raise UserError(
+                        f"{other.path}: holds person {person} of {other.dataset}, and sub-{subject.name} of "
+                        f"{self.data.name} is a person of that name; give another --store, several train together"
+                    )
+
+    def _open_files(self) -> Iterator[StoreFile]:
+        """Files of the store; the plan of a subject says if its file cannot be opened."""
         for path in sorted(self.store.glob("sub-*.h5")):
-            name = path.stem.removeprefix("sub-")
-            if name not in self.data.by_subject:
-                try:
-                    stored = open_file(path)
-                except StoreError:
-                    continue  # of no subject of this data set
-                if stored.dataset and same_dataset(stored.dataset, self.data.name):
-                    plan = plan_subject(name, (), stored, self.policy, "", stored.participant)
-                    yield Subject(name, (), stored, plan, stored.dataset, dict(stored.participant))
+            with suppress(StoreError):
+                yield open_file(path)
+
+    def _look_at_gone(self, stored: StoreFile) -> Subject:
+        """Plan for a subject that the data set has no more."""
+        name, dataset = stored.subject, self.data.name if self.data.is_named else stored.dataset
+        participant = dict(self.data.participants.columns.get(name, stored.participant))
+        plan = plan_subject(name, (), stored, self.policy, dataset, participant, self.renamed)
+        return Subject(name, (), stored, plan, dataset, participant)
 
     def look_at(self, name: str) -> Subject:
         """Look at one subject of the data set.
@@ -88,20 +118,21 @@ class SubjectSource:
             found = tuple(Found(recording, problem=str(error)) for recording in recordings)
             plan = plan_subject(name, found, None, self.policy)
             return Subject(name, found, None, plan, data.name, participant, str(error))
-        for _ in range(2):
-            found = tuple(self._survey(recording, stored) for recording in recordings)
-            is_kept = stored is not None and stored.dataset and not data.is_named
-            dataset = stored.dataset if stored is not None and is_kept else data.name
-            plan = plan_subject(name, found, stored, self.policy, dataset, participant)
-            if stored is None or not _is_of_another(stored, data, plan):
-                break
-            if not self.force:
-                raise UserError(
-                    f"{path}: holds sub-{name} of {stored.dataset}, {data.path} is {data.name} and its EEG "
-                    "differs; give another --store, or replace it with --force"
-                )
-            stored = None
-        return Subject(name, found, stored, plan, dataset, participant)
+        found = tuple(self._survey(recording, stored) for recording in recordings)
+        is_kept = stored is not None and stored.dataset and not data.is_named
+        dataset = stored.dataset if stored is not None and is_kept else data.name
+        plan = plan_subject(name, found, stored, self.policy, dataset, participant, self.renamed)
+        subject = Subject(name, found, stored, plan, dataset, participant)
+        if stored is None or not _is_of_another(subject, data):
+            return subject
+        if not self.force:
+            raise UserError(
+                f"{path}: holds sub-{name} of {stored.dataset}, {data.path} is {data.name} and its EEG "
+                "differs; give another --store, or replace it with --force"
+            )
+        policy = replace(self.policy, prune=True)  # what the other data set has beside is not this subject's
+        plan = plan_subject(name, found, stored, policy, data.name, participant)
+        return replace(subject, plan=plan, dataset=data.name)
 
     def is_as_seen(self, subject: Subject) -> bool:
         """Whether the store still has the file of a subject that was looked at, or still none."""
@@ -119,12 +150,11 @@ def shorten(text: str, data: DataSet) -> str:
     return re.sub(rf"(?<![^\s'\"(]){re.escape(str(data.path))}/", "", text)
 
 
-def _is_of_another(stored: StoreFile, data: DataSet, plan: SubjectPlan) -> bool:
-    """Whether a file is of another data set: it says so, and its signals are others."""
-    if not stored.dataset or same_dataset(stored.dataset, data.name):
+def _is_of_another(subject: Subject, data: DataSet) -> bool:
+    """Whether the file of a subject is of another data set: it says so, and its signals are others."""
+    stored = subject.stored
+    if stored is None or not stored.dataset or same_name(stored.dataset, data.name):
         return False
     names = {info.name for info in stored.recordings}
-    steps = [step for step in plan.steps if step.name in names]
-    return all(step.action is Action.KEEP_GONE for step in steps) or any(
-        step.action is Action.ENCODE for step in steps
-    )
+    actions = [step.action for step in subject.plan.steps if step.name in names]
+    return Action.ENCODE in actions or not {Action.KEEP, Action.RELABEL, Action.LEAVE_OUT} & {*actions}

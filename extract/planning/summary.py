@@ -64,6 +64,11 @@ def summarise(
         for step in subject.plan.steps:
             if step.name not in wrong:
                 states.setdefault(_classify(step, subject, outcomes, done=done), []).append(step.name)
+        if skip_unusable and done and _keeps_unusable(subject, wrong, outcomes):
+            failures.append(
+                f"{published_path(store, subject.name)}: none of the subject's recordings can be used now, so the "
+                "file stays as it was; mend one, or remove the file"
+            )
         file = _find_file(subject, store, outcomes)
         if file is not None and _holds_all(file, subject, wrong) and (skip_unusable or not wrong):
             complete.append(subject.name)
@@ -80,6 +85,12 @@ def summarise(
         tuple(notes),
         any(subject.plan.differs for subject in subjects),
     )
+
+
+def _keeps_unusable(subject: Subject, wrong: Collection[str], outcomes: Outcomes) -> bool:
+    """Whether the store keeps a subject none of whose recordings can be used any more."""
+    is_all = bool(subject.found) and all(item.recording.name in wrong for item in subject.found)
+    return subject.stored is not None and is_all and subject.name not in outcomes.rewritten
 
 
 def _find_wrong(

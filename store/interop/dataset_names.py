@@ -20,6 +20,15 @@ def same_dataset(first: str, second: str) -> bool:
     return long.startswith(short)
 
 
+def same_name(first: str, second: str) -> bool:
+    """Whether two names are equal without generic words: close enough to overwrite or remove what one names.
+
+    >>> same_name("CHB-MIT seizure clips", "CHB-MIT Scalp EEG Database"), same_name("Clinic", "Clinic children")
+    (True, False)
+    """
+    return _normalise(first) == _normalise(second)
+
+
 def list_persons_seen(encoder: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Persons that an encoder saw in pretraining by its provenance, each with the name of the data set.
 

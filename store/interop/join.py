@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from store.interop.dataset_names import same_dataset
-from store.reader import Store, StoreFile, StoreMember, open_store
+from store.reader import Store, StoreFile, StoreMember, open_store, require_one_person
 from store.runtime.commands import command_line
 from store.runtime.errors import StoreError, UserError
 
@@ -26,8 +26,8 @@ def open_stores(paths: Sequence[Path], names: Sequence[str] | None = None) -> St
     Raises
     ------
     StoreError
-        If one cannot be opened, if they differ in a field of the spec, if two hold the same recording, or if a
-        person may be one of another store, as a data set is not known.
+        If one cannot be opened, if they differ in a field of the spec, if two hold the same recording, if a
+        person may be one of another store, as a data set is not known, or if two persons share a recording.
     UserError
         If there is no path, or one twice.
     """
@@ -45,6 +45,7 @@ def open_stores(paths: Sequence[Path], names: Sequence[str] | None = None) -> St
     pairs = zip(stores, members, strict=True)
     files = tuple(_rename(file, member) for store, member in pairs for file in store.files)
     _require_distinct_recordings(files)
+    require_one_person(files)
     return Store(stores[0].path, files, members)
 
 

@@ -122,7 +122,7 @@ def test_training_persons_are_refused_unless_asked_for(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refusal = refused(capsys, root, tmp_path / "out", store_name="train")
-    assert f"{root / 'train'}: holds training persons 01, 02, 03, 04 of {root / 'run'}, by name alone" in refusal
+    assert f"{root / 'train'}: holds training persons 01, 02, 03, 04 of {root / 'run'}; leave" in refusal
     assert refusal.endswith("leave them out of the store, or add --allow-training-persons")
     assert not (tmp_path / "out").exists()
     assert score_on(root, tmp_path / "out", "--no-report", "--allow-training-persons", store_name="train") == 0
@@ -131,8 +131,8 @@ def test_training_persons_are_refused_unless_asked_for(
 
 def test_a_person_is_one_of_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(4):
-        write_subject(tmp_path / "train", f"{number + 1:02}", (120, 90), number)
-    shutil.copytree(tmp_path / "train", tmp_path / "other")
+        for seed, name in enumerate(("train", "other")):
+            write_subject(tmp_path / name, f"{number + 1:02}", (120, 90), 10 * seed + number)
     label(tmp_path / "train", "CHB-MIT Scalp EEG Database")
     label(tmp_path / "other", "Siena")
     arguments = ("--store", str(tmp_path / "train"), "--fold", "final", "--out", str(tmp_path / "run"), *QUICK)
@@ -143,6 +143,21 @@ def test_a_person_is_one_of_a_data_set(tmp_path: Path, capsys: pytest.CaptureFix
     refusal = refused(capsys, tmp_path, tmp_path / "again")
     assert "holds training persons 01, 02, 03, 04 of" in refusal
     assert "by name alone" not in refusal
+
+
+def test_a_training_person_is_known_by_its_features(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    renamed = tmp_path / "renamed"
+    write_subject(renamed, "anna", (120, 90), 1)  # as person 02 of the training data
+    write_subject(renamed, "berta", (120, 90), 31)
+    arguments = [str(root / "run"), "--on", str(renamed), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert f"renamed: holds training person anna of {root / 'run'}; leave" in capsys.readouterr().err
+    write_subject(renamed, "anna", (120, 90), 30)
+    write_subject(renamed, "02", (120, 90), 32)
+    assert main(arguments) == 2
+    assert f"renamed: holds training person 02 of {root / 'run'}, by name alone, as" in capsys.readouterr().err
 
 
 def test_scores_without_labels_do_not_compare(

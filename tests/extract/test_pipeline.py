@@ -272,8 +272,8 @@ def test_full_disk_stops_with_one_line(
 
 
 def test_persons_join_the_cases_of_chb_mit(tmp_path: Path) -> None:
-    for subject in ("chb01", "chb21", "chb02"):
-        write_recording(tmp_path / "bids", subject, 0, noise_uv(8, 0))
+    for seed, subject in enumerate(("chb01", "chb21", "chb02")):
+        write_recording(tmp_path / "bids", subject, 0, noise_uv(8, seed))
     assert Data(tmp_path / "bids", tmp_path / "store").extract() == 0
     assert store.open(tmp_path / "store").persons == ("chb01", "chb02")
 

@@ -197,11 +197,13 @@ def test_events_that_label_no_second_are_said(data: Data, capsys: Capture) -> No
 def test_shards_relabel_each_subject_once(data: Data, capsys: Capture) -> None:
     for subject in ("01", "02"):
         set_events(data, subject, 0, "6.00\t2.00\tsz_gen")
-    assert data.extract("--shard", "2/2") == 0
+    assert data.extract("--shard", "2/3") == 0
     out = lines(capsys)
     assert out[0] == "sub-02: relabelled 1 recording (events changed)"
     assert "4 recordings found: 0 encoded, 1 relabelled, 2 up to date, 1 for other shards, 0 left out" in out
-    assert data.extract("--shard", "1/2") == 0
+    assert data.extract("--shard", "1/3") == 0
+    assert data.extract("--check") == 1
+    assert data.extract("--shard", "3/3") == 0
     assert data.extract("--check") == 0
 
 

@@ -47,16 +47,16 @@ def test_equal_names_of_two_data_sets_are_two_persons(tmp_path: Path) -> None:
 
 def test_parts_of_one_data_set_share_its_persons(tmp_path: Path) -> None:
     train = write_store(tmp_path / "train", "TUH EEG Seizure Corpus", ("01", "02"))
-    dev = write_store(tmp_path / "dev", "TUH EEG Seizure", ("03",))
+    dev = write_store(tmp_path / "dev", "TUH EEG Seizure", ("03",), seed=2)
     assert store.open_stores([train, dev]).persons == ("01", "02", "03")
-    siena = write_store(tmp_path / "siena", "Siena", ("03",))
+    siena = write_store(tmp_path / "siena", "Siena", ("03",), seed=5)
     joined = store.open_stores([siena, train, dev])
     assert joined.persons == ("siena_03", "train_01", "train_02", "train_03")
     assert joined.identities.keys() == {"siena/03", "train/01", "train/02", "dev/03"}
 
 
 def test_stores_of_one_folder_name_are_told_apart_by_the_folder_above(tmp_path: Path) -> None:
-    paths = [write_store(tmp_path / "a" / "latents", "A"), write_store(tmp_path / "b" / "latents", "B")]
+    paths = [write_store(tmp_path / "a" / "latents", "A"), write_store(tmp_path / "b" / "latents", "B", seed=5)]
     assert store.open_stores(paths).persons[::2] == ("a-latents_01", "b-latents_01")
 
 
@@ -75,12 +75,12 @@ def test_what_cannot_be_joined_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_store_of_unknown_data_set_joins_if_its_persons_are_others(tmp_path: Path) -> None:
-    paths = [write_store(tmp_path / "one", "One"), write_store(tmp_path / "unknown", "", ("03",))]
+    paths = [write_store(tmp_path / "one", "One"), write_store(tmp_path / "unknown", "", ("03",), 5)]
     assert store.open_stores(paths).persons == ("one_01", "one_02", "unknown_03")
 
 
 def test_a_file_replaced_while_open_is_noticed(tmp_path: Path) -> None:
-    paths = [write_store(tmp_path / "one", "One"), write_store(tmp_path / "two", "Two")]
+    paths = [write_store(tmp_path / "one", "One"), write_store(tmp_path / "two", "Two", seed=5)]
     joined = store.open_stores(paths)
     before = joined.read(0, 2)
     write_store(paths[0], "One")  # the same content in another file
