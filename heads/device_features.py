@@ -1,6 +1,7 @@
 """Features of windows on the device that trains, in the form that a head takes."""
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch.nn.functional import embedding_bag
 
 from heads.dataset import Dataset
 from heads.models.head import Head
+from store.runtime.commands import command_line
+from store.runtime.errors import StoreError
 
 _BLOCK_WINDOWS = 512
 _CACHED_WINDOWS = 16  # float32 features of 16 windows fit in the processor's cache
@@ -68,6 +71,11 @@ class DeviceFeatures:
         """Features of windows, in the order asked; ``out``, of as many windows or more, may be written over.
 
         Blocks that are taken one after the other into the same ``out`` need no new memory, which takes time.
+
+        Raises
+        ------
+        StoreError
+            If a feature is not finite: the file is damaged.
         """
         if self._kept is not None:
             return self._kept[torch.from_numpy(windows).to(self._device)]
@@ -89,11 +97,21 @@ class DeviceFeatures:
         else:
             codes = stored.flatten(0, 2).int() + self._first_code
             latents = embedding_bag(codes, self._vectors, mode="sum").view(len(stored), *self._dataset.shape)
+        if not math.isfinite(float(latents.sum())):
+            raise self._damaged(windows, latents)
         latents = latents.to(self._precision)
         if self._missing is not None:
             missing = self._missing[torch.from_numpy(windows).to(self._device)]
             latents.masked_fill_(missing[:, None, :, None], torch.nan)
         return self._head.precompute(latents)
+
+    def _damaged(self, windows: NDArray[np.int64], latents: Tensor) -> StoreError:
+        window = windows[int((~latents.flatten(1).isfinite().all(1)).nonzero()[0])]
+        name = max(self._dataset.first_window.items(), key=lambda item: (item[1] <= window, item[1]))[0]
+        return StoreError(
+            f"{name}: its features are damaged, they are not all finite; {command_line('store')} verify names the "
+            "file: remove it and extract the subject again"
+        )
 
     def _read(self, windows: NDArray[np.int64]) -> Tensor:
         """Features as they are stored, on the device."""

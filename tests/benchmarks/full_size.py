@@ -59,14 +59,19 @@ def write_store(folder: Path, spec: FeatureSpec, persons: int, recordings: int, 
         labels = np.zeros((recordings, recording_s), np.uint8)
         labels[::5, onset_s : onset_s + length_s] = 1
         path = folder / f"sub-{person:02}.h5"
-        blocks = _blocks(noise, recordings, windows)
+        blocks = _blocks(noise, person, recordings, windows)
         write_file(path, spec, infos, labels.ravel(), blocks, {"encoder": {"name": "synthetic"}}, codebooks)
 
 
-def _blocks(noise: np.ndarray, recordings: int, windows: int) -> Iterator[np.ndarray]:
+def _blocks(noise: np.ndarray, person: int, recordings: int, windows: int) -> Iterator[np.ndarray]:
+    """Blocks of a person's recordings; the first values tell the person, since no two may have the same features."""
     for recording in range(recordings):
         for number, start in enumerate(range(0, windows, _BLOCK_WINDOWS)):
-            yield noise[(recording + number) % _BLOCKS, : windows - start]
+            block = noise[(recording + number) % _BLOCKS, : windows - start]
+            if start == 0:
+                block = block.copy()
+                block.reshape(-1)[:2] = divmod(person, 256)
+            yield block
 
 
 def main() -> None:

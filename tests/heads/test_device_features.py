@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from heads.models.registry import make_head
 from heads.settings import HeadSettings, TrainSettings
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
-from store import Event
+from store import Event, StoreError
 from store.writer import write_file
 from tests.helpers.stores import SPEC, recording
 
@@ -101,3 +102,17 @@ def test_blocks_are_taken_into_one_tensor(codes: store.Store) -> None:
     torch.testing.assert_close(taken, features.take(second), rtol=0, atol=0)
     few = np.array([3, 5])
     torch.testing.assert_close(features.take(few, out=out), features.take(few), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused(make_store: Callable[..., Path], value: float) -> None:
+    folder = make_store(persons=2)
+    with h5py.File(folder / "sub-02.h5", "r+") as file:
+        file["features"][16, 0, 1, 0] = value
+    dataset = StoreDataset(store.open(folder))
+    features = DeviceFeatures(dataset, make_head(HeadSettings(), dataset.shape, 4, 0), CPU)
+    first = np.flatnonzero(dataset.person == 1)[0]
+    features.take(np.arange(first + 16))
+    message = r"^sub-02_.*run-00: its features are damaged, they are not all finite; .* verify names the file"
+    with pytest.raises(StoreError, match=message):
+        features.take(np.arange(first + 17))

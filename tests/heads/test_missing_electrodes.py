@@ -93,8 +93,8 @@ def test_a_head_that_is_not_told_sees_what_is_stored(stores: list[Path]) -> None
 
 
 def test_nothing_is_done_where_all_electrodes_are_present(tmp_path: Path) -> None:
-    for person in ("01", "02", "03"):
-        write_subject(tmp_path / "store", person, (40,), 0)
+    for seed, person in enumerate(("01", "02", "03")):
+        write_subject(tmp_path / "store", person, (40,), seed)
     dataset = StoreDataset(store.open(tmp_path / "store"))
     head = make_head(HeadSettings(), dataset.shape, dataset.window_s, 0)
     assert DeviceFeatures(dataset, head, torch.device("cpu"))._missing is None
