@@ -254,7 +254,7 @@ class Store:
 
     def read(self, start: int, stop: int) -> Array:
         """Read the features of the store's windows ``[start, stop)`` as stored, ``(B, F, C, D)`` or codes."""
-        parts = []
+        parts = [] if start < stop else [self.files[0].read(0, 0)]
         for file, first in zip(self.files, self.first_windows, strict=False):
             begin, end = max(start - first, 0), min(stop - first, file.windows)
             if begin < end:

@@ -62,7 +62,7 @@ class SubjectSource:
         if not is_whole:
             return subjects
         files = [file for file in self.list_files(subjects) if file.subject not in self.data.by_subject]
-        return subjects + tuple(map(self._look_at_gone, files))
+        return subjects + tuple(map(self._look_at_gone, files)) + tuple(self._list_damaged())
 
     def list_files(self, subjects: Sequence[Subject]) -> list[StoreFile]:
         """Files of the store that are of this data set, also under the name that it had for these subjects."""
@@ -92,6 +92,17 @@ class SubjectSource:
         for path in sorted(self.store.glob("sub-*.h5")):
             with suppress(StoreError):
                 yield open_file(path)
+
+    def _list_damaged(self) -> Iterator[Subject]:
+        """Subjects whose file cannot be opened, and that the data set does not have."""
+        for path in sorted(self.store.glob("sub-*.h5")):
+            name = path.stem.removeprefix("sub-")
+            if name not in self.data.by_subject:
+                try:
+                    open_file(path)
+                except StoreError as error:
+                    plan = plan_subject(name, (), None, self.policy)
+                    yield Subject(name, (), None, plan, self.data.name, {}, str(error))
 
     def _look_at_gone(self, stored: StoreFile) -> Subject:
         """Plan for a subject that the data set has no more."""

@@ -69,6 +69,8 @@ def summarise(
                 f"{published_path(store, subject.name)}: none of the subject's recordings can be used now, so the "
                 "file stays as it was; mend one, or remove the file"
             )
+        if subject.error and not subject.found:
+            failures.append(subject.error)
         file = _find_file(subject, store, outcomes)
         if file is not None and _holds_all(file, subject, wrong) and (skip_unusable or not wrong):
             complete.append(subject.name)

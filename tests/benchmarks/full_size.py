@@ -64,7 +64,7 @@ def write_store(folder: Path, spec: FeatureSpec, persons: int, recordings: int, 
 
 
 def _blocks(noise: np.ndarray, person: int, recordings: int, windows: int) -> Iterator[np.ndarray]:
-    """Blocks of a person's recordings; the first values tell the person, since no two may have the same features."""
+    """Blocks of a person's recordings; their first values differ: no two persons may have the same features."""
     for recording in range(recordings):
         for number, start in enumerate(range(0, windows, _BLOCK_WINDOWS)):
             block = noise[(recording + number) % _BLOCKS, : windows - start]

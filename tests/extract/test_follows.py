@@ -209,3 +209,12 @@ def test_what_is_gone_is_pruned_by_its_own_shard_in_any_order(data: Data) -> Non
     for shard in ("2/2", "1/2"):
         assert data.extract("--prune", "--shard", shard) == 0
     assert subjects(data) == ["sub-01", "sub-06"]
+
+
+def test_a_damaged_file_of_a_gone_subject_is_a_failure(data: Data, capsys: Capture) -> None:
+    shutil.rmtree(data.bids / "sub-02")
+    path = data.store / "sub-02.h5"
+    path.write_bytes(path.read_bytes()[:900])
+    capsys.readouterr()
+    assert data.extract() == 1
+    assert "sub-02.h5: unreadable, the file was cut off; remove the file" in capsys.readouterr().err
