@@ -187,7 +187,8 @@ def derive(
 
     A channel that is there is taken as it is, else reversed, else as the difference of two channels with the
     same reference; electrodes named without reference share one. Channels without cathode are those of the one
-    reference that most of them have. The first of equal names is used.
+    reference that most of them have; of the montage as-recorded each keeps its own. The first of equal names is
+    used.
 
     Parameters
     ----------
@@ -212,7 +213,7 @@ def derive(
         if name not in excluded:
             indices.setdefault(parse_name(name), []).append(index)
     first = {key: group[0] for key, group in indices.items()}
-    reference = _common_reference(montage, first)
+    reference = "" if montage.name == AS_RECORDED else _common_reference(montage, first)
     sources = dict.fromkeys(montage.channels, (None, None))  # type: dict[str, tuple[int | None, int | None]]
     for each in montage.derivations:
         if sources[each.name] == (None, None):
