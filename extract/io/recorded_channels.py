@@ -43,13 +43,22 @@ def eeg_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     """
     table_path = find_channels_table(path)
     if table_path is None:
-        return tuple(name for name in names if _IS_NAME.search(name) and not _NO_EEG.search(name))
+        return tuple(name for name in names if may_be_eeg(name))
     good = list_good_eeg(table_path)
     if not any(name.strip() in good for name in names):
         raise UserError(
             f"{table_path}: does not name a good EEG channel of {path.name}, which has {', '.join(names)}"
         )
     return tuple(name for name in names if name.strip() in good)
+
+
+def may_be_eeg(name: str) -> bool:
+    """Whether a channel's name is not that of ECG, EMG, EOG, a marker or another signal.
+
+    >>> [may_be_eeg(name) for name in ("EEG Fp1-REF", "BTEleft SD", "ECG", "EMG-Ref", "Status", "-")]
+    [True, True, False, False, False, False]
+    """
+    return bool(_IS_NAME.search(name)) and not _NO_EEG.search(name)
 
 
 def hash_channels(path: Path) -> str:

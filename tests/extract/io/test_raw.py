@@ -11,7 +11,7 @@ import pytest
 from extract.io.bids import find_recordings
 from extract.io.edf_header import ANNOTATIONS, read_header
 from extract.io.montage import CHANNELS, derive
-from extract.io.raw import open_signal, read_duration
+from extract.io.raw import EegOutline, open_signal, read_duration, read_outline
 from store.runtime.errors import UserError
 from tests.helpers.eeg import RATE_HZ
 from tests.helpers.paths import REAL
@@ -104,6 +104,17 @@ def test_missing_channel(edf):
     with open_signal(edf, missing="zero") as signal:
         assert signal.channel_mask == (False, *[True] * 17)
         assert not signal.read(0, 256)[0].any()
+
+
+def test_the_rate_is_that_of_the_eeg(edf):
+    fast = (channel("ECG", noise(rate_hz=1024), rate_hz=1024), channel("TRIG", noise(rate_hz=2048), rate_hz=2048))
+    write_edf(edf, [*with_channel(), *fast], annotations=[edfio.EdfAnnotation(0, None, "x" * 1500)])
+    assert max(read_header(edf).record_samples) == 2048
+    assert read_outline(edf).sample_rate_hz == RATE_HZ
+    write_edf(edf, fast)
+    assert read_outline(edf).sample_rate_hz == 2048
+    write_edf(edf, [], annotations=[edfio.EdfAnnotation(0, None, "x" * 1500)])
+    assert read_outline(edf) == EegOutline()
 
 
 @pytest.mark.parametrize("suffix", [".edf", ".bdf"])
