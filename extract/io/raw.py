@@ -57,8 +57,17 @@ class EegFile:
         return self.sources.apply(self.raw.read_uv(self.sources.used, start, stop))
 
     def windows(self, spec: FeatureSpec, block: int) -> Iterator[npt.NDArray[np.float32]]:
-        """Windows as the spec has them, at most `block` at a time; see `window_blocks` and `preparation`."""
-        prepared = prepare(self.read, self.samples, self.sample_rate_hz, self.channel_mask, spec)
+        """Windows as the spec has them, at most `block` at a time; see `window_blocks` and `preparation`.
+
+        Raises
+        ------
+        UserError
+            If the recording cannot be resampled to the rate of the spec.
+        """
+        try:
+            prepared = prepare(self.read, self.samples, self.sample_rate_hz, self.channel_mask, spec)
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from error
         blocks = window_blocks(*prepared, WindowShape.of(spec), block)
         return (normalise(windows_uv, spec) for windows_uv in blocks)
 

@@ -2,6 +2,7 @@
 
 import csv
 import tracemalloc
+from dataclasses import replace
 
 import edfio
 import mne
@@ -11,11 +12,13 @@ import pytest
 from extract.io.bids import find_recordings
 from extract.io.edf_header import ANNOTATIONS, read_header
 from extract.io.montage import CHANNELS, derive
+from extract.io.preparation import POLYPHASE
 from extract.io.raw import EegOutline, open_signal, read_duration, read_outline
 from store.runtime.errors import UserError
 from tests.helpers.eeg import RATE_HZ
 from tests.helpers.paths import REAL
 from tests.helpers.signal_files import channel, noise, rewrite, with_channel, write_brainvision, write_edf
+from tests.helpers.stores import SPEC
 
 RAW_CLIPS = REAL / "chbmit-raw-clips"
 
@@ -69,6 +72,16 @@ def test_broken_sampling_rate(edf):
     with open_signal(write_edf(edf, data, data_record_duration=5)) as signal:
         assert signal.sample_rate_hz == pytest.approx(199.8)
         assert signal.samples == 999
+
+
+def test_a_rate_that_cannot_be_resampled_names_the_file(edf):
+    spec = replace(SPEC, resampling=POLYPHASE, sample_rate_hz=256)
+    with open_signal(write_edf(edf, with_channel())) as signal:
+        odd = replace(signal, sample_rate_hz=256 / 1.00001)
+        with pytest.raises(
+            UserError, match=r"one.edf: sampling rate is .* Hz, which cannot be resampled to 256 Hz"
+        ):
+            odd.windows(spec, block=8)
 
 
 def test_bdf_and_start(tmp_path):
