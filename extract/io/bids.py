@@ -11,6 +11,7 @@ import mne_bids.config
 
 from extract.io.annex import explain_absent_content
 from extract.io.participants import Participants, read_participants
+from extract.io.signal_files import explain_absent_signal
 from extract.io.tables import read_content
 from store.runtime.errors import UserError, os_errors
 from store.runtime.plurals import list_names
@@ -34,7 +35,7 @@ class Recording:
     subject: str
     person: str
     problem: str | None = None  # why it cannot be used, as far as its name and kind tell
-    is_fetched: bool = True  # False where only the file's name is there
+    is_fetched: bool = True  # False where only the name of one of its files is there
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _to_recording(path: Path, bids: Path, participants: Participants, problem: s
         subject,
         participants.person(subject),
         problem or _explain_format(path),
-        is_fetched=explain_absent_content(path) is None,
+        is_fetched=explain_absent_signal(path) is None,
     )
 
 
@@ -236,7 +237,7 @@ def _is_entity(part: str) -> bool:
 
 def _explain_format(path: Path) -> str | None:
     """Say why a recording cannot be read, as far as its name and its content's absence tell."""
-    if reason := explain_absent_content(path):
+    if reason := explain_absent_signal(path):
         return reason
     if packing := _packing(path):
         tool = "gunzip" if packing == ".gz" else "unpack"

@@ -5,6 +5,7 @@ that are not voltages, and (with a warning) files that were cut off. So this is 
 """
 
 import math
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ def _parse(fixed: bytes, table: bytes, channels: int, sample_bytes: int) -> EdfH
     record_samples = tuple(_whole(cell) for cell in column(216, 8))
     if min(record_samples) < 0:
         raise ValueError(f"{min(record_samples)} samples in a data record")
+    date, time, recording = (fixed[a:b].decode("latin-1") for a, b in ((168, 176), (176, 184), (88, 168)))
+    start = parse_start(date, time, recording)
     return EdfHeader(
         names=tuple(cell.decode("latin-1") for cell in column(0, 16)),
         units=tuple(cell.decode("latin-1") for cell in column(96, 8)),
@@ -90,7 +93,7 @@ def _parse(fixed: bytes, table: bytes, channels: int, sample_bytes: int) -> EdfH
         header_bytes=FIXED_BYTES * (channels + 1),
         sample_bytes=sample_bytes,
         kind=fixed[192:197].decode("latin-1"),
-        start=_start(fixed),
+        start=start.isoformat() if start else "",
     )
 
 
@@ -112,25 +115,39 @@ def _text(cell: bytes) -> str:
     return repr(cell.decode("latin-1").strip())
 
 
-def _start(fixed: bytes) -> str:
-    """ISO date and time; the date of EDF+, with four digits of the year, if there is one."""
-    recording, date, time = (fixed[a:b].decode("latin-1") for a, b in ((88, 168), (168, 176), (176, 184)))
+def parse_start(date: str, time: str, recording: str = "") -> datetime | None:
+    """Date and time of the first sample; None unless a header has both.
+
+    Parameters
+    ----------
+    date
+        Two digits of day, month and year, which is 1985 to 2084.
+    time
+        Hour, minute and second.
+    recording
+        Field of an EDF+ header; its date, with four digits of the year, counts where it has one.
+
+    >>> parse_start("06.11.76", "13.43.04")
+    datetime.datetime(2076, 11, 6, 13, 43, 4)
+    >>> parse_start("06.11.76", "13:43:04", "Startdate 06-NOV-1976 X X X")
+    datetime.datetime(1976, 11, 6, 13, 43, 4)
+    >>> parse_start("06.11.76", "25.00.00"), parse_start("00.00.00", "13.43.04")
+    (None, None)
+    """
     words = recording.split()
     try:
-        day, month, year = (int(part) for part in date.split("."))
-        begin = datetime(year + (2000 if year < 85 else 1900), month, day)
+        hour, minute, second = _find_numbers(time)
+        if words[:1] == ["Startdate"] and len(words) > 1:
+            with suppress(ValueError):
+                return datetime.strptime(words[1], "%d-%b-%Y").replace(hour=hour, minute=minute, second=second)
+        day, month, year = _find_numbers(date)
+        return datetime(year + (1900 if year >= 85 else 2000), month, day, hour, minute, second)
     except ValueError:
-        begin = None
-    if words[:1] == ["Startdate"] and len(words) > 1:
-        with suppress(ValueError):
-            begin = datetime.strptime(words[1], "%d-%b-%Y")
-    if begin is None:
-        return ""
-    try:
-        hour, minute, second = (int(part) for part in time.split("."))
-        return begin.replace(hour=hour, minute=minute, second=second).isoformat()
-    except ValueError:
-        return begin.isoformat()
+        return None
+
+
+def _find_numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)]
 
 
 def check_size(path: Path, header: EdfHeader) -> None:

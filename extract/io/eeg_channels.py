@@ -40,7 +40,8 @@ def read_eeg_channels(path: Path, highest_hz: float) -> list[EegChannels]:
     Raises
     ------
     UserError
-        If the file cannot be read, has gaps, or an EEG channel's unit is no voltage or its rate none of EEG.
+        If the file cannot be read, was cut off or has gaps, or an EEG channel's unit is no voltage or its rate
+        none of EEG.
     """
     if path.suffix.lower() in edf.SAMPLE_BYTES:
         header = edf.read_header(path)
@@ -62,6 +63,7 @@ def read_eeg_channels(path: Path, highest_hz: float) -> list[EegChannels]:
     try:
         channels = find_eeg(path, opened.names)
         opened.check_units(channels)
+        opened.check_times()
         rate_hz, length = float(opened.raw.info["sfreq"]), int(opened.raw.n_times)
         return [_read(opened, opened.names, channels, rate_hz, length, highest_hz)] if channels else []
     finally:

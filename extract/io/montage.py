@@ -187,7 +187,8 @@ def derive(
 
     A channel that is there is taken as it is, else reversed, else as the difference of two channels with the
     same reference; electrodes named without reference share one. Channels without cathode are those of the one
-    reference that most of them have. The first of equal names is used.
+    reference that most of them have. As-recorded and in a table a channel of just that name comes first, and
+    as-recorded no other does. The first of equal names is used.
 
     Parameters
     ----------
@@ -212,11 +213,11 @@ def derive(
         if name not in excluded:
             indices.setdefault(parse_name(name), []).append(index)
     first = {key: group[0] for key, group in indices.items()}
-    reference = _common_reference(montage, first)
+    references = _references(montage, first)
     sources = dict.fromkeys(montage.channels, (None, None))  # type: dict[str, tuple[int | None, int | None]]
     for each in montage.derivations:
         if sources[each.name] == (None, None):
-            sources[each.name] = _source(each, first, reference)
+            sources[each.name] = _source(each, first, references)
     absent = [name for name, source in sources.items() if source == (None, None)]
     there = ", ".join(name for name in names if name not in excluded) or "none"
     if len(absent) == len(sources):
@@ -239,6 +240,14 @@ def _describe(montage: Montage) -> str:
     return "the table of derivations" if montage.name == TABLE else montage.name
 
 
+def _references(montage: Montage, first: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
+    """References to try, in order, of electrodes that are taken as recorded and named without one."""
+    if montage.name == AS_RECORDED:
+        return ("",)
+    common = _common_reference(montage, first)
+    return ("", common) if montage.name == TABLE else (common,)
+
+
 def _common_reference(montage: Montage, first: Mapping[tuple[str, str], int]) -> str:
     """The reference that most of the electrodes have which are taken as recorded; empty where names have none.
 
@@ -251,12 +260,13 @@ def _common_reference(montage: Montage, first: Mapping[tuple[str, str], int]) ->
 
 
 def _source(
-    derivation: Derivation, first: Mapping[tuple[str, str], int], reference: str
+    derivation: Derivation, first: Mapping[tuple[str, str], int], references: Sequence[str]
 ) -> tuple[int | None, int | None]:
     """Raw indices (plus, minus) of a derivation."""
     anode = parse_name(derivation.anode)
     if not derivation.cathode:
-        return first.get(anode if anode[1] else (anode[0], reference)), None
+        keys = [anode] if anode[1] else [(anode[0], reference) for reference in references]
+        return next((first[key] for key in keys if key in first), None), None
     plus, minus = anode[0], parse_name(derivation.cathode)[0]
     if (plus, minus) in first:
         return first[plus, minus], None

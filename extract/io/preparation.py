@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from extract.io.antialias import Read, low_pass_taps, read_mirrored
 from store import FeatureSpec
+from store.runtime.errors import UserError
 
 LINEAR, POLYPHASE = "linear, each window", "polyphase"
 REFERENCES = ("as-recorded", "average")
 UNITS = {"uV": 1.0, "0.1mV": 0.01, "mV": 1e-3, "V": 1e-6}  # of one microvolt
 _TINY = 1e-8
+_LARGEST_TERM = 50_000  # of a ratio of rates: some 3 million taps, and minutes of signal read at once
+_DRIFT_SAMPLES_PER_HOUR = 0.5
 _NOTCH_WIDTH_HZ, _NOTCH_TRANSITION_HZ = 1 / 200, 0.5  # the first of the notch's frequency; as mne's notch_filter
 
 
@@ -34,6 +37,11 @@ def prepare(
         Length and rate of the recording.
     channel_mask
         False where a channel is missing: it stays zero.
+
+    Raises
+    ------
+    UserError
+        If the rate of the spec is no fraction of the recording's that can be resampled to.
     """
     taps = filter_taps(sample_rate_hz, spec.high_pass_hz, spec.low_pass_hz, spec.notch_hz)
     if taps is not None:
@@ -133,9 +141,35 @@ def _average_referenced(read: Read, channel_mask: npt.NDArray[np.bool_]) -> Read
     return read_average
 
 
+def find_ratio(sample_rate_hz: float, target_rate_hz: float) -> Fraction:
+    """Samples after resampling for each one before: as the rates say, or a shorter fraction that drifts by little.
+
+    >>> find_ratio(256, 200), find_ratio(256 / 1.0001, 200)
+    (Fraction(25, 32), Fraction(10001, 12800))
+
+    Raises
+    ------
+    UserError
+        If each shorter fraction drifts by more than half a sample in an hour.
+    """
+    ratio = Fraction(target_rate_hz).limit_denominator(10_000) / Fraction(sample_rate_hz).limit_denominator(10_000)
+    if max(ratio.numerator, ratio.denominator) <= _LARGEST_TERM:
+        return ratio
+    exact = Fraction(target_rate_hz) / Fraction(sample_rate_hz)
+    ratio = exact.limit_denominator(int(_LARGEST_TERM * min(1, sample_rate_hz / target_rate_hz)))
+    drift_samples = abs(ratio / exact - 1) * 3600 * Fraction(target_rate_hz)
+    if drift_samples > _DRIFT_SAMPLES_PER_HOUR:
+        raise UserError(
+            f"sampling rate is {sample_rate_hz:.9g} Hz, which cannot be resampled to {target_rate_hz:g} Hz: by "
+            f"{ratio} it drifts by {float(drift_samples):.2g} samples in an hour (allowed: "
+            f"{_DRIFT_SAMPLES_PER_HOUR}); correct the rate in the header, or resample the recording"
+        )
+    return ratio
+
+
 def _resampled(read: Read, samples: int, sample_rate_hz: float, target_rate_hz: float) -> tuple[Read, int]:
     """A reader at another rate, and its length: polyphase, nothing left above half of the lower rate."""
-    ratio = Fraction(target_rate_hz).limit_denominator(10_000) / Fraction(sample_rate_hz).limit_denominator(10_000)
+    ratio = find_ratio(sample_rate_hz, target_rate_hz)
     up, down = ratio.numerator, ratio.denominator
     taps = low_pass_taps(sample_rate_hz * up, min(sample_rate_hz, target_rate_hz))
     around = down * -(-(len(taps) // 2) // (up * down))  # samples, a whole number of them after resampling too

@@ -15,6 +15,7 @@ from extract.io.edf_samples import EdfSamples, check_times
 from extract.io.mne_samples import MneSamples, open_with_mne
 from extract.io.montage import DOUBLE_BANANA, ChannelSources, Montage, derive
 from extract.io.preparation import normalise, prepare
+from extract.io.recorded_channels import may_be_eeg
 from extract.io.signal_checks import Samples, scan
 from extract.io.windows import WindowShape, window_blocks
 from store import FeatureSpec
@@ -56,8 +57,17 @@ class EegFile:
         return self.sources.apply(self.raw.read_uv(self.sources.used, start, stop))
 
     def windows(self, spec: FeatureSpec, block: int) -> Iterator[npt.NDArray[np.float32]]:
-        """Windows as the spec has them, at most `block` at a time; see `window_blocks` and `preparation`."""
-        prepared = prepare(self.read, self.samples, self.sample_rate_hz, self.channel_mask, spec)
+        """Windows as the spec has them, at most `block` at a time; see `window_blocks` and `preparation`.
+
+        Raises
+        ------
+        UserError
+            If the recording cannot be resampled to the rate of the spec.
+        """
+        try:
+            prepared = prepare(self.read, self.samples, self.sample_rate_hz, self.channel_mask, spec)
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from error
         blocks = window_blocks(*prepared, WindowShape.of(spec), block)
         return (normalise(windows_uv, spec) for windows_uv in blocks)
 
@@ -67,7 +77,7 @@ class EegOutline:
     """What the header of an EEG file says; zeros if it is unusable, which opening the file will explain."""
 
     duration_s: float = 0.0
-    sample_rate_hz: float = 0.0  # the highest of any channel
+    sample_rate_hz: float = 0.0  # the highest of its EEG channels
     start: str = ""  # ISO date and time of the first sample, empty if not known
 
 
@@ -79,7 +89,7 @@ def read_outline(path: Path) -> EegOutline:
         if path.suffix.lower() in edf.SAMPLE_BYTES:
             header = edf.read_header(path)
             edf.check_size(path, header)
-            rate_hz = max(header.record_samples) / header.record_s
+            rate_hz = _find_highest_rate(header)
             duration_s, start = header.records * header.record_s, header.start
         else:
             with_mne = open_with_mne(path)
@@ -90,6 +100,13 @@ def read_outline(path: Path) -> EegOutline:
         return EegOutline()
     usable = 0 < duration_s < math.inf and edf.SAMPLE_RATES_HZ[0] <= rate_hz <= edf.SAMPLE_RATES_HZ[1]
     return EegOutline(duration_s, rate_hz, start) if usable else EegOutline()
+
+
+def _find_highest_rate(header: edf.EdfHeader) -> float:
+    """Highest rate of the channels that may be EEG by their names; if none may be, of all but annotations."""
+    channels = [channel for channel, name in enumerate(header.names) if name not in edf.ANNOTATIONS]
+    eeg = [channel for channel in channels if may_be_eeg(header.names[channel])]
+    return max((header.rate_hz(channel) for channel in eeg or channels), default=0.0)
 
 
 def read_duration(path: Path) -> float:

@@ -43,13 +43,22 @@ def eeg_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     """
     table_path = find_channels_table(path)
     if table_path is None:
-        return tuple(name for name in names if _IS_NAME.search(name) and not _NO_EEG.search(name))
+        return tuple(name for name in names if may_be_eeg(name))
     good = list_good_eeg(table_path)
     if not any(name.strip() in good for name in names):
         raise UserError(
             f"{table_path}: does not name a good EEG channel of {path.name}, which has {', '.join(names)}"
         )
     return tuple(name for name in names if name.strip() in good)
+
+
+def may_be_eeg(name: str) -> bool:
+    """Whether a channel's name is not that of ECG, EMG, EOG, a marker or another signal.
+
+    >>> [may_be_eeg(name) for name in ("EEG Fp1-REF", "BTEleft SD", "ECG", "EMG-Ref", "Status", "-")]
+    [True, True, False, False, False, False]
+    """
+    return bool(_IS_NAME.search(name)) and not _NO_EEG.search(name)
 
 
 def hash_channels(path: Path) -> str:
@@ -70,7 +79,8 @@ def find_excluded(path: Path) -> tuple[str, ...]:
 def find_shared_montage(recordings: Sequence[Recording], take_common: bool) -> tuple[Montage, list[str]]:
     """The montage that takes the EEG channels of recordings as they were recorded.
 
-    Recordings that have not been fetched or cannot be read are passed over: opening them says why.
+    Recordings that have not been fetched or cannot be read, or whose ``channels.tsv`` cannot be used, are passed
+    over: opening them says why.
 
     Parameters
     ----------
@@ -86,15 +96,16 @@ def find_shared_montage(recordings: Sequence[Recording], take_common: bool) -> t
     Raises
     ------
     UserError
-        If they differ and only equal ones will do, or have none in common; the message names who has what.
+        If they differ and only equal ones will do, or have none in common; the message names who has what. If
+        none can be read.
     """
-    by_name = dict(_read_all(recordings))
+    by_name, reasons = _read_all(recordings)
     groups: dict[frozenset[str], list[Recording]] = {}
     for recording in recordings:
         if recording.name in by_name:
             groups.setdefault(frozenset(by_name[recording.name]), []).append(recording)
     if not groups:
-        raise UserError("montage as-recorded: no recording can be read; --montage double-banana says why of each")
+        raise UserError(f"montage as-recorded: no recording can be read; the first: {reasons[0]}")
     common = frozenset.intersection(*groups)
     order = next(iter(by_name.values()))
     montage = as_recorded([name for key, name in order.items() if key in common])
@@ -115,17 +126,23 @@ def find_shared_montage(recordings: Sequence[Recording], take_common: bool) -> t
     return montage, table
 
 
-def _read_all(recordings: Sequence[Recording]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Name of each recording that can be read, and its EEG channels: spelling by upper-case name."""
+def _read_all(recordings: Sequence[Recording]) -> tuple[dict[str, Mapping[str, str]], list[str]]:
+    """EEG channels of each recording that can be read, spelling by upper-case name; why the others cannot."""
+    by_name: dict[str, Mapping[str, str]] = {}
+    reasons = []
     for recording in recordings:
-        if recording.problem or explain_absent_content(recording.path):
-            continue
         try:
-            names = read_names(recording.path)
-        except (UserError, OSError):
-            continue
-        cleaned = (clean_name(name) for name in eeg_names(recording.path, names))
-        yield recording.name, {name.upper(): name for name in cleaned}
+            by_name[recording.name] = _read_eeg_names(recording)
+        except (UserError, OSError) as error:
+            reasons.append(str(error))
+    return by_name, reasons
+
+
+def _read_eeg_names(recording: Recording) -> dict[str, str]:
+    if reason := recording.problem or explain_absent_content(recording.path):
+        raise UserError(f"{recording.path}: {reason}")
+    cleaned = map(clean_name, eeg_names(recording.path, read_names(recording.path)))
+    return {name.upper(): name for name in cleaned}
 
 
 def read_names(path: Path) -> tuple[str, ...]:

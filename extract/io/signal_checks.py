@@ -58,8 +58,8 @@ def scan(
     Raises
     ------
     UserError
-        If a sample is not finite, duplicates disagree, all channels are flat, or the median channel's amplitude
-        is not one of scalp EEG.
+        If a sample is not finite, duplicates disagree, all channels are flat, or the amplitude of the median
+        channel, or of every channel, is not one of scalp EEG.
     """
     needed = sources.needed
     used = [needed.index(index) for index in sources.used]
@@ -102,11 +102,16 @@ def _judge(
         )
     highest = min(highest, LARGEST_RATIO * median_uv)
     implausible = tuple(row for row in alive if not lowest <= deviation_uv[row] <= highest)
+    listed = ", ".join(f"{channels[row]} {deviation_uv[row]:.3g} uV" for row in implausible)
+    if len(implausible) == len(alive):
+        raise UserError(
+            f"{path}: no channel has the standard deviation of scalp EEG: {listed} (allowed {lowest:g} to "
+            f"{highest:.4g}); look at unit and gain"
+        )
     parts = []
     if flat:
         parts.append(f"flat from beginning to end: {', '.join(channels[row] for row in flat)}")
     if implausible:
-        listed = ", ".join(f"{channels[row]} {deviation_uv[row]:.3g} uV" for row in implausible)
         parts.append(
             f"a standard deviation that no electrode gives: {listed} (allowed {lowest:g} to {highest:.4g}, the "
             f"median channel has {median_uv:.3g}; look at unit and gain)"

@@ -12,14 +12,29 @@ _TEXT = re.compile(r"^DataFormat[ \t]*=[ \t]*ASCII[ \t]*$", re.MULTILINE | re.IG
 
 
 def find_signal_files(path: Path) -> list[Path]:
-    """Find the files that make up a signal: of BrainVision those its header names, of EEGLAB the ``.fdt``."""
+    """Find the files that make up a signal: of BrainVision those its header names, of EEGLAB the ``.fdt``.
+
+    Links to nothing are among them; a name for which there is nothing is not: reading the signal says so.
+    """
     if path.suffix.lower() == ".vhdr":
-        others = [path.with_name(Path(name).name) for name in _read_names(path)]
+        names = (Path(name).name for name in _read_names(path))
+        others = [path.with_name(name) for name in names if name]
     elif path.suffix.lower() == ".set":
         others = [path.with_suffix(".fdt")]
     else:
         others = []
-    return [path, *(other for other in others if other.is_file())]  # one that is absent, reading the signal names
+    return [path, *(other for other in others if other.is_file() or _is_link_to_nothing(other))]
+
+
+def explain_absent_signal(path: Path) -> str | None:
+    """Say which file of a signal has not been fetched and how to fetch it; None if all are there."""
+    if reason := explain_absent_content(path):
+        return reason
+    try:
+        files = find_signal_files(path) if path.is_file() else []
+    except (OSError, ValueError):  # reading it will say what is wrong
+        return None
+    return next(filter(None, map(explain_absent_content, files)), None)
 
 
 def require_signal_files(path: Path) -> None:
@@ -48,6 +63,10 @@ def require_signal_files(path: Path) -> None:
 def holds_text(path: Path) -> bool:
     """Whether the samples of a BrainVision header are written as text."""
     return path.suffix.lower() == ".vhdr" and bool(_TEXT.search(_read_header(path)))
+
+
+def _is_link_to_nothing(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
 
 
 def _read_names(path: Path) -> list[str]:

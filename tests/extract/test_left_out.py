@@ -9,6 +9,7 @@ import pytest
 
 from extract.io.montage import CHANNELS
 from store import Event
+from tests.fuzz import formats
 from tests.helpers.eeg import noise_uv, write_recording
 from tests.helpers.extraction import NAME, Data, fresh, lines, opened, same_content, set_events
 from tests.helpers.processes import content
@@ -97,6 +98,23 @@ def test_content_that_has_not_been_fetched(data: Data, capsys: Capture) -> None:
     assert opened(data).sources[NAME(0)].witnessed
     assert data.extract("--skip-unusable") == 0
     assert [left_out.name for left_out in opened(data, "02").left_out] == [NAME(2).replace("01_ses", "02_ses")]
+
+
+@pytest.mark.parametrize(("form", "dropped"), [("vhdr", "eeg"), ("set and fdt", "fdt")])
+def test_data_that_were_dropped_after_encoding(data: Data, capsys: Capture, form: str, dropped: str) -> None:
+    """The header stays where it is, its data file becomes a link to nothing: features are kept, as of an EDF."""
+    stem = data.edf("01", 0).with_suffix("")
+    stem.with_suffix(".edf").unlink()
+    formats.write_recording({suffix: stem.with_suffix(f".{suffix}") for suffix in formats.FILES[form]}, {})
+    set_events(data, "01", 0, "1.00\t2.00\tsz_foc")
+    assert data.extract() == 0
+    stored = content(data.store)
+    stem.with_suffix(f".{dropped}").unlink()
+    stem.with_suffix(f".{dropped}").symlink_to("../../../.git/annex/objects/x")
+    capsys.readouterr()
+    assert data.extract("--skip-unusable") == 0
+    assert "4 recordings found: 0 encoded, 4 up to date, 0 left out" in lines(capsys)
+    assert content(data.store) == stored
 
 
 def test_every_file_is_accounted_for(data: Data, capsys: Capture) -> None:

@@ -81,6 +81,15 @@ def test_a_changed_table_of_channels_encodes_its_recording_again(
     assert "channels is ('FP1-REF', 'T7-REF', 'AF3-REF'), wanted ('FP1-REF', 'AF3-REF')" in capsys.readouterr().err
 
 
+def test_a_table_that_cannot_be_used_stops_no_other_recording(data: Data, capsys: pytest.CaptureFixture) -> None:
+    table = data.stem("02", 0).with_name(f"{data.stem('02', 0).name}_channels.tsv")
+    table.write_text("name\tkind\n")
+    assert data.extract(*RECORDED) == 1
+    assert f"{table.name}: has no column type; correct its header, or remove the file" in capsys.readouterr().err
+    assert [info.subject for info in store.open(data.store).recordings] == ["01"]
+    assert data.extract(*RECORDED, "--skip-unusable") == 0
+
+
 def test_a_later_subject_may_have_more_than_the_common_channels(data: Data) -> None:
     arguments = (*RECORDED, "--channels", "common")
     assert data.extract(*arguments) == 0

@@ -1,12 +1,11 @@
 """What the readers of all data sets have in common: their result, EDF headers, text files."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from extract.io.edf_header import read_header
+from extract.io.edf_header import parse_start, read_header
 from extract.io.tables import read_content
 from store import Event
 from store.runtime.errors import UserError, os_errors
@@ -83,21 +82,6 @@ def read_edf_info(path: Path) -> EdfInfo | None:
             f"{path}: its header says {header.records} data records of {header.record_s:g} s; fetch the file again"
         )
     return EdfInfo(duration_s, parse_start(fixed[168:176], fixed[176:184]), fixed[8:88].strip())
-
-
-def parse_start(date: str, time: str) -> datetime | None:
-    """Date and time of an EDF header; its years are 1985 to 2084.
-
-    >>> parse_start("06.11.76", "13.43.04")
-    datetime.datetime(2076, 11, 6, 13, 43, 4)
-    >>> parse_start("00.00.00", "")
-    """
-    numbers = [int(number) for number in re.findall(r"\d+", f"{date} {time}")]
-    try:
-        day, month, year, hour, minute, second = numbers
-        return datetime(year + (1900 if year >= 85 else 2000), month, day, hour, minute, second)
-    except ValueError:
-        return None
 
 
 def read_text(path: Path) -> str:

@@ -47,6 +47,8 @@ KINDS = {
     "atsz": "sz_gen_m_atonic",
     "mysz": "sz_gen_nm_myoclonic",
 }
+BACKGROUND = "bckg"
+SEIZURES = ("seiz", *KINDS, "nesz")  # of any kind; of a kind that SzCORE names; non-epileptic
 _NAME = re.compile(r"([a-z0-9]+)_s(\d+)_t(\d+)", re.IGNORECASE)
 
 
@@ -65,7 +67,7 @@ def parse_rows(text: str, where: str) -> list[Row]:
     Raises
     ------
     UserError
-        If columns are missing, or a row has no times.
+        If columns are missing, or a row has no times, or a label that TUSZ has not.
 
     >>> parse_rows("# version = csv_v1.0.0\n#\nchannel,start_time,stop_time,label,confidence\n"
     ...            "TERM,0.0000,36.5,bckg,1.0\nTERM,36.5,40.0,seiz,1.0\n", "")
@@ -84,7 +86,12 @@ def parse_rows(text: str, where: str) -> list[Row]:
             start_s, stop_s = 0.0, -1.0
         if not 0 <= start_s <= stop_s or not label:
             raise UserError(f"{where}: a row '{','.join(str(cell) for cell in row.values())}'; fetch it again")
-        if label != "bckg":
+        if label not in (BACKGROUND, *SEIZURES):
+            raise UserError(
+                f"{where}: label '{label}' is none of TUSZ; allowed: {', '.join((BACKGROUND, *SEIZURES))}; "
+                "correct it, or fetch the file again"
+            )
+        if label != BACKGROUND:
             rows.append(Row(start_s, stop_s, label))
     return rows
 

@@ -9,6 +9,7 @@ import edfio
 import numpy as np
 import pytest
 
+from extract.io.datasets.source import read_edf_info
 from extract.io.edf_header import read_header
 from extract.io.montage import CHANNELS
 from extract.io.raw import open_signal, read_duration
@@ -138,3 +139,25 @@ def test_duration_by_the_header_alone(tmp_path: Path) -> None:
     (tmp_path / "b.edf").write_bytes(b"no header")
     (tmp_path / "c.vhdr").write_bytes(b"no header")
     assert [read_duration(tmp_path / name) for name in ("b.edf", "c.vhdr", "none.edf")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("date", "clock", "recording", "start"),
+    [
+        ("06.11.84", "13.43.04", "", "2084-11-06T13:43:04"),
+        ("06.11.85", "00.00.00", "", "1985-11-06T00:00:00"),
+        ("02-03-05", "13:43:04", "", "2005-03-02T13:43:04"),
+        ("01.01.85", "13.43.04", "Startdate 06-NOV-2091 X X X", "2091-11-06T13:43:04"),
+        ("06.11.16", "13.43.04", "Startdate X X X X", "2016-11-06T13:43:04"),
+        ("06.11.16", "25.00.00", "", ""),
+        ("06.11.16", "", "Startdate 06-NOV-2016 X X X", ""),
+        ("00.00.00", "13.43.04", "", ""),
+    ],
+)
+def test_the_start_is_that_of_the_header_or_not_known(edf, date, clock, recording, start):
+    claims(edf, 88, recording, 80)
+    rewrite(edf, 168, date + clock.rjust(8), 16)
+    assert read_header(edf).start == start
+    if not recording:
+        info = read_edf_info(edf)
+        assert (info.start.isoformat() if info.start else "") == start

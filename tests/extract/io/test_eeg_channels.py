@@ -6,6 +6,7 @@ import pytest
 
 from extract.io.eeg_channels import find_eeg, is_eeg_name, read_eeg_channels
 from store.runtime.errors import UserError
+from tests.fuzz.formats import FILES, write_recording
 
 SECONDS = 6
 
@@ -72,3 +73,25 @@ def test_a_file_without_eeg_gives_none_and_a_wrong_unit_is_refused(tmp_path):
     assert read_eeg_channels(write(tmp_path / "a", {"ECG": 64}), 512) == []
     with pytest.raises(UserError, match="unit of Fp1 is 'mA'"):
         read_eeg_channels(write(tmp_path / "b", {"Fp1": 64}, unit="mA"), 512)
+
+
+@pytest.mark.parametrize(("form", "data"), [("vhdr", "eeg"), ("set and fdt", "fdt")])
+def test_data_that_were_cut_off_are_refused(tmp_path, form, data):
+    paths = {suffix: tmp_path / f"one.{suffix}" for suffix in FILES[form]}
+    write_recording(paths, {})
+    (channels,) = read_eeg_channels(paths[FILES[form][0]], 512)
+    assert channels.signal_uv.shape == (18, 4.5 * 64)
+    paths[data].write_bytes(paths[data].read_bytes()[:-100])
+    with pytest.raises(
+        UserError, match=rf"one.{data}: \d+ bytes, which are not \d+ samples of 18 channels: cut off"
+    ):
+        read_eeg_channels(paths[FILES[form][0]], 512)
+
+
+def test_a_break_is_refused(tmp_path):
+    paths = {suffix: tmp_path / f"one.{suffix}" for suffix in FILES["vhdr"]}
+    write_recording(paths, {})
+    with paths["vmrk"].open("a") as file:
+        file.write("\nMk3=New Segment,,129,1,0,20260102040405000000\n")
+    with pytest.raises(UserError, match=r"one.vhdr: discontinuous, with a break at 2 s"):
+        read_eeg_channels(paths["vhdr"], 512)

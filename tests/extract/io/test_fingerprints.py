@@ -9,7 +9,7 @@ import pytest
 
 from extract.io.bids import Recording
 from extract.io.fingerprints import hash_signal, is_same_signal, read_source
-from extract.io.signal_files import find_signal_files
+from extract.io.signal_files import explain_absent_signal, find_signal_files
 from store.runtime.errors import UserError
 
 
@@ -73,3 +73,19 @@ def test_a_signal_that_is_gone_is_one_line(tmp_path: Path) -> None:
     recording.path.unlink()
     with pytest.raises(UserError, match=r"a_eeg.edf: no such file or folder"):
         read_source(recording, "error")
+
+
+@pytest.mark.parametrize("pointer", [None, "/annex/objects/MD5E-s9--ab.eeg\n"])
+def test_the_data_file_of_a_signal_may_not_have_been_fetched(tmp_path: Path, pointer: str | None) -> None:
+    recording, data = make_recording(tmp_path, "a_eeg.vhdr"), tmp_path / "a_eeg.eeg"
+    recording.path.write_text("DataFile=a_eeg.eeg\nMarkerFile=.\n")
+    assert explain_absent_signal(recording.path) is None
+    if pointer is None:
+        data.symlink_to(".git/annex/objects/MD5E-s9--ab.eeg")
+    else:
+        data.write_text(pointer)
+    assert find_signal_files(recording.path) == [recording.path, data]
+    reason = explain_absent_signal(recording.path)
+    assert reason is not None
+    assert "has not been fetched" in reason
+    assert "datalad get a_eeg.eeg" in reason

@@ -198,6 +198,19 @@ def test_channels_as_recorded_are_found_in_any_spelling():
     assert derive(["C3-A2", "f7-t7", "EEG bteleft sd", "af3", "FP1", "X"], montage=montage).plus == (4, 3, 2, 1, 0)
 
 
+def test_channels_as_recorded_keep_their_own_reference():
+    recorded = ["EEG FP1-REF", "EEG F3-REF", "EEG C3-REF", "CZ"]
+    montage = as_recorded([clean_name(name) for name in recorded])
+    assert derive(recorded, montage=montage).plus == (0, 1, 2, 3)
+    assert derive([*recorded[:3], "CZ-REF"], "zero", montage).mask == (True, True, True, False)
+
+
+def test_a_table_takes_the_channel_of_just_that_name_first():
+    table = Montage("table", tuple(Derivation(name, name) for name in ("FP1-REF", "F3", "CZ")))
+    assert derive(["CZ-REF", "EEG FP1-REF", "F3-REF", "CZ"], montage=table).plus == (1, 2, 3)
+    assert derive(["CZ-REF", "EEG FP1-REF", "F3-REF"], montage=table).plus == (1, 2, 0)
+
+
 def test_excluded_channels_are_missing():
     montage = as_recorded(["F7", "F8"])
     assert derive(["F7", "F8"], "zero", montage, excluded=["F8"]).mask == (True, False)

@@ -1,6 +1,7 @@
 """Filters, reference, resampling, normalisation: against plain ways to the same, and at any cut into blocks."""
 
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 import mne
@@ -9,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from extract.io.preparation import NORMALISATIONS, UNITS, filter_taps, normalise, prepare
+from extract.io.preparation import NORMALISATIONS, UNITS, filter_taps, find_ratio, normalise, prepare
+from store.runtime.errors import UserError
 from tests.helpers.stores import SPEC
 
 PLAIN = replace(SPEC, resampling="polyphase", sample_rate_hz=200)
@@ -86,6 +88,35 @@ def test_a_sine_is_resampled_to_itself_and_nothing_aliases(rate_hz: float, targe
     np.testing.assert_allclose(resampled[0], np.sin(2 * np.pi * 11 * at_s[middle]), rtol=0, atol=1e-3)
     if rate_hz > target_hz:
         assert np.abs(resampled[1]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("samples", "record_s"), [(256, 1.0001), (256, 0.99987), (512, 0.999936), (3277, 12.8001)]
+)
+def test_rates_that_are_no_short_fraction(samples: int, record_s: float) -> None:
+    rate_hz, target_hz = samples / record_s, 200
+    ratio = find_ratio(rate_hz, target_hz)
+    assert max(ratio.numerator, ratio.denominator) <= 50_000
+    assert abs(float(ratio) * rate_hz - target_hz) * 3600 < 0.5
+    signal_uv = np.sin(2 * np.pi * 11 * np.arange(round(rate_hz * 20)) / rate_hz)[None].astype(np.float32)
+    read, count, _ = prepare(reader(signal_uv), signal_uv.shape[1], rate_hz, (True,), PLAIN)
+    middle = np.arange(2 * target_hz, 18 * target_hz)
+    resampled = read(0, count)[0, middle]
+    np.testing.assert_allclose(resampled, np.sin(2 * np.pi * 11 * middle / target_hz), rtol=0, atol=1e-3)
+
+
+def test_a_rate_that_only_a_long_fraction_gives_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"rate is 255.997\d+ Hz, which .* to 256 Hz: by 1 it drifts by 9.2 samples in an h"
+    ):
+        prepare(reader(noise(256)), 256, 256 / 1.00001, MASK, replace(PLAIN, sample_rate_hz=256))
+    assert find_ratio(256 / 1.0000004, 256) == 1  # off by 0.4 samples in an hour
+
+
+@pytest.mark.parametrize("rate_hz", [100, 199.8, 250, 256, 399.6, 400, 500, 512, 1000, 16385 / 64, 2048, 249.75])
+@pytest.mark.parametrize("target_hz", [100, 128, 200, 250, 256, 512])
+def test_ordinary_rates_are_resampled_as_they_say(rate_hz: float, target_hz: float) -> None:
+    assert find_ratio(rate_hz, target_hz) == Fraction(target_hz) / Fraction(rate_hz).limit_denominator(10_000)
 
 
 def test_resampling_is_that_of_scipy() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import tracemalloc
+from dataclasses import replace
 
 import edfio
 import mne
@@ -11,11 +12,13 @@ import pytest
 from extract.io.bids import find_recordings
 from extract.io.edf_header import ANNOTATIONS, read_header
 from extract.io.montage import CHANNELS, derive
-from extract.io.raw import open_signal, read_duration
+from extract.io.preparation import POLYPHASE
+from extract.io.raw import EegOutline, open_signal, read_duration, read_outline
 from store.runtime.errors import UserError
 from tests.helpers.eeg import RATE_HZ
 from tests.helpers.paths import REAL
 from tests.helpers.signal_files import channel, noise, rewrite, with_channel, write_brainvision, write_edf
+from tests.helpers.stores import SPEC
 
 RAW_CLIPS = REAL / "chbmit-raw-clips"
 
@@ -71,6 +74,16 @@ def test_broken_sampling_rate(edf):
         assert signal.samples == 999
 
 
+def test_a_rate_that_cannot_be_resampled_names_the_file(edf):
+    spec = replace(SPEC, resampling=POLYPHASE, sample_rate_hz=256)
+    with open_signal(write_edf(edf, with_channel())) as signal:
+        odd = replace(signal, sample_rate_hz=256 / 1.00001)
+        with pytest.raises(
+            UserError, match=r"one.edf: sampling rate is .* Hz, which cannot be resampled to 256 Hz"
+        ):
+            odd.windows(spec, block=8)
+
+
 def test_bdf_and_start(tmp_path):
     data = [
         edfio.BdfSignal(noise(i), RATE_HZ, label=n, physical_dimension="uV", physical_range=(-9e3, 9e3))
@@ -104,6 +117,17 @@ def test_missing_channel(edf):
     with open_signal(edf, missing="zero") as signal:
         assert signal.channel_mask == (False, *[True] * 17)
         assert not signal.read(0, 256)[0].any()
+
+
+def test_the_rate_is_that_of_the_eeg(edf):
+    fast = (channel("ECG", noise(rate_hz=1024), rate_hz=1024), channel("TRIG", noise(rate_hz=2048), rate_hz=2048))
+    write_edf(edf, [*with_channel(), *fast], annotations=[edfio.EdfAnnotation(0, None, "x" * 1500)])
+    assert max(read_header(edf).record_samples) == 2048
+    assert read_outline(edf).sample_rate_hz == RATE_HZ
+    write_edf(edf, fast)
+    assert read_outline(edf).sample_rate_hz == 2048
+    write_edf(edf, [], annotations=[edfio.EdfAnnotation(0, None, "x" * 1500)])
+    assert read_outline(edf) == EegOutline()
 
 
 @pytest.mark.parametrize("suffix", [".edf", ".bdf"])

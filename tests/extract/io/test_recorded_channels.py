@@ -116,7 +116,20 @@ def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     broken = write(tmp_path, "02", ("O1",))
     broken.write_bytes(b"no EDF")
     assert find_shared_montage(find_recordings(tmp_path), take_common=False)[0].channels == ("F7",)
-    with pytest.raises(UserError, match="montage as-recorded: no recording can be read"):
+    message = r"montage as-recorded: no recording can be read; the first: .*_eeg.edf: no valid EDF or BDF header"
+    with pytest.raises(UserError, match=message):
+        find_shared_montage(find_recordings(tmp_path, ["02"]), take_common=False)
+
+
+@pytest.mark.parametrize("header", ["name\tkind\tunits\tstatus", "name\ttype\tunits\tstatus"])
+def test_a_table_that_cannot_be_used_is_that_of_its_recording(tmp_path: Path, header: str) -> None:
+    write(tmp_path, "01", ("F7",))
+    odd = write(tmp_path, "02", ("F7",))
+    write_table(odd.with_name(odd.name.replace("_eeg.edf", "_channels.tsv")), {"X1": "EEG"}, header)
+    assert find_shared_montage(find_recordings(tmp_path), take_common=False)[0].channels == ("F7",)
+    with pytest.raises(
+        UserError, match=r"no recording can be read; the first: .*_channels.tsv: (has no|does not)"
+    ):
         find_shared_montage(find_recordings(tmp_path, ["02"]), take_common=False)
 
 

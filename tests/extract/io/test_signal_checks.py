@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from extract.io import signal_checks
-from extract.io.montage import CHANNELS
+from extract.io.montage import CHANNELS, NAMED
 from extract.io.raw import open_signal
 from store.runtime.errors import UserError
 from tests.helpers.signal_files import channel, noise, with_channel, write_brainvision, write_edf
@@ -56,6 +56,18 @@ def test_an_amplitude_that_no_electrode_gives_counts_as_missing(edf, factor, sho
     with open_signal(edf, missing="zero") as signal:
         assert [CHANNELS[row] for row, present in enumerate(signal.channel_mask) if not present] == ["F8-T8"]
         assert not signal.read(0, 256)[15].any()
+
+
+def test_no_channel_of_a_plausible_amplitude(edf):
+    """Of two channels the median lies between both, and may be plausible where neither is."""
+    pair = [
+        channel(name, noise(sd_uv=sd), bounds=None) for name, sd in (("BTEleft SD", 0.3), ("CROSStop SD", 6000))
+    ]
+    write_edf(edf, pair)
+    message = r"one.edf: no channel has the standard deviation of scalp EEG: focal 0.3\d+ uV, cross 6\S+ uV \("
+    for missing in ("error", "zero"):
+        with pytest.raises(UserError, match=message):
+            open_signal(edf, missing, NAMED["behind-the-ear"])
 
 
 def test_an_electrode_a_thousand_times_too_large_takes_its_derivations_along(edf):

@@ -9,7 +9,7 @@ import pytest
 
 from extract.encoders.bandpower import BandpowerEncoder
 from extract.encoders.protocol import EncoderSettings
-from extract.io.montage import CHANNELS, DOUBLE_BANANA
+from extract.io.montage import CHANNELS, DOUBLE_BANANA, NAMED
 from extract.io.preparation import POLYPHASE
 from extract.io.raw import open_signal
 from extract.io.stream import SampleStream, lookahead_s
@@ -73,6 +73,15 @@ def test_windows_are_those_of_a_file(
     np.testing.assert_allclose(windows, expected, rtol=0, atol=1e-4)
     assert stream.has_ended
     assert stream.duration_s == signal.duration_s
+
+
+def test_no_channel_of_a_plausible_amplitude() -> None:
+    montage = NAMED["behind-the-ear"]
+    noise = np.random.default_rng(0).normal(0, (0.3, 6000.0), (640, 2)).astype("<f4")
+    with pytest.raises(
+        UserError, match="standard input: no channel has the standard deviation of scalp EEG: focal"
+    ):
+        open_stream(noise.tobytes(), names=("BTEleft SD", "CROSStop SD"), missing="zero", montage=montage)
 
 
 def test_a_window_comes_as_soon_as_it_can(tmp_path: Path) -> None:

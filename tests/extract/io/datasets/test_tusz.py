@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.io.datasets.tusz import KINDS, parse_rows, read
+from extract.io.datasets.tusz import KINDS, SEIZURES, parse_rows, read
 from store import Event
 from store.runtime.errors import UserError
 from tests.extract.io.datasets.trees import tusz_rows, write_tusz
@@ -68,6 +68,9 @@ def test_times_equal_epilepsy2bids(root: Path) -> None:
 def test_every_label_but_background_is_a_seizure() -> None:
     text = tusz_rows([("TERM", 0, 1, "bckg"), ("TERM", 1, 2, "nesz"), ("TERM", 2, 3, "SEIZ")], 60)
     assert [row.label for row in parse_rows(text, "")] == ["nesz", "seiz"]
+    everyone = tusz_rows([("FP1-F7", 0, 1, label) for label in ("bckg", *SEIZURES)], 60)
+    assert tuple(row.label for row in parse_rows(everyone, "")) == SEIZURES
+    assert len(SEIZURES) == 12
 
 
 def test_recordings_on_one_side_only(root: Path) -> None:
@@ -85,6 +88,10 @@ def test_recordings_on_one_side_only(root: Path) -> None:
     [
         ("<html>denied</html>", "no column channel, start_time, stop_time, label; expected channel,start_time"),
         (tusz_rows([("TERM", 9, 2, "seiz")], 60), "a row 'TERM,9.0000,2.0000,seiz,1.0000'; fetch it again"),
+        (
+            tusz_rows([("TERM", 1, 2, "artf")], 60),
+            "label 'artf' is none of TUSZ; allowed: bckg, seiz, fnsz, gnsz,",
+        ),
         (tusz_rows([], 60) + "TERM,1.0", "a row 'TERM,1.0,None,None,None'; fetch it again"),
         (tusz_rows([], 60) + "TERM,1.0,x,seiz,1.0", "a row 'TERM,1.0,x,seiz,1.0'; fetch it again"),
         (tusz_rows([], 60) + "TERM,nan,2,seiz,1.0", "a row 'TERM,nan,2,seiz,1.0'; fetch it again"),
