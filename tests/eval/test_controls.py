@@ -167,7 +167,7 @@ def test_twin_and_other_people_are_told(
     twin = scored_run(make_store(4, signal=0.1, name="twin-store"), tmp_path / "twin")
     for number in range(2):
         spec = replace(SPEC, encoder="braincodec")
-        write_subject(tmp_path / "other", f"{number + 11}", (120,), number, spec=spec)
+        write_subject(tmp_path / "other", f"{number + 11}", (120,), 20 + number, spec=spec)
     capsys.readouterr()
     arguments = [str(run), "--twin", str(twin), "--on", str(tmp_path / "other")]
     status = main(arguments)
@@ -192,7 +192,7 @@ def test_all_heads_predict_on_the_device_that_is_asked_for(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     devices = []
-    write_subject(tmp_path / "other", "11", (120,), 0)
+    write_subject(tmp_path / "other", "11", (120,), 20)
 
     def record_device(head: Any, persons: Any, dataset: Any, device: torch.device) -> Any:
         devices.append(str(device))
@@ -205,7 +205,7 @@ def test_all_heads_predict_on_the_device_that_is_asked_for(
 
 
 def test_given_again_only_what_is_new_is_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_subject(tmp_path / "other", "11", (120,), 0)
+    write_subject(tmp_path / "other", "11", (120,), 20)
     path, calls = run / "controls" / "controls.json", []
 
     def count(module: ModuleType, name: str) -> Callable[..., Any]:
@@ -258,7 +258,7 @@ def test_a_run_of_several_seeds_has_controls(
         arguments = ["--store", str(store), "--fold", fold, "--out", str(out), "--head", "linear", "--epochs", "2"]
         assert train([*arguments, "--seed", "0", "2"]) == 0
     assert evaluate([str(out), "--no-report"]) == 0
-    write_subject(tmp_path / "other", "11", (120,), 0)
+    write_subject(tmp_path / "other", "11", (120,), 20)
     main([str(out), "--on", str(tmp_path / "other")])
     assert re.search(
         r"on other: 1 person, 0.0 h: [\d.]+ % of the time in alarm \(mean over 2 seeds, sd [\d.]+ %\)",
@@ -270,7 +270,7 @@ def test_mistakes_are_told_before_anything_is_trained(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(shuffled_labels, "score_shuffled", lambda *arguments: pytest.fail("trained"))
-    write_subject(tmp_path / "seen", "11", (120,), 0, encoder={"persons_seen": {"": ["11"]}})
+    write_subject(tmp_path / "seen", "11", (120,), 20, encoder={"persons_seen": {"": ["11"]}})
     for arguments, message in {
         ("--seed", "-1"): "--seed -1: not usable; allowed: 0 and more",
         ("--device", "abacus"): "device abacus: not usable here",

@@ -62,7 +62,7 @@ def _write_subject(path: Path, person: str, timelines: list[tuple[str, str]]) ->
             )
         )
     labels = np.concatenate([_seconds(reference) for reference, _ in timelines]).astype(np.uint8)
-    blocks = [np.zeros((40, *SPEC.shape), np.float32) for _ in timelines]
+    blocks = [np.full((40, *SPEC.shape), int(person), np.float32) for _ in timelines]
     provenance = {"encoder": {"persons_seen": ["02", "99"]}}
     write_file(path / f"sub-{person}.h5", SPEC, infos, labels, blocks, provenance)
 

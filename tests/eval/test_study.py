@@ -242,17 +242,18 @@ def test_scores_older_than_a_fold_are_made_anew(study_folder: Path, bids: Path) 
 
 
 def test_persons_that_left_the_tested_data_set_are_still_refused(
-    bids: Path, study_folder: Path, capsys: pytest.CaptureFixture[str]
+    bids: Path, other_bids: Path, study_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The store of the tested data set still has them."""
     shutil.rmtree(study_folder / "test-stores")
     shutil.copytree(study_folder / "stores", study_folder / "test-stores")
-    other = Path(shutil.copytree(bids, study_folder.parent / "renamed"))
+    other = Path(shutil.copytree(other_bids, study_folder.parent / "renamed"))
+    shutil.copy(bids / "dataset_description.json", other)
     for path in sorted(other.rglob("*sub-0*"), key=lambda path: -len(path.parts)):
         path.rename(path.with_name(path.name.replace("sub-0", "sub-9")))
     participants = other / "participants.tsv"
     participants.write_text(participants.read_text().replace("sub-0", "sub-9"))
-    assert main(study_arguments(bids, study_folder, "--test-bids", str(other))) == 2
+    assert main(study_arguments(bids, study_folder, "--test-bids", str(other), "--unlabelled")) == 2
     assert "holds training persons 01, 02, 03 too" in capsys.readouterr().err
 
 

@@ -82,8 +82,8 @@ def test_a_store_that_cannot_be_written_to_leaves_them_to_the_run(
 
 
 def test_windows_that_overlap_are_averaged(tmp_path: Path) -> None:
-    for person in ("01", "02", "03"):
-        write_subject(tmp_path / "store", person, (41,), 0, spec=replace(SPEC, stride_s=2))
+    for seed, person in enumerate(("01", "02", "03")):
+        write_subject(tmp_path / "store", person, (41,), seed, spec=replace(SPEC, stride_s=2))
     opened = store.open(tmp_path / "store")
     values = statistics(opened.path, tmp_path)
     info = opened.recordings[0]

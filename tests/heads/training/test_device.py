@@ -47,6 +47,7 @@ def _copies_are_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "cpu", to_cpu)
     monkeypatch.setattr(torch.Tensor, "to", to)
     monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: False)  # of "is anything missing?"
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda tensor: 0.0)  # of "is all finite?"
 
 
 @pytest.mark.parametrize("features", SPECS)
