@@ -17,6 +17,7 @@ from eval.scoring.choice import POSTPROCESSING
 from eval.scoring.events import Detections
 from eval.scoring.operating_curve import read_at_rates
 from eval.scoring.results import Results
+from eval.scoring.scored_heads import SCORED, hash_scored
 from eval.scoring.scores import metrics, to_metrics_rows
 from eval.scoring.seizures import list_false_alarms, list_seizures
 from heads.run_folder import Run
@@ -170,8 +171,9 @@ def _more_metrics(results: Results) -> dict[str, Any]:
 
 
 def _describe_test(results: Results) -> dict[str, Any]:
-    """Given split and time in alarm, for ``metrics.json``."""
-    more: dict[str, Any] = {}
+    """Hash of heads and store, given split and time in alarm, for ``metrics.json``."""
+    heads = [head for own in list(results.seeds.values()) or [results] for head in own.folds]
+    more: dict[str, Any] = {SCORED: hash_scored(results.config, heads)}
     if split := results.given_split:
         more["split"] = split
     if results.unlabelled:

@@ -124,6 +124,10 @@ class Run:
         path = self.path / "folds" / name
         return path if self.seed is None else path / f"seed-{self.seed}"
 
+    def head_name(self, result: FoldResult) -> str:
+        """Name of a head: of its fold and, of several seeds, its seed."""
+        return "-".join(result.path.relative_to(self.path / "folds").parts)
+
     @property
     def path_of_head_in_use(self) -> Path:
         """Folder of the fold whose head finds seizures in other EEG: the final one, or that of a given split."""
