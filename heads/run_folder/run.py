@@ -264,10 +264,7 @@ class Run:
             target = aside / path.relative_to(self.path)
             with os_errors(target.parent):
                 target.parent.mkdir(parents=True, exist_ok=True)
-            with (
-                os_errors(path),
-                suppress(FileNotFoundError),
-            ):  # another process moved it, where there are no locks
+            with os_errors(path), suppress(FileNotFoundError):  # moved by another process, without locks
                 path.rename(target)
 
 
