@@ -1,5 +1,7 @@
 """All windows of a store, or of arrays, under one index; features are read when asked for."""
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -65,6 +67,11 @@ class Dataset(ABC):
     @abstractmethod
     def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
         """1-Hz labels of a recording, ``(T,)``; -1 if it has none."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Hash of the content: features, labels, and whose they are."""
 
     def __len__(self) -> int:
         return len(self.person)
@@ -158,6 +165,13 @@ class StoreDataset(Dataset):
         """1-Hz labels of a recording, ``(T,)``; -1 if it has none."""
         return self.store.labels(info) if info.labelled else np.full(info.seconds, INVALID, np.int8)
 
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the content: features, labels, and whose they are."""
+        digest = hashlib.sha256(json.dumps(self.store.identities, sort_keys=True).encode())
+        digest.update(self.labels.data)
+        return digest.hexdigest()
+
     def label_counts(self) -> dict[str, LabelCounts]:
         """Seconds of each person by label."""
         counts = {}
@@ -223,6 +237,14 @@ class ArrayDataset(Dataset):
     def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
         """1-Hz labels of all windows, ``(T,)``."""
         return self.labels.ravel()
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of features and labels."""
+        digest = hashlib.sha256(self.labels.tobytes())
+        for window in self._features:
+            digest.update(window.tobytes())
+        return digest.hexdigest()
 
 
 def window_labels(labels: NDArray[np.uint8], windows: int, window_s: int, stride_s: int) -> NDArray[np.int8]:

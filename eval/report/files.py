@@ -17,6 +17,7 @@ from eval.scoring.choice import POSTPROCESSING
 from eval.scoring.events import Detections
 from eval.scoring.operating_curve import read_at_rates
 from eval.scoring.results import Results
+from eval.scoring.scored_heads import SCORED, hash_scored
 from eval.scoring.scores import metrics, to_metrics_rows
 from eval.scoring.seizures import list_false_alarms, list_seizures
 from heads.run_folder import Run
@@ -42,23 +43,23 @@ def write_choices(results: Results, folder: Path, seed: str = "") -> None:
 
 
 def write_scores(results: Results) -> None:
-    """Write events, ``metrics.json``, ``metrics.csv``, seizures, false alarms, the operating curve and tables."""
+    """Write events, seizures, false alarms, the operating curve and tables; last ``metrics.json``."""
     path = results.path
     write_events(results)
-    write_metrics(path, results.persons, results.summary, _more_metrics(results))
     write_csv(path / "seizures.csv", list_seizures(results.recordings, results.posts))
     write_csv(path / "false_alarms.csv", list_false_alarms(results.recordings))
     _write_tables(results)
+    write_metrics(path, results.persons, results.summary, _more_metrics(results))
 
 
 def write_averages(results: Results) -> None:
-    """Write mean scores over seeds and their spread: ``metrics.json``, ``metrics.csv``, the curve and tables."""
+    """Write the curve, tables, and mean scores over seeds and their spread; last ``metrics.json``."""
     path, background = results.path, results.background
     seeds = seed_means(results)
-    more = {"seeds": to_metrics_rows(add_spread(seeds)), **_describe_test(results)}
-    write_metrics(path, results.persons, results.summary, more, seeds.std(ddof=0))
     _write_tables(results)
     write_table(path / "tables", "seeds", format_heads(seeds, background, "seed"))
+    more = {"seeds": to_metrics_rows(add_spread(seeds)), **_describe_test(results)}
+    write_metrics(path, results.persons, results.summary, more, seeds.std(ddof=0))
 
 
 def _write_tables(results: Results) -> None:
@@ -98,15 +99,13 @@ def write_metrics(
     more: Mapping[str, Any],
     spread: pd.Series | None = None,
 ) -> None:
-    """Write ``metrics.json`` and, a row a person, then mean, sd and interval, ``metrics.csv``.
+    """Write ``metrics.csv``, a row a person, then mean, sd and interval, and last ``metrics.json``.
 
     Parameters
     ----------
     spread
         Standard deviation of the means over seeds, a last row of ``metrics.csv``.
     """
-    content = {**metrics(persons, summary), **more}
-    write_text(path / "metrics.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
     table = pd.concat([persons.astype(object), summary.loc[list(_SUMMARY_ROWS)]])
     if spread is not None:
         table = pd.concat([table, spread.to_frame("sd_seeds").T])
@@ -117,6 +116,8 @@ def write_metrics(
         if column.endswith("per_day") and not background.suffices
     }
     write_csv(path / "metrics.csv", table.rename(columns=headings).rename_axis("person").reset_index())
+    content = {**metrics(persons, summary), **more}
+    write_text(path / "metrics.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
@@ -170,8 +171,9 @@ def _more_metrics(results: Results) -> dict[str, Any]:
 
 
 def _describe_test(results: Results) -> dict[str, Any]:
-    """Given split and time in alarm, for ``metrics.json``."""
-    more: dict[str, Any] = {}
+    """Hash of heads and store, given split and time in alarm, for ``metrics.json``."""
+    heads = [head for own in list(results.seeds.values()) or [results] for head in own.folds]
+    more: dict[str, Any] = {SCORED: hash_scored(results.config, heads)}
     if split := results.given_split:
         more["split"] = split
     if results.unlabelled:

@@ -12,6 +12,7 @@ from eval.report.tables import format_heads, format_scores
 from eval.scoring.averages import add_spread, average_scores, average_seeds, require_equal_folds
 from eval.scoring.background import measure_background
 from eval.scoring.results import Results, average_time_in_alarm, score_run
+from eval.scoring.scored_heads import SCORED, hash_scored
 from eval.scoring.scores import to_metrics_rows
 from heads.run_folder import Run
 from store.runtime.parallel import WorkerSettings
@@ -57,7 +58,9 @@ def write_heads(out: Path, scored: Mapping[str, Results]) -> HeadScores:
     write_table(out / "tables", "heads", table)
     if len(persons):
         write_table(out / "tables", "scores", format_scores(persons, summary, background))
-    more: dict[str, Any] = {"heads": to_metrics_rows(add_spread(heads))}
+    config = next(iter(scored.values())).config
+    tested = [head for results in scored.values() for head in results.folds]
+    more: dict[str, Any] = {SCORED: hash_scored(config, tested), "heads": to_metrics_rows(add_spread(heads))}
     if len(time_in_alarm):
         more["time_in_alarm"] = time_in_alarm.to_dict(orient="index")
     write_metrics(out, persons, summary, more)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from eval.scoring.scored_heads import SCORED, find_scored_heads, hash_scored, list_files
 from eval.scoring.tested import read_tested
 from heads.folds import Fold
 from heads.run_folder import Run, describe_head
@@ -43,7 +44,8 @@ def read_scored_run(path: Path) -> ScoredRun:
     Raises
     ------
     UserError
-        If there is no run, if it was not scored or not since its folds changed, or if a file is damaged.
+        If there is no run, if it was not scored or not since its heads or its store changed, or if a file is
+        damaged.
     """
     run = Run.open(path)
     scores, time_in_alarm = read_metrics(path)
@@ -54,6 +56,11 @@ def read_scored_run(path: Path) -> ScoredRun:
         raise UserError(
             f"{path / 'metrics.json'}: only the scores or only the folds have "
             f"{noun_with_names('person', differing)}; run: {command_line('eval', path)}"
+        )
+    if not _is_current(run):
+        raise UserError(
+            f"{path / 'metrics.json'}: the heads were trained again or the store changed since; "
+            f"run: {command_line('eval', path)}"
         )
     return ScoredRun(path, run.config, scores, folds, path.resolve().name)
 
@@ -137,6 +144,20 @@ def describe_differences(baseline: ScoredRun, other: ScoredRun) -> list[str]:
     if names:
         parts.append(f"other persons train or validate in {noun_with_names('fold', names)}")
     return parts
+
+
+def _is_current(run: Run) -> bool:
+    """Whether ``metrics.json`` is of the heads and the store as they are, as far as these are there.
+
+    An earlier version did not write of which it is: then no file of a head is newer.
+    """
+    heads, metrics = find_scored_heads(run), run.path / "metrics.json"
+    if heads is None:
+        return True
+    if (recorded := read_json(metrics).get(SCORED)) is not None:
+        return bool(recorded == hash_scored(run.config, heads))
+    written_s = metrics.stat().st_mtime
+    return all(path.stat().st_mtime <= written_s for result in heads for path in list_files(result))
 
 
 def _read_scores(content: Mapping[str, Any]) -> pd.DataFrame:

@@ -36,9 +36,8 @@ class StandardTest:
 
     @property
     def heads(self) -> dict[str, FoldResult]:
-        """The heads by name: of their fold and, of several seeds, their seed."""
-        folder = self.run.path / "folds"
-        return {"-".join(result.path.relative_to(folder).parts): result for result in self.folds}
+        """The heads by name."""
+        return {self.run.head_name(result): result for result in self.folds}
 
     @cached_property
     def training_persons(self) -> tuple[str, ...]:

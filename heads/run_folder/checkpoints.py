@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from heads.run_folder.lock import lock_folder
 from store.gate import read_json
 from store.runtime.atomic import write_text
 from store.runtime.errors import UserError
@@ -39,9 +40,10 @@ class Checkpoints:
         UserError
             As `paths`.
         """
-        listed = self._read()
-        if listed.get(path.name) != list(folds):
-            self._write({**listed, path.name: list(folds)})
+        with lock_folder(self.folder):
+            listed = self._read()
+            if listed.get(path.name) != list(folds):
+                self._write({**listed, path.name: list(folds)})
 
     def remove(self, finished: set[str]) -> None:
         """Remove the files all of whose folds are finished.
@@ -51,14 +53,15 @@ class Checkpoints:
         UserError
             As `paths`.
         """
-        listed = self._read()
-        waiting = {name: folds for name, folds in listed.items() if not finished >= set(folds)}
-        for name in listed.keys() - waiting.keys():
-            (self.folder / name).unlink(missing_ok=True)
-        if waiting:
-            self._write(waiting)
-        else:
-            self.list_path.unlink(missing_ok=True)
+        with lock_folder(self.folder):
+            listed = self._read()
+            waiting = {name: folds for name, folds in listed.items() if not finished >= set(folds)}
+            for name in listed.keys() - waiting.keys():
+                (self.folder / name).unlink(missing_ok=True)
+            if waiting:
+                self._write(waiting)
+            else:
+                self.list_path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, list[str]]:
         if not self.list_path.is_file():

@@ -20,6 +20,7 @@ from heads.folds import GIVEN, Fold
 from heads.run_folder.checkpoints import Checkpoints
 from heads.run_folder.config import complete_settings, read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
+from heads.run_folder.lock import lock_folder
 from heads.run_folder.repeat import describe_difference, fold_command, kind_of
 from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds, open_recorded
 from store import RecordingInfo, Store, StoreError
@@ -124,6 +125,10 @@ class Run:
         path = self.path / "folds" / name
         return path if self.seed is None else path / f"seed-{self.seed}"
 
+    def head_name(self, result: FoldResult) -> str:
+        """Name of a head: of its fold and, of several seeds, its seed."""
+        return "-".join(result.path.relative_to(self.path / "folds").parts)
+
     @property
     def path_of_head_in_use(self) -> Path:
         """Folder of the fold whose head finds seizures in other EEG: the final one, or that of a given split."""
@@ -191,6 +196,8 @@ class Run:
     def follow_store(self, store: Store, planned: Sequence[Fold], *, retrain: bool = False) -> "Run":
         """Go on with a store; what was trained on other content is an error, or is moved aside.
 
+        Of processes that share the folder, one after the other does so.
+
         Parameters
         ----------
         planned
@@ -203,6 +210,10 @@ class Run:
         UserError
             If there are such folds or half-trained heads, without ``retrain``.
         """
+        with lock_folder(self.path):
+            return Run.open(self.path)._follow_store(store, planned, retrain)
+
+    def _follow_store(self, store: Store, planned: Sequence[Fold], retrain: bool) -> "Run":
         change = find_change(self.config["store"], store)
         folds = {fold.name: fold for fold in planned}
         old = [fold for fold in (result.fold for result in self.folds) if _is_old(fold, folds, change)]
@@ -250,10 +261,11 @@ class Run:
         places = [run.scores_path / "predictions" for run in self.by_seed]
         predictions = [path for place in places for one in patterns for path in place.glob(f"**/{one}_*")]
         names_of_folds = sorted({fold.name for fold in folds})
-        with os_errors(aside):
-            for path in (*unfinished, *predictions, *map(self.fold_path, names_of_folds)):
-                target = aside / path.relative_to(self.path)
+        for path in (*unfinished, *predictions, *map(self.fold_path, names_of_folds)):
+            target = aside / path.relative_to(self.path)
+            with os_errors(target.parent):
                 target.parent.mkdir(parents=True, exist_ok=True)
+            with os_errors(path), suppress(FileNotFoundError):  # moved by another process, without locks
                 path.rename(target)
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from store.runtime.archives import require_unpacked_size
 from store.runtime.atomic import atomic_write
 from store.runtime.errors import UserError, os_errors
-from store.runtime.old_spellings import TRAINING_STATE, translate_keys
 
 
 def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
@@ -19,13 +18,13 @@ def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
         torch.save(dict(state), cast(IO[bytes], file))  # it has `write`, which is all that torch calls
 
 
-def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Read a state that `save_checkpoint`, or an earlier version, wrote.
+def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) -> dict[str, Any] | None:
+    """Read a state that `save_checkpoint` wrote; None if it is not known to be of the same data.
 
     Parameters
     ----------
     fresh
-        The state of a training that begins, which the file has to fit.
+        The state of a training that begins, which the file has to fit; its ``data`` is a hash of the data.
 
     Raises
     ------
@@ -36,9 +35,9 @@ def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) 
         pass  # what stops the reading is no damage
     try:
         require_unpacked_size(path)
-        content = torch.load(path, map_location=device, weights_only=True)
-        state = translate_keys(content, TRAINING_STATE)
-        state["errors"] = [error or None for error in state["errors"]]
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        if state.get("data") != fresh["data"]:
+            return None
         _check(state, fresh)
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -70,7 +69,7 @@ def _check(state: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
         elif isinstance(value, list):
             if len(state[name]) != trials and name != "running":
                 raise ValueError(f"{name} has {len(state[name])} entries, expected {trials}")
-        elif type(state[name]) is not int or state[name] < 0:
+        elif isinstance(value, int) and (type(state[name]) is not int or state[name] < 0):
             raise ValueError(f"{name} is {state[name]!r}, expected a count")
     for number in range(trials):
         epochs = [entry["epoch"] for entry in state["history"][number]]

@@ -66,7 +66,8 @@ def train_stacked(
     Parameters
     ----------
     checkpoint
-        File that holds the state after an epoch, written anew when it is old; a killed training resumes from it.
+        File that holds the state after an epoch, written anew when it is old; a killed training of the same data
+        resumes from it.
     progress
         Called with the number of windows x trials done.
     kept_bytes
@@ -292,10 +293,10 @@ class StackedTrainer:
 
     def state(self) -> dict[str, object]:
         """All that a resumed training needs."""
-        return {name: getattr(self, name) for name in _STATE}
+        return {"data": self.dataset.identity, **{name: getattr(self, name) for name in _STATE}}
 
     def load(self, checkpoint: Path) -> None:
-        """Go on from a file of `state`.
+        """Go on from a file of `state`, unless it is of other data.
 
         Raises
         ------
@@ -303,6 +304,8 @@ class StackedTrainer:
             If it is damaged, or is of another training.
         """
         state = load_checkpoint(checkpoint, self.state(), self.device)
+        if state is None:
+            return
         for name in _STATE:
             setattr(self, name, state[name])
         if {*self.plan.needed(self._running_trials(self.epoch))} - {*self.running}:

@@ -1,7 +1,7 @@
 """The one table of old names, which users typed and files hold, and their new ones.
 
 Values are translated where a command line, a run's settings or a file is read. What is named by a hash of its
-settings (checkpoints, rows of a sweep) stays named by the old values, so that older work can resume.
+settings (checkpoints, rows of a sweep) stays named by the old values, so that older work is found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,6 @@ from typing import Any
 VALUES: dict[str, dict[str, str]] = {
     "pooling": {"max-deviation": "max-std"},
     "statistics": {"mean-deviation": "mean-std"},
-}
-# keys of the state of a training, `training-*.pt`
-TRAINING_STATE = {
-    "first": "exp_avg",
-    "second": "exp_avg_sq",
-    "best": "best_state",
-    "live": "running",
-    "failures": "errors",
 }
 # keys of a row of a sweep's results, `cells/*.json`
 SWEEP_ROW = {"failure": "error"}
@@ -83,8 +75,8 @@ def old_context(settings: Mapping[str, Any]) -> int:
 def translate_keys(content: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Content with today's keys.
 
-    >>> translate_keys({"best": 1, "step": 2}, TRAINING_STATE)
-    {'best_state': 1, 'step': 2}
+    >>> translate_keys({"failure": "diverged", "score": 0.5}, SWEEP_ROW)
+    {'error': 'diverged', 'score': 0.5}
     """
     return {names.get(key, key): value for key, value in content.items()}
 

@@ -13,6 +13,7 @@ from heads.training.checkpoint import load_checkpoint, save_checkpoint
 from store.runtime.errors import UserError
 
 FRESH: dict[str, Any] = {
+    "data": "of the store",
     "parameters": torch.zeros(2, 3),
     "best_state": torch.zeros(2, 3),
     "best_epoch": [1, 1],
@@ -24,7 +25,7 @@ FRESH: dict[str, Any] = {
 }
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any] | None:
     return load_checkpoint(path, FRESH, torch.device("cpu"))
 
 
@@ -35,7 +36,16 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_was_saved(path: Path) -> None:
-    assert load(path)["history"] == FRESH["history"]
+    state = load(path)
+    assert state is not None
+    assert state["history"] == FRESH["history"]
+
+
+def test_other_data_or_data_not_known(path: Path) -> None:
+    save_checkpoint(path, {**FRESH, "data": "of another"})
+    assert load(path) is None
+    save_checkpoint(path, {name: value for name, value in FRESH.items() if name != "data"})
+    assert load(path) is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])

@@ -16,6 +16,8 @@ from heads.models.registry import HEADS, make_head
 from heads.ops.blocks import full_blocks
 from heads.training.stacked import StackedTrainer, train_stacked
 from heads.training.trials import Trial, TrialResult
+from store.reader import open_file
+from store.writer import relabel_file
 from tests.helpers.stores import SPEC, write_subject
 from tests.helpers.training import CPU, INNER, SETTINGS, assert_chose_the_same, assert_same, train
 
@@ -189,6 +191,26 @@ def test_a_killed_training_resumes_to_the_same_weights(
     assert torch.load(tmp_path / "killed.pt", weights_only=True)["epoch"] in (1, 2)
     for one, two in zip(unbroken, train_stacked(trials, dataset, CPU, tmp_path / "killed.pt"), strict=True):
         assert_chose_the_same(one, two)
+
+
+@pytest.mark.parametrize("changed", ["labels", "features"])
+def test_a_checkpoint_of_other_data_is_not_resumed(
+    make_store: Callable[..., Path], tmp_path: Path, changed: str
+) -> None:
+    path = make_store(persons=3, lengths_s=(60,))
+    trials = [Trial(fold, SETTINGS) for fold in make_folds(StoreDataset(store.open(path)).label_counts(), "01")]
+    (before,) = train_stacked(trials, StoreDataset(store.open(path)), CPU, tmp_path / "kept.pt")
+    if changed == "labels":
+        file = open_file(path / "sub-02.h5")
+        relabel_file(file.path, recordings=file.recordings, labels=np.roll(file.labels, 20))
+    else:
+        write_subject(path, "02", (60,), 9)
+    dataset = StoreDataset(store.open(path))
+    (anew,) = train_stacked(trials, dataset, CPU, tmp_path / "new.pt")
+    for _ in range(2):  # the second goes on from what the first wrote
+        (again,) = train_stacked(trials, dataset, CPU, tmp_path / "kept.pt")
+        assert_chose_the_same(again, anew)
+    assert not torch.equal(before.head.out.weight, anew.head.out.weight)
 
 
 @pytest.mark.parametrize(("every_s", "writes"), [(0.0, 3), (3600.0, 1)])
