@@ -28,7 +28,7 @@ from heads.train import main as train
 from store import open as open_store
 from store.runtime.errors import UserError
 from tests.helpers.scored import make_results, record
-from tests.helpers.stores import SPEC, write_subject
+from tests.helpers.stores import SPEC, unlabel, write_subject
 
 CPU = torch.device("cpu")
 
@@ -117,6 +117,14 @@ def test_much_background_is_thinned_and_seizures_are_kept(
     assert [(one.y == label).sum() for one in (whole, thinned) for label in (0, 1)] == [105, 15, 8, 15]
     np.testing.assert_array_equal(thinned.x[thinned.y == 1], whole.x[whole.y == 1])
     np.testing.assert_array_equal(thinned.x[thinned.y == 0], whole.x[whole.y == 0][::14])
+
+
+def test_a_person_without_labelled_seconds_is_left_out(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_store(4, (120,))
+    unlabel(path / "sub-02.h5")
+    seconds = identity_audit.read_seconds(open_store(path), tmp_path)
+    assert list(seconds) == ["01", "03", "04"]
+    assert list(audit_identity(seconds).scores.index) == ["01", "03", "04"]
 
 
 def test_persons_who_differ_are_told_apart_and_the_difference_can_be_removed() -> None:
