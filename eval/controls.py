@@ -135,7 +135,8 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
     """All controls, after what is known to be a mistake was refused."""
     import torch  # here and below, since --help needs neither torch nor scikit-learn
 
-    from eval.scoring.shuffled_labels import score_shuffled
+    from eval.scoring.shuffled_labels import plan_shuffled, score_shuffled
+    from heads.dataset import StoreDataset
 
     device, store = torch.device(choose_device(command.device)), run.open_store()
     scored = read_scored_run(command.run)
@@ -143,11 +144,13 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
     tests = [_prepare_test(command.run, path, out) for path in dict.fromkeys(command.on)]
     settings, identity = run.config["settings"], {"spec": store.spec.to_dict(), "content": store.identities}
 
+    folds = [asdict(fold) for fold in plan_shuffled(run, StoreDataset(store))]
+
     def check_shuffled() -> Iterator[Control]:
         yield _check_shuffled(score_shuffled(run, store, device, np.random.default_rng(command.seed)))
 
     tasks = [
-        _Task(_hash("shuffled", settings, identity, command.seed), check_shuffled),
+        _Task(_hash("shuffled", settings, folds, identity, command.seed), check_shuffled),
         _Task(_hash("identity", identity), partial(_check_identity, run, out)),
     ]
     if twin is not None:

@@ -42,6 +42,19 @@ class ShuffledDataset(StoreDataset):
         return self._shuffled.get(info.name, np.full(info.seconds, INVALID, np.int8))
 
 
+def plan_shuffled(run: Run, dataset: StoreDataset) -> tuple[Fold, ...]:
+    """Folds in which heads are trained on shuffled labels: all of the run's store, or that of its given split.
+
+    Raises
+    ------
+    UserError
+        As `heads.run_folder.plan_folds`.
+    """
+    settings = run.config["settings"]
+    counts = dataset.label_counts()
+    return plan_folds(dataset.store, counts, "all", settings.get("inner", "one"), settings.get("split"))
+
+
 def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.Generator) -> pd.Series:
     """AUROC of each person, whose labels are shuffled, by heads trained as those of the run on shuffled labels.
 
@@ -52,10 +65,9 @@ def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.
     UserError
         If the run is a sweep, or training diverges.
     """
-    dataset, settings = ShuffledDataset(store, rng), run.config["settings"]
-    folds = plan_folds(store, dataset.label_counts(), "all", settings.get("inner", "one"), settings.get("split"))
+    dataset = ShuffledDataset(store, rng)
     scores = {}
-    for fold, head in _fit(run, dataset, folds, device):
+    for fold, head in _fit(run, dataset, plan_shuffled(run, dataset), device):
         predicted = predict_persons(head, fold.test, dataset, device)
         for person in fold.test:
             infos = [info for info, _ in dataset.recordings_of(person)]

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -239,6 +240,28 @@ def test_given_again_only_what_is_new_is_run(run: Path, tmp_path: Path, monkeypa
     assert path.read_bytes() == whole
     main([str(run), "--seed", "1"])
     assert calls[3:] == ["score_shuffled"]
+
+
+def test_a_given_split_that_has_changed_is_shuffled_again(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, out, calls = tmp_path / "split.tsv", tmp_path / "run", []
+    rows = ["person\tsplit", "01\ttrain", "02\ttrain", "03\tvalidation", "04\ttest", ""]
+    split.write_text("\n".join(rows))
+    arguments = ["--store", str(make_store(4)), "--method", "lda", "--split", str(split), "--out", str(out)]
+    assert probe(arguments) == 0
+    assert evaluate([str(out), "--no-report"]) == 0
+
+    def record_split(*_: Any) -> pd.Series:
+        calls.append(split.read_text())
+        return pd.Series({"04": 0.5}, name="auroc")
+
+    monkeypatch.setattr(shuffled_labels, "score_shuffled", record_split)
+    assert main([str(out)]) == main([str(out)]) == 0
+    assert len(calls) == 1
+    split.write_text("\n".join(rows).replace("02\ttrain", "02\tvalidation"))
+    assert main([str(out)]) == 0
+    assert len(calls) == 2
 
 
 def test_broken_off_it_keeps_what_was_done(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
