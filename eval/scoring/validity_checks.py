@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from eval.scoring.averages import list_choices
 from eval.scoring.background import find_always_alarmed
 from eval.scoring.results import Results
 from eval.scoring.seizures import find_unlabelled_events
@@ -87,7 +88,7 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
 
 
 def _check_choices(results: Results) -> Iterator[str]:
-    if edges := sorted(name for name, choice in results.choices.items() if choice.at_edge):
+    if edges := [name for name, (_, choice) in list_choices(results).items() if choice.at_edge]:
         yield (
             f"the threshold lies at the edge of what was tried in {noun_with_names('fold', edges)}: "
             "validation persons do not pin it down"
