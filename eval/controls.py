@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from eval.scoring.standard_test import StandardTest
 
 SHUFFLED_AUROC = (0.47, 0.53)  # mean over persons: by chance alone, some thousand seconds give less
+_TWIN = "untrained twin"
 _DESCRIPTION = """Run controls of a scored run.
 
 What matters first: RUN, --twin for the run of an untrained encoder, --on for other people.
@@ -49,7 +50,8 @@ What matters first: RUN, --twin for the run of an untrained encoder, --on for ot
 Shuffled labels: heads trained as those of the run, on labels shuffled within each person. Identity: how well
 features tell persons apart, and what is left of the scores when each person's mean and scale are removed. --twin
 compares with an untrained encoder, --on counts alarms on other people. The status is 1 if a control does not come
-out as expected. Given again, the command runs what is missing or follows from something that has changed."""
+out as expected. Given again, the command runs what is missing or follows from something that has changed, and keeps
+what --twin and --on gave before, unless the run has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,7 @@ class Control:
     holds: bool | None
     values: dict[str, float | int | None]
     made_of: str = ""  # hash of what it follows from
+    run: str = ""  # hash of the run's folds and scores then
 
     @property
     def line(self) -> str:
@@ -110,25 +113,39 @@ def controls(command: ControlsCommand) -> int:
     run = Run.open(command.run)
     out = command.out or command.run / "controls"
     guard_folder(out, inputs=[command.run, *command.on], own="controls.json")
-    known = _read_known(out)
-    results: list[Control] = []
-    for task in _list_tasks(command, run, out):
-        made = known.pop(task.made_of, [])
-        if not made:
-            made = [replace(control, made_of=task.made_of) for control in task.make()]
-            _write(out, [*results, *made, *itertools.chain(*known.values())])
-        for control in made:
-            print(control.line, flush=True)
-        results += made
-    if command.twin is None:
+    known, tasks = _read_known(out), _list_tasks(command, run, out)
+    state = _hash_run(run)
+    results = list(_run_tasks(tasks, known, state, out))
+    names = {control.name for control in results}
+    earlier = [one for one in itertools.chain(*known.values()) if one.run == state and one.name not in names]
+    for control in earlier:
+        print(control.line)
+    results += earlier
+    if _TWIN not in {control.name for control in results}:
         print(
-            "untrained twin: none is given; extract the data set with --encoder random, train and score a run on "
+            f"{_TWIN}: none is given; extract the data set with --encoder random, train and score a run on "
             "it as this one, and give that by --twin"
         )
     _write(out, results)
     write_table(out, "controls", _tabulate(results))
     print(f"\nControls: {out / 'controls.json'}, {out / 'controls.md'}")
     return int(any(control.holds is False for control in results))
+
+
+def _run_tasks(
+    tasks: Sequence[_Task], known: dict[str, list[Control]], state: str, out: Path
+) -> Iterator[Control]:
+    """Controls of tasks, out of the known ones or run now; print each, and write what there is after each task."""
+    results: list[Control] = []
+    for task in tasks:
+        found = known.pop(task.made_of, None)
+        made = [replace(control, made_of=task.made_of, run=state) for control in found or task.make()]
+        if found is None:
+            _write(out, [*results, *made, *itertools.chain(*known.values())])
+        for control in made:
+            print(control.line, flush=True)
+        results += made
+        yield from made
 
 
 def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
@@ -166,6 +183,12 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
 def _hash(*parts: Any) -> str:
     content = [version("braincodec-seizure"), *parts]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_run(run: Run) -> str:
+    """Hash of the folds and scores of a run; a control of another hash is of an earlier state of the run."""
+    files = [path for result in run.folds for path in (result.path / "fold.json", result.path / POSTPROCESSING)]
+    return _hash(*(_hash_file(path) for path in (*files, run.path / "metrics.json") if path.is_file()))
 
 
 def _hash_file(path: Path) -> str:
@@ -248,7 +271,7 @@ def _compare_twin(trained: ScoredRun, twin: ScoredRun) -> Iterator[Control]:
     difference = (trained.scores["auroc"] - twin.scores["auroc"]).dropna()
     low, _ = bootstrap_interval(difference.to_numpy(float), np.random.default_rng(0))
     yield Control(
-        "untrained twin",
+        _TWIN,
         f"AUROC {_with_interval(twin.scores['auroc'])}, the run {_with_interval(trained.scores['auroc'])}, "
         f"difference {_with_interval(difference, sign='+')}",
         "a difference above 0",

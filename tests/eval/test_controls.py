@@ -242,6 +242,32 @@ def test_given_again_only_what_is_new_is_run(run: Path, tmp_path: Path, monkeypa
     assert calls[3:] == ["score_shuffled"]
 
 
+def test_what_was_found_on_others_is_kept_while_the_run_is_the_same(
+    run: Path, make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = scored_run(make_store(4, signal=0.1, name="twin-store"), tmp_path / "twin")
+    write_subject(tmp_path / "other", "11", (120,), 0)
+    status = main([str(run), "--twin", str(twin), "--on", str(tmp_path / "other")])
+    files = [run / "controls" / name for name in ("controls.json", "controls.md")]
+    before = [path.read_bytes() for path in files]
+    capsys.readouterr()
+    assert main([str(run)]) == status
+    out = capsys.readouterr().out
+    assert [path.read_bytes() for path in files] == before
+    assert "untrained twin: AUROC" in out
+    assert "on other: 1 person" in out
+    assert "none is given" not in out
+    result = next(iter(Run.open(run).folds))
+    (result.path / "fold.json").write_text(json.dumps(json.loads((result.path / "fold.json").read_text())))
+    main([str(run)])
+    names = [control["name"] for control in json.loads(files[0].read_text())]
+    assert names == [
+        "labels shuffled within persons",
+        "telling persons apart",
+        "each person's mean and scale removed",
+    ]
+
+
 def test_a_given_split_that_has_changed_is_shuffled_again(
     make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
