@@ -50,8 +50,8 @@ What matters first: RUN, --twin for the run of an untrained encoder, --on for ot
 Shuffled labels: heads trained as those of the run, on labels shuffled within each person. Identity: how well
 features tell persons apart, and what is left of the scores when each person's mean and scale are removed. --twin
 compares with an untrained encoder, --on counts alarms on other people. The status is 1 if a control does not come
-out as expected. Given again, the command runs what is missing or follows from something that has changed, and keeps
-what --twin and --on gave before, unless the run has changed."""
+out as expected. Given again, the command runs what is missing or follows from something that has changed; what
+--twin and --on gave before is kept, unless the run has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
