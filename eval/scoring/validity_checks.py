@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
 from eval.scoring.averages import list_choices
@@ -14,6 +15,7 @@ from store.schema import LeftOut
 
 _BACKGROUND_S = 3600
 _FEWEST_PERSONS = 5
+_NEEDING_SEIZURES = {"AUROC": "auroc", "AUPRC": "auprc", "sensitivity": "event.sensitivity"}
 _NAMED = 3  # recordings; the report names all
 
 
@@ -64,7 +66,7 @@ def _check_data(results: Results) -> Iterator[str]:
 
 
 def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
-    """Too little background, seizures or persons; detectors that are always on."""
+    """Too little background or persons, undefined scores; detectors that are always on."""
     background_s = persons["seconds"] - persons["ictal_seconds"]
     if little := int((background_s < _BACKGROUND_S).sum()):
         yield (
@@ -72,11 +74,10 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
             f"of background ({background_s.sum() / 3600:.1f} h in all): false-alarm rates, precision and event F1 "
             "mean little"
         )
-    if without := sorted(map(str, persons.index[persons["ictal_seconds"] == 0])):
-        yield (
-            f"persons without seizures: {list_names(without)}; their AUROC, AUPRC and sensitivity are undefined "
-            "and left out of the means"
-        )
+    for scores, names in _group_by_undefined(persons).items():
+        reason = "no seizure" if "sensitivity" in scores else "all seconds of one label"
+        who = noun_with_names("person", names)
+        yield f"{', '.join(scores)} undefined for {who} ({reason}): left out of the means"
     if len(persons) < _FEWEST_PERSONS:
         tested = count_noun(len(persons), "tested person")
         yield f"only {tested}: means and intervals say little about new persons"
@@ -85,6 +86,15 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
             f"detections cover more than half of the background of {noun_with_names('person', alarmed)}; their "
             "event scores look better than that, since neighbouring events are merged"
         )
+
+
+def _group_by_undefined(persons: pd.DataFrame) -> dict[tuple[str, ...], list[str]]:
+    """Scores that are undefined together, and the persons for whom they are."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for person, row in persons.sort_index().iterrows():
+        if scores := tuple(name for name, column in _NEEDING_SEIZURES.items() if np.isnan(row[column])):
+            groups.setdefault(scores, []).append(str(person))
+    return groups
 
 
 def _check_choices(results: Results) -> Iterator[str]:
