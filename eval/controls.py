@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from eval.scoring.standard_test import StandardTest
 
-SHUFFLED_AUROC = (0.47, 0.53)  # mean over persons: by chance alone, some thousand seconds give less
 _TWIN = "untrained twin"
 _DESCRIPTION = """Run controls of a scored run.
 
@@ -223,17 +222,18 @@ def _tabulate(results: Sequence[Control]) -> pd.DataFrame:
     return pd.DataFrame(columns, [control.name for control in results]).rename_axis(columns="control")
 
 
-def _check_shuffled(auroc: pd.Series) -> Control:
-    low, high = SHUFFLED_AUROC
-    mean = float(auroc.mean())
-    holds = low <= mean <= high
-    return Control(
-        "labels shuffled within persons",
-        f"AUROC {_with_interval(auroc)}",
-        f"{low:.2f} to {high:.2f}",
-        holds,
-        {"auroc": mean, "persons": len(auroc)},
-    )
+def _check_shuffled(scores: pd.DataFrame) -> Control:
+    from eval.scoring.shuffled_labels import expect_mean_auroc
+
+    name = "labels shuffled within persons"
+    if scores.empty:
+        text = "AUROC undefined: no tested person has both labels"
+        return Control(name, text, "", None, {"auroc": None, "persons": 0})
+    low, high = expect_mean_auroc(scores["chance_sd"])
+    mean = float(scores["auroc"].mean())
+    text = f"AUROC {_with_interval(scores['auroc'])}"
+    values: dict[str, float | int | None] = {"auroc": mean, "persons": len(scores)}
+    return Control(name, text, f"{low:.3f} to {high:.3f}", low <= mean <= high, values)
 
 
 def _check_identity(run: Run, out: Path) -> Iterator[Control]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from eval import controls
 from eval.__main__ import main as evaluate
@@ -19,7 +20,12 @@ from eval.controls import main
 from eval.scoring import identity_audit, shuffled_labels, standard_test
 from eval.scoring.alarms import measure_alarms
 from eval.scoring.identity_audit import PersonSeconds, audit_identity
-from eval.scoring.shuffled_labels import ShuffledDataset, score_shuffled
+from eval.scoring.shuffled_labels import (
+    ShuffledDataset,
+    chance_deviation,
+    expect_mean_auroc,
+    score_shuffled,
+)
 from heads.closed_form import logistic_folds
 from heads.dataset import INVALID, StoreDataset
 from heads.inference import predict_persons
@@ -52,7 +58,7 @@ def test_heads_find_no_shuffled_labels(kind: str, make_store: Callable[..., Path
     store, out = make_store(4, lengths_s=(200, 200), signal=3.0), tmp_path / "run"
     arguments = ["--store", str(store), "--fold", "all", "--out", str(out)]
     assert (probe(arguments) if kind == "probe" else train([*arguments, "--head", "linear", "--epochs", "3"])) == 0
-    auroc = score_shuffled(Run.open(out), open_store(store), CPU, np.random.default_rng(0))
+    auroc = score_shuffled(Run.open(out), open_store(store), CPU, np.random.default_rng(0))["auroc"]
     assert sorted(auroc.index) == ["01", "02", "03", "04"]
     assert abs(auroc.mean() - 0.5) < 0.05
 
@@ -78,10 +84,37 @@ def test_a_leak_is_noticed(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 
     monkeypatch.setattr(shuffled_labels, "predict_persons", leak)
     assert main([str(run)]) == 1
-    assert "AUROC 1.000 (1.000 to 1.000) (expected: 0.47 to 0.53) NOT AS EXPECTED" in capsys.readouterr().out
+    leaking = r"AUROC 1\.000 \(1\.000 to 1\.000\) \(expected: 0\.4\d\d to 0\.5\d\d\) NOT AS EXPECTED"
+    assert re.search(leaking, capsys.readouterr().out)
     first = json.loads((run / "controls" / "controls.json").read_text())[0]
     assert first["holds"] is False
     assert first["values"] == {"auroc": 1.0, "persons": 4}
+
+
+def test_chance_is_that_of_shuffling() -> None:
+    rng = np.random.default_rng(0)
+    labels, probabilities = (np.arange(60) < 7).astype(int), rng.integers(0, 8, 60) / 8  # with ties
+    aurocs = [roc_auc_score(rng.permutation(labels), probabilities) for _ in range(2000)]
+    assert chance_deviation(labels, probabilities) == pytest.approx(np.std(aurocs), rel=0.05)
+    assert chance_deviation(labels, np.full(60, 0.5)) == 0
+
+
+def test_sound_runs_of_few_persons_are_as_expected(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    """Most lie without a half plus or minus 0.03; 99 of 100 lie within what is expected."""
+    store, out = make_store(3), tmp_path / "run"
+    assert probe(["--store", str(store), "--method", "lda", "--out", str(out)]) == 0
+    run, opened = Run.open(out), open_store(store)
+    drawn = [score_shuffled(run, opened, CPU, np.random.default_rng(seed)) for seed in range(40)]
+    off = [abs(scores["auroc"].mean() - 0.5) for scores in drawn]
+    half = [expect_mean_auroc(scores["chance_sd"])[1] - 0.5 for scores in drawn]
+    assert np.mean(np.array(off) > 0.03) > 0.3
+    assert np.sum(np.array(off) > half) <= 2
+
+
+def test_without_a_person_of_both_labels_nothing_is_expected() -> None:
+    control = controls._check_shuffled(pd.DataFrame({"auroc": [], "chance_sd": []}))
+    assert (control.holds, control.expected, control.values) == (None, "", {"auroc": None, "persons": 0})
+    assert "no tested person has both labels" in control.line
 
 
 def test_a_sweep_is_refused(make_store: Callable[..., Path], tmp_path: Path) -> None:
@@ -278,9 +311,9 @@ def test_a_given_split_that_has_changed_is_shuffled_again(
     assert probe(arguments) == 0
     assert evaluate([str(out), "--no-report"]) == 0
 
-    def record_split(*_: Any) -> pd.Series:
+    def record_split(*_: Any) -> pd.DataFrame:
         calls.append(split.read_text())
-        return pd.Series({"04": 0.5}, name="auroc")
+        return pd.DataFrame({"auroc": [0.5], "chance_sd": [0.1]}, ["04"])
 
     monkeypatch.setattr(shuffled_labels, "score_shuffled", record_split)
     assert main([str(out)]) == main([str(out)]) == 0
