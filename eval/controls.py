@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from eval.scoring.standard_test import StandardTest
 
-SHUFFLED_AUROC = (0.47, 0.53)  # mean over persons: by chance alone, some thousand seconds give less
+_TWIN = "untrained twin"
 _DESCRIPTION = """Run controls of a scored run.
 
 What matters first: RUN, --twin for the run of an untrained encoder, --on for other people.
@@ -49,7 +49,8 @@ What matters first: RUN, --twin for the run of an untrained encoder, --on for ot
 Shuffled labels: heads trained as those of the run, on labels shuffled within each person. Identity: how well
 features tell persons apart, and what is left of the scores when each person's mean and scale are removed. --twin
 compares with an untrained encoder, --on counts alarms on other people. The status is 1 if a control does not come
-out as expected. Given again, the command runs what is missing or follows from something that has changed."""
+out as expected. Given again, the command runs what is missing or follows from something that has changed; what
+--twin and --on gave before is kept, unless the run has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,7 @@ class Control:
     holds: bool | None
     values: dict[str, float | int | None]
     made_of: str = ""  # hash of what it follows from
+    run: str = ""  # hash of the run's folds and scores then
 
     @property
     def line(self) -> str:
@@ -110,19 +112,17 @@ def controls(command: ControlsCommand) -> int:
     run = Run.open(command.run)
     out = command.out or command.run / "controls"
     guard_folder(out, inputs=[command.run, *command.on], own="controls.json")
-    known = _read_known(out)
-    results: list[Control] = []
-    for task in _list_tasks(command, run, out):
-        made = known.pop(task.made_of, [])
-        if not made:
-            made = [replace(control, made_of=task.made_of) for control in task.make()]
-            _write(out, [*results, *made, *itertools.chain(*known.values())])
-        for control in made:
-            print(control.line, flush=True)
-        results += made
-    if command.twin is None:
+    known, tasks = _read_known(out), _list_tasks(command, run, out)
+    state = _hash_run(run)
+    results = list(_run_tasks(tasks, known, state, out))
+    names = {control.name for control in results}
+    earlier = [one for one in itertools.chain(*known.values()) if one.run == state and one.name not in names]
+    for control in earlier:
+        print(control.line)
+    results += earlier
+    if _TWIN not in {control.name for control in results}:
         print(
-            "untrained twin: none is given; extract the data set with --encoder random, train and score a run on "
+            f"{_TWIN}: none is given; extract the data set with --encoder random, train and score a run on "
             "it as this one, and give that by --twin"
         )
     _write(out, results)
@@ -131,11 +131,28 @@ def controls(command: ControlsCommand) -> int:
     return int(any(control.holds is False for control in results))
 
 
+def _run_tasks(
+    tasks: Sequence[_Task], known: dict[str, list[Control]], state: str, out: Path
+) -> Iterator[Control]:
+    """Controls of tasks, out of the known ones or run now; print each, and write what there is after each task."""
+    results: list[Control] = []
+    for task in tasks:
+        found = known.pop(task.made_of, None)
+        made = [replace(control, made_of=task.made_of, run=state) for control in found or task.make()]
+        if found is None:
+            _write(out, [*results, *made, *itertools.chain(*known.values())])
+        for control in made:
+            print(control.line, flush=True)
+        results += made
+        yield from made
+
+
 def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
     """All controls, after what is known to be a mistake was refused."""
     import torch  # here and below, since --help needs neither torch nor scikit-learn
 
-    from eval.scoring.shuffled_labels import score_shuffled
+    from eval.scoring.shuffled_labels import plan_shuffled, score_shuffled
+    from heads.dataset import StoreDataset
 
     device, store = torch.device(choose_device(command.device)), run.open_store()
     scored = read_scored_run(command.run)
@@ -143,11 +160,13 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
     tests = [_prepare_test(command.run, path, out) for path in dict.fromkeys(command.on)]
     settings, identity = run.config["settings"], {"spec": store.spec.to_dict(), "content": store.identities}
 
+    folds = [asdict(fold) for fold in plan_shuffled(run, StoreDataset(store))]
+
     def check_shuffled() -> Iterator[Control]:
         yield _check_shuffled(score_shuffled(run, store, device, np.random.default_rng(command.seed)))
 
     tasks = [
-        _Task(_hash("shuffled", settings, identity, command.seed), check_shuffled),
+        _Task(_hash("shuffled", settings, folds, identity, command.seed), check_shuffled),
         _Task(_hash("identity", identity), partial(_check_identity, run, out)),
     ]
     if twin is not None:
@@ -163,6 +182,12 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
 def _hash(*parts: Any) -> str:
     content = [__version__, *parts]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_run(run: Run) -> str:
+    """Hash of the folds and scores of a run; a control of another hash is of an earlier state of the run."""
+    files = [path for result in run.folds for path in (result.path / "fold.json", result.path / POSTPROCESSING)]
+    return _hash(*(_hash_file(path) for path in (*files, run.path / "metrics.json") if path.is_file()))
 
 
 def _hash_file(path: Path) -> str:
@@ -197,17 +222,18 @@ def _tabulate(results: Sequence[Control]) -> pd.DataFrame:
     return pd.DataFrame(columns, [control.name for control in results]).rename_axis(columns="control")
 
 
-def _check_shuffled(auroc: pd.Series) -> Control:
-    low, high = SHUFFLED_AUROC
-    mean = float(auroc.mean())
-    holds = low <= mean <= high
-    return Control(
-        "labels shuffled within persons",
-        f"AUROC {_with_interval(auroc)}",
-        f"{low:.2f} to {high:.2f}",
-        holds,
-        {"auroc": mean, "persons": len(auroc)},
-    )
+def _check_shuffled(scores: pd.DataFrame) -> Control:
+    from eval.scoring.shuffled_labels import expect_mean_auroc
+
+    name = "labels shuffled within persons"
+    if scores.empty:
+        text = "AUROC undefined: no tested person has both labels"
+        return Control(name, text, "", None, {"auroc": None, "persons": 0})
+    low, high = expect_mean_auroc(scores["chance_sd"])
+    mean = float(scores["auroc"].mean())
+    text = f"AUROC {_with_interval(scores['auroc'])}"
+    values: dict[str, float | int | None] = {"auroc": mean, "persons": len(scores)}
+    return Control(name, text, f"{low:.3f} to {high:.3f}", low <= mean <= high, values)
 
 
 def _check_identity(run: Run, out: Path) -> Iterator[Control]:
@@ -245,7 +271,7 @@ def _compare_twin(trained: ScoredRun, twin: ScoredRun) -> Iterator[Control]:
     difference = (trained.scores["auroc"] - twin.scores["auroc"]).dropna()
     low, _ = bootstrap_interval(difference.to_numpy(float), np.random.default_rng(0))
     yield Control(
-        "untrained twin",
+        _TWIN,
         f"AUROC {_with_interval(twin.scores['auroc'])}, the run {_with_interval(trained.scores['auroc'])}, "
         f"difference {_with_interval(difference, sign='+')}",
         "a difference above 0",

@@ -18,7 +18,7 @@ import tyro
 from tqdm import tqdm
 
 from eval.detection.detector import Detector, load_detector
-from eval.detection.outputs import PROBABILITIES_HEADER, guard_outputs, signal_files
+from eval.detection.outputs import PROBABILITIES_HEADER, detector_files, guard_outputs, signal_files
 from eval.detection.recordings import DetectionTask, find_tasks, is_finished, record_detector
 from eval.detection.stream import detect_stream, latency_s
 from eval.scoring.events import HEADER, DetectedEvent, Detections
@@ -138,15 +138,9 @@ def detect(command: DetectCommand) -> int:
     return _detect_in_files(command, command.output)
 
 
-def _run_files(command: DetectCommand) -> list[Path]:
-    """What a detector is read from."""
-    encoder = [Path(command.encoder)] if command.encoder is not None else []
-    return [command.run, *command.run.glob("folds/*/**/*"), *encoder]
-
-
 def _guard(task: DetectionTask, command: DetectCommand) -> None:
     """Refuse outputs that would overwrite what is read, or what a detector did not write."""
-    inputs = [*signal_files(task.eeg), *_run_files(command)]
+    inputs = [*signal_files(task.eeg), *detector_files(command.run, command.encoder)]
     guard_outputs(task.events, task.probabilities, inputs, command.force)
 
 
@@ -239,7 +233,8 @@ def _open_stream(command: DetectCommand) -> tuple[Detector, SampleStream]:
         raise UserError("--sample-rate-hz and --channel-names are required for samples on standard input")
     if len(command.paths) > 2:
         raise UserError(f"- takes no other INPUT; got {command.paths[1]}")
-    guard_outputs(command.output, command.probabilities, _run_files(command), command.force)
+    inputs = detector_files(command.run, command.encoder)
+    guard_outputs(command.output, command.probabilities, inputs, command.force)
     source, detector = _open_standard_input(), _load(command)
     print(
         f"An event is printed at most {latency_s(detector, rate_hz):.1f} s after it has ended, "

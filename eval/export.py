@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import tyro
 
 from eval.detection.detector import choose_seed, matching_encoder
-from eval.detection.outputs import PRODUCER
+from eval.detection.outputs import PRODUCER, detector_files
 from eval.scoring.choice import POSTPROCESSING, read_choice
 from eval.scoring.tested import find_final
 from heads.run_folder import Run
@@ -79,7 +79,7 @@ def export(command: ExportCommand) -> None:
     from eval.detection import onnx_file  # here, since they load torch
     from heads.models.saved import load_head
 
-    inputs = [command.run, *command.run.glob("folds/final/*"), *command.check]
+    inputs = [*detector_files(command.run, command.encoder), *command.check]
     guard_output(command.output, inputs=inputs, is_ours=_is_ours, force=command.force)
     fold = find_final(choose_seed(Run.open(command.run), command.seed))
     head, spec, _ = load_head(fold / "head.safetensors")

@@ -20,6 +20,12 @@ def signal_files(eeg: Path) -> list[Path]:
     return [eeg, *(path for path in companions if path.suffix in _SIGNAL_SUFFIXES)]
 
 
+def detector_files(run: Path, encoder: str | None) -> list[Path]:
+    """What a detector is read from: the run, whose heads lie in folders of folds and seeds, and an own encoder."""
+    checkpoint = [Path(encoder)] if encoder is not None else []
+    return [run, run / "config.json", *run.glob("folds/*/**/*"), *checkpoint]
+
+
 def guard_outputs(events: Path | None, probabilities: Path | None, inputs: Sequence[Path], force: bool) -> None:
     """Refuse outputs that are inputs, links to them, or files that a detector did not write.
 

@@ -25,6 +25,8 @@ class HeadlineNumber:
 
 def describe_tested(persons: pd.DataFrame, persons_in_store: int) -> str:
     """How many persons were tested, and in whose background the detector is on most of the time."""
+    if persons.empty:
+        return "no tested recording is labelled"
     text = f"{len(persons)} of {count_noun(persons_in_store, 'person')} tested"
     if alarmed := find_always_alarmed(persons):
         who = noun_with_names("person", alarmed)

@@ -17,7 +17,7 @@ from eval.report.style import save_figure
 from eval.report.summary import format_facts, format_numbers
 from eval.report.timeline import draw_person, format_style, format_timeline
 from eval.scoring.calibration import expected_calibration_error, pool_reliability
-from eval.scoring.results import Results
+from eval.scoring.results import Recordings, Results
 from heads.run_folder import describe_head
 from store.runtime.atomic import write_text
 from store.runtime.cli import to_one_line
@@ -70,7 +70,7 @@ def write_report(
     """
     folder = results.path / "figures"
     svg = {name: save_figure(figure, folder, name) for name, figure in _draw(results).items()}
-    for person, by_name in results.recordings.items():
+    for person, by_name in _list_recordings(results).items():
         drawing = draw_person(by_name, results.posts[person])
         write_text(folder / f"timeline-{to_path_name(person)}.svg", drawing)
     path = results.path / "report.html"
@@ -114,8 +114,7 @@ def _page(
         "first": "".join(drawing for name, drawing in drawings.items() if name in _FIRST),
         "warnings": items and f'<section class="warnings"><strong>Beware</strong><ul>{items}</ul></section>',
         "errors": errors.format_errors(results, found, reader),
-        "scores": sections.format_scores_table(table) + sections.format_seeds(results),
-        "scores_note": escape(_SCORES_NOTE),
+        "scores": _format_scores(results, table),
         "figures": "".join(drawing for name, drawing in drawings.items() if name not in _FIRST),
         "timelines": _format_timelines(results, found),
         "settings": sections.format_settings(results),
@@ -140,14 +139,22 @@ def _lead(results: Results) -> str:
     return " ".join(texts)
 
 
+def _format_scores(results: Results, table: pd.DataFrame) -> str:
+    if results.persons.empty:
+        return "<p>No recording is labelled, so that there are no scores.</p>"
+    tables = sections.format_scores_table(table) + sections.format_seeds(results)
+    return f'<div class="wide">{tables}</div><p class="muted">{escape(_SCORES_NOTE)}</p>'
+
+
 def _format_timelines(results: Results, found: Sequence[errors.DetectionError]) -> str:
     """Recordings that no error shows whole, folded by person."""
     shown = {(error.person, error.recording) for error in found if errors.is_shown_whole(results, error)}
     parts = []
-    for person, by_name in results.recordings.items():
+    for person, by_name in _list_recordings(results).items():
         post = results.posts[person]
         rows = [
-            f"<figure><figcaption>{escape(to_one_line(name))}</figcaption>"
+            f"<figure><figcaption>{escape(to_one_line(name))}"
+            f"{' (no labels)' * (name in results.unlabelled.get(person, {}))}</figcaption>"
             f"{format_timeline(recording, post)}</figure>"
             for name, recording in by_name.items()
             if (person, name) not in shown
@@ -156,6 +163,14 @@ def _format_timelines(results: Results, found: Sequence[errors.DetectionError]) 
         text = f'<p class="muted">{errors.describe_post(post)}</p><div class="pair">{"".join(rows)}</div>'
         parts.append(f"<details><summary>{heading}</summary>{text}</details>" if rows else "")
     return "".join(parts) or "<p>Every recording has an error and is shown above.</p>"
+
+
+def _list_recordings(results: Results) -> Recordings:
+    """Recordings of each person, those with labels first."""
+    return {
+        person: results.recordings.get(person, {}) | results.unlabelled.get(person, {})
+        for person in sorted(results.recordings.keys() | results.unlabelled.keys())
+    }
 
 
 def _caption(name: str, results: Results) -> str:

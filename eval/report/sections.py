@@ -9,6 +9,7 @@ from eval.report.headline import describe_split
 from eval.report.markup import format_table, format_wide
 from eval.report.tables import SUMMARY_ROWS, format_heads, format_number
 from eval.report.timeline import clock
+from eval.scoring.averages import list_choices
 from eval.scoring.choice import PostProcessingChoice
 from eval.scoring.results import Results
 from eval.scoring.seizures import find_unlabelled_events
@@ -40,7 +41,7 @@ def format_seeds(results: Results) -> str:
 
 def format_settings(results: Results) -> str:
     """What was run, what was chosen, and which recordings count less than one thinks."""
-    folds = [_fold_cells(fold, results.choices[fold.fold.name]) for fold in results.folds]
+    folds = [_fold_cells(name, fold, choice) for name, (fold, choice) in list_choices(results).items()]
     return (
         f'<table class="text"><tbody>{_describe_run(results)}</tbody></table><h3>Chosen for each fold</h3>'
         f"{format_wide(_FOLD_HEADINGS, folds)}{_data_notes(results)}"
@@ -94,11 +95,11 @@ def _data_notes(results: Results) -> str:
     return notes
 
 
-def _fold_cells(result: FoldResult, choice: PostProcessingChoice) -> tuple[object, ...]:
+def _fold_cells(name: str, result: FoldResult, choice: PostProcessingChoice) -> tuple[object, ...]:
     post, fold = choice.post, result.fold
     chosen_on = f"all others, in {len(fold.inner)} groups" if fold.inner else ", ".join(fold.validation)
     return (
-        *(fold.name, chosen_on, result.best_epoch, f"{post.threshold:.3f}"),
+        *(name, chosen_on, result.best_epoch, f"{post.threshold:.3f}"),
         *(f"{post.threshold * post.hysteresis_ratio:.3f}", f"{post.smoothing_s} s", f"{post.min_duration_s} s"),
         *(format_number(choice.f1, 3), format_number(choice.fp_per_day, 1)),
     )

@@ -1,13 +1,16 @@
 """The first screen of the report: what was run, and the four numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from eval.report.headline import HeadlineNumber, list_headline_numbers
 from eval.report.provenance import Provenance
+from eval.scoring.averages import list_choices
 from eval.scoring.results import Results, share_in_alarm
 from eval.scoring.tested import read_tested
+from heads.folds import Fold
+from heads.run_folder.repeat import kind_of
 from store.runtime.cli import to_one_line
 from store.runtime.plurals import count_noun
 
@@ -47,35 +50,72 @@ def format_numbers(results: Results) -> str:
 
 
 def _describe_data(results: Results) -> str:
-    store, persons = results.store, results.persons
-    datasets = sorted({file.dataset for file in store.files if file.dataset}) or [store.name]
-    who = f"{count_noun(len(store.recordings), 'recording')} of {count_noun(len(store.persons), 'person')}"
-    text = f"{', '.join(datasets)}: {who}"
-    if len(persons):
-        hours, ictal_hours = (persons[column].sum() / 3600 for column in ("seconds", "ictal_seconds"))
-        text += f", {hours:.1f} h, of them {ictal_hours:.2f} h in seizure"
-    tested = read_tested(results.config)
-    return f"{text}; heads trained in {tested.get('run')}" if tested else f"{text}; every person is tested once"
+    """Tested persons, their recordings and hours, and how many of the store's persons they are."""
+    store, posts = results.store, results.posts
+    names = sorted({file.dataset for file in store.files if file.dataset and file.person in posts}) or [store.name]
+    tested = [
+        recording
+        for group in (results.recordings, results.unlabelled)
+        for by_name in group.values()
+        for recording in by_name.values()
+    ]
+    hours = sum(recording.duration_s for recording in tested) / 3600
+    text = f"{', '.join(names)}: {count_noun(len(tested), 'recording')} of {count_noun(len(posts), 'person')}, "
+    text += f"{hours:.1f} h"
+    if len(results.persons):
+        text += f", of them {results.persons['ictal_seconds'].sum() / 3600:.2f} h in seizure"
+    if on_other_data := read_tested(results.config):
+        return f"{text}; heads trained in {on_other_data.get('run')}"
+    if len(posts) < len(store.persons):
+        return f"{text}; {len(posts)} of {count_noun(len(store.persons), 'person')} in the store tested"
+    return f"{text}; every person is tested once"
 
 
 def _describe_seed(settings: dict[str, Any]) -> str:
-    return f", seed {settings['seed']}" if "seed" in settings else ""
+    seed = settings.get("seed", [])
+    seeds = seed if isinstance(seed, list) else [seed]
+    return f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
 
 
 def _describe_choices(results: Results) -> str:
-    posts = [choice.post for choice in results.choices.values()]
-    if not posts:
+    """What was chosen, by which criterion and on whom, in the folds that test a person; of all seeds."""
+    chosen = list(list_choices(results).values())
+    testing = [(result, choice) for result, choice in chosen if result.fold.test] or chosen
+    if not testing:
         return ""
-    folds = f"{len(posts)} folds" if len(posts) > 1 else "the fold"
-    groups = len(results.folds[0].fold.inner)
-    inner = f"all other persons, predicted in {groups} groups by heads that saw neither them nor the tested one"
-    others = inner if groups else "persons that are not tested"
+    folds = {result.fold.name: result.fold for result, _ in testing}
+    where = f"each of {len(folds)} folds" if len(folds) > 1 else "the fold"
+    where += f" with each of {len(results.seeds)} seeds" if results.seeds else ""
+    posts = [choice.post for _, choice in testing]
     thresholds = _range([f"{post.threshold:.2f}" for post in sorted(posts, key=lambda post: post.threshold)])
     shortest = _range([f"{value}" for value in sorted(post.min_duration_s for post in posts)])
     return (
-        f"epoch, threshold and post-processing in each of {folds}, for the best event F1 on {others}: "
+        f"in {where}, on {_describe_choosing(testing[0][0].fold)}: "
+        f"{_describe_criterion(results.config['settings'])}, threshold and post-processing by the best event F1; "
         f"threshold {thresholds}, shortest event {shortest} s"
     )
+
+
+def _describe_choosing(fold: Fold) -> str:
+    """Whose predictions choose for a fold, and by which heads."""
+    if not fold.inner:
+        return "validation persons"
+    groups = f"predicted in {len(fold.inner)} groups by heads that"
+    if not fold.test:
+        return f"all training persons, {groups} did not see them"
+    return f"all other persons, {groups} saw neither them nor the tested one"
+
+
+def _describe_criterion(settings: Mapping[str, Any]) -> str:
+    """What chooses the head itself.
+
+    >>> _describe_criterion({"head": "linear"}), _describe_criterion({"method": "logistic"})
+    ('epoch by the best AUROC of seconds', 'C by the least log loss of seconds')
+    """
+    if settings.get("method") == "logistic":
+        return "C by the least log loss of seconds"
+    chosen = {"probe": "strength", "sweep": "settings and epoch", "train": "epoch"}[kind_of(settings)]
+    return f"{chosen} by the best AUROC of seconds"
 
 
 def _range(ordered: Sequence[str]) -> str:

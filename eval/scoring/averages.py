@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from eval.scoring.choice import PostProcessingChoice
 from eval.scoring.results import Results, share_in_alarm
 from eval.scoring.scores import summarise
-from heads.run_folder import Run
+from heads.run_folder import FoldResult, Run
 from store.runtime.errors import UserError
 
 
@@ -47,6 +48,16 @@ def average_seeds(run: Run, results: Mapping[int, Results]) -> Results:
     persons, summary, _ = average_scores({str(seed): result for seed, result in results.items()})
     first = next(iter(results.values()))
     return replace(first, path=run.path, persons=persons, summary=summary, seeds=dict(results))
+
+
+def list_choices(results: Results) -> dict[str, tuple[FoldResult, PostProcessingChoice]]:
+    """Folds and what was chosen for each, by name; of several seeds for each seed, which the name then has."""
+    heads = {f" (seed {seed})": own for seed, own in results.seeds.items()} or {"": results}
+    return {
+        f"{fold.fold.name}{seed}": (fold, own.choices[fold.fold.name])
+        for seed, own in heads.items()
+        for fold in own.folds
+    }
 
 
 def require_equal_folds(run: Run) -> None:

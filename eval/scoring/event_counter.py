@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.scoring.counts import LONGEST_S, RATE_HZ, SHORTEST_GAP_S, count_samples
+from eval.scoring.counts import LONGEST_S, RATE_HZ, SHORTEST_GAP_S
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import ScoredRecording
 
@@ -44,7 +44,7 @@ class EventCounter:
         self._lengths = np.array([len(recording.probabilities) for recording in self._recordings], np.int64)
         self._length_groups = list(_alike(self._lengths))
         self._first_second = np.concatenate([[0], np.cumsum(self._lengths + 1)])[:-1] + 1
-        durations = np.array([count_samples(recording.duration_s) for recording in self._recordings], np.int64)
+        durations = np.array([round(RATE_HZ * recording.duration_s) for recording in self._recordings], np.int64)
         self._seconds = int(self._lengths.sum()) + len(self._lengths) + 1  # of the axis
         self._recording_at = np.repeat(np.arange(len(self._lengths)), self._lengths + 1)  # at a second of the axis
         self._ends = RATE_HZ * self._first_second + durations  # in samples

@@ -53,7 +53,7 @@ class IdentityAudit:
 
 
 def read_seconds(store: Store, folder: Path) -> dict[str, PersonSeconds]:
-    """Statistics over electrodes of labelled seconds, as the probe takes them, by person.
+    """Statistics over electrodes of labelled seconds, as the probe takes them, by person who has such.
 
     All seconds of seizure, and of background as many as the probe is fitted to, evenly spaced.
 
@@ -65,6 +65,8 @@ def read_seconds(store: Store, folder: Path) -> dict[str, PersonSeconds]:
     dataset = StoreDataset(store)
     features, seconds = PooledElectrodes(dataset, folder), {}
     for person, count in dataset.label_counts().items():
+        if not (count.ictal or count.background):
+            continue
         kept = thin_background(features, person, count.background)
         seconds[person] = PersonSeconds(kept.x.numpy(), kept.y.numpy().astype(int))
     return seconds

@@ -1,5 +1,6 @@
 """Control: heads trained on labels that were shuffled within persons know nothing, unless something leaks."""
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ from store import RecordingInfo, Store
 from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 
+_CHANCE_DEVIATIONS = 2.576  # hold 99 % of a normal distribution
+
 
 class ShuffledDataset(StoreDataset):
     """A store whose labels of seconds are shuffled within each person."""
@@ -42,20 +45,36 @@ class ShuffledDataset(StoreDataset):
         return self._shuffled.get(info.name, np.full(info.seconds, INVALID, np.int8))
 
 
-def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.Generator) -> pd.Series:
-    """AUROC of each person, whose labels are shuffled, by heads trained as those of the run on shuffled labels.
+def plan_shuffled(run: Run, dataset: StoreDataset) -> tuple[Fold, ...]:
+    """Folds in which heads are trained on shuffled labels: all of the run's store, or that of its given split.
+
+    Raises
+    ------
+    UserError
+        As `heads.run_folder.plan_folds`.
+    """
+    settings = run.config["settings"]
+    counts = dataset.label_counts()
+    return plan_folds(dataset.store, counts, "all", settings.get("inner", "one"), settings.get("split"))
+
+
+def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.Generator) -> pd.DataFrame:
+    """Scores of persons whose labels are shuffled, by heads trained as those of the run on shuffled labels.
 
     Of a run of several seeds, heads are trained with the first.
+
+    Returns
+    -------
+    A row a person who has both labels: auroc, and chance_sd as `chance_deviation`.
 
     Raises
     ------
     UserError
         If the run is a sweep, or training diverges.
     """
-    dataset, settings = ShuffledDataset(store, rng), run.config["settings"]
-    folds = plan_folds(store, dataset.label_counts(), "all", settings.get("inner", "one"), settings.get("split"))
+    dataset = ShuffledDataset(store, rng)
     scores = {}
-    for fold, head in _fit(run, dataset, folds, device):
+    for fold, head in _fit(run, dataset, plan_shuffled(run, dataset), device):
         predicted = predict_persons(head, fold.test, dataset, device)
         for person in fold.test:
             infos = [info for info, _ in dataset.recordings_of(person)]
@@ -63,8 +82,32 @@ def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.
             probabilities = np.concatenate([predicted[info.name] for info in infos])
             known = labels != INVALID
             if len(np.unique(labels[known])) == 2:
-                scores[person] = float(roc_auc_score(labels[known], probabilities[known]))
-    return pd.Series(scores, name="auroc", dtype=float)
+                labels, probabilities = labels[known], probabilities[known]
+                auroc = float(roc_auc_score(labels, probabilities))
+                scores[person] = auroc, chance_deviation(labels, probabilities)
+    return pd.DataFrame.from_dict(scores, orient="index", columns=["auroc", "chance_sd"])
+
+
+def chance_deviation(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    """Standard deviation of the AUROC over all orders of the labels ``(T,)`` (Mann-Whitney, with ties).
+
+    >>> round(chance_deviation(np.array([0, 0, 1]), np.array([0.1, 0.2, 0.3])), 3)  # of 0, 0.5 and 1
+    0.408
+    """
+    seconds, ictal = len(labels), int(labels.sum())
+    ties = np.unique(probabilities, return_counts=True)[1].astype(float)
+    spread = seconds + 1 - (ties**3 - ties).sum() / (seconds * (seconds - 1))
+    return math.sqrt(max(0.0, spread) / (12 * ictal * (seconds - ictal)))
+
+
+def expect_mean_auroc(chance_sd: pd.Series) -> tuple[float, float]:
+    """Interval that holds the mean AUROC over persons in 99 of 100 draws of labels.
+
+    What the head without one person finds in that person is what the head without another finds in that one: the
+    same product of features and labels of the two. So the mean varies twice as much as that of persons apart.
+    """
+    half = _CHANCE_DEVIATIONS * math.sqrt(2 * (chance_sd**2).sum()) / len(chance_sd)
+    return 0.5 - half, 0.5 + half
 
 
 def _fit(

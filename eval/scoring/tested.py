@@ -1,5 +1,6 @@
 """Scores of a run on other data, and how they are known from a run: by an entry of ``config.json``."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 
 TESTED = "tested"  # the entry
+_HEAD_IN_USE = re.compile(rf"(final|{GIVEN})(-seed-\d+)?")  # name of the final head, or that of a given split
 
 
 def read_tested(config: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -48,7 +50,7 @@ def open_trained_run(path: Path) -> Run:
     run = Run.open(path)
     if tested := read_tested(run.config):
         again = [str(tested.get("run")), "--on", run.config["store"]["path"], "--out", path]
-        again += [] if tested["heads"].keys() <= {"final", GIVEN} else ["--fold", "all"]
+        again += [] if all(map(_HEAD_IN_USE.fullmatch, tested["heads"])) else ["--fold", "all"]
         again += ["--allow-training-persons"] if tested.get("training_persons") else []
         raise UserError(f"{path}: holds scores on other data; repeat {command_line('eval', *again)}")
     return run

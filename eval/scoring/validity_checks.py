@@ -3,8 +3,10 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
+from eval.scoring.averages import list_choices
 from eval.scoring.background import find_always_alarmed
 from eval.scoring.results import Results
 from eval.scoring.seizures import find_unlabelled_events
@@ -13,6 +15,7 @@ from store.schema import LeftOut
 
 _BACKGROUND_S = 3600
 _FEWEST_PERSONS = 5
+_NEEDING_SEIZURES = {"AUROC": "auroc", "AUPRC": "auprc", "sensitivity": "event.sensitivity"}
 _NAMED = 3  # recordings; the report names all
 
 
@@ -63,7 +66,7 @@ def _check_data(results: Results) -> Iterator[str]:
 
 
 def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
-    """Too little background, seizures or persons; detectors that are always on."""
+    """Too little background or persons, undefined scores; detectors that are always on."""
     background_s = persons["seconds"] - persons["ictal_seconds"]
     if little := int((background_s < _BACKGROUND_S).sum()):
         yield (
@@ -71,11 +74,10 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
             f"of background ({background_s.sum() / 3600:.1f} h in all): false-alarm rates, precision and event F1 "
             "mean little"
         )
-    if without := sorted(map(str, persons.index[persons["ictal_seconds"] == 0])):
-        yield (
-            f"persons without seizures: {list_names(without)}; their AUROC, AUPRC and sensitivity are undefined "
-            "and left out of the means"
-        )
+    for scores, names in _group_by_undefined(persons).items():
+        reason = "no seizure" if "sensitivity" in scores else "all seconds of one label"
+        who = noun_with_names("person", names)
+        yield f"{', '.join(scores)} undefined for {who} ({reason}): left out of the means"
     if len(persons) < _FEWEST_PERSONS:
         tested = count_noun(len(persons), "tested person")
         yield f"only {tested}: means and intervals say little about new persons"
@@ -86,8 +88,17 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
         )
 
 
+def _group_by_undefined(persons: pd.DataFrame) -> dict[tuple[str, ...], list[str]]:
+    """Scores that are undefined together, and the persons for whom they are."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for person, row in persons.sort_index().iterrows():
+        if scores := tuple(name for name, column in _NEEDING_SEIZURES.items() if np.isnan(row[column])):
+            groups.setdefault(scores, []).append(str(person))
+    return groups
+
+
 def _check_choices(results: Results) -> Iterator[str]:
-    if edges := sorted(name for name, choice in results.choices.items() if choice.at_edge):
+    if edges := [name for name, (_, choice) in list_choices(results).items() if choice.at_edge]:
         yield (
             f"the threshold lies at the edge of what was tried in {noun_with_names('fold', edges)}: "
             "validation persons do not pin it down"

@@ -9,8 +9,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from eval import controls
 from eval.__main__ import main as evaluate
@@ -18,7 +20,12 @@ from eval.controls import main
 from eval.scoring import identity_audit, shuffled_labels, standard_test
 from eval.scoring.alarms import measure_alarms
 from eval.scoring.identity_audit import PersonSeconds, audit_identity
-from eval.scoring.shuffled_labels import ShuffledDataset, score_shuffled
+from eval.scoring.shuffled_labels import (
+    ShuffledDataset,
+    chance_deviation,
+    expect_mean_auroc,
+    score_shuffled,
+)
 from heads.closed_form import logistic_folds
 from heads.dataset import INVALID, StoreDataset
 from heads.inference import predict_persons
@@ -28,7 +35,7 @@ from heads.train import main as train
 from store import open as open_store
 from store.runtime.errors import UserError
 from tests.helpers.scored import make_results, record
-from tests.helpers.stores import SPEC, write_subject
+from tests.helpers.stores import SPEC, unlabel, write_subject
 
 CPU = torch.device("cpu")
 
@@ -51,7 +58,7 @@ def test_heads_find_no_shuffled_labels(kind: str, make_store: Callable[..., Path
     store, out = make_store(4, lengths_s=(200, 200), signal=3.0), tmp_path / "run"
     arguments = ["--store", str(store), "--fold", "all", "--out", str(out)]
     assert (probe(arguments) if kind == "probe" else train([*arguments, "--head", "linear", "--epochs", "3"])) == 0
-    auroc = score_shuffled(Run.open(out), open_store(store), CPU, np.random.default_rng(0))
+    auroc = score_shuffled(Run.open(out), open_store(store), CPU, np.random.default_rng(0))["auroc"]
     assert sorted(auroc.index) == ["01", "02", "03", "04"]
     assert abs(auroc.mean() - 0.5) < 0.05
 
@@ -77,10 +84,37 @@ def test_a_leak_is_noticed(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 
     monkeypatch.setattr(shuffled_labels, "predict_persons", leak)
     assert main([str(run)]) == 1
-    assert "AUROC 1.000 (1.000 to 1.000) (expected: 0.47 to 0.53) NOT AS EXPECTED" in capsys.readouterr().out
+    leaking = r"AUROC 1\.000 \(1\.000 to 1\.000\) \(expected: 0\.4\d\d to 0\.5\d\d\) NOT AS EXPECTED"
+    assert re.search(leaking, capsys.readouterr().out)
     first = json.loads((run / "controls" / "controls.json").read_text())[0]
     assert first["holds"] is False
     assert first["values"] == {"auroc": 1.0, "persons": 4}
+
+
+def test_chance_is_that_of_shuffling() -> None:
+    rng = np.random.default_rng(0)
+    labels, probabilities = (np.arange(60) < 7).astype(int), rng.integers(0, 8, 60) / 8  # with ties
+    aurocs = [roc_auc_score(rng.permutation(labels), probabilities) for _ in range(2000)]
+    assert chance_deviation(labels, probabilities) == pytest.approx(np.std(aurocs), rel=0.05)
+    assert chance_deviation(labels, np.full(60, 0.5)) == 0
+
+
+def test_sound_runs_of_few_persons_are_as_expected(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    """Most lie without a half plus or minus 0.03; 99 of 100 lie within what is expected."""
+    store, out = make_store(3), tmp_path / "run"
+    assert probe(["--store", str(store), "--method", "lda", "--out", str(out)]) == 0
+    run, opened = Run.open(out), open_store(store)
+    drawn = [score_shuffled(run, opened, CPU, np.random.default_rng(seed)) for seed in range(40)]
+    off = [abs(scores["auroc"].mean() - 0.5) for scores in drawn]
+    half = [expect_mean_auroc(scores["chance_sd"])[1] - 0.5 for scores in drawn]
+    assert np.mean(np.array(off) > 0.03) > 0.3
+    assert np.sum(np.array(off) > half) <= 2
+
+
+def test_without_a_person_of_both_labels_nothing_is_expected() -> None:
+    control = controls._check_shuffled(pd.DataFrame({"auroc": [], "chance_sd": []}))
+    assert (control.holds, control.expected, control.values) == (None, "", {"auroc": None, "persons": 0})
+    assert "no tested person has both labels" in control.line
 
 
 def test_a_sweep_is_refused(make_store: Callable[..., Path], tmp_path: Path) -> None:
@@ -117,6 +151,14 @@ def test_much_background_is_thinned_and_seizures_are_kept(
     assert [(one.y == label).sum() for one in (whole, thinned) for label in (0, 1)] == [105, 15, 8, 15]
     np.testing.assert_array_equal(thinned.x[thinned.y == 1], whole.x[whole.y == 1])
     np.testing.assert_array_equal(thinned.x[thinned.y == 0], whole.x[whole.y == 0][::14])
+
+
+def test_a_person_without_labelled_seconds_is_left_out(make_store: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_store(4, (120,))
+    unlabel(path / "sub-02.h5")
+    seconds = identity_audit.read_seconds(open_store(path), tmp_path)
+    assert list(seconds) == ["01", "03", "04"]
+    assert list(audit_identity(seconds).scores.index) == ["01", "03", "04"]
 
 
 def test_persons_who_differ_are_told_apart_and_the_difference_can_be_removed() -> None:
@@ -231,6 +273,54 @@ def test_given_again_only_what_is_new_is_run(run: Path, tmp_path: Path, monkeypa
     assert path.read_bytes() == whole
     main([str(run), "--seed", "1"])
     assert calls[3:] == ["score_shuffled"]
+
+
+def test_what_was_found_on_others_is_kept_while_the_run_is_the_same(
+    run: Path, make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = scored_run(make_store(4, signal=0.1, name="twin-store"), tmp_path / "twin")
+    write_subject(tmp_path / "other", "11", (120,), 0)
+    status = main([str(run), "--twin", str(twin), "--on", str(tmp_path / "other")])
+    files = [run / "controls" / name for name in ("controls.json", "controls.md")]
+    before = [path.read_bytes() for path in files]
+    capsys.readouterr()
+    assert main([str(run)]) == status
+    out = capsys.readouterr().out
+    assert [path.read_bytes() for path in files] == before
+    assert "untrained twin: AUROC" in out
+    assert "on other: 1 person" in out
+    assert "none is given" not in out
+    result = next(iter(Run.open(run).folds))
+    (result.path / "fold.json").write_text(json.dumps(json.loads((result.path / "fold.json").read_text())))
+    main([str(run)])
+    names = [control["name"] for control in json.loads(files[0].read_text())]
+    assert names == [
+        "labels shuffled within persons",
+        "telling persons apart",
+        "each person's mean and scale removed",
+    ]
+
+
+def test_a_given_split_that_has_changed_is_shuffled_again(
+    make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, out, calls = tmp_path / "split.tsv", tmp_path / "run", []
+    rows = ["person\tsplit", "01\ttrain", "02\ttrain", "03\tvalidation", "04\ttest", ""]
+    split.write_text("\n".join(rows))
+    arguments = ["--store", str(make_store(4)), "--method", "lda", "--split", str(split), "--out", str(out)]
+    assert probe(arguments) == 0
+    assert evaluate([str(out), "--no-report"]) == 0
+
+    def record_split(*_: Any) -> pd.DataFrame:
+        calls.append(split.read_text())
+        return pd.DataFrame({"auroc": [0.5], "chance_sd": [0.1]}, ["04"])
+
+    monkeypatch.setattr(shuffled_labels, "score_shuffled", record_split)
+    assert main([str(out)]) == main([str(out)]) == 0
+    assert len(calls) == 1
+    split.write_text("\n".join(rows).replace("02\ttrain", "02\tvalidation"))
+    assert main([str(out)]) == 0
+    assert len(calls) == 2
 
 
 def test_broken_off_it_keeps_what_was_done(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

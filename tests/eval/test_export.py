@@ -85,6 +85,17 @@ def test_without_onnx_it_says_how_to_get_it(
     assert "pip install --editable '.[onnx]'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["config.json", "folds/final/seed-1/head.safetensors", "folds/split/fold.json"])
+def test_no_file_of_the_run_is_overwritten(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not even one that looks as if it were of this command."""
+    path = tmp_path / "run" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"of braincodec-seizure")
+    assert export([str(tmp_path / "run"), str(path), "--force"]) == 2
+    assert f"{path}: is the input {path}, or a link to it" in capsys.readouterr().err
+    assert path.read_bytes() == b"of braincodec-seizure"
+
+
 @pytest.mark.skipif(not HAS_ONNX, reason="needs the extra onnx")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("features", ["latents", "codes"])

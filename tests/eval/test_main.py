@@ -210,7 +210,7 @@ def test_warnings_name_little_background_and_persons_seen(run: Run, capsys: pyte
     main([str(run.path), "--no-report"])
     out = capsys.readouterr().out
     assert "warning: 3 of 3 persons have less than 1 h of background (0.2 h in all): false-alarm rates" in out
-    assert "warning: persons without seizures: 03; their AUROC, AUPRC and sensitivity are undefined" in out
+    assert "warning: AUROC, AUPRC, sensitivity undefined for person 03 (no seizure): left out of the means" in out
     assert "warning: only 3 tested persons: means and intervals say little about new persons" in out
     assert "warning: the encoder saw persons of these names in pretraining: 02; if they are the tested" in out
 

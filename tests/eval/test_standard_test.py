@@ -187,7 +187,9 @@ def test_unlabelled_recordings_give_the_time_in_alarm_alone(
     out = tmp_path / "out"
     assert score_on(tmp_path, out) == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"{out}: 0 of 3 persons tested\n6 unlabelled recordings of 3 persons, 0.2 h: ")
+    first, second, *_ = text.splitlines()
+    assert first == f"{out}: no tested recording is labelled"
+    assert second.startswith("6 unlabelled recordings of 3 persons, 0.2 h: ")
     content = read(out)
     assert content["persons"] == {}
     assert content["mean"]["auroc"] is None
@@ -198,7 +200,26 @@ def test_unlabelled_recordings_give_the_time_in_alarm_alone(
         "hours": 210 / 3600,
         "alarmed": pytest.approx(alarmed_s / 210),
     }
-    assert "Unlabelled recordings: time in alarm" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "Unlabelled recordings: time in alarm" in page
+    assert "No recording is labelled, so that no error is known." in page
+    assert "No recording is labelled, so that there are no scores." in page
+    assert "No seizure was missed" not in page
+    assert "shown above" not in page
+    assert page.count("_run-00 (no labels)</figcaption>") == page.count("_run-01 (no labels)</figcaption>") == 3
+    assert "_run-01" in (out / "figures" / "timeline-11.svg").read_text()
+
+
+def test_the_timelines_of_a_person_show_recordings_without_labels_too(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "other", tmp_path / "other")
+    shutil.copytree(root / "run", tmp_path / "run")
+    file = store.open(tmp_path / "other").file_of("11")
+    rows = [replace(info, labelled=number > 0, events=()) for number, info in enumerate(file.recordings)]
+    relabel_file(file.path, recordings=rows, labels=np.zeros_like(file.labels), dataset="")
+    assert score_on(tmp_path, tmp_path / "out") == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("(no labels)") == 1
+    assert "6 recordings of 3 persons, 0.2 h" in page
 
 
 @pytest.mark.parametrize("labelled", [(), ("11",)])

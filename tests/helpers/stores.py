@@ -105,6 +105,13 @@ def rename_person(path: Path, person: str) -> None:
     relabel_file(path, recordings=rows, labels=file.labels, dataset=file.dataset)
 
 
+def unlabel(path: Path) -> None:
+    """Take the labels of all recordings out of a file."""
+    file = open_file(path)
+    rows = [replace(info, labelled=False, events=()) for info in file.recordings]
+    relabel_file(path, recordings=rows, labels=np.zeros_like(file.labels), dataset=file.dataset)
+
+
 def write_part(path: Path, number: int, seconds: int, **changes: object) -> np.ndarray:
     """Write a file of one recording of noise; its features."""
     info = recording(number, seconds, **changes)

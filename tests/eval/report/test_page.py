@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,19 +14,28 @@ from matplotlib.figure import Figure
 
 from eval.__main__ import main
 from eval.report import figures
+from eval.report.page import write_report
 from eval.report.palette import DARK, LIGHT
+from eval.report.provenance import Provenance
+from eval.report.publish import score_and_choose
 from eval.report.style import save_figure
+from eval.scoring.averages import average_seeds
 from eval.scoring.background import Background, measure_background
 from eval.scoring.calibration import bin_reliability
+from eval.scoring.choice import PostProcessingChoice
 from eval.scoring.operating_curve import sweep_thresholds
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import ScoredRecording, score_person, summarise
+from eval.scoring.validity_checks import find_warnings
 from heads.folds import Fold
-from heads.run_folder import FoldResult
+from heads.probe import main as probe
+from heads.run_folder import FoldResult, Run
 from heads.train import main as train
+from store.runtime.parallel import WorkerSettings
 from tests.helpers.scored import record
 from tests.helpers.stores import write_subject
 
+QUICK = ("--epochs", "2", "--filters", "4", "--hidden", "4")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -60,8 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(3):
         write_subject(root / "store", f"{number + 1:02}", (120, 90), number)
     path = root / "a<b>&c"
-    quick = ("--epochs", "2", "--filters", "4", "--hidden", "4")
-    assert train(["--store", str(root / "store"), "--fold", "all", "--out", str(path), *quick]) == 0
+    assert train(["--store", str(root / "store"), "--fold", "all", "--out", str(path), *QUICK]) == 0
     assert main([str(path)]) == 0
     return path
 
@@ -81,7 +90,8 @@ def test_the_page_says_what_was_run_and_what_to_beware_of(run: Path) -> None:
         "braincodec-seizure 0.",
         "UTC",
         "6 recordings of 3 persons, 0.2 h, of them 0.03 h in seizure; every person is tested once",
-        "in each of 3 folds, for the best event F1 on all other persons, predicted in 2 groups by heads",
+        "in each of 3 folds, on all other persons, predicted in 2 groups by heads that saw neither them nor the",
+        "epoch by the best AUROC of seconds, threshold and post-processing by the best event F1; threshold 0.",
         "95 % interval 0.",
         "spatial-fusion head on random latents: 3 of 3 persons tested",
         "too little for a rate, which needs 24 h",
@@ -97,6 +107,49 @@ def test_the_page_says_what_was_run_and_what_to_beware_of(run: Path) -> None:
         assert words in text
     for heading in ("Errors", "Scores", "Figures", "Timelines of the other recordings", "What was run"):
         assert heading in text
+
+
+def facts(path: Path) -> str:
+    """What the page of a run says of data and choices."""
+    page = (path / "report.html").read_text()
+    return " ".join(Page(page[page.index('<dl class="facts">') : page.index("<nav>")]).text.split())
+
+
+def test_of_some_persons_tested_only_these_are_counted(run: Path, tmp_path: Path) -> None:
+    """Of a run with a fold and the final one, whose threshold is not among those of tested persons."""
+    store, out = run.parent / "store", tmp_path / "run"
+    for fold in ("02", "final"):
+        assert probe(["--store", str(store), "--fold", fold, "--out", str(out)]) == 0
+    assert main([str(out)]) == 0
+    text = facts(out)
+    assert "2 recordings of 1 person, 0.1 h, of them 0.01 h in seizure; 1 of 3 persons in the store tested" in text
+    assert "in the fold, on all other persons" in text
+    assert "C by the least log loss of seconds, threshold and post-processing by the best event F1" in text
+    assert len(re.findall(r"threshold 0\.\d+, shortest event \d+ s", text)) == 1
+
+
+def test_choices_of_all_seeds_are_told(run: Path, tmp_path: Path) -> None:
+    store, out = run.parent / "store", tmp_path / "run"
+    arguments = ["--store", str(store), "--fold", "all", "--out", str(out), "--seed", "0", "1", *QUICK]
+    assert train(arguments) == 0
+    results = score_and_choose(Run.open(out), (), WorkerSettings())
+    posts = [PostProcessing(threshold, 1, 1, 10) for threshold in (0.5, 0.0067)]
+    seeds = {
+        seed: replace(own, choices=dict.fromkeys(own.choices, PostProcessingChoice(post, 1, 0)))
+        for post, (seed, own) in zip(posts, results.seeds.items(), strict=True)
+    }
+    averaged = average_seeds(Run.open(out), seeds)
+    warnings = find_warnings(averaged)
+    assert warnings[-1].startswith(
+        "the threshold lies at the edge of what was tried in folds 01 (seed 1), 02 (seed 1), 03 (seed 1):"
+    )
+    write_report(averaged, averaged.persons.astype(str), warnings, Provenance("", "", ""))
+    text = facts(out)
+    assert "seeds 0, 1" in text
+    assert "in each of 3 folds with each of 2 seeds, on all other persons" in text
+    assert "threshold 0.01 to 0.50, shortest event 10 s" in text
+    whole = (out / "report.html").read_text()
+    assert all(f"{fold} (seed {seed})" in whole for fold in ("01", "02", "03") for seed in (0, 1))
 
 
 def test_figures_are_also_files(run: Path) -> None:

@@ -4,18 +4,19 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.scoring.event_counter import EventCounter
 from eval.scoring.postprocess import PostProcessing, smooth
-from eval.scoring.scores import Counts, ScoredRecording
+from eval.scoring.scores import Counts, ScoredRecording, count
 from store import Event
 
 
 def random_recording(rng: np.random.Generator) -> ScoredRecording:
     """Runs of many lengths, up to both ends; a last second that may be a part; seizures at any time."""
-    duration_s = float(rng.choice([0.4, 30, 59.04, 400.5, 1300]))
+    duration_s = float(rng.choice([0.04, 0.4, 30, 59.04, 400.5, 1300]))
     seconds = int(np.ceil(duration_s))
     probabilities = np.repeat(rng.random(seconds), rng.choice([1, 5, 60, 400], seconds))[:seconds]
     onsets = np.sort(rng.uniform(-20, duration_s, rng.integers(0, 5)))
@@ -26,8 +27,8 @@ def random_recording(rng: np.random.Generator) -> ScoredRecording:
 def count_one_by_one(recordings: Sequence[ScoredRecording], post: PostProcessing) -> Counts:
     total = Counts(0, 0, 0, 0)
     for recording in recordings:
-        runs = post.runs(smooth(recording.probabilities, post.smoothing_s))
-        matched = recording.reference_events.match([(float(start), float(stop)) for start, stop in runs])
+        detected = post.detect(recording.probabilities, recording.duration_s)
+        matched = recording.reference_events.match([(event.onset_s, event.stop_s) for event in detected])
         references = len(matched.hits) + len(matched.misses)
         total += Counts(references, len(matched.hits), len(matched.false_alarms), recording.duration_s)
     return total
@@ -48,6 +49,18 @@ def test_counts_are_those_of_single_recordings(seed: int, number: int, together:
             assert [*zip(hits, false_alarms, strict=True)] == [(one.hits, one.false_alarms) for one in wanted]
             assert counter.references.tolist() == [one.reference for one in wanted]
             assert counter.seconds.tolist() == [one.seconds for one in wanted]
+
+
+@pytest.mark.parametrize("duration_s", [0.04, 0.05, 0.06, 0.4, 0.96, 1.04])
+@pytest.mark.parametrize("events", [(), (Event(0.0, 0.04, "sz"),), (Event(0.0, 0.4, "sz"),)])
+def test_the_shortest_recordings_count_as_by_timescoring(duration_s: float, events: tuple[Event, ...]) -> None:
+    post, probabilities = PostProcessing(0.5), np.full(int(np.ceil(duration_s)), 0.9, np.float32)
+    labels = np.zeros(len(probabilities), np.uint8)
+    recording = ScoredRecording(events, post.detect(probabilities, duration_s), duration_s, labels, probabilities)
+    wanted, _ = count(recording)
+    counter = EventCounter({"01": [recording]})
+    (hits,), (false_alarms,) = counter.count_detections(counter.smooth(1), [post])
+    assert (hits, false_alarms, counter.references) == (wanted.hits, wanted.false_alarms, wanted.reference)
 
 
 @settings(max_examples=60, deadline=None)

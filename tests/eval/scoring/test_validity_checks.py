@@ -28,8 +28,18 @@ def test_warnings_name_what_is_wrong() -> None:
     assert [text.split(";")[0] for text in texts] == [
         "folds that chose or trained on the persons they test: 02",
         "the encoder saw persons of these names in pretraining: 03",
-        "persons without seizures: 00",
+        "AUROC, AUPRC, sensitivity undefined for person 00 (no seizure): left out of the means",
         "the threshold lies at the edge of what was tried in fold 02: validation persons do not pin it down",
+    ]
+
+
+def test_persons_are_named_by_the_scores_that_are_undefined_for_them() -> None:
+    """One has no seizure, one nothing else, one a seizure that labels no second."""
+    whole, short = record([(0, 3600)], [], 3600), record([(100.5, 101.4)], [], 7200)
+    texts = find_warnings(make_results(by_person(record([], [], 7200), whole, short, record([], [], 7200))))
+    assert [text for text in texts if "undefined" in text] == [
+        "AUROC, AUPRC, sensitivity undefined for persons 00, 03 (no seizure): left out of the means",
+        "AUROC, AUPRC undefined for persons 01, 02 (all seconds of one label): left out of the means",
     ]
 
 
