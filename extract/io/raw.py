@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from extract.io import edf_header as edf
 from extract.io.annex import explain_absent_content
+from extract.io.channel_names import may_be_eeg
 from extract.io.edf_samples import EdfSamples, check_times
 from extract.io.mne_samples import MneSamples, open_with_mne
 from extract.io.montage import DOUBLE_BANANA, ChannelSources, Montage, derive
 from extract.io.preparation import normalise, prepare
-from extract.io.recorded_channels import may_be_eeg
 from extract.io.signal_checks import Samples, scan
 from extract.io.windows import WindowShape, window_blocks
 from store import FeatureSpec

@@ -1,13 +1,13 @@
 """Which channels of a recording are EEG, and those that the recordings of a data set share."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from extract.io import edf_header as edf
 from extract.io.annex import explain_absent_content
 from extract.io.bids import Recording
+from extract.io.channel_names import may_be_eeg
 from extract.io.channels_table import find_channels_table, list_good_eeg
 from extract.io.mne_samples import open_with_mne
 from extract.io.montage import Montage, as_recorded, clean_name
@@ -15,14 +15,6 @@ from store.runtime.errors import UserError, os_errors
 from store.runtime.plurals import count_noun, list_names
 
 NO_TABLE = "none"
-# beside ECG, EMG, EOG and markers, what else records and amplifiers put among EEG channels
-_NO_EEG = re.compile(
-    r"ecg|ekg|emg|eog|\b(loc|roc|e[12])\b|annotation|trig|marker|status|\bst[im]|event|photic|\bibi|burst|suppr|"
-    r"resp|flow|thor|abd|chin|snor|pleth|pulse|spo2|sao2|\bpr\b|\bhr\b|\bvns|\bdc\d|temp|\bacc|\bgyr|\bmag|"
-    r"gsr|light|battery",
-    re.IGNORECASE,
-)
-_IS_NAME = re.compile(r"[^\W\d_]|^\s*\d+\s*$")  # not "-" and "--0", which stand for no channel
 _MOST_NAMED = 8  # subjects in a line
 
 
@@ -50,15 +42,6 @@ def eeg_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
             f"{table_path}: does not name a good EEG channel of {path.name}, which has {', '.join(names)}"
         )
     return tuple(name for name in names if name.strip() in good)
-
-
-def may_be_eeg(name: str) -> bool:
-    """Whether a channel's name is not that of ECG, EMG, EOG, a marker or another signal.
-
-    >>> [may_be_eeg(name) for name in ("EEG Fp1-REF", "BTEleft SD", "ECG", "EMG-Ref", "Status", "-")]
-    [True, True, False, False, False, False]
-    """
-    return bool(_IS_NAME.search(name)) and not _NO_EEG.search(name)
 
 
 def hash_channels(path: Path) -> str:
