@@ -32,6 +32,8 @@ def box(tmp_path: Path) -> Path:
     for name in ("bids", "store", "run"):
         shutil.copytree(base.finished_run() / name, tmp_path / name)
         (tmp_path / f"{name}-link").symlink_to(name)
+    for name in ("second", "third"):
+        shutil.copytree(tmp_path / "run", tmp_path / name)
     write_chbmit(tmp_path / "source", 5)
     (tmp_path / "notes").mkdir()
     for name in ("report.html", "comparison.csv", "notes.txt", "table.md", "README"):
@@ -125,8 +127,18 @@ CASES: list[tuple[Main, str, list[tuple[str, ...]]]] = [
         evaluate,
         "eval compare",
         [
-            ("compare", "run", "other", "--out", out)
-            for out in ("notes", "notes/README", "store/sub-01.h5", "loop")
+            ("compare", "run", "second", "--out", out)
+            for out in (
+                "notes",
+                "notes/README",
+                "store/sub-01.h5",
+                "loop",
+                "store",
+                "bids",
+                "bids-link",
+                "run",
+                "third",
+            )
         ],
     ),
     (
