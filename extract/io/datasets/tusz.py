@@ -65,7 +65,7 @@ def parse_rows(text: str, where: str) -> list[Row]:
     Raises
     ------
     UserError
-        If columns are missing, or a row has no times.
+        If columns are missing, it has no row, or a row has no times.
 
     >>> parse_rows("# version = csv_v1.0.0\n#\nchannel,start_time,stop_time,label,confidence\n"
     ...            "TERM,0.0000,36.5,bckg,1.0\nTERM,36.5,40.0,seiz,1.0\n", "")
@@ -84,9 +84,10 @@ def parse_rows(text: str, where: str) -> list[Row]:
             start_s, stop_s = 0.0, -1.0
         if not 0 <= start_s <= stop_s or not label:
             raise UserError(f"{where}: a row '{','.join(str(cell) for cell in row.values())}'; fetch it again")
-        if label != "bckg":
-            rows.append(Row(start_s, stop_s, label))
-    return rows
+        rows.append(Row(start_s, stop_s, label))
+    if not rows:
+        raise UserError(f"{where}: has no row, not even of background; fetch it again")
+    return [row for row in rows if row.label != "bckg"]
 
 
 def merge(rows: Iterable[Row]) -> list[Row]:
