@@ -46,6 +46,8 @@ def describe_limits(bounds: tuple[float, float]) -> str:
 
     >>> describe_limits(SEEDS)
     '0 to 4294967295'
+    >>> describe_limits((10.0, 1e5))
+    '10 to 100000'
     """
     least, most = bounds
-    return f"{least} to {most}"
+    return f"{least:.10g} to {most:.10g}"
