@@ -133,6 +133,7 @@ def test_failed_settings_are_counted_and_not_chosen(
     ("arguments", "message"),
     [
         (["--random", "9", "--lr", "1e-3", "1e-4"], "--random 9: the values make 2 combinations; choose 1 to 2"),
+        (["--random", "0"], "--random 0: the values make 1 combination; give more values, or leave it out"),
         (["--hidden"], "--hidden: no value to try; give one or more, or leave it out"),
         (["--seed"], "--seed: no value to try; give one or more, or leave it out"),
         (["--lr", "0"], "--lr 0.0: not usable; allowed: more than 0"),
