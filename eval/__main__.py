@@ -7,7 +7,7 @@ if __name__ == "__main__":
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ from eval.report.tables import format_heads, format_scores
 from eval.scoring.results import Results
 from eval.scoring.tested import open_trained_run
 from eval.scoring.validity_checks import find_warnings
-from store import FeatureSpec
+from store import FeatureSpec, Store
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.device import choose_device
@@ -95,6 +95,8 @@ def evaluate(command: EvalCommand) -> None:
             "--out, --fold and --allow-training-persons go with --on STORE; give it, or leave them out"
         )
     run = open_trained_run(command.run)
+    if command.bids is not None:
+        _require_eeg(run.open_store(command.store), command.bids)
     results = score_and_choose(run, command.store, command.workers)
     if not results.posts:
         print(f"{results.path}: post-processing is chosen; no finished fold has a test person to score")
@@ -117,6 +119,8 @@ def _test_on_store(command: EvalCommand) -> None:
             f"{command.on}: holds {who} of {command.run}{by_name}; leave them out of the store, or add "
             "--allow-training-persons"
         )
+    if command.bids is not None:
+        _require_eeg(test.store, command.bids)
     test.claim_folder()
     scored = {}
     for results in test.score(torch.device(choose_device("auto"))):
@@ -185,8 +189,18 @@ def _write_report(results: Results, table: pd.DataFrame, warnings: Sequence[str]
 
     if bids is None:
         return write_report(results, table, warnings, describe_now())
-    with open_eeg(bids, [info.name for info in results.store.recordings], results.store.spec) as reader:
+    with _open_eeg_of(results.store, bids) as reader:
         return write_report(results, table, warnings, describe_now(), reader)
+
+
+def _require_eeg(store: Store, bids: Path) -> None:
+    """Refuse a data set that is not there, or lacks recordings of a store."""
+    with _open_eeg_of(store, bids):
+        pass
+
+
+def _open_eeg_of(store: Store, bids: Path) -> AbstractContextManager[EegReader]:
+    return open_eeg(bids, [info.name for info in store.recordings], store.spec)
 
 
 @contextmanager

@@ -1,5 +1,10 @@
 """``python -m eval compare A B ...``: compare scored runs, person by person."""
 
+if __name__ == "__main__":
+    from braincodec_seizure import run_module
+
+    raise SystemExit(run_module("eval.compare"))
+
 import itertools
 import json
 import math
@@ -29,6 +34,7 @@ from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
 from store.runtime.names import name_apart, to_path_name
 from store.runtime.options import optional
+from store.runtime.outputs import guard_folder
 from store.runtime.plurals import count_noun
 
 _DESCRIPTION = """Compare scored runs with the first of them, over the same persons.
@@ -185,10 +191,11 @@ def _claim_folder(out: Path | None, runs: Sequence[ScoredRun], table: pd.DataFra
     Raises
     ------
     UserError
-        If the folder that was asked for holds a comparison of other runs.
+        If the folder that was asked for holds a comparison of other runs, or something else.
     """
     content = {"runs": [str(run.path.resolve()) for run in runs], "table": _to_records(table)}
     if out is not None:
+        guard_folder(out, inputs=[run.path for run in runs], own="comparison.json")
         stored = _read_comparison(out)
         if stored is not None and stored.get("runs") != content["runs"]:
             raise UserError(f"{out}: holds a comparison of {stored.get('runs')}; choose another folder")

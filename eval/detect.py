@@ -22,6 +22,7 @@ from eval.detection.outputs import PROBABILITIES_HEADER, detector_files, guard_o
 from eval.detection.recordings import DetectionTask, find_tasks, is_finished, record_detector
 from eval.detection.stream import detect_stream, latency_s
 from eval.scoring.events import HEADER, DetectedEvent, Detections
+from extract.io.edf_header import SAMPLE_RATES_HZ
 from extract.io.montage import from_spec
 from extract.io.raw import open_signal
 from extract.io.signal_checks import SCAN_S
@@ -30,6 +31,7 @@ from store.runtime.atomic import atomic_write, write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.errors import DiskFullError, UserError, from_os_error
+from store.runtime.limits import require_within
 from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
 from store.runtime.plurals import count_noun
@@ -231,6 +233,7 @@ def _open_stream(command: DetectCommand) -> tuple[Detector, SampleStream]:
     rate_hz = command.sample_rate_hz
     if rate_hz is None or not command.channel_names:
         raise UserError("--sample-rate-hz and --channel-names are required for samples on standard input")
+    require_within("--sample-rate-hz", rate_hz, SAMPLE_RATES_HZ)
     if len(command.paths) > 2:
         raise UserError(f"- takes no other INPUT; got {command.paths[1]}")
     inputs = detector_files(command.run, command.encoder)

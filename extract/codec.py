@@ -210,6 +210,8 @@ def _guard(command: CodecCommand) -> None:
     companions = (command.input.with_suffix(suffix) for suffix in (".eeg", ".vmrk", ".fdt"))
     inputs = [command.input, command.checkpoint, *(path for path in companions if path.exists())]
     guard_output(command.output, inputs=inputs, is_ours=is_ours, force=command.force)
+    if command.output.suffix.lower() != ".edf":
+        raise UserError(f"{command.output}: the output is an EDF; give a name that ends in .edf")
     outputs = [command.output]
     for picture in filter(None, (command.picture, command.curve)):
         if picture.suffix.lower() not in PICTURES:

@@ -32,6 +32,7 @@ from extract.synthetic.signal_model import (
 from store.runtime.atomic_folder import atomic_folder
 from store.runtime.cli import run
 from store.runtime.errors import UserError, os_errors
+from store.runtime.limits import SEEDS, require_limits
 from store.runtime.plurals import count_noun
 from store.schema import Event
 
@@ -49,6 +50,7 @@ DESCRIPTION = {
     "DatasetType": "raw",
     "License": "CC0",
 }
+LIMITS = {"persons": (1, 99), "recordings": (1, 99), "minutes": (1, 60), "seed": SEEDS}
 PARTICIPANTS = {"participant_id": {"Description": "A synthetic person: parameters of a signal model, nobody"}}
 
 
@@ -160,10 +162,7 @@ def generate(settings: DemoCommand) -> None:
     UserError
         If a setting is out of range, the folder is there and not empty or is a file, or the disk is full.
     """
-    limits = {"persons": (1, 99), "recordings": (1, 99), "minutes": (1, 60), "seed": (0, 2**32 - 1)}
-    for field, (least, most) in limits.items():
-        if not least <= getattr(settings, field) <= most:
-            raise UserError(f"--{field} {getattr(settings, field)}: not usable; allowed: {least} to {most}")
+    require_limits(settings, LIMITS)
     with os_errors(settings.directory):
         directory = Path(os.path.realpath(settings.directory))  # also of links in a circle
         if os.path.lexists(directory) and not (directory.is_dir() and not any(directory.iterdir())):

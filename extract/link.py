@@ -29,7 +29,7 @@ class LinkCommand:
     """The command line of ``python -m extract.link``."""
 
     data_set: tyro.conf.Positional[Literal["chbmit", "siena", "tusz"]]
-    """Which data set it is."""
+    """Which data set it is: chbmit, siena or tusz."""
     source: tyro.conf.Positional[Path]
     """Its folder as it was downloaded; only read."""
     dest: tyro.conf.Positional[Path]

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from store.runtime.errors import UserError
+from store.runtime.limits import SEEDS, describe_limits, is_within
 from store.runtime.options import optional
 
 POOLINGS = ("max", "max-std", "max-std-electrodes")
@@ -140,8 +141,8 @@ class TrainSettings(HeadSettings):
             require(name, getattr(self, name) >= 1, "1 and more")
         for name in ("lr", "clip_norm"):
             require(name, getattr(self, name) > 0, "more than 0")
-        for name in ("weight_decay", "seed"):
-            require(name, getattr(self, name) >= 0, "0 and more")
+        require("weight_decay", self.weight_decay >= 0, "0 and more")
+        require("seed", is_within(self.seed, SEEDS), describe_limits(SEEDS))
         require("context_s", self.context_s >= 1 and self.context_s % 2 == 1, "odd numbers from 1")
         require("dropout", 0 <= self.dropout < 1, "from 0 to less than 1")
         require("pooling", self.pooling in POOLINGS, ", ".join(POOLINGS))

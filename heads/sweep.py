@@ -38,6 +38,7 @@ from store.runtime.errors import UserError
 from store.runtime.old_spellings import old_context, translate_arguments
 from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings, run_tasks
+from store.runtime.plurals import count_noun
 from store.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -180,9 +181,9 @@ def combinations(grid: Mapping[str, Sequence[Any]], count: int | None) -> list[T
     every = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if count is not None:
         if not 1 <= count <= len(every):
-            raise UserError(
-                f"--random {count}: the values make {len(every)} combinations; choose 1 to {len(every)}"
-            )
+            made = count_noun(len(every), "combination")
+            choice = f"choose 1 to {len(every)}" if len(every) > 1 else "give more values, or leave it out"
+            raise UserError(f"--random {count}: the values make {made}; {choice}")
         every = [every[i] for i in sorted(np.random.default_rng(0).choice(len(every), count, replace=False))]
     return [TrainSettings(**values) for values in every]
 

@@ -56,7 +56,7 @@ class ExportCommand:
     store: StorePath
     """Folder of the store."""
     person: Annotated[str, tyro.conf.arg(metavar="NAME")]
-    """Person to export, as `info` names them."""
+    """Person to export, as `info` names it."""
     to: Literal["npz", "parquet"] = "npz"
     """Format of the file."""
     out: Annotated[Path | None, optional("FILE")] = None

@@ -15,11 +15,7 @@ from braincodec_seizure import COMMANDS, SPINS, __version__, main, run_module
 from tests.helpers.paths import ROOT
 
 LOOK = "look at it with: braincodec-seizure store info store"
-MODULES = [  # that ``python -m`` loads within a guard
-    *("extract", "extract.link", "extract.demo", "extract.codec", "extract.pretrain", "store"),
-    *("heads.train", "heads.sweep", "heads.probe", "eval", "eval.study", "eval.controls"),
-    *("eval.detect", "eval.export"),
-]
+MODULES = [module.removesuffix(".__main__") for module, _ in COMMANDS.values()]
 MAY_LOAD = {
     "extract": {"mne"},  # mne-bids, for file types that it knows, loads a little of mne
     **{name: {"pandas"} for name in ("eval", "compare", "controls", "study")},

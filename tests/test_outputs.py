@@ -32,6 +32,8 @@ def box(tmp_path: Path) -> Path:
     for name in ("bids", "store", "run"):
         shutil.copytree(base.finished_run() / name, tmp_path / name)
         (tmp_path / f"{name}-link").symlink_to(name)
+    for name in ("second", "third"):
+        shutil.copytree(tmp_path / "run", tmp_path / name)
     write_chbmit(tmp_path / "source", 5)
     (tmp_path / "notes").mkdir()
     for name in ("report.html", "comparison.csv", "notes.txt", "table.md", "README"):
@@ -44,6 +46,10 @@ def box(tmp_path: Path) -> Path:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "other").symlink_to("run")
     (tmp_path / "here").mkdir()
+    shutil.copytree(tmp_path / "bids", tmp_path / "another")
+    shutil.copytree(tmp_path / "bids" / "sub-01", tmp_path / "here" / "sub-01")
+    (tmp_path / "bids" / "derivatives" / "old").mkdir(parents=True)
+    shutil.copy(tmp_path / "bids" / "dataset_description.json", tmp_path / "bids" / "derivatives" / "old")
     return tmp_path
 
 
@@ -125,8 +131,19 @@ CASES: list[tuple[Main, str, list[tuple[str, ...]]]] = [
         evaluate,
         "eval compare",
         [
-            ("compare", "run", "other", "--out", out)
-            for out in ("notes", "notes/README", "store/sub-01.h5", "loop")
+            ("compare", "run", "second", "--out", out)
+            for out in (
+                "notes",
+                "notes/README",
+                "store/sub-01.h5",
+                "loop",
+                "store",
+                "bids",
+                "bids-link",
+                "run",
+                "third",
+                "bids/sub-01/new",
+            )
         ],
     ),
     (
@@ -136,6 +153,15 @@ CASES: list[tuple[Main, str, list[tuple[str, ...]]]] = [
         + [
             (EDF, "out.tsv", "--run", "run", "--probabilities", out)
             for out in (EDF, "hard.edf", "out.tsv", EVENTS, HEAD, "run/metrics.json", "notes/README")
+        ]
+        + [
+            (eeg, out, "--run", "run", *force)
+            for eeg, out in (("bids/sub-01", "bids/sub-01/det"), ("here", "bids"), ("bids", "another"))
+            for force in ((), ("--force",))
+        ]
+        + [
+            ("here", "bids-link/new", "--run", "run"),
+            ("here", "out/", "--run", "run", "--probabilities", "bids/x"),
         ],
     ),
 ]
@@ -159,7 +185,9 @@ def spell(part: str, box: Path) -> str:
     return str(box / part) if is_path else part
 
 
-@pytest.mark.parametrize("out", ["bids/derivatives/braincodec", "new", "store", "store-link"])
+@pytest.mark.parametrize(
+    "out", ["bids/derivatives/braincodec", "bids/derivatives/old/store", "new", "store", "store-link"]
+)
 def test_folders_that_extract_may_write(out: str, box: Path) -> None:
     outcome = run(extract, "extract", [*(spell(part, box) for part in EXTRACT), box / out], box, lambda path: True)
     assert outcome.status == 0, outcome.text

@@ -9,6 +9,7 @@ import tyro
 from eval.study.jobs import PROBE, require_distinct
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
+from store.runtime.limits import SEEDS, require_within
 from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings
 
@@ -66,8 +67,8 @@ class StudyCommand(WorkerSettings, StudyTarget):
             if not getattr(self, option):
                 raise UserError(f"--{option}: nothing given; give one or more, or leave the option out")
         super().check()
-        if negative := [seed for seed in self.seeds if seed < 0]:
-            raise UserError(f"--seeds {negative[0]}: not usable; allowed: 0 and more")
+        for seed in self.seeds:
+            require_within("--seeds", seed, SEEDS)
         if self.unlabelled and self.test_bids is None:
             raise UserError("--unlabelled goes with --test-bids DIR; give it, or leave --unlabelled out")
         trained = [head for head in self.heads if head != PROBE]

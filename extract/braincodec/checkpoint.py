@@ -138,11 +138,10 @@ def _read_safetensors(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], 
     except Exception as error:  # of the format, of its JSON, or of a type that torch does not have
         raise UserError(f"{path}: damaged or cut off safetensors file ({_reason(error)}); copy it again") from None
     kind = header.get("format"), header.get("version")
-    if kind != (FORMAT, FORMAT_VERSION):
-        raise UserError(
-            f"{path}: safetensors of format {kind[0]!r} version {kind[1]!r}; "
-            f"allowed: {FORMAT!r} version {FORMAT_VERSION!r}"
-        )
+    if kind[0] != FORMAT:
+        raise UserError(f"{path}: no checkpoint of a BrainCodec; give a file that pretrain wrote")
+    if kind[1] != FORMAT_VERSION:
+        raise UserError(f"{path}: checkpoint of version {kind[1]!r}; allowed: version {FORMAT_VERSION!r}")
     try:
         values = json.loads(header["config"])
         if not isinstance(values, dict) or not isinstance(values.get("ratios"), list):

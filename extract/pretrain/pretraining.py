@@ -31,8 +31,10 @@ def pretrain(settings: PretrainCommand) -> None:
     Raises
     ------
     UserError
-        If a file or folder cannot be read or written, a person is unknown, or settings do not go together.
+        If a setting is out of range, a file or folder cannot be read or written, a person is unknown, or settings
+        do not go together.
     """
+    settings.check()
     state_path = settings.out.with_name(f"{settings.out.name}.state")
     _guard(settings, state_path)
     config = BrainCodecConfig(ratios=settings.ratios, quantizers=settings.quantizers, beam=settings.beam)

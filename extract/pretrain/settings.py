@@ -7,7 +7,20 @@ from typing import Annotated, Literal
 import tyro
 
 from extract.braincodec.config import BrainCodecConfig
+from store.runtime.errors import UserError
+from store.runtime.limits import SEEDS, require_limits
 from store.runtime.options import optional
+
+LIMITS = {
+    **dict.fromkeys(("steps", "every"), (1, 10**9)),
+    **dict.fromkeys(("warmup", "quantize_from", "adversarial_from"), (0, 10**9)),
+    **dict.fromkeys(("learning_rate", "adamw_rate"), (0, 10)),
+    **dict.fromkeys(("cooldown", "average", "nested"), (0, 1)),
+    **dict.fromkeys(("weight_decay", "noise", "commitment"), (0, 10**6)),
+    **dict.fromkeys(("l2", "l1", "line_length", "spectrogram"), (0, 10**6)),
+    **dict.fromkeys(("adversarial", "feature_matching"), (0, 10**6)),
+    **{"batch": (1, 10**6), "clip": (1e-6, 10**6), "seed": SEEDS},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +75,18 @@ class TrainingSettings:
     """Of weights, batches and codebooks."""
     every: int = 500
     """Steps between validations and saved states."""
+
+    def check(self) -> None:
+        """Refuse values that cannot train.
+
+        Raises
+        ------
+        UserError
+            Naming the setting and what it allows.
+        """
+        require_limits(self, LIMITS)
+        if not self.loss_weights | self.adversarial_weights:
+            raise UserError("--l2, --l1, --line-length, --spectrogram: all are 0; give one of them more than 0")
 
     @property
     def loss_weights(self) -> dict[str, float]:

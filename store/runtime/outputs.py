@@ -1,5 +1,6 @@
 """Refuse to overwrite inputs, and files that a command did not write."""
 
+import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -61,7 +62,7 @@ def guard_output(
 
 
 def guard_folder(path: Path, *, inputs: Iterable[Path], own: str, apart: Iterable[Path] = ()) -> None:
-    """Refuse to write into a folder that is an input, or holds what another kind of command keeps.
+    """Refuse to write into an input, a BIDS data set, or a folder that holds what another kind of command keeps.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def guard_folder(path: Path, *, inputs: Iterable[Path], own: str, apart: Iterabl
     own
         Which of `MARKS` the folder may hold.
     apart
-        Data sets that the folder may not lie in either, but in their ``derivatives``.
+        Folders that the folder may not lie in either, as in a BIDS data set, but in their ``derivatives``.
 
     Raises
     ------
@@ -82,12 +83,14 @@ def guard_folder(path: Path, *, inputs: Iterable[Path], own: str, apart: Iterabl
             if _is_same(path, source):
                 raise UserError(f"{path}: is the input {source}, or a link to it; give another folder to write to")
         target = _resolve(path)
-        for data in apart:
+        for data in (*apart, *filter(_is_raw_data_set, reversed(target.parents))):
             inner = next((below for below in (target, *target.parents) if _is_same(below.parent, data)), None)
             if inner is not None and inner.name != "derivatives":
                 raise UserError(
                     f"{path}: is in the data set {data}; give a folder elsewhere, or in its derivatives"
                 )
+        if _is_raw_data_set(path):
+            raise UserError(f"{path}: holds a BIDS data set; give another folder to write to")
         for mark, kind in MARKS.items():
             if mark != own and path.is_dir() and next(path.glob(mark), None) is not None:
                 raise UserError(f"{path}: holds {kind}; give another folder to write to")
@@ -97,6 +100,17 @@ def list_others(folder: Path) -> list[str]:
     """Names of what a folder holds but hidden files, sorted; none if there is no such folder."""
     with os_errors(folder):
         return sorted(entry.name for entry in folder.iterdir() if entry.name[0] != ".") if folder.exists() else []
+
+
+def _is_raw_data_set(folder: Path) -> bool:
+    """Whether a folder is the root of a BIDS data set that is not derived from another."""
+    if folder.parent.name == "derivatives":
+        return False
+    try:
+        description = json.loads((folder / "dataset_description.json").read_bytes())
+    except (OSError, ValueError):
+        return os.path.lexists(folder / "dataset_description.json")
+    return not (isinstance(description, dict) and description.get("DatasetType") == "derivative")
 
 
 def _is_same(first: Path, second: Path) -> bool:

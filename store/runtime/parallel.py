@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,7 +32,7 @@ class WorkerSettings:
     """How many tasks run at the same time, and where."""
 
     jobs: int = 1
-    """Tasks at the same time, a process each; the cores are shared out evenly among them."""
+    """Tasks at the same time at most, a process each; the cores are shared out evenly among them."""
     backend: Literal["loky", "dask", "ray"] = "loky"
     """What runs them: processes here (loky), or Dask or Ray; a cluster has to see the same files."""
     scheduler: Annotated[str | None, optional("ADDRESS")] = None
@@ -82,6 +82,8 @@ def run_tasks(
     settings.check()
     if settings.alone:
         return ((task, function(task)) for task in tasks)
+    most = max(2, len(tasks))  # since joblib runs a single job in this process, which would end with its worker
+    settings = replace(settings, jobs=min(settings.jobs, most))
     function = keep_names(function)
     if settings.backend == "dask":
         return _run_dask(function, tasks, settings)

@@ -158,3 +158,10 @@ def test_mistakes_are_a_line_and_leave_no_file(
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["-", "--run", str(fusion / "run"), *OPTIONS]) == 2
     assert "standard input: there is none; pipe samples to this command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "0", "1e-9", "-1", "9.99", "100001", "1e30"])
+def test_a_rate_that_is_none_of_eeg(rate: str, fusion: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-", "--run", str(fusion / "run"), "--channel-names", *CHANNELS, "--sample-rate-hz", rate]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"error: --sample-rate-hz {float(rate)}: not usable; allowed: 10 to 100000")

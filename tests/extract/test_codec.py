@@ -153,7 +153,7 @@ def test_inputs_and_strangers_files_are_not_overwritten(eeg, weights, tmp_path, 
         (out, ["--picture", str(notes)], "this command did not write it"),
         (out, ["--curve", str(notes)], "this command did not write it"),
         (out, ["--picture", str(tmp_path / "p.png"), "--curve", str(tmp_path / "p.png")], "is the"),
-        (tmp_path / "x.png", ["--picture", str(tmp_path / "x.png")], "is the input"),
+        (tmp_path / "z.txt", [], "z.txt: the output is an EDF; give a name that ends in .edf"),
     ):
         assert main([str(eeg), str(output), "--weights", str(weights), *more]) == 2
         error = capsys.readouterr().err

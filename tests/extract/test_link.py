@@ -234,6 +234,12 @@ def test_seizure_past_the_end(data: Path, tmp_path: Path, capsys: pytest.Capture
     )
 
 
+def test_help_lists_the_data_sets(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "chbmit, siena or tusz" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("source", "dest", "message"),
     [

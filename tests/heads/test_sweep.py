@@ -133,12 +133,14 @@ def test_failed_settings_are_counted_and_not_chosen(
     ("arguments", "message"),
     [
         (["--random", "9", "--lr", "1e-3", "1e-4"], "--random 9: the values make 2 combinations; choose 1 to 2"),
+        (["--random", "0"], "--random 0: the values make 1 combination; give more values, or leave it out"),
         (["--hidden"], "--hidden: no value to try; give one or more, or leave it out"),
         (["--seed"], "--seed: no value to try; give one or more, or leave it out"),
         (["--lr", "0"], "--lr 0.0: not usable; allowed: more than 0"),
         (["--epochs", "0"], "--epochs 0: not usable; allowed: 1 and more"),
         (["--weight-decay", "-1"], "--weight-decay -1.0: not usable; allowed: 0 and more"),
-        (["--seed", "-1"], "--seed -1: not usable; allowed: 0 and more"),
+        (["--seed", "-1"], "--seed -1: not usable; allowed: 0 to 4294967295"),
+        (["--seed", "4294967296"], "--seed 4294967296: not usable; allowed: 0 to 4294967295"),
         (["--inner", "50"], "--inner 50: fold 01 has 2 persons to choose; allowed: 2 to 2 groups, pairs, one"),
         (
             ["--head", "cubic"],

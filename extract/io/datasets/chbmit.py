@@ -62,7 +62,7 @@ def parse_summary(text: str, where: str) -> dict[str, tuple[Event, ...]]:
     Raises
     ------
     UserError
-        If a line cannot be read, or the seizures of a recording are not as many as announced.
+        If it lists no recording, a line cannot be read, or a recording has not as many seizures as announced.
 
     >>> parse_summary("File Name: a.edf\nNumber of Seizures in File: 1\n"
     ...               "Seizure 1 Start Time:  9 seconds\nSeizure 1 End Time: 19 seconds", "")
@@ -84,6 +84,8 @@ def parse_summary(text: str, where: str) -> dict[str, tuple[Event, ...]]:
             entry.count = int(match["seizures"])
         elif entry is not None:
             (entry.starts if match["edge"].lower() == "start" else entry.stops).append(int(match["seconds"]))
+    if not entries:
+        raise UserError(f"{where}: lists no recording; fetch the file again")
     return {name: _to_events(entry, f"{where}: {name}") for name, entry in entries.items()}
 
 

@@ -75,7 +75,7 @@ def parse_list(text: str, where: str) -> tuple[list[ListedSeizure], list[str]]:
     Raises
     ------
     UserError
-        If a line has no time, or a seizure has no start, end or file.
+        If it lists no seizure, a line has no time, or a seizure has no start, end or file.
     """
     seizures: list[ListedSeizure] = []
     notes: list[str] = []
@@ -109,6 +109,8 @@ def parse_list(text: str, where: str) -> tuple[list[ListedSeizure], list[str]]:
             onset_s = None
     if onset_s is not None:
         raise UserError(f"{where}: the last seizure has no end; correct it")
+    if not seizures:
+        raise UserError(f"{where}: lists no seizure, and every patient has some; fetch the file again")
     return seizures, notes
 
 

@@ -67,7 +67,7 @@ def parse_rows(text: str, where: str) -> list[Row]:
     Raises
     ------
     UserError
-        If columns are missing, or a row has no times, or a label that TUSZ has not.
+        If columns are missing, it has no row, a row has no times, or a label is none of TUSZ.
 
     >>> parse_rows("# version = csv_v1.0.0\n#\nchannel,start_time,stop_time,label,confidence\n"
     ...            "TERM,0.0000,36.5,bckg,1.0\nTERM,36.5,40.0,seiz,1.0\n", "")
@@ -91,9 +91,10 @@ def parse_rows(text: str, where: str) -> list[Row]:
                 f"{where}: label '{label}' is none of TUSZ; allowed: {', '.join((BACKGROUND, *SEIZURES))}; "
                 "correct it, or fetch the file again"
             )
-        if label != BACKGROUND:
-            rows.append(Row(start_s, stop_s, label))
-    return rows
+        rows.append(Row(start_s, stop_s, label))
+    if not rows:
+        raise UserError(f"{where}: has no row, not even of background; fetch it again")
+    return [row for row in rows if row.label != BACKGROUND]
 
 
 def merge(rows: Iterable[Row]) -> list[Row]:

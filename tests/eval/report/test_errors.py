@@ -118,5 +118,12 @@ def test_eeg_of_another_data_set_is_refused(run: Path, tmp_path: Path, capsys: p
     folder = tmp_path / "bids" / "sub-09" / "eeg"
     folder.mkdir(parents=True)
     (folder / "sub-09_task-rest_eeg.edf").write_bytes(b"")
-    assert main([str(run), "--bids", str(tmp_path / "bids")]) == 2
-    assert "lacks 3 of 3 recordings, the first is sub-01_ses-01_task-" in capsys.readouterr().err
+    for name, message in (
+        ("bids", "lacks 3 of 3 recordings, the first is sub-01_ses-01_task-"),
+        ("no", "no such"),
+    ):
+        assert main([str(run), "--bids", str(tmp_path / name)]) == 2
+        output = capsys.readouterr()
+        assert message in output.err
+        assert output.out == ""
+    assert not (run / "metrics.json").exists()

@@ -179,7 +179,10 @@ def test_absent_file_is_named(tmp_path):
 def test_safetensors_of_another_kind_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     safetensors.torch.save_file({"x": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match=r"format None version None; allowed: 'braincodec-weights'"):
+    with pytest.raises(ValueError, match=r"other.safetensors: no checkpoint of a BrainCodec; give a file that"):
+        load_checkpoint(path)
+    safetensors.torch.save_file({"x": torch.zeros(2)}, path, {"format": "braincodec-weights", "version": "9"})
+    with pytest.raises(ValueError, match=r"other.safetensors: checkpoint of version '9'; allowed: version '1'"):
         load_checkpoint(path)
     safetensors.torch.save_file(
         {"x": torch.zeros(2)}, path, {"format": "braincodec-weights", "version": "1", "config": "{}"}

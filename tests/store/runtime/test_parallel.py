@@ -56,6 +56,18 @@ def test_cores_are_shared_out() -> None:
     assert threads == max(1, joblib.cpu_count() // 2)
 
 
+def test_no_more_processes_than_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, parallel = [], joblib.Parallel
+
+    def record(jobs: int, **options: str) -> joblib.Parallel:
+        started.append(jobs)
+        return parallel(min(jobs, 3), **options)
+
+    monkeypatch.setattr(joblib, "Parallel", record)
+    assert sorted(run_tasks(tasks.square, [3, 2], WorkerSettings(jobs=100_000))) == [(2, 4), (3, 9)]
+    assert started == [2]
+
+
 def test_one_job_needs_no_process() -> None:
     assert list(run_tasks(tasks.square, [3, 2], WorkerSettings())) == [(3, 9), (2, 4)]
 

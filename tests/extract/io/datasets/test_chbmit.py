@@ -96,6 +96,8 @@ def test_numbers_of_runs_do_not_depend_on_what_was_fetched(root: Path, tmp_path:
             summary({"a.edf": [(9, 12)]}).replace("12 sec", "twelve sec"),
             "cannot be read: 'Seizure 1 End Time: twelve",
         ),
+        ("", "chb01-summary.txt: lists no recording; fetch the file again"),
+        ("Data Sampling Rate: 256 Hz\n****\n", "chb01-summary.txt: lists no recording; fetch the file again"),
         (summary({"a.edf": [(12, 9)]}), "a.edf: a seizure from 12 to 9 s; fetch the file again"),
         (summary({"a.edf": []}) + summary({"a.edf": []}), "a.edf is listed twice; fetch the file again"),
     ],

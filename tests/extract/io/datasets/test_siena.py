@@ -105,6 +105,7 @@ def test_recordings_on_one_side_only(root: Path, tmp_path: Path) -> None:
             "line 5: a seizure starts, the one before has no end; correct it",
         ),
         ("File name: PN03-1.edf\n", "", "line 2 cannot be read: 'Registration start time: 22.44.37'; correct it"),
+        (BLOCK, "", "list: lists no seizure, and every patient has some; fetch the file again"),
         ("File name: PN03", "File name = PN03", "line 2 cannot be read: 'File name = PN03-1.edf'; correct it"),
     ],
 )

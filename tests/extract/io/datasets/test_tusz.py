@@ -94,6 +94,7 @@ def test_recordings_on_one_side_only(root: Path) -> None:
         ),
         (tusz_rows([], 60) + "TERM,1.0", "a row 'TERM,1.0,None,None,None'; fetch it again"),
         (tusz_rows([], 60) + "TERM,1.0,x,seiz,1.0", "a row 'TERM,1.0,x,seiz,1.0'; fetch it again"),
+        ("channel,start_time,stop_time,label,confidence\n", "has no row, not even of background; fetch it again"),
         (tusz_rows([], 60) + "TERM,nan,2,seiz,1.0", "a row 'TERM,nan,2,seiz,1.0'; fetch it again"),
     ],
 )
