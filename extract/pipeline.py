@@ -24,7 +24,7 @@ from extract.io.shards import parse_shard, split_by_duration
 from extract.planning.account import describe_gone, describe_plan
 from extract.planning.encode_settings import EncodeSettings
 from extract.planning.paths import left_out_path, part_path
-from extract.planning.persons import find_moved, move
+from extract.planning.persons import describe_move, find_moved, move
 from extract.planning.plan import Action, Policy
 from extract.planning.publish import join_subject, remove_parts, rewrite_subject, write_as_it_is
 from extract.planning.renamed import find_renamed
@@ -33,7 +33,6 @@ from extract.planning.spec import find_readable, require_same_spec, require_spec
 from extract.planning.subject import Subject, SubjectSource, shorten
 from extract.planning.summary import Outcomes, Summary, summarise
 from store import FeatureSpec
-from store.reader import StoreFile
 from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import to_one_line
 from store.runtime.options import optional
@@ -135,7 +134,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     work = _Extraction(command, source, subjects, tell or _print)
     moved = list(find_moved(source, subjects))
     if command.check_only:
-        work.say(*(_describe_move(file, person) for file, person in moved))
+        work.say(*(describe_move(file, person) for file, person in moved))
         _tell_plan(work)
         summary = work.summarise()
         return replace(summary, differs=summary.differs or bool(moved))
@@ -152,7 +151,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     for file, person in moved:
         if crc32(file.subject.encode()) % shards == index:
             move(file, person)
-            work.say(_describe_move(file, person))
+            work.say(describe_move(file, person))
     if moved:
         work = replace(work, subjects=source.look_at_all(is_whole=not command.subject))
     for subject in work.subjects:
@@ -171,10 +170,6 @@ def _look_at_all(source: SubjectSource, is_whole: bool) -> tuple[SubjectSource, 
         source = replace(source, renamed=renamed)
         subjects = source.look_at_all(is_whole)
     return source, subjects
-
-
-def _describe_move(file: StoreFile, person: str) -> str:
-    return f"sub-{file.subject}: person {file.person} is {person} now"
 
 
 def _with_absolute_paths(command: ExtractCommand) -> ExtractCommand:

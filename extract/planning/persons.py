@@ -22,6 +22,11 @@ def find_moved(source: SubjectSource, subjects: Sequence[Subject]) -> Iterator[t
             yield file, person
 
 
+def describe_move(file: StoreFile, person: str) -> str:
+    """Say in a line of which person a subject is now."""
+    return f"sub-{file.subject}: person {file.person} is {person} now"
+
+
 def move(file: StoreFile, person: str) -> None:
     """Replace a subject's file by one that is of another person, and the same otherwise."""
     relabel_file(

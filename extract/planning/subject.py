@@ -66,43 +66,45 @@ class SubjectSource:
 
     def list_files(self, subjects: Sequence[Subject]) -> list[StoreFile]:
         """Files of the store that are of this data set, also under the name that it had for these subjects."""
-        names = {self.data.name}
-        names |= {s.stored.dataset for s in subjects if s.stored is not None and not _is_of_another(s, self.data)}
-        return [
-            file
-            for file in self._open_files()
-            if file.dataset and any(same_name(file.dataset, name) for name in names)
-        ]
+        own = [s.stored for s in subjects if s.stored is not None and not _is_of_another(s, self.data)]
+        names = {self.data.name, *(file.dataset for file in own)}
+        looked_at = {file.path for file in own}
+        others = [file for file in self._open_others() if file.path not in looked_at]
+        return own + [file for file in others if any(same_name(file.dataset, name) for name in names)]
 
     def _require_own_persons(self, subjects: Sequence[Subject]) -> None:
         """Refuse a new subject whose person the store has of another data set: somebody else of that name."""
-        ours = {file.path for file in self.list_files(subjects)}
-        others = {file.person: file for file in self._open_files() if file.dataset and file.path not in ours}
-        for subject in subjects:
-            if subject.stored is None and subject.found:
-                person = subject.found[0].recording.person
-                if (other := others.get(person)) is not None:
-                    raise UserError(
-                        f"{other.path}: holds person {person} of {other.dataset}, and sub-{subject.name} of "
-                        f"{self.data.name} is a person of that name; give another --store, several train together"
-                    )
+        new = [subject for subject in subjects if subject.stored is None and subject.found]
+        ours = {file.path for file in self.list_files(subjects)} if new else ()
+        others = {file.person: file for file in self._open_others() if file.path not in ours} if new else {}
+        for subject in new:
+            person = subject.found[0].recording.person
+            if (other := others.get(person)) is not None:
+                raise UserError(
+                    f"{other.path}: holds person {person} of {other.dataset}, and sub-{subject.name} of "
+                    f"{self.data.name} is a person of that name; give another --store, several train together"
+                )
 
-    def _open_files(self) -> Iterator[StoreFile]:
-        """Files of the store; the plan of a subject says if its file cannot be opened."""
-        for path in sorted(self.store.glob("sub-*.h5")):
+    def _open_others(self) -> Iterator[StoreFile]:
+        """Files of the store that say their data set, but those of subjects that the data set has."""
+        for path in self._other_paths():
             with suppress(StoreError):
-                yield open_file(path)
+                if (file := open_file(path)).dataset:
+                    yield file
 
     def _list_damaged(self) -> Iterator[Subject]:
         """Subjects whose file cannot be opened, and that the data set does not have."""
-        for path in sorted(self.store.glob("sub-*.h5")):
-            name = path.stem.removeprefix("sub-")
-            if name not in self.data.by_subject:
-                try:
-                    open_file(path)
-                except StoreError as error:
-                    plan = plan_subject(name, (), None, self.policy)
-                    yield Subject(name, (), None, plan, self.data.name, {}, str(error))
+        for path in self._other_paths():
+            try:
+                open_file(path)
+            except StoreError as error:
+                name = path.stem.removeprefix("sub-")
+                plan = plan_subject(name, (), None, self.policy)
+                yield Subject(name, (), None, plan, self.data.name, {}, str(error))
+
+    def _other_paths(self) -> list[Path]:
+        paths = sorted(self.store.glob("sub-*.h5"))
+        return [path for path in paths if path.stem.removeprefix("sub-") not in self.data.by_subject]
 
     def _look_at_gone(self, stored: StoreFile) -> Subject:
         """Plan for a subject that the data set has no more."""
