@@ -279,7 +279,7 @@ def test_what_was_found_on_others_is_kept_while_the_run_is_the_same(
     run: Path, make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     twin = scored_run(make_store(4, signal=0.1, name="twin-store"), tmp_path / "twin")
-    write_subject(tmp_path / "other", "11", (120,), 0)
+    write_subject(tmp_path / "other", "11", (120,), 20)
     status = main([str(run), "--twin", str(twin), "--on", str(tmp_path / "other")])
     files = [run / "controls" / name for name in ("controls.json", "controls.md")]
     before = [path.read_bytes() for path in files]
@@ -292,6 +292,7 @@ def test_what_was_found_on_others_is_kept_while_the_run_is_the_same(
     assert "none is given" not in out
     result = next(iter(Run.open(run).folds))
     (result.path / "fold.json").write_text(json.dumps(json.loads((result.path / "fold.json").read_text())))
+    assert evaluate([str(run), "--no-report"]) == 0
     main([str(run)])
     names = [control["name"] for control in json.loads(files[0].read_text())]
     assert names == [
