@@ -50,6 +50,15 @@ class Fold:
         return self.name == GIVEN
 
     @property
+    def title(self) -> str:
+        """The fold as people read it: the tested person, or ``final`` or ``split``.
+
+        >>> Fold("%2D1", ("-1",), (), ()).title, Fold("final", (), (), ()).title
+        ('-1', 'final')
+        """
+        return self.test[0] if self.test and not self.is_given else self.name
+
+    @property
     def splits(self) -> tuple[Split, ...]:
         """Persons of the heads whose predictions choose.
 

@@ -143,7 +143,7 @@ def choose_setting(rows: Sequence[SweepRow], fold: Fold) -> TrainSettings:
     best = best_setting(rows, fold)
     if best is None:
         error = next(row.error for row in rows if row.trial.fold == fold and row.error)
-        raise UserError(f"fold {fold.name}: every setting failed; the first: {error}")
+        raise UserError(f"fold {fold.title}: every setting failed; the first: {error}")
     return best
 
 

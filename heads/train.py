@@ -98,7 +98,8 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     ]
     run.remove_checkpoints()
     if errors:
-        raise UserError(f"{run.path}: the other folds are finished, but {'; '.join(errors)}")
+        others = "the other folds are finished, but " if len(errors) < len(todo) else ""
+        raise UserError(f"{run.path}: {others}{'; '.join(errors)}")
     return run, [result for result in run.folds if result.fold.name in {trial.fold.name for trial in trials}]
 
 
@@ -137,7 +138,7 @@ def _train_and_write(
             kept = _train_on_everyone(trial, result, dataset, run, device, kept_bytes)
         if kept.error:
             seeded = f" with seed {trial.settings.seed}" if run.seeds else ""
-            yield f"fold {trial.fold.name}{seeded}: {kept.error}"
+            yield f"fold {trial.fold.title}{seeded}: {kept.error}"
         else:
             write_fold(run.of_seed(trial.settings.seed), trial, kept, dataset, device)
 
@@ -185,7 +186,7 @@ def _run(command: TrainCommand) -> None:
         scores = [entry["validation_auroc"] for entry in result.history]
         seeded = f", {result.path.name}" if run.seeds else ""
         print(
-            f"fold {result.fold.name}{seeded}: best epoch {result.best_epoch} of {len(scores)}, "
+            f"fold {result.fold.title}{seeded}: best epoch {result.best_epoch} of {len(scores)}, "
             f"validation AUROC {max(scores, default=math.nan):.3f}, threshold {result.threshold:.3f}"
         )
     print(f"thresholds are of single seconds; {command_line('eval')} chooses those of events")

@@ -69,7 +69,7 @@ class FoldResult:
         except UserError:
             raise
         except _DAMAGE as error:
-            raise _damaged(self.validation_path, str(error) or type(error).__name__) from error
+            raise _damaged(self.validation_path, _describe(error)) from error
 
     def write_validation(self, values: Mapping[str, NDArray[np.float32]]) -> None:
         """Write the probabilities of the validation persons, of all recordings in one array."""
@@ -150,7 +150,13 @@ def read_array(path: Path) -> NDArray[np.float32]:
     except UserError:
         raise
     except _DAMAGE as error:
-        raise _damaged(path, str(error) or type(error).__name__) from error
+        raise _damaged(path, _describe(error)) from error
+
+
+def _describe(error: Exception) -> str:
+    """Say what is wrong with a file of arrays; numpy's advice to load pickles is none for a user."""
+    text = str(error) or type(error).__name__
+    return "it is no file of arrays" if "pickle" in text else text
 
 
 def require_probabilities(path: Path, values: Any) -> NDArray[np.float32]:

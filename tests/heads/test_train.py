@@ -132,7 +132,7 @@ def test_diverging_folds_are_named(
         assert main([*arguments, "--lr", lr]) == 2
         error = capsys.readouterr().err
         why = r"(training diverged in epoch \d|predictions of the best epoch are not finite); lower lr$"
-        assert re.search(f"fold {name}: {why}", error)
+        assert re.search(f"error: {tmp_path / fold}: fold {name}: {why}", error)
         assert error.count("\n") == 1
         assert not list((tmp_path / fold / "folds").glob("*/fold.json"))
 
