@@ -1,6 +1,8 @@
 """Who may import what, what stands where, and which names are gone."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -129,6 +131,12 @@ def test_the_store_loads_no_torch() -> None:
 @pytest.mark.parametrize("name", WITHOUT_MNE)
 def test_models_load_without_mne(name: str) -> None:
     assert not first_names(ROOT / name) & {"mne", "mne_bids"}
+
+
+def test_training_loads_without_mne() -> None:
+    modules = "extract.pretrain.pretraining, heads.train, heads.training.stacked, heads.sweep, heads.probe"
+    script = f"import sys; sys.modules['mne'] = sys.modules['mne_bids'] = None; import {modules}"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
 def test_nothing_runs_at_import() -> None:

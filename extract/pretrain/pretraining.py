@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Generator
 
@@ -13,7 +13,6 @@ from extract.braincodec.config import BrainCodecConfig
 from extract.encoders.shipped import SHIPPED, find_weights
 from extract.pretrain.data import Person, TrainingSignal, WindowSampler, find_persons, names_by_dataset, split
 from extract.pretrain.folding import UNIT_UV, fold_units
-from extract.pretrain.read import TrainingEeg, read_eeg
 from extract.pretrain.settings import PretrainCommand, TrainingSettings
 from extract.pretrain.training import START_WINDOWS, Training, train
 from extract.pretrain.validation import validate
@@ -23,6 +22,9 @@ from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_output
 from store.runtime.plurals import count_noun
+
+if TYPE_CHECKING:
+    from extract.pretrain.read import TrainingEeg
 
 
 def pretrain(settings: PretrainCommand) -> None:
@@ -35,6 +37,8 @@ def pretrain(settings: PretrainCommand) -> None:
         do not go together.
     """
     settings.check()
+    from extract.pretrain.read import read_eeg  # here, since training itself works without mne-bids
+
     state_path = settings.out.with_name(f"{settings.out.name}.state")
     _guard(settings, state_path)
     config = BrainCodecConfig(ratios=settings.ratios, quantizers=settings.quantizers, beam=settings.beam)
@@ -84,7 +88,7 @@ def _guard(settings: PretrainCommand, state_path: Path) -> None:
     require_writable(settings.out.parent)
 
 
-def _describe_eeg(eeg: TrainingEeg, signals: Sequence[TrainingSignal]) -> dict[str, Any]:
+def _describe_eeg(eeg: "TrainingEeg", signals: Sequence[TrainingSignal]) -> dict[str, Any]:
     """How much was trained on and what was left out, for the checkpoint."""
     return {
         "channel_hours": sum(s.signal_uv.numel() / s.sample_rate_hz for s in signals) / 3600,
