@@ -28,9 +28,9 @@ def _command(command: ExtractCommand) -> int:
     print(f"{subjects} complete in {command.store}; {encoded}")
     _print_account(summary, done=True)
     if summary.failures:
+        hint = "" if command.skip_unusable else " (--skip-unusable goes on without such recordings)"
         print(
-            f"{len(summary.failures)} failed, their subjects are left as they were until mended "
-            "(--skip-unusable goes on without such recordings):",
+            f"{len(summary.failures)} failed, their subjects are left as they were until mended{hint}:",
             file=sys.stderr,
         )
         for failure in summary.failures:

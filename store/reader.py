@@ -278,7 +278,9 @@ def open_store(path: Path | str) -> Store:
     files = tuple(open_file(file) for file in list_files(Path(path)))
     for file in files:
         if file.path.stem != f"sub-{file.subject}":
-            raise StoreError(f"{file.path}: holds subject {file.subject}; name it sub-{file.subject}.h5")
+            own = file.path.with_name(f"sub-{file.subject}.h5")
+            remedy = f"{own.name} is there too, remove one of them" if own.exists() else f"name it {own.name}"
+            raise StoreError(f"{file.path}: holds subject {file.subject}; {remedy}")
         if difference := file.spec.difference(files[0].spec):
             raise StoreError(
                 f"{file.path}: {difference} as in {files[0].path.name}; one store holds one spec, "

@@ -212,6 +212,9 @@ def test_mixed_specs_name_the_field(tmp_path: Path) -> None:
 def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
     path = write_subject(tmp_path, "01", (40,), 0)
     (tmp_path / "sub-02.h5").write_bytes(path.read_bytes())
+    with pytest.raises(StoreError, match=r"sub-02\.h5: holds subject 01; sub-01\.h5 is there too, remove one"):
+        store.open(tmp_path)
+    path.unlink()
     with pytest.raises(StoreError, match=r"sub-02\.h5: holds subject 01; name it sub-01\.h5"):
         store.open(tmp_path)
 
