@@ -74,4 +74,4 @@ def test_closing_ends_its_thread() -> None:
     with closing(prefetch(iter(range(10)), 2)) as ahead:
         next(ahead)
         assert set(threading.enumerate()) - before
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # of the tests before, one may end meanwhile
