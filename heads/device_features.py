@@ -97,21 +97,23 @@ class DeviceFeatures:
         else:
             codes = stored.flatten(0, 2).int() + self._first_code
             latents = embedding_bag(codes, self._vectors, mode="sum").view(len(stored), *self._dataset.shape)
-        if not math.isfinite(float(latents.sum())):
-            raise self._damaged(windows, latents)
+        if not math.isfinite(float(latents.sum())):  # much faster than to look at each
+            self._require_finite(windows, latents)
         latents = latents.to(self._precision)
         if self._missing is not None:
             missing = self._missing[torch.from_numpy(windows).to(self._device)]
             latents.masked_fill_(missing[:, None, :, None], torch.nan)
         return self._head.precompute(latents)
 
-    def _damaged(self, windows: NDArray[np.int64], latents: Tensor) -> StoreError:
-        window = windows[int((~latents.flatten(1).isfinite().all(1)).nonzero()[0])]
-        name = max(self._dataset.first_window.items(), key=lambda item: (item[1] <= window, item[1]))[0]
-        return StoreError(
-            f"{name}: its features are damaged, they are not all finite; {command_line('store')} verify names the "
-            "file: remove it and extract the subject again"
-        )
+    def _require_finite(self, windows: NDArray[np.int64], latents: Tensor) -> None:
+        damaged = windows[~latents.flatten(1).isfinite().all(1).cpu().numpy()]
+        if len(damaged):
+            firsts = self._dataset.first_window
+            name = max((first, name) for name, first in firsts.items() if first <= damaged[0])[1]
+            raise StoreError(
+                f"{name}: its features are damaged, they are not all finite; {command_line('store')} verify names "
+                "the file: remove it and extract the subject again"
+            )
 
     def _read(self, windows: NDArray[np.int64]) -> Tensor:
         """Features as they are stored, on the device."""

@@ -116,3 +116,10 @@ def test_features_that_are_not_finite_are_refused(make_store: Callable[..., Path
     message = r"^sub-02_.*run-00: its features are damaged, they are not all finite; .* verify names the file"
     with pytest.raises(StoreError, match=message):
         features.take(np.arange(first + 17))
+
+
+def test_large_features_are_no_damage(codes: store.Store) -> None:
+    dataset = StoreDataset(codes)
+    dataset.codebooks = np.full((2, 7, 5), 1e37, np.float32)  # the sum of a block is not finite, its features are
+    features = DeviceFeatures(dataset, make_head(HeadSettings(), dataset.shape, 4, 0), CPU)
+    assert features.take(np.arange(16)).isfinite().all()
