@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,7 @@ def fit_temperature(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
 
     signed = np.where(labels == 1, 1, -1) * _log_odds(probabilities)
 
+    @cache  # brentq asks for both ends again
     def slope(inverse: float) -> float:
         """Derivative of the log loss at an inverse temperature; it increases."""
         return -float((signed / (1 + np.exp(inverse * signed))).mean())

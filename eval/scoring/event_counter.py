@@ -5,7 +5,7 @@ counted in a few passes over arrays. Times of events are whole samples at 10 Hz,
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -44,12 +44,15 @@ class EventCounter:
         self._lengths = np.array([len(recording.probabilities) for recording in self._recordings], np.int64)
         self._length_groups = list(_alike(self._lengths))
         self._first_second = np.concatenate([[0], np.cumsum(self._lengths + 1)])[:-1] + 1
+        self._seconds = int(self._lengths.sum()) + len(self._lengths) + 1
+        self._recording_at = np.repeat(np.arange(len(self._lengths)), self._lengths + 1)  # at a second
         durations = np.array([round(RATE_HZ * recording.duration_s) for recording in self._recordings], np.int64)
-        self._seconds = int(self._lengths.sum()) + len(self._lengths) + 1  # of the axis
-        self._recording_at = np.repeat(np.arange(len(self._lengths)), self._lengths + 1)  # at a second of the axis
-        self._ends = RATE_HZ * self._first_second + durations  # in samples
+        apart = np.cumsum(durations + RATE_HZ * SHORTEST_GAP_S)  # events of two recordings are never merged
+        self._starts, self._samples = apart - durations, int(apart[-1]) if len(apart) else 0
+        self._stops = self._starts + durations
+        self._zero = self._starts - RATE_HZ * self._first_second  # sample of second 0 of the axis of seconds
         windows = [
-            (number, RATE_HZ * int(self._first_second[number]) + np.array(window, np.int64))
+            (number, self._starts[number] + np.array(window, np.int64))
             for number, recording in enumerate(self._recordings)
             if recording.reference
             for window in recording.reference_events.windows
@@ -61,7 +64,7 @@ class EventCounter:
         self.seconds = np.bincount(self._person, duration_s, minlength=self._persons)
 
     def smooth(self, smoothing_s: int) -> NDArray[np.float64]:
-        """Probabilities of all recordings on one axis, smoothed."""
+        """Probabilities of all recordings on one axis of seconds, smoothed."""
         smoothed = np.full(self._seconds, _BETWEEN)
         for group in self._length_groups:
             values = _smooth_rows([self._recordings[one].probabilities for one in group], smoothing_s)
@@ -76,86 +79,93 @@ class EventCounter:
 
         ``smoothed`` is smoothed as they all say; `PostProcessing.runs` says what is detected.
         """
-        sets = self._group(_detect(smoothed, settings))
-        counts = [self._count(detections) for detections in sets]
+        counts = [self._count(detections) for detections in self._group(self._detect(smoothed, settings))]
         hits, false_alarms = (np.concatenate(parts) for parts in zip(*counts, strict=True))
         return hits, false_alarms
 
+    def _detect(
+        self, smoothed: NDArray[np.float64], settings: Iterable[PostProcessing]
+    ) -> Iterator[NDArray[np.int64]]:
+        """Events that each of the settings detects, in samples, ``(2, n)``."""
+        settings = list(settings)
+        bounds = sorted({post.threshold * ratio for post in settings for ratio in (1, post.hysteresis_ratio)})
+        runs = _find_runs(smoothed, bounds)
+        ends = pairwise([0, *accumulate(map(len, runs))])
+        of_bound = {bound: slice(*between) for bound, between in zip(bounds, ends, strict=True)}
+        seconds = np.ascontiguousarray(np.concatenate(runs).T)
+        recording = self._recording_at[seconds[0]]
+        events = np.minimum(RATE_HZ * seconds + self._zero[recording], self._stops[recording])
+        lengths = (seconds[1] - seconds[0]) * (events[0] < events[1])  # 0 for less than a sample, at the end
+        for (threshold, ratio), alike in groupby(settings, key=attrgetter("threshold", "hysteresis_ratio")):
+            held = of_bound[threshold * ratio]
+            lengths_held = lengths[held]
+            if ratio < 1:
+                before, until = np.searchsorted(seconds[0, of_bound[threshold]], seconds[:, held])
+                lengths_held = np.where(before < until, lengths_held, 0)
+            for post in alike:
+                yield np.compress(lengths_held >= post.min_duration_s, events[:, held], 1)
+
     def _group(self, detections: Iterable[NDArray[np.int64]]) -> Iterator[list[NDArray[np.int64]]]:
-        """Sets of runs in groups to count together; a large one is a group of its own."""
+        """Sets of events in groups to count together; a large one is a group of its own."""
         group: list[NDArray[np.int64]] = []
-        events = 0
-        for runs in detections:
-            more = len(runs) + len(self._windows)
-            if group and events + more > self._events_together:
+        total = 0
+        for events in detections:
+            more = events.shape[1] + len(self._windows)
+            if group and total + more > self._events_together:
                 yield group
-                group, events = [], 0
-            group.append(runs)
-            events += more
+                group, total = [], 0
+            group.append(events)
+            total += more
         if group:
             yield group
 
     def _count(self, detections: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Hits and false alarms ``(S, P)`` of S sets of detected runs, whose time axes lie one after the other."""
-        sets, runs = len(detections), np.concatenate(detections)
-        number = np.repeat(np.arange(sets), [len(one) for one in detections])
-        recording = self._recording_at[runs[:, 0]]
-        offset, length = RATE_HZ * self._seconds * number, RATE_HZ * self._seconds
-        events = np.stack([RATE_HZ * runs[:, 0], np.minimum(RATE_HZ * runs[:, 1], self._ends[recording])], 1)
-        within = events[:, 0] < events[:, 1]
-        events = np.compress(within, events + offset[:, None], 0)  # several times as fast as [within]
-        place = (number * len(self._ends) + recording)[within]
-        merged, place = _merge(events, place)
-        number, recording = np.divmod(place, max(1, len(self._ends)))
-        windows = (length * np.arange(sets)[:, None, None] + self._windows).reshape(-1, 2)
-        hits = _overlaps(windows, *merged.T)
-        parts, of = _split(merged)
-        false_alarms = of[~_overlaps(parts, *windows.T)]
-        persons = number * self._persons + self._person[recording]
-        window_person = (self._persons * np.arange(sets)[:, None] + self._window_person).ravel()
-        cells = sets * self._persons
+        """Hits and false alarms ``(S, P)`` of S sets of events, whose time axes lie one after the other."""
+        axes = self._samples * np.arange(len(detections))
+        events = np.concatenate(detections, 1) + np.repeat(axes, [events.shape[1] for events in detections])
+        merged = _merge(events)
+        windows = (axes[:, None, None] + self._windows).reshape(-1, 2)
+        hits = _overlaps(windows, *merged)
+        parts = _split(merged)
+        false_alarms = parts[~_overlaps(parts, *windows.T), 0]
+        number, sample = np.divmod(false_alarms, max(1, self._samples))
+        person = self._person[np.searchsorted(self._starts, sample, side="right") - 1]
+        window_person = (self._persons * np.arange(len(axes))[:, None] + self._window_person).ravel()
+        cells = len(axes) * self._persons
         hits_of, false_alarms_of = (
-            np.bincount(cell, minlength=cells).reshape(sets, self._persons)
-            for cell in (window_person[hits], persons[false_alarms])
+            np.bincount(cell, minlength=cells).reshape(-1, self._persons)
+            for cell in (window_person[hits], number * self._persons + person)
         )
         return hits_of, false_alarms_of
 
 
-def _merge(events: NDArray[np.int64], place: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Merge events ``(n, 2)``, in samples and in order, less than 90 s apart in the same recording ``(n,)``."""
-    begins = np.ones(len(events), bool)
-    begins[1:] = (events[1:, 0] - events[:-1, 1] >= RATE_HZ * SHORTEST_GAP_S) | (place[1:] != place[:-1])
-    last = np.roll(begins, -1)
-    return np.stack([events[begins, 0], events[last, 1]], 1), place[begins]
+def _find_runs(smoothed: NDArray[np.float64], bounds: Sequence[float]) -> list[NDArray[np.int64]]:
+    """Runs of seconds that reach each of the bounds, which increase: first second and stop, ``(n, 2)`` each."""
+    level = np.zeros(len(smoothed), np.min_scalar_type(len(bounds)))  # how many bounds a second reaches
+    for bound in bounds:
+        level += smoothed >= bound
+    changes = np.flatnonzero(level[1:] != level[:-1]) + 1
+    level = level[np.append(0, changes)]
+    reached = (level > number for number in range(len(bounds)))
+    return [np.compress(one[1:] != one[:-1], changes).reshape(-1, 2) for one in reached]
 
 
-def _split(events: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split events ``(n, 2)`` into parts of at most 300 s; the parts, and the number of the event of each."""
-    starts, stops = events.T
+def _merge(events: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Merge events ``(2, n)``, in samples and in order, that are less than 90 s apart."""
+    starts, stops = events
+    first, last = np.ones((2, len(starts)), bool)
+    np.greater_equal(starts[1:] - stops[:-1], RATE_HZ * SHORTEST_GAP_S, out=first[1:])
+    last[:-1] = first[1:]
+    return np.stack([np.compress(first, starts), np.compress(last, stops)])
+
+
+def _split(events: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Split events ``(2, n)`` into parts of at most 300 s, ``(m, 2)``."""
+    starts, stops = events
     count = -(-(stops - starts) // (RATE_HZ * LONGEST_S))
-    of = np.repeat(np.arange(len(events)), count)
+    of = np.repeat(np.arange(len(starts)), count)
     first = starts[of] + RATE_HZ * LONGEST_S * (np.arange(len(of)) - (np.cumsum(count) - count)[of])
-    return np.stack([first, np.minimum(first + RATE_HZ * LONGEST_S, stops[of])], 1), of
-
-
-def _detect(smoothed: NDArray[np.float64], settings: Iterable[PostProcessing]) -> Iterator[NDArray[np.int64]]:
-    """Runs of seconds that each of the settings detects: first second and stop, ``(n, 2)``."""
-    for threshold, same in groupby(settings, key=attrgetter("threshold")):
-        reached = smoothed >= threshold
-        for ratio, alike in groupby(same, key=attrgetter("hysteresis_ratio")):
-            runs = _find_runs(reached) if ratio == 1 else _find_runs(smoothed >= threshold * ratio, reached)
-            lengths = runs[:, 1] - runs[:, 0]
-            for post in alike:
-                yield np.compress(lengths >= post.min_duration_s, runs, 0)
-
-
-def _find_runs(holds: NDArray[np.bool_], reached: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-    """Runs of seconds that hold, first second and stop, and that somewhere reach."""
-    runs = (np.flatnonzero(holds[1:] != holds[:-1]) + 1).reshape(-1, 2)
-    if reached is None or not len(runs):
-        return runs
-    # up to the next run: in between nothing reaches, or all runs do
-    return np.compress(np.logical_or.reduceat(reached, runs[:, 0]), runs, 0)
+    return np.stack([first, np.minimum(first + RATE_HZ * LONGEST_S, stops[of])], 1)
 
 
 def _overlaps(
