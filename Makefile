@@ -18,11 +18,11 @@ help:  ## say what can be made
 
 demo: .venv/installed  ## the whole way on a synthetic data set: extract, train every fold, score
 	@echo "== 1/4 a synthetic BIDS EEG data set in $(OUT)/bids"
-	rm -rf $(OUT)/bids && $(BIN)/python -m extract.demo $(OUT)/bids
+	test -d $(OUT)/bids || $(BIN)/python -m extract.demo $(OUT)/bids
 	@echo "== 2/4 encode it once into a feature store in $(OUT)/store"
-	rm -rf $(OUT)/store && $(BIN)/python -m extract --bids $(OUT)/bids --store $(OUT)/store
+	$(BIN)/python -m extract --bids $(OUT)/bids --store $(OUT)/store
 	@echo "== 3/4 train a head for every person left out, in $(OUT)/run"
-	rm -rf $(OUT)/run && $(BIN)/python -m heads.train --store $(OUT)/store --fold all --out $(OUT)/run
+	$(BIN)/python -m heads.train --store $(OUT)/store --fold all --out $(OUT)/run
 	@echo "== 4/4 score it"
 	$(BIN)/python -m eval $(OUT)/run
 
@@ -47,4 +47,4 @@ bench: .venv/installed  ## measure speeds as ratios
 	$(BIN)/python -m tests.benchmarks
 
 clean:  ## remove .venv, the demo and the built documentation
-	rm -rf .venv $(OUT) site
+	rm -rf .venv demo site
