@@ -28,7 +28,8 @@ def _command(command: ExtractCommand) -> int:
     print(f"{subjects} complete in {command.store}; {encoded}")
     _print_account(summary, done=True)
     if summary.failures:
-        hint = "" if command.skip_unusable else " (--skip-unusable goes on without such recordings)"
+        skippable = {f"{item.name}: {item.reason}" for item in summary.account.left_out} & set(summary.failures)
+        hint = " (--skip-unusable goes on without such recordings)" if skippable else ""
         print(
             f"{len(summary.failures)} failed, their subjects are left as they were until mended{hint}:",
             file=sys.stderr,
@@ -47,10 +48,10 @@ def _print_account(summary: Summary, *, done: bool) -> None:
     for note in summary.notes:
         print(to_one_line(note))
     print(summary.account.describe(done=done))
-    failed = {failure.partition(":")[0] for failure in summary.failures}
-    for recording in summary.account.left_out:
-        if not done or recording.name not in failed:  # those are named below
-            print(f"  left out: {to_one_line(f'{recording.name}: {recording.reason}')}")
+    for item in summary.account.left_out:
+        line = f"{item.name}: {item.reason}"
+        if not done or not {line, item.reason} & set(summary.failures):  # those are named below
+            print(f"  left out: {to_one_line(line)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

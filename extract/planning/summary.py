@@ -34,7 +34,7 @@ class Summary:
     subjects: tuple[str, ...]  # in the store, as the data set is now
     waiting: tuple[str, ...]  # for other shards
     encoded_hours: float
-    failures: tuple[str, ...]  # a line for each recording that has to be mended
+    failures: tuple[str, ...]  # a line for each recording, or file of the store, that has to be mended
     notes: tuple[str, ...]  # what labels do not show
     differs: bool  # whether the store differed from the data set
 
@@ -59,7 +59,9 @@ def summarise(
     for subject in subjects:
         wrong = dict(_find_wrong(subject, outcomes, is_sharded=is_sharded, done=done))
         left_out += [LeftOut(name, reason) for name, reason in wrong.items()]
-        if subject.error or not skip_unusable:
+        if subject.error:
+            failures.append(subject.error)
+        elif not skip_unusable:
             failures += [f"{name}: {reason}" for name, reason in wrong.items()]
         for step in subject.plan.steps:
             if step.name not in wrong:
@@ -69,8 +71,6 @@ def summarise(
                 f"{published_path(store, subject.name)}: none of the subject's recordings can be used now, so the "
                 "file stays as it was; mend one, or remove the file"
             )
-        if subject.error and not subject.found:
-            failures.append(subject.error)
         file = _find_file(subject, store, outcomes)
         if file is not None and _holds_all(file, subject, wrong) and (skip_unusable or not wrong):
             complete.append(subject.name)
