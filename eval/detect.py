@@ -24,7 +24,6 @@ from eval.detection.stream import detect_stream, latency_s
 from eval.scoring.events import HEADER, DetectedEvent, Detections
 from extract.io.edf_header import SAMPLE_RATES_HZ
 from extract.io.montage import from_spec
-from extract.io.raw import open_signal
 from extract.io.signal_checks import SCAN_S
 from extract.io.stream import STANDARD_INPUT, ByteSource, SampleStream
 from store.runtime.atomic import atomic_write, write_text
@@ -152,9 +151,10 @@ def _load(command: DetectCommand) -> Detector:
 
 def _detect_in_file(task: DetectionTask, detector: Detector, missing: str, *, keep_bar: bool = True) -> str:
     """Write the outputs of a task; say in a line what was found."""
-    from eval.report.timeline import clock  # here, since it loads torch, which --help does not need
+    from eval.report.timeline import clock  # here, since they load torch and mne-bids, which --help does not need
+    from extract.io.recorded_channels import open_recording
 
-    with open_signal(task.eeg, missing, from_spec(detector.spec)) as signal:
+    with open_recording(task.eeg, missing, from_spec(detector.spec)) as signal:
         probabilities = detector.predict(signal, keep_bar=keep_bar)
     events = detector.post.detect(probabilities, signal.duration_s)
     if task.probabilities is not None:

@@ -21,8 +21,7 @@ from extract.io.events import read_annotations
 from extract.io.fingerprints import read_source, stat_signal
 from extract.io.montage import AS_RECORDED, from_spec
 from extract.io.prefetch import prefetch
-from extract.io.raw import open_signal
-from extract.io.recorded_channels import find_excluded, hash_channels
+from extract.io.recorded_channels import hash_channels, open_recording
 from extract.io.windows import label_seconds
 from extract.planning.encode_settings import EncodeSettings
 from extract.planning.paths import part_path, published_path
@@ -293,11 +292,9 @@ def _failure(recording: Recording, settings: EncodeSettings, error: UserError | 
 def _read(recording: Recording, source: Source, spec: FeatureSpec, settings: EncodeSettings) -> _Opened:
     """Check a recording; its windows are read when they are taken."""
     montage = from_spec(spec)
-    excluded: tuple[str, ...] = ()
     if montage.name == AS_RECORDED:
         source = replace(source, channels_sha256=hash_channels(recording.path))
-        excluded = find_excluded(recording.path)
-    signal = open_signal(recording.path, settings.missing, montage, excluded)
+    signal = open_recording(recording.path, settings.missing, montage)
     annotations = None
     if source.events_sha256 is not None or not settings.unlabelled:
         annotations = read_annotations(recording.events_path, signal.duration_s)

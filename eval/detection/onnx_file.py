@@ -17,7 +17,7 @@ from eval.detection.detector import as_stored
 from eval.detection.outputs import PRODUCER
 from extract.encoders.protocol import FeatureExtractor
 from extract.io.montage import from_spec
-from extract.io.raw import open_signal
+from extract.io.recorded_channels import open_recording
 from heads.inference import centred_mean
 from heads.models.head import Head
 from store import FeatureSpec
@@ -152,7 +152,7 @@ def check_windows(paths: Sequence[Path], spec: FeatureSpec) -> Iterator[NDArray[
         noise[-1, 0] = np.nan
         yield noise
     for path in paths:
-        with open_signal(path, "zero", from_spec(spec)) as signal:
+        with open_recording(path, "zero", from_spec(spec)) as signal:
             missing = [not present for present in signal.channel_mask]
             for windows_uv in signal.windows(spec, 8):
                 marked_uv = windows_uv.copy()

@@ -10,7 +10,8 @@ from extract.io.bids import Recording
 from extract.io.channel_names import may_be_eeg
 from extract.io.channels_table import find_channels_table, list_good_eeg
 from extract.io.mne_samples import open_with_mne
-from extract.io.montage import Montage, as_recorded, clean_name
+from extract.io.montage import AS_RECORDED, Montage, as_recorded, clean_name
+from extract.io.raw import EegFile, open_signal
 from store.runtime.errors import UserError, os_errors
 from store.runtime.plurals import count_noun, list_names
 
@@ -53,8 +54,21 @@ def hash_channels(path: Path) -> str:
         return hashlib.sha256(table.read_bytes()).hexdigest()
 
 
+def open_recording(path: Path, missing: str, montage: Montage) -> EegFile:
+    """Open an EEG file as `open_signal` does; of a montage as recorded, without what `find_excluded` finds.
+
+    Raises
+    ------
+    UserError
+        As `open_signal`, or if the table cannot be used.
+    """
+    return open_signal(path, missing, montage, find_excluded(path) if montage.name == AS_RECORDED else ())
+
+
 def find_excluded(path: Path) -> tuple[str, ...]:
-    """Channels of a recording that are bad, or not EEG."""
+    """Channels of a recording that its ``channels.tsv`` calls bad, or not EEG; none without one."""
+    if find_channels_table(path) is None:
+        return ()
     names = read_names(path)
     return tuple(set(names) - set(eeg_names(path, names)))
 

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from extract.io.bids import Recording, find_recordings
 from extract.io.montage import Montage
-from extract.io.raw import EegFile, open_signal
+from extract.io.raw import EegFile
+from extract.io.recorded_channels import open_recording
 from store.runtime.errors import UserError
 from store.runtime.plurals import count_noun
 
@@ -64,5 +65,5 @@ class SnippetReader:
     def _open(self, path: Path) -> EegFile:
         if self._opened is None or self._opened.path != path:
             self.close()
-            self._opened = open_signal(path, "zero", self._montage)
+            self._opened = open_recording(path, "zero", self._montage)
         return self._opened

@@ -1,5 +1,6 @@
 """Which channels are EEG, and which all recordings have."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import edfio
@@ -8,7 +9,15 @@ import pytest
 
 from extract.io.bids import find_recordings
 from extract.io.channels_table import find_channels_table
-from extract.io.recorded_channels import eeg_names, find_excluded, find_shared_montage, hash_channels, read_names
+from extract.io.montage import as_recorded
+from extract.io.recorded_channels import (
+    eeg_names,
+    find_excluded,
+    find_shared_montage,
+    hash_channels,
+    open_recording,
+    read_names,
+)
 from store.runtime.errors import UserError
 from tests.helpers.eeg import noise_uv, write_recording
 
@@ -141,3 +150,18 @@ def test_annotations_are_no_channel(tmp_path: Path) -> None:
     write_table(tmp_path / "sub-01_channels.tsv", {"F7": "EEG"})
     with pytest.raises(UserError, match=r"good EEG channel of sub-01_eeg.edf, which has F8$"):
         find_excluded(path)
+
+
+def test_a_bad_channel_is_missing_and_without_a_table_none_is(tmp_path: Path) -> None:
+    path = write(tmp_path, "01", ("F7", "X1"))
+    montage = as_recorded(["F7", "X1"])
+    with open_recording(path, "error", montage) as signal:
+        assert signal.channel_mask == (True, True)
+    table = path.with_name(path.name.replace("_eeg.edf", "_channels.tsv"))
+    write_table(table, {"F7": "EEG bad", "X1": "EEG good"})
+    with open_recording(path, "zero", montage) as signal:
+        assert signal.channel_mask == (False, True)
+    with pytest.raises(UserError, match="F7"):
+        open_recording(path, "error", montage)
+    with open_recording(path, "error", replace(montage, name="table")) as signal:
+        assert signal.channel_mask == (True, True)

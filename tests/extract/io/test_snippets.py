@@ -1,5 +1,6 @@
 """Stretches of recordings by name: the right samples, within the recording."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,15 @@ def test_a_missing_channel_is_said(tmp_path: Path) -> None:
     name = name_of(write_recording(tmp_path, "01", 0, signal_uv, names=CHANNELS[:-1]))
     with open_eeg(tmp_path, [name], SPEC) as read:
         assert read(name, 0, 5).channel_mask == (True,) * (len(CHANNELS) - 1) + (False,)
+
+
+def test_a_bad_channel_of_a_montage_as_recorded_is_missing_as_in_the_store(tmp_path: Path) -> None:
+    path = write_recording(tmp_path, "01", 0, noise_uv(8, 0, 2), names=("F7", "F8"))
+    table = "name\ttype\tunits\tstatus\nF7\tEEG\tuV\tbad\nF8\tEEG\tuV\tgood\n"
+    path.with_name(f"{name_of(path)}_channels.tsv").write_text(table)
+    spec = replace(SPEC, montage="as-recorded", channels=("F7", "F8"))
+    with open_eeg(tmp_path, [name_of(path)], spec) as read:
+        assert read(name_of(path), 0, 5).channel_mask == (False, True)
 
 
 def test_a_recording_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
