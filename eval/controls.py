@@ -1,4 +1,4 @@
-"""``python -m eval.controls RUN``: what a score has to survive before it is believed."""
+"""``python -m eval.controls RUN``: controls that a valid score must pass."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -42,15 +42,15 @@ if TYPE_CHECKING:
     from eval.scoring.standard_test import StandardTest
 
 _TWIN = "untrained twin"
-_DESCRIPTION = """Run controls of a scored run.
+_DESCRIPTION = """Run controls on a scored run.
 
-What matters first: RUN, --twin for the run of an untrained encoder, --on for other people.
+Start with: RUN, --twin for the run of an untrained encoder, --on for other people.
 
-Shuffled labels: heads trained as those of the run, on labels shuffled within each person. Identity: how well
-features tell persons apart, and what is left of the scores when each person's mean and scale are removed. --twin
-compares with an untrained encoder, --on counts alarms on other people. The status is 1 if a control does not come
-out as expected. Given again, the command runs what is missing or follows from something that has changed; what
---twin and --on gave before is kept, unless the run has changed."""
+Shuffled labels: train the run's heads on labels shuffled within each person. Identity: how well features tell
+persons apart, and which score remains when each person's mean and scale are removed. --twin compares with an
+untrained encoder, --on counts alarms on other people. The exit status is 1 if a control does not come out as
+expected. Run again, the command repeats only controls that are missing or whose inputs have changed; results of
+--twin and --on are kept until the run changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,34 +58,34 @@ class ControlsCommand:
     """The command line of ``python -m eval.controls``."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Folder of the run, scored by eval."""
+    """Folder of a run that eval has scored."""
     twin: Annotated[Path | None, optional("RUN")] = None
-    """The same run on features of an untrained encoder (extracted with --encoder random), scored."""
+    """Scored run with the same settings on an untrained encoder (extracted with --encoder random)."""
     on: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(default: none)")] = ()
-    """Stores of people without seizures, or without labels, for alarms of the final head."""
+    """Stores of people without seizures, or without labels, to count alarms of the final head on."""
     out: Annotated[Path | None, optional("DIR")] = None
-    """Folder of the results; "controls" in the run if not given."""
+    """Folder for the results. (default: "controls" in the run)"""
     seed: int = 0
     """Seed of the shuffling."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    """"cpu", "cuda", "cuda:1" and so on; "auto" uses a GPU if there is one."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """One control: what came out, what was to be expected, and whether it did, if that can be said."""
+    """One control: its result, the expected result, and whether they agree (None if that is undefined)."""
 
     name: str
     result: str
     expected: str
     holds: bool | None
     values: dict[str, float | int | None]
-    made_of: str = ""  # hash of what it follows from
-    run: str = ""  # hash of the run's folds and scores then
+    made_of: str = ""  # hash of its inputs
+    run: str = ""  # hash of the run's folds and scores at that time
 
     @property
     def line(self) -> str:
-        """The control in a line."""
+        """The control as one line."""
         verdict = {True: "as expected", False: "NOT AS EXPECTED", None: ""}[self.holds]
         expected = f" (expected: {self.expected})" if self.expected else ""
         return f"{to_one_line(self.name)}: {self.result}{expected} {verdict}".rstrip()
@@ -93,7 +93,7 @@ class Control:
 
 @dataclass(frozen=True)
 class _Task:
-    """Controls to make: what they follow from, and how."""
+    """Controls to make: hash of their inputs, and the function that makes them."""
 
     made_of: str
     make: Callable[[], Iterable[Control]]

@@ -1,4 +1,4 @@
-"""A data set to a store: what changed is encoded or labelled again, and all that was found is accounted for."""
+"""Bring a store up to date with a data set, and account for every recording found."""
 
 import os
 from collections import Counter
@@ -43,12 +43,12 @@ from store.schema import LeftOut, count_seconds, count_windows
 
 @dataclass(frozen=True, kw_only=True)
 class _DataAndStore:
-    """What is read and where it goes; first in the help."""
+    """Input and output; first in the help."""
 
     bids: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the BIDS data set."""
     store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
-    """Folder of the store, made if needed."""
+    """Folder of the store, created if needed."""
     subject: Annotated[
         tuple[str, ...], tyro.conf.arg(metavar="SUBJECT ...", help_behavior_hint="(default: all)")
     ] = ()
@@ -60,25 +60,25 @@ class ExtractCommand(WorkerSettings, EncodeSettings, _DataAndStore):
     """The command line of ``python -m extract``."""
 
     skip_unusable: bool = False
-    """Publish subjects without their recordings that cannot be used; the store keeps saying which and why."""
+    """Publish subjects without their unusable recordings; the store records which and why."""
     check_only: Annotated[bool, tyro.conf.arg(name="check")] = False
-    """Say what an extraction would do, and do nothing; the status is 1 if anything differs."""
+    """Only say what would be done; the exit status is 1 if anything would change."""
     prune: bool = False
-    """Remove from the store what the data set does not have any more."""
+    """Remove from the store what is gone from the data set."""
     force: bool = False
     """Replace subjects of another data set that have the same names."""
     shard: Annotated[str | None, optional("I/N")] = None
-    """Do one share of the recordings, as 1/8, in a job of its own; "slurm" takes it from the Slurm job array."""
+    """Encode one share of the recordings in this job, such as 1/8; "slurm" reads it from the job array."""
 
     @property
     def policy(self) -> Policy:
-        """What decides about recordings beside what they are."""
+        """Options that decide what happens to a recording."""
         return Policy(missing=self.missing, skip_unusable=self.skip_unusable, prune=self.prune)
 
 
 @dataclass(frozen=True)
 class _Extraction:
-    """One extraction: what it works on, and what has become of it so far."""
+    """State of one extraction: its inputs, and the results so far."""
 
     command: ExtractCommand
     source: SubjectSource
@@ -88,16 +88,16 @@ class _Extraction:
 
     @cached_property
     def durations_s(self) -> dict[Recording, float]:
-        """Length of each recording that was found, by its header."""
+        """Duration of each recording found, from its header."""
         return {item.recording: item.duration_s for subject in self.subjects for item in subject.found}
 
     def say(self, *lines: str) -> None:
-        """Tell of lines that are not empty."""
+        """Pass on lines that are not empty."""
         for line in filter(None, lines):
             self.tell(line)
 
     def summarise(self) -> Summary:
-        """Sum it up."""
+        """Summarise the extraction."""
         return summarise(
             self.source.data,
             self.subjects,
@@ -110,10 +110,10 @@ class _Extraction:
 
 
 def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None) -> Summary:
-    """Bring a store up to date with a data set: encode what changed, relabel what only changed its labels.
+    """Bring a store up to date with a data set: encode what changed, relabel where only labels changed.
 
-    A subject is published when all of its recordings are there, by one replace. ``tell`` is told in a line what
-    was done with a subject; by default it is printed.
+    A subject is published in one replace when all of its recordings are encoded. ``tell`` receives one line for
+    each subject; by default the line is printed.
 
     Raises
     ------

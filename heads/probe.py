@@ -1,4 +1,4 @@
-"""python -m heads.probe: linear classifiers of seconds, every leave-one-person-out fold."""
+"""python -m heads.probe: fit linear classifiers of seconds for every leave-one-person-out fold."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from heads.training.trials import TrialResult
 
 _STATISTICS = (
-    "Of each second. pooled: mean, maximum and deviation over the electrodes of each dim's log deviation over the "
-    "frames (its value, if a second has one frame), averaged over 5 s. mean: the mean over the frames, of each "
-    "electrode; mean-std: that and the log deviation. If not given, pooled for logistic, mean for the others."
+    "Features of a second. pooled: mean, maximum and sd over the electrodes of each dim's log sd over the frames "
+    "(its value, if a second has one frame), averaged over 5 s. mean: mean over the frames, per electrode. "
+    "mean-std: that and the log sd. (default: pooled for logistic, mean for the others)"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeTarget:
-    """What to fit on, where to and how; first in the help."""
+    """Store, folds, run folder and method; first in the help."""
 
     store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
-    """Folder of the store; of several, which are trained on together."""
+    """Folder of the store; several stores are trained on together."""
     fold: Annotated[str | None, tyro.conf.arg(metavar="PERSON|all|final", help_behavior_hint="(default: all)")] = (
         None
     )
-    """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
+    """Person to test on; "all" for leave-one-person-out; "final" for a detector trained on all persons."""
     out: Annotated[Path | None, optional("RUN")] = None
-    """Run folder; runs/STORE-METHOD if not given. Finished folds in it are kept."""
+    """Run folder; finished folds in it are kept. (default: runs/STORE-METHOD)"""
     method: Literal["logistic", "ridge", "lda"] = "logistic"
     """Logistic regression, ridge regression, or discriminant analysis."""
     statistics: Annotated[
@@ -60,11 +60,11 @@ class ProbeCommand(RunOptions, MemoryOption, SplitOption, ProbeTarget):
     """The command line of ``python -m heads.probe``."""
 
     memory: Annotated[float, tyro.conf.arg(metavar="GIB")] = 3.5
-    """Memory to fit in, beside the mapped features: with less, features are read more often."""
+    """Memory of the fit, apart from the mapped features; with less, features are read more often."""
 
 
 def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
-    """Fit the folds that the run folder does not yet hold; the run and the folds that were asked for.
+    """Fit the requested folds that the run folder lacks; return the run and the requested folds.
 
     Raises
     ------
@@ -160,6 +160,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         translate_arguments(sys.argv[1:] if argv is None else argv),
         module="heads.probe",
         description="Fit linear classifiers on the features of a store: a baseline in seconds.\n\n"
-        "What matters first: --store, --out for where the run goes, --method.",
+        "Start with: --store, --out for the run folder, --method.",
         examples=["--store store --out runs/probe"],
     )

@@ -1,4 +1,4 @@
-"""python -m heads.sweep: every setting on every fold and seed, chosen without the tested person."""
+"""python -m heads.sweep: train every setting on every fold and seed; choose without the test person."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -52,22 +52,22 @@ _ROWS_SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class SweepTarget:
-    """What to train on, where to, and how many settings; first in the help."""
+    """Store, run folder and number of settings; first in the help."""
 
     store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
-    """Folder of the store; of several, which are trained on together."""
+    """Folder of the store; several stores are trained on together."""
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """Run folder. Finished groups of heads in it are kept."""
+    """Run folder; finished groups of heads in it are kept."""
     random: Annotated[int | None, optional("N")] = None
-    """Try this many combinations of the values, drawn without replacement; all if not given."""
+    """Try N combinations of the values, drawn without replacement. (default: all combinations)"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings(RunOptions, MemoryOption, InnerOption, SplitOption, WorkerSettings, SweepTarget):
-    """What a sweep needs beside the values to try."""
+    """Options of a sweep other than the values to try."""
 
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    """"cpu", "cuda", "cuda:1" and so on; "auto" uses a GPU if there is one."""
 
 
 def _values_to_try() -> list[tuple[str, Any, Any]]:
@@ -91,14 +91,14 @@ SweepCommand.__doc__ = "The command line of ``python -m heads.sweep``: several v
 
 
 def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
-    """Train what the run folder does not yet hold, choose for each fold, predict its test person.
+    """Train what the run folder lacks, choose a setting for each fold, predict the fold's test person.
 
     Returns
     -------
     run : Run
-        With a finished fold for each person: the setting is the best on the fold's validation persons.
+        With a finished fold for each person, of the setting that is best on the fold's validation persons.
     table : DataFrame
-        A row a setting, the best mean validation AUROC first.
+        One row per setting, the best mean validation AUROC first.
 
     Raises
     ------
@@ -293,8 +293,8 @@ def _run(command: SweepSettings) -> None:
     if len(table) > _ROWS_SHOWN:
         print(f"... {len(table) - _ROWS_SHOWN} more settings in {run.path / 'sweep.csv'}")
     if failed := int(table["failed"].sum()):
-        print(f"failed: {failed} trainings; they diverged, so lower lr, and count as no score")
-    print("\nEach fold's test person was predicted once, with the setting that the other persons chose.")
+        print(f"failed: {failed} trainings diverged and have no score; try a lower lr")
+    print("\nEach fold's test person was predicted once, with the setting chosen on the other persons.")
     print(f"run in {run.path}; score it with: {command_line('eval', run.path)}")
 
 
@@ -305,8 +305,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SweepCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
         module="heads.sweep",
-        description="Try many settings of heads on every fold, and choose on validation persons.\n\n"
-        "What matters first: --store and --out, several values of any setting, --random to try some of them.",
+        description="Train many head settings on every fold, and choose one per fold on validation persons.\n\n"
+        "Start with: --store and --out, several values for any setting, --random to try a subset.",
         examples=["--store store --out runs/sweep --lr 1e-3 3e-4 --hidden 64 128 --seed 0 1"],
         elsewhere={"--fold": "a sweep tests on every person in turn; heads.train takes --fold"},
     )

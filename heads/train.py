@@ -1,4 +1,4 @@
-"""python -m heads.train: train the heads of one fold, of all, or the final one."""
+"""python -m heads.train: train the heads of one fold, of all folds, or the final head."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -44,17 +44,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTarget:
-    """What to train on, which folds, and where to; first in the help."""
+    """Store, folds and run folder; first in the help."""
 
     store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
-    """Folder of the store; of several, which are trained on together."""
+    """Folder of the store; several stores are trained on together."""
     fold: Annotated[
         str | None,
         tyro.conf.arg(metavar="PERSON|all|final", help_behavior_hint="(required, or --split)"),
     ] = None
-    """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
+    """Person to test on; "all" for leave-one-person-out; "final" for a detector trained on all persons."""
     out: Annotated[Path | None, optional("RUN")] = None
-    """Run folder; runs/STORE-HEAD if not given. Finished folds in it are kept."""
+    """Run folder; finished folds in it are kept. (default: runs/STORE-HEAD)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +62,13 @@ class TrainCommand(RunOptions, MemoryOption, TrainSettings, InnerOption, SplitOp
     """The command line of ``python -m heads.train``."""
 
     seed: tuple[int, ...] = (0,)  # type: ignore[assignment]  # a head has one seed, a command several
-    """Seeds of initial weights and dropout, trained together; the order of windows is the same for all."""
+    """Seeds of initial weights and dropout, trained together. The order of windows is the same for all."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    """"cpu", "cuda", "cuda:1" and so on; "auto" uses a GPU if there is one."""
 
 
 def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
-    """Train the folds that the run folder does not yet hold; the run and the folds that were asked for.
+    """Train the requested folds that the run folder lacks; return the run and the requested folds.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     UserError
         If the fold cannot be built, the run folder belongs to other settings, or training diverges.
     """
-    import torch  # here, since they load torch, which --help does not need
+    import torch  # imported here to keep --help fast
 
     from heads.training.groups import split_groups
 
@@ -104,7 +104,7 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
 
 
 def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Trial"]]:
-    """Make or resume the run; it, and the heads of the folds and seeds that were asked for."""
+    """Make or resume the run; return it and the heads of the requested folds and seeds."""
     from heads.training.trials import Trial
 
     store = dataset.store
@@ -189,7 +189,7 @@ def _run(command: TrainCommand) -> None:
             f"fold {result.fold.title}{seeded}: best epoch {result.best_epoch} of {len(scores)}, "
             f"validation AUROC {max(scores, default=math.nan):.3f}, threshold {result.threshold:.3f}"
         )
-    print(f"thresholds are of single seconds; {command_line('eval')} chooses those of events")
+    print(f"these thresholds are for single seconds; {command_line('eval')} chooses those for events")
     print(f"run in {run.path}; score it with: {command_line('eval', run.path)}")
 
 
@@ -201,6 +201,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         translate_arguments(sys.argv[1:] if argv is None else argv),
         module="heads.train",
         description="Train heads on the features of a store.\n\n"
-        "What matters first: --store, --fold for which persons to test on, --out for where the run goes.",
+        "Start with: --store, --fold for the persons to test on, --out for the run folder.",
         examples=["--store store --fold all --out runs/first"],
     )

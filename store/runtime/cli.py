@@ -81,7 +81,7 @@ def _options(argv: Sequence[str] | None) -> list[str]:
 
 def _describe_command(description: str, prog: str, examples: Sequence[str]) -> str:
     calls = [f"Example: {prog} {example}" for example in examples]
-    debug = "With --debug an error also shows where in the program it arose."
+    debug = "With --debug, an error also shows its traceback."
     return "\n\n".join([description, *calls, debug])
 
 
