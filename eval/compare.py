@@ -200,7 +200,9 @@ def _claim_folder(out: Path | None, runs: Sequence[ScoredRun], table: pd.DataFra
         if stored is not None and stored.get("runs") != content["runs"]:
             raise UserError(f"{out}: holds a comparison of {stored.get('runs')}; choose another folder")
         if stored is None and (others := [name for name in _FILES if os.path.lexists(out / name)]):
-            raise UserError(f"{out}: holds {others[0]}, which is of no comparison; choose another folder")
+            raise UserError(
+                f"{out}: holds {others[0]}, which does not belong to a comparison; choose another folder"
+            )
     else:
         folder = runs[0].path / "comparison"
         name = to_path_name("-".join(run.name for run in runs).replace("/", "-"))

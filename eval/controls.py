@@ -122,8 +122,8 @@ def controls(command: ControlsCommand) -> int:
     results += earlier
     if _TWIN not in {control.name for control in results}:
         print(
-            f"{_TWIN}: none is given; extract the data set with --encoder random, train and score a run on "
-            "it as this one, and give that by --twin"
+            f"{_TWIN}: not given; extract the data set with --encoder random, train and score a run on "
+            "it with the same settings, and give it as --twin"
         )
     _write(out, results)
     write_table(out, "controls", _tabulate(results))
@@ -242,7 +242,7 @@ def _check_identity(run: Run, out: Path) -> Iterator[Control]:
     audit = audit_identity(read_seconds(run.open_store(), out))
     yield Control(
         "telling persons apart",
-        f"{audit.accuracy:.3f} of the background seconds of {audit.persons} persons go to the right one",
+        f"{audit.accuracy:.3f} of the background seconds of {audit.persons} persons are assigned to the right one",
         f"{audit.chance:.3f} by chance",
         None,
         {"accuracy": audit.accuracy, "chance": audit.chance, "persons": audit.persons},

@@ -130,7 +130,9 @@ def detect(command: DetectCommand) -> int:
     if command.output is None:
         raise UserError("INPUT and OUTPUT are required; see --help")
     if command.sample_rate_hz is not None or command.channel_names:
-        raise UserError("--sample-rate-hz and --channel-names are of samples on standard input; files name theirs")
+        raise UserError(
+            "--sample-rate-hz and --channel-names are for samples on standard input; files contain theirs"
+        )
     if len(command.inputs) == 1 and not command.inputs[0].is_dir():
         task = DetectionTask(command.inputs[0], command.output, command.probabilities)
         _guard(task, command)
@@ -172,7 +174,7 @@ def _detect_in_files(command: DetectCommand, output: Path) -> int:
     for folder in (output, command.probabilities):
         if folder is not None:
             if folder.is_file():
-                raise UserError(f"{folder}: is a file; of several files give a folder")
+                raise UserError(f"{folder}: is a file; give a folder for several files")
             guard_folder(folder, inputs=[*folders, command.run], own="sub-*/", apart=data_sets)
     tasks = find_tasks(command.inputs, output, command.probabilities)
     detector = _load(command)
@@ -192,7 +194,7 @@ def _detect_in_files(command: DetectCommand, output: Path) -> int:
                 failed += 1
                 bar.write(_explain(task, error), file=sys.stderr)
             bar.update()
-    there = f", {len(tasks) - len(todo)} of them were there" if len(tasks) > len(todo) else ""
+    there = f", {len(tasks) - len(todo)} of them already done" if len(tasks) > len(todo) else ""
     print(f"{len(tasks) - failed} of {count_noun(len(tasks), 'file')}{there}. Events: {to_one_line(output)}")
     return 1 if failed else 0
 

@@ -215,7 +215,7 @@ def _guard(command: CodecCommand) -> None:
     outputs = [command.output]
     for picture in filter(None, (command.picture, command.curve)):
         if picture.suffix.lower() not in PICTURES:
-            raise UserError(f"{picture}: not a format of pictures; allowed: {', '.join(PICTURES)}")
+            raise UserError(f"{picture}: not a figure format; allowed: {', '.join(PICTURES)}")
         guard_output(picture, inputs=[*inputs, *outputs], is_ours=is_ours, force=command.force)
         outputs.append(picture)
 
@@ -257,7 +257,7 @@ def _command(command: CodecCommand) -> None:
 def _require_eeg(decoded_uv: npt.NDArray[np.float32], command: CodecCommand) -> None:
     if not np.abs(decoded_uv).max() <= LARGEST_UV:
         raise UserError(
-            f"{command.weights}: decodes {command.input} to up to {np.abs(decoded_uv).max():.3g} uV, which is no "
+            f"{command.weights}: decodes {command.input} to up to {np.abs(decoded_uv).max():.3g} uV, which is not "
             "EEG; use other weights"
         )
 

@@ -166,7 +166,7 @@ def generate(settings: DemoCommand) -> None:
     with os_errors(settings.directory):
         directory = Path(os.path.realpath(settings.directory))  # also of links in a circle
         if os.path.lexists(directory) and not (directory.is_dir() and not any(directory.iterdir())):
-            raise UserError(f"{settings.directory} is there and not an empty folder; name a new folder")
+            raise UserError(f"{settings.directory} exists and is not an empty folder; give a new folder")
         with atomic_folder(directory) as aside:
             seizures = write_data_set(aside, settings)
     count = settings.persons * settings.recordings

@@ -130,7 +130,7 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     if grid["context_s"] == (TrainSettings.context_s,) and is_before_context(command.out):
         recorded["context_s"] = old_context(recorded)
         tried = [with_old_context(settings) for settings in tried]
-        print(f"{command.out}: begun before --context-s was there; its heads keep the context that they had")
+        print(f"{command.out}: started before --context-s existed; its heads keep their context")
     trials = [
         Trial(fold, dataclasses.replace(settings, seed=seed))
         for settings in tried

@@ -111,9 +111,7 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
     out = command.out or Path("runs") / f"{store.name}-{command.head.rpartition(':')[2]}"
     settings = [follow_context(one, out) for one in _settings_of_seeds(command)]
     if settings[0].context_s != command.context_s:
-        print(
-            f"{out}: begun before --context-s was there; its heads average {settings[0].context_s} s, as they did"
-        )
+        print(f"{out}: started before --context-s existed; its heads keep averaging {settings[0].context_s} s")
     inner = resolve_inner(command.inner, out, split=command.split)
     folds = plan_folds(store, dataset.label_counts(), command.fold or "", inner, command.split)
     require_groups(folds, command.inner)

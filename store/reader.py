@@ -306,7 +306,7 @@ def require_one_person(files: Iterable[StoreFile]) -> None:
                 raise StoreError(
                     f"{file.path}: {info.name} has the same features as {twin}, and is of person {file.person}, "
                     f"not {other.person}; if a recording was renamed, run {command_line('extract')} without "
-                    "--subject, else give both one person_id in participants.tsv, or remove one"
+                    "--subject, else give both the same person_id in participants.tsv, or remove one"
                 )
 
 
@@ -325,8 +325,8 @@ def list_files(path: Path) -> list[Path]:
     if not files and (waiting := sum(1 for _ in path.glob(".parts/sub-*/*.h5"))):
         raise StoreError(
             f"{path}: no finished subject; {count_noun(waiting, 'recording')} wait{'s' * (waiting == 1)} "
-            f"in .parts until all of a subject's are there; run the same {command_line('extract')} again once the "
-            "failed ones are mended, or with --skip-unusable, which leaves them out"
+            f"in .parts until all of a subject's are there; fix the failed ones and run the same "
+            f"{command_line('extract')} again, or add --skip-unusable to leave them out"
         )
     if not files:
         raise StoreError(f"{path}: no subject in this folder (sub-*.h5); {command_line('extract')} makes them")

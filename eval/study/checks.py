@@ -121,7 +121,7 @@ def require_usable(command: StudyCommand, bids: object, failures: Sequence[str])
     if failures and not command.skip_unusable:
         raise UserError(
             f"{bids}: {count_noun(len(failures), 'recording')} cannot be used, the first: "
-            f"{failures[0]}; mend them, or go on without them by --skip-unusable"
+            f"{failures[0]}; fix them, or leave them out with --skip-unusable"
         )
 
 

@@ -228,7 +228,7 @@ def derive(
     if absent and missing == "error":
         raise UserError(
             f"missing channel {', '.join(absent)}; channels there: {there}; "
-            "to encode zeros in their place use --missing zero"
+            "to encode zeros instead, add --missing zero"
         )
     found = ChannelSources(tuple(sources), *zip(*sources.values(), strict=True))
     used = set(found.used)

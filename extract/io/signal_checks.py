@@ -106,7 +106,7 @@ def _judge(
     if len(implausible) == len(alive):
         raise UserError(
             f"{path}: no channel has the standard deviation of scalp EEG: {listed} (allowed {lowest:g} to "
-            f"{highest:.4g}); look at unit and gain"
+            f"{highest:.4g}); check unit and gain"
         )
     parts = []
     if flat:
@@ -114,7 +114,7 @@ def _judge(
     if implausible:
         parts.append(
             f"a standard deviation that no electrode gives: {listed} (allowed {lowest:g} to {highest:.4g}, the "
-            f"median channel has {median_uv:.3g}; look at unit and gain)"
+            f"median channel has {median_uv:.3g}; check unit and gain)"
         )
     return ChannelFaults(flat, implausible, "; ".join(parts))
 
@@ -139,6 +139,6 @@ def check_samples(
         apart_uv = np.abs(raw_uv[needed.index(index)] - raw_uv[needed.index(other)]).max()
         if apart_uv > DUPLICATE_TOLERANCE_UV:
             raise UserError(
-                f"{path}: {names[index]} is there twice and differs by up to {apart_uv:.1f} uV "
+                f"{path}: {names[index]} occurs twice and differs by up to {apart_uv:.1f} uV "
                 f"(allowed: {DUPLICATE_TOLERANCE_UV} uV); rename or remove one of them"
             )

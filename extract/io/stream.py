@@ -140,12 +140,14 @@ class SampleStream:
         most = round(SCAN_S * self.sample_rate_hz)
         self._receive(most)
         if not self._received:
-            raise UserError(f"{STANDARD_INPUT}: no sample came; give float32 microvolts, channels interleaved")
+            raise UserError(
+                f"{STANDARD_INPUT}: no samples received; send float32 microvolts, channels interleaved"
+            )
         length = min(self._received, most)
         faults = scan(STANDARD_INPUT, self, self._names, self._sources, length, self.sample_rate_hz)
         if faults.text and missing == "error":
             raise UserError(
-                f"{STANDARD_INPUT}: in its first {SCAN_S} s {faults.text}; to take zeros in their place use "
+                f"{STANDARD_INPUT}: in its first {SCAN_S} s {faults.text}; to use zeros instead, add "
                 "--missing zero"
             )
         self._sources = self._sources.without((*faults.flat, *faults.implausible))
@@ -169,7 +171,7 @@ class SampleStream:
         if self._ended and self._bytes:
             raise UserError(
                 f"{STANDARD_INPUT}: ends after {len(self._bytes)} of the {frame} bytes of a sample of "
-                f"{len(self._names)} channels as float32; check the number of --channel-names and what sends them"
+                f"{len(self._names)} channels as float32; check the number of --channel-names and the sender"
             )
 
     def _check(self, samples_uv: npt.NDArray[np.float32], start: int) -> None:

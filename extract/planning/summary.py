@@ -69,7 +69,7 @@ def summarise(
         if skip_unusable and done and _keeps_unusable(subject, wrong, outcomes):
             failures.append(
                 f"{published_path(store, subject.name)}: none of the subject's recordings can be used now, so the "
-                "file stays as it was; mend one, or remove the file"
+                "file stays as it was; fix one, or remove the file"
             )
         file = _find_file(subject, store, outcomes)
         if file is not None and _holds_all(file, subject, wrong) and (skip_unusable or not wrong):
@@ -147,7 +147,7 @@ def _note_labels(file: StoreFile) -> Iterator[str]:
         for event in events_without_label(info.events, labels):
             yield (
                 f"{info.name}: the seizure at {event.onset_s:.2f} s ({event.duration_s:.2f} s) covers more than "
-                "half of no second: it labels none, and counts in event scores alone"
+                "half of no second, so it labels none and counts only in event scores"
             )
         if not info.labelled:
             yield f"{info.name}: without events file; its seconds count nowhere in scores"

@@ -44,7 +44,7 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
         If there is no such file, it holds no head of this project, or its head is of a package that is not here.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no trained head; give the head.safetensors of a finished fold")
+        raise UserError(f"{path}: not a trained head; give the head.safetensors of a finished fold")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

@@ -189,7 +189,7 @@ class Run:
         if concerned := [result.fold for result in self.folds if change.concerns(result.fold)]:
             raise StoreError(
                 f"{store.location}: not the store that {self.path} was trained on ({change}), which concerns "
-                f"{name_folds(concerned)}; name that one by --store, or train again with --retrain"
+                f"{name_folds(concerned)}; give that store as --store, or train again with --retrain"
             )
         return store
 
@@ -219,7 +219,7 @@ class Run:
         old = [fold for fold in (result.fold for result in self.folds) if _is_old(fold, folds, change)]
         unfinished = list(self._unfinished()) if change else []
         if (old or unfinished) and not retrain:
-            what = " and ".join([name_folds(old)] * bool(old) + ["heads half trained"] * bool(unfinished))
+            what = " and ".join([name_folds(old)] * bool(old) + ["partly trained heads"] * bool(unfinished))
             raise UserError(
                 f"{self.path}: {what} were trained on a store or persons that differ from {store.location} "
                 f"({change or 'folds are made differently'}); choose another --out, or --retrain, which moves "

@@ -128,7 +128,7 @@ def _run_dask(
                 raise _lost(str(task)) from error
             except CancelledError as error:
                 raise UserError(
-                    "--backend dask: the scheduler was lost; run the same command again: what is finished is kept"
+                    "--backend dask: the scheduler was lost; run the same command again: finished parts are kept"
                 ) from error
 
 
@@ -242,8 +242,8 @@ def _threads(jobs: int) -> int:
 
 def _lost(task: str) -> UserError:
     return UserError(
-        f"{textwrap.shorten(task, 80)}: lost its worker {_LOSSES + 1} times, perhaps for want of memory; run the "
-        "same command again with fewer --jobs, or workers with more memory: what is finished is kept"
+        f"{textwrap.shorten(task, 80)}: lost its worker {_LOSSES + 1} times, perhaps for lack of memory; run the "
+        "same command again with fewer --jobs, or workers with more memory: finished parts are kept"
     )
 
 

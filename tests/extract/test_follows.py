@@ -79,7 +79,7 @@ def test_a_copy_under_another_person_is_refused_when_the_store_is_opened(data: D
         store.open(data.store)
     message, copy = str(error.value), NAME(0).replace("01", "05", 1)
     assert f"sub-05.h5: {copy} has the same features as {NAME(0)}, and is of person 05, not 01; if" in message
-    assert "give both one person_id in participants.tsv" in message
+    assert "give both the same person_id in participants.tsv" in message
     rows = "".join(f"sub-{name}\t{person}\n" for name, person in (("01", "a"), ("02", "b"), ("05", "a")))
     (data.bids / "participants.tsv").write_text(f"participant_id\tperson_id\n{rows}")
     assert data.extract() == 0

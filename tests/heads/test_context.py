@@ -70,7 +70,7 @@ def test_a_sweep_of_before_keeps_that_of_each_pooling(
     (run / "config.json").write_text(json.dumps(config))
     capsys.readouterr()
     assert sweep([*command, "--out", str(run)]) == 0
-    assert "begun before --context-s was there; its heads keep the context" in capsys.readouterr().out
+    assert "started before --context-s existed; its heads keep their context" in capsys.readouterr().out
     for fold in ("01", "02", "03"):
         file = run / "folds" / fold / "head.safetensors"
         with safe_open(file, "pt") as opened:

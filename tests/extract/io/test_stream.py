@@ -125,9 +125,9 @@ def test_what_is_no_eeg_is_refused_in_a_line(tmp_path: Path) -> None:
     late = samples.copy()
     late[65 * 64 + 32, 2] = np.nan
     for broken, rate_hz, names, message in (
-        (b"", 64, CHANNELS, "standard input: no sample came; give float32 microvolts"),
+        (b"", 64, CHANNELS, "standard input: no samples received; send float32 microvolts"),
         (content[:-5], 64, CHANNELS, "ends after 67 of the 72 bytes of a sample of 18 channels as float32; check"),
-        (content, 64, CHANNELS[:5], r"standard input: missing channel .*; to encode zeros in their place"),
+        (content, 64, CHANNELS[:5], r"standard input: missing channel .*; to encode zeros instead"),
         (content, 64, ("ECG",), "standard input: no channel of double-banana can be derived"),
         (content, 1, CHANNELS, "sample rate is 1 Hz; allowed: 10 to 100000"),
         (content, float("nan"), CHANNELS, "sample rate is nan Hz"),
