@@ -1,4 +1,4 @@
-"""Finished trials of a sweep: a file for each group of them, and the table of all."""
+"""Finished trials of a sweep: one file per group, and the table of all trials."""
 
 import dataclasses
 import itertools

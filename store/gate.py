@@ -1,4 +1,4 @@
-"""Validate files that others may have written, before anything else reads them."""
+"""Validate files from outside before any other code reads them."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Validated opening and fast reading: tables are read at once, features when asked for, no handle stays open."""
+"""Open and read stores: tables are validated at once, features read on demand, no file stays open."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Which EEG files a detector is run on, and where their events go."""
+"""Find the EEG files to run a detector on, and the paths of their events files."""
 
 import json
 import os

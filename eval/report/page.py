@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that needs nothing else, its figures also as files."""
+"""The report of a run: one self-contained HTML page, with its figures also as files."""
 
 from collections.abc import Sequence
 from html import escape

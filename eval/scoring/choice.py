@@ -1,4 +1,4 @@
-"""The post-processing of a fold as it was chosen, and the file that keeps it."""
+"""The chosen post-processing of a fold, and its file."""
 
 import math
 from collections.abc import Mapping

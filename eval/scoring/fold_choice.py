@@ -1,4 +1,4 @@
-"""The post-processing of folds, chosen by predictions for validation persons and kept beside them."""
+"""Choose the post-processing of folds on predictions for validation persons, and save the choice."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Heads and store that scores are of: a hash in ``metrics.json`` tells whether they are still the same."""
+"""Hash of the heads and store behind scores, in ``metrics.json``, to detect later changes."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Reasons to trust scores less than their figures suggest."""
+"""Reasons to trust the scores less than the figures suggest."""
 
 import itertools
 from collections.abc import Iterator, Sequence

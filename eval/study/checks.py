@@ -1,4 +1,4 @@
-"""What is refused before anything is encoded: folders of something else, data sets without folds or tests."""
+"""Checks before anything is encoded: folders with other content, data sets without folds or tests."""
 
 import json
 from collections.abc import Sequence

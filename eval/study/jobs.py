@@ -1,4 +1,4 @@
-"""What a study trains: a run for each encoder, kind of features and head, whose seeds train together."""
+"""The runs of a study: one for each encoder, kind of features and head; its seeds train together."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The steps of a study: extract, train, score, test; each does what is missing."""
+"""The steps of a study: extract, train, score, test. Each step does only what is missing."""
 
 import shutil
 import time

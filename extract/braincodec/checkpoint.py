@@ -1,4 +1,4 @@
-"""Weights in and out: our own safetensors, and the published PyTorch files, read strictly."""
+"""Read and write weights: our own safetensors files, and published PyTorch files, both strictly."""
 
 import dataclasses
 import hashlib

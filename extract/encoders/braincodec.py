@@ -1,4 +1,4 @@
-"""BrainCodec as an encoder: the weights that ship, a checkpoint file, or the network untrained."""
+"""BrainCodec as an encoder: the shipped weights, a checkpoint file, or the untrained network."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Check that an encoder of another package keeps to the protocol, before and while it is used."""
+"""Check that an encoder from another package follows the protocol, before and during use."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Read ``participants.tsv``: which human each subject of a data set is, and its other columns."""
+"""Read ``participants.tsv``: the person of each subject, and the other columns."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Which channels of a recording are EEG, and those that the recordings of a data set share."""
+"""Find the EEG channels of each recording, and those that the recordings of a data set share."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Samples that come one after the other, as the windows that a file of them would give."""
+"""Turn live samples into the same windows that a file with these samples gives."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Say in lines what is done with a subject, and account for every recording that was found."""
+"""Describe what is done with a subject, and account for every recording found."""
 
 from collections import Counter
 from collections.abc import Iterable

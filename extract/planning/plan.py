@@ -1,4 +1,4 @@
-"""Decide for each recording of a subject what is to be done, from what was found and what is stored."""
+"""Decide what to do with each recording of a subject, from the data set and the store."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What of an encoder's settings the recordings of a data set decide, else the store: montage and low-pass."""
+"""Resolve encoder settings that depend on the data set or the store: montage and low-pass."""
 
 from collections.abc import Callable
 from dataclasses import replace

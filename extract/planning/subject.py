@@ -1,4 +1,4 @@
-"""One subject: what the data set has of it, what the store has, and the plan that follows."""
+"""One subject: its recordings in the data set and in the store, and the resulting plan."""
 
 import re
 from collections.abc import Iterator, Sequence

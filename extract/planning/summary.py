@@ -1,4 +1,4 @@
-"""Sum up an extraction: what became of every recording that was found, and what a person has to know of it."""
+"""Summarise an extraction: the result for every recording found, and what the user has to know."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress

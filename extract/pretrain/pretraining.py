@@ -1,4 +1,4 @@
-"""Read EEG, train a BrainCodec on it, write it with what it was trained on."""
+"""Read EEG, train a BrainCodec, and write it with its training data on record."""
 
 import dataclasses
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""Fit linear classifiers of every leave-one-person-out fold at once."""
+"""Fit the linear classifiers of all leave-one-person-out folds together."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence

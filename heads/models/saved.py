@@ -1,4 +1,4 @@
-"""Trained heads in files: safetensors with the settings that rebuild them."""
+"""Save and load trained heads: safetensors with the settings that rebuild them."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""How a store differs from what it was when a run was trained on it."""
+"""Describe how a store has changed since a run was trained on it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

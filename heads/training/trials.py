@@ -1,4 +1,4 @@
-"""Trials: one head to train and to choose each."""
+"""Trials: each is one head to train and choose."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Several stores read as one: a person is a person of one data set, whatever the names."""
+"""Read several stores as one: a person belongs to one data set, whatever the names."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a store holds, as JSON and as a table for people."""
+"""Contents of a store, as JSON and as a table."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping

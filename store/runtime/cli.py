@@ -1,4 +1,4 @@
-"""How every command of the project reads its settings and ends."""
+"""Read the settings of a command, run it, and report errors and exit status."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Errors that a person can cause. Everything else that is raised is a bug."""
+"""Errors that a user can cause. Any other exception is a bug."""
 
 import errno
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Write a BIDS tree of links, or bring one up to date: each file is complete or absent, a source is only read."""
+"""Write or update a BIDS tree of links: each file is complete or absent, the source is only read."""
 
 import json
 import os
