@@ -148,7 +148,7 @@ def test_a_signal_that_changes_while_it_is_read(data: Data, tmp_path: Path, caps
     other = Data(data.bids, tmp_path / "other")
     from extract import encode_recording
 
-    plain = encode_recording.open_signal
+    plain = encode_recording.open_recording
 
     def open_and_touch(path: Path, *options: object) -> object:
         signal = plain(path, *options)
@@ -157,7 +157,7 @@ def test_a_signal_that_changes_while_it_is_read(data: Data, tmp_path: Path, caps
         return signal
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode_recording, "open_signal", open_and_touch)
+        patch.setattr(encode_recording, "open_recording", open_and_touch)
         assert other.extract() == 1
     assert "run-01_eeg.edf: changed while it was read; run the same command again" in capsys.readouterr().err
     assert [path.name for path in other.store.glob("*.h5")] == ["sub-02.h5"]
