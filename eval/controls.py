@@ -23,6 +23,7 @@ from eval.report.files import write_table
 from eval.scoring.alarms import average_alarms, measure_alarms
 from eval.scoring.choice import POSTPROCESSING
 from eval.scoring.results import find_persons_seen
+from eval.scoring.scored_heads import hash_file
 from eval.scoring.scored_runs import ScoredRun, read_scored_run, require_same_test
 from eval.scoring.scores import bootstrap_interval
 from heads.run_folder import Run
@@ -31,7 +32,7 @@ from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.device import choose_device
-from store.runtime.errors import UserError, os_errors
+from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
 from store.runtime.plurals import noun_with_names
@@ -173,7 +174,7 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
         rows = [scored.scores.to_csv(), twin.scores.to_csv()]
         tasks.append(_Task(_hash("twin", rows), partial(_compare_twin, scored, twin)))
     for test in tests:
-        heads = [_hash_file(result.head_path) for result in test.folds]
+        heads = [hash_file(result.head_path) for result in test.folds]
         posts = [read_json(result.path / POSTPROCESSING) for result in test.folds]
         tasks.append(_Task(_hash("on", test.config, heads, posts), partial(_count_alarms, test, device)))
     return tasks
@@ -187,12 +188,7 @@ def _hash(*parts: Any) -> str:
 def _hash_run(run: Run) -> str:
     """Hash of the folds and scores of a run; a control of another hash is of an earlier state of the run."""
     files = [path for result in run.folds for path in (result.path / "fold.json", result.path / POSTPROCESSING)]
-    return _hash(*(_hash_file(path) for path in (*files, run.path / "metrics.json") if path.is_file()))
-
-
-def _hash_file(path: Path) -> str:
-    with os_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return _hash(*(hash_file(path) for path in (*files, run.path / "metrics.json") if path.is_file()))
 
 
 def _read_known(out: Path) -> dict[str, list[Control]]:

@@ -74,7 +74,8 @@ def test_a_sweep_of_before_keeps_that_of_each_pooling(
     for fold in ("01", "02", "03"):
         file = run / "folds" / fold / "head.safetensors"
         with safe_open(file, "pt") as opened:
-            pooling = json.loads(opened.metadata()["settings"])["pooling"]
+            content = json.loads(opened.metadata()["braincodec_seizure"])
+        pooling = json.loads(content["settings"])["pooling"]
         assert load_head(file)[0].context_s == (1 if pooling == "max" else 5)
     for row in (row for cells in (run / "cells").glob("*.json") for row in json.loads(cells.read_text())):
         assert (
