@@ -21,6 +21,7 @@ def _command(command: ExtractCommand) -> int:
     summary = extract(command)
     if command.check_only:
         _print_account(summary, done=False)
+        _print_refusal(summary)
         return int(summary.differs)
     elapsed_s = time.perf_counter() - begin
     subjects = count_noun(len(summary.subjects), "subject")
@@ -36,6 +37,8 @@ def _command(command: ExtractCommand) -> int:
         )
         for failure in summary.failures:
             print(f"  {to_one_line(failure)}", file=sys.stderr)
+    _print_refusal(summary)
+    if summary.failures or summary.refusal:
         return 1
     if summary.waiting:
         print(f"{count_noun(len(summary.waiting), 'subject')} wait for other shards; the last one publishes them")
@@ -52,6 +55,11 @@ def _print_account(summary: Summary, *, done: bool) -> None:
         line = f"{item.name}: {item.reason}"
         if not done or not {line, item.reason} & set(summary.failures):  # those are named below
             print(f"  left out: {to_one_line(line)}")
+
+
+def _print_refusal(summary: Summary) -> None:
+    if summary.refusal:
+        print(f"no command opens the store as it is: {to_one_line(summary.refusal)}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

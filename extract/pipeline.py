@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -31,7 +31,7 @@ from extract.planning.renamed import find_renamed
 from extract.planning.resolve import resolve_settings
 from extract.planning.spec import find_readable, require_same_spec, require_spec
 from extract.planning.subject import Subject, SubjectSource, shorten
-from extract.planning.summary import Outcomes, Summary, summarise
+from extract.planning.summary import Outcomes, Summary, explain_emptiness, explain_refusal, summarise
 from store import FeatureSpec
 from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import to_one_line
@@ -108,6 +108,10 @@ class _Extraction:
             done=not self.command.check_only,
         )
 
+    def explain_refusal(self, changing: Collection[str] = ()) -> str | None:
+        """Say why no command opens the store; `changing` are subjects to pass over."""
+        return explain_refusal(self.command.store, self.subjects, changing)
+
 
 def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None) -> Summary:
     """Bring a store up to date with a data set: encode what changed, relabel where only labels changed.
@@ -137,7 +141,9 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
         work.say(*(describe_move(file, person) for file, person in moved))
         _tell_plan(work)
         summary = work.summarise()
-        return replace(summary, differs=summary.differs or bool(moved))
+        changing = {file.subject for file, _ in moved} | {s.name for s in work.subjects if s.plan.differs}
+        refusal = work.explain_refusal(changing) or explain_emptiness(command.store, summary)
+        return replace(summary, differs=summary.differs or bool(moved or refusal), refusal=refusal)
     durations_s = [work.durations_s[recording] for recording in data.recordings]
     ours = {data.recordings[number] for number in split_by_duration(durations_s, index, shards)}
     changed = [recording for subject in work.subjects for recording in subject.select(Action.ENCODE)]
@@ -147,7 +153,8 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     spec = require_spec(command.store, command.only_encoder, is_encoded=bool(to_encode))
     if spec is not None and command.backend != "loky":  # machines of another kind would choose another precision
         work = replace(work, command=replace(command, precision=cast(Any, spec.precision)))  # a str in a spec
-    require_writable(command.store)
+    if to_encode or command.store.exists():  # else nothing is written
+        require_writable(command.store)
     for file, person in moved:
         if crc32(file.subject.encode()) % shards == index:
             move(file, person)
@@ -159,8 +166,12 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
         if crc32(subject.name.encode()) % shards == index and not subject.plan.select(Action.ENCODE):
             _relabel(work, subject)
     if spec is not None:
+        if to_encode:  # what waits for no encoding is said before
+            work.say(work.explain_refusal({recording.subject for recording in changed}) or "")
         _encode(work, to_encode, spec)
-    return work.summarise()
+    summary = work.summarise()
+    refusal = work.explain_refusal() or explain_emptiness(command.store, summary)
+    return replace(summary, refusal=refusal)
 
 
 def _look_at_all(source: SubjectSource, is_whole: bool) -> tuple[SubjectSource, tuple[Subject, ...]]:
