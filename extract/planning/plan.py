@@ -88,7 +88,7 @@ class SubjectPlan:
         return bool(
             self.select(Action.RELABEL, Action.PRUNE)
             or self.file_reasons
-            or (self.skip_unusable and self.has_new_left_out(self.left_out))
+            or (not self.is_blocked and self.has_new_left_out(self.left_out))
         )
 
     @property

@@ -65,6 +65,6 @@ def _find(
         return None
     if named := find_montage(settings.montage):
         return named
-    montage, table = find_shared_montage(data.recordings, take_common)
+    montage, table = find_shared_montage(data.recordings or data.misnamed, take_common)
     tell(*table)
     return montage

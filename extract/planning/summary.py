@@ -53,7 +53,8 @@ def summarise(
     """Sum up an extraction, or with ``done`` False what is to be done."""
     states: dict[str, list[str]] = {}
     left_out = [LeftOut(str(item.path.relative_to(data.path)), item.reason) for item in data.ignored]
-    failures: list[str] = []
+    stray = [] if skip_unusable else [item for item in data.ignored if item.is_stray]
+    failures = [f"{item.path.relative_to(data.path)}: {item.reason}" for item in stray]
     complete: list[str] = []
     waiting: list[str] = []
     notes: list[str] = []
@@ -86,7 +87,7 @@ def summarise(
         outcomes.seconds / 3600,
         tuple(failures),
         tuple(notes),
-        any(map(_differs, subjects)),
+        bool(stray) or any(map(_differs, subjects)),
     )
 
 
