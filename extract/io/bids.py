@@ -24,21 +24,7 @@ _FOREIGN = (".cnt", ".mff", ".nwb", ".fif", ".mat", ".rec", ".trc", ".e", ".nk",
 _NO_EEG = ("ecg", "emg", "eog", "physio", "stim", "beh", "ieeg", "meg", "mov", "motion", "nirs", "eyetrack")
 # folders of what is no recording, and of other signals
 _NO_RECORDINGS = ("derivatives", "sourcedata", "code", "stimuli")
-_NO_EEG_FOLDERS = (
-    "anat",
-    "beh",
-    "dwi",
-    "emg",
-    "fmap",
-    "func",
-    "ieeg",
-    "meg",
-    "micr",
-    "motion",
-    "mrs",
-    "nirs",
-    "pet",
-)
+_NO_EEG_FOLDERS = ("anat", "beh", "dwi", "emg", "fmap", "func", "ieeg", "meg", "motion", "nirs", "perf", "pet")
 _DEEPEST = 6  # folders below a subject
 
 
