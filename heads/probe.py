@@ -16,7 +16,15 @@ from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.folds import DEFAULT_INNER, Fold
-from heads.run_folder import FoldResult, Run, describe_run, plan_folds, record_choice, resolve_inner
+from heads.run_folder import (
+    FoldResult,
+    Run,
+    describe_run,
+    follow_store,
+    plan_folds,
+    record_choice,
+    resolve_inner,
+)
 from heads.settings import MemoryOption, RunOptions, SplitOption, TrainSettings
 from store import open_stores
 from store.runtime.cli import run as run_command
@@ -87,7 +95,7 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     options = {"head": head.head, "method": command.method, "statistics": statistics}
     recorded = {**options, **record_choice(inner, command.split)}
     run = Run.create(out, describe_run(recorded, dataset.store), force=command.force)
-    run = run.follow_store(dataset.store, folds, retrain=command.retrain)
+    run = follow_store(run, dataset.store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}
     if todo := [fold for fold in folds if fold.name not in finished]:
         _fit(run, todo, dataset, head, command.method, statistics, most_bytes)

@@ -21,6 +21,7 @@ from heads.dataset import StoreDataset
 from heads.run_folder import (
     Run,
     describe_run,
+    follow_store,
     is_before_context,
     plan_folds,
     record_choice,
@@ -140,7 +141,7 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     groups = split_groups(trials, dataset, len(seeds), command.group_bytes(nested=bool(folds[0].inner)))
     recorded |= {"random": command.random, **record_choice(inner, command.split)}
     run = Run.create(command.out, describe_run(recorded, dataset.store), force=command.force)
-    run = run.follow_store(dataset.store, folds, retrain=command.retrain)
+    run = follow_store(run, dataset.store, folds, retrain=command.retrain)
     _train_groups(groups, dataset, command)
     rows = [row for group in groups for row in read_rows(_rows_path(command.out, group), group)]
     best = {fold.name: choose_setting(rows, fold) for fold in folds}

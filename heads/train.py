@@ -21,6 +21,7 @@ from heads.run_folder import (
     Run,
     describe_run,
     follow_context,
+    follow_store,
     plan_folds,
     record_choice,
     require_groups,
@@ -120,7 +121,7 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
     seed = command.seed[0] if len(command.seed) == 1 else list(command.seed)
     recorded = {**dataclasses.asdict(settings[0]), "seed": seed, **record_choice(inner, command.split)}
     run = Run.create(out, describe_run(recorded, store), force=command.force)
-    run = run.follow_store(store, folds, retrain=command.retrain)
+    run = follow_store(run, store, folds, retrain=command.retrain)
     return run, [Trial(fold, one) for fold in folds for one in settings]
 
 

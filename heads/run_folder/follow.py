@@ -1,0 +1,93 @@
+"""Go on with a run whose store has changed: nothing that was trained on other content stays among its folds."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from heads.folds import Fold
+from heads.run_folder.lock import lock_folder
+from heads.run_folder.run import Run
+from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds
+from store import Store
+from store.gate import read_json
+from store.runtime.atomic import write_text
+from store.runtime.errors import UserError, os_errors
+from store.runtime.names import to_path_name
+
+
+def follow_store(run: Run, store: Store, planned: Sequence[Fold], *, retrain: bool = False) -> Run:
+    """Go on with a store; what was trained on other content is an error, or is moved aside.
+
+    Of processes that share the folder, one after the other does so.
+
+    Parameters
+    ----------
+    planned
+        Folds as the store makes them now.
+    retrain
+        Whether folds trained on other content move to a folder ``folds-before-...``.
+
+    Raises
+    ------
+    UserError
+        If there are such folds or half-trained heads, without ``retrain``.
+    """
+    with lock_folder(run.path):
+        return _follow_locked(Run.open(run.path), store, planned, retrain)
+
+
+def _follow_locked(run: Run, store: Store, planned: Sequence[Fold], retrain: bool) -> Run:
+    change = find_change(run.config["store"], store)
+    folds = {fold.name: fold for fold in planned}
+    old = [fold for fold in (result.fold for result in run.folds) if _is_old(fold, folds, change)]
+    unfinished = list(_list_unfinished(run)) if change else []
+    if (old or unfinished) and not retrain:
+        what = " and ".join([name_folds(old)] * bool(old) + ["partly trained heads"] * bool(unfinished))
+        raise UserError(
+            f"{run.path}: {what} were trained on a store or persons that differ from {store.location} "
+            f"({change or 'folds are made differently'}); choose another --out, or --retrain, which moves "
+            "them aside"
+        )
+    if old or unfinished:
+        _move_aside(run, old, unfinished)
+    if not change and "identities" in run.config["store"]:
+        return run
+    config = {**read_json(run.path / "config.json"), "store": describe_store(store)}
+    write_text(run.path / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+    return Run.open(run.path)
+
+
+def _is_old(fold: Fold, planned: Mapping[str, Fold], change: StoreChange) -> bool:
+    """Whether a finished fold would be trained otherwise now."""
+    if fold.name in planned:
+        return planned[fold.name] != fold or change.concerns(fold)
+    return bool(change)
+
+
+def _list_unfinished(run: Run) -> Iterator[Path]:
+    """Files of heads that were trained in part, and rows of a sweep."""
+    if "identities" in run.config["store"]:
+        yield from run.checkpoints.paths()
+    else:  # the first version listed none
+        yield from sorted(run.path.glob("training-*.pt"))
+    yield from sorted(run.path.glob("cells/*.*"))
+
+
+def _move_aside(run: Run, folds: Sequence[Fold], unfinished: Sequence[Path]) -> None:
+    """Move folds, their predictions and unfinished files to a folder of their own."""
+    aside = run.path / f"folds-before-{time.strftime('%Y%m%d-%H%M%S')}"
+    tested = {person for fold in folds for person in fold.test}
+    recordings = run.config["store"].get("recordings", {})
+    names = [name.split("/") for name, row in recordings.items() if row["person"] in tested]
+    patterns = ["/**/".join(map(to_path_name, name)) for name in names]
+    places = [one.scores_path / "predictions" for one in run.by_seed]
+    predictions = [path for place in places for one in patterns for path in place.glob(f"**/{one}_*")]
+    names_of_folds = sorted({fold.name for fold in folds})
+    for path in (*unfinished, *predictions, *map(run.fold_path, names_of_folds)):
+        target = aside / path.relative_to(run.path)
+        with os_errors(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with os_errors(path), suppress(FileNotFoundError):  # moved by another process, without locks
+            path.rename(target)
