@@ -79,7 +79,8 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     StoreError
         If the store cannot be used.
     UserError
-        If a fold cannot be built, or the run folder belongs to other settings.
+        If a fold cannot be built, the run folder belongs to other settings, or another process goes on with a
+        store that has changed since.
     """
     if command.fold is not None and command.split is not None:
         raise UserError("--fold and --split do not go together: give a fold, or a given split")
@@ -120,7 +121,7 @@ def _fit(
     from heads.closed_form.leave_one_out import STRENGTHS, fit_closed_form, require_memory
     from heads.closed_form.logistic_folds import INVERSE_STRENGTHS, fit_logistic_folds
     from heads.closed_form.seconds import PooledSeconds
-    from heads.training.finish import write_fold
+    from heads.training.finish import write_folds
     from heads.training.trials import Trial
 
     logistic = method == "logistic"
@@ -131,9 +132,12 @@ def _fit(
     else:
         require_memory(seconds, 2 * most_bytes)
         fitted = fit_closed_form(seconds, todo, method, most_bytes)
-    for fold in tqdm(fitted, total=len(todo), unit=" folds", disable=None):
-        result = _describe(fold, "C" if logistic else "strength", INVERSE_STRENGTHS if logistic else STRENGTHS)
-        write_fold(run, Trial(fold.fold, head), result, dataset, torch.device("cpu"))
+    strengths = ("C", INVERSE_STRENGTHS) if logistic else ("strength", STRENGTHS)
+    trained = (
+        (Trial(fold.fold, head), _describe(fold, *strengths))
+        for fold in tqdm(fitted, total=len(todo), unit=" folds", disable=None)
+    )
+    write_folds(run, trained, dataset, torch.device("cpu"))
 
 
 def _describe(fitted: "FittedFold", name: str, strengths: Sequence[float]) -> "TrialResult":

@@ -25,10 +25,12 @@ from heads.run_folder import (
     is_before_context,
     plan_folds,
     record_choice,
+    require_current,
     require_groups,
     resolve_inner,
     with_old_context,
 )
+from heads.run_folder.lock import lock_folder
 from heads.settings import InnerOption, MemoryOption, RunOptions, SplitOption, TrainSettings, field_sentences
 from store import open_stores
 from store.runtime.atomic import write_text
@@ -106,13 +108,13 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     StoreError
         If the store cannot be used.
     UserError
-        If a setting has no value, a fold cannot be built, the run folder belongs to another sweep, or every
-        setting failed in a fold.
+        If a setting has no value, a fold cannot be built, the run folder belongs to another sweep, every
+        setting failed in a fold, or another process goes on with a store that has changed since.
     """
     import torch  # here, since they load torch, which --help does not need
 
-    from heads.sweep_results import choose_setting, read_rows, tabulate, unseeded
-    from heads.training.finish import write_fold
+    from heads.sweep_results import choose_row, read_rows, tabulate, unseeded
+    from heads.training.finish import write_folds
     from heads.training.groups import split_groups
     from heads.training.trials import Trial
 
@@ -143,14 +145,14 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     run = Run.create(command.out, describe_run(recorded, dataset.store), force=command.force)
     run = follow_store(run, dataset.store, folds, retrain=command.retrain)
     _train_groups(groups, dataset, command)
+    require_current(run, folds, dataset.store)
     rows = [row for group in groups for row in read_rows(_rows_path(command.out, group), group)]
-    best = {fold.name: choose_setting(rows, fold) for fold in folds}
-    for fold in folds:
-        seeded = [row for row in rows if row.trial.fold == fold and unseeded(row.trial) == best[fold.name]]
-        row = max(seeded, key=lambda row: row.score)
-        if not _is_written(row, run, dataset):
-            write_fold(run, row.trial, row.load(row.trial.make_head(dataset)), dataset, torch.device(device))
-    table = tabulate(rows, list(best.values()), [name for name, values in grid.items() if len(values) > 1])
+    chosen = [choose_row(rows, fold) for fold in folds]
+    missing = [row for row in chosen if not _is_written(row, run, dataset)]
+    trained = ((row.trial, row.load(row.trial.make_head(dataset))) for row in missing)
+    write_folds(run, trained, dataset, torch.device(device))
+    best = [unseeded(row.trial) for row in chosen]
+    table = tabulate(rows, best, [name for name, values in grid.items() if len(values) > 1])
     write_text(command.out / "sweep.csv", table.to_csv(index=False))
     return run, table
 
@@ -265,7 +267,10 @@ def _train_group(
     results = train_stacked(group, dataset, where, checkpoint, count, kept_bytes)
     if is_before_context(out):  # its rows hold the scores of epochs, by which its heads were compared
         results = [dataclasses.replace(result, score=result.epoch_score) for result in results]
-    write_rows(path, group, results)
+    run = Run.open(out)
+    with lock_folder(out):  # no other process may go on with a changed store between the check and the rows
+        require_current(run, [trial.fold for trial in group], dataset.store)
+        write_rows(path, group, results)
     checkpoint.unlink(missing_ok=True)
     return done
 

@@ -147,6 +147,19 @@ def choose_setting(rows: Sequence[SweepRow], fold: Fold) -> TrainSettings:
     return best
 
 
+def choose_row(rows: Sequence[SweepRow], fold: Fold) -> SweepRow:
+    """The best setting of a fold, with its best seed.
+
+    Raises
+    ------
+    UserError
+        If every setting failed.
+    """
+    best = choose_setting(rows, fold)
+    seeded = [row for row in rows if row.trial.fold == fold and unseeded(row.trial) == best]
+    return max(seeded, key=lambda row: row.score)
+
+
 def unseeded(trial: Trial) -> TrainSettings:
     """A trial's settings, the same for all of its seeds."""
     return dataclasses.replace(trial.settings, seed=0)

@@ -19,6 +19,7 @@ from heads.dataset import StoreDataset
 from heads.run_folder import (
     FoldResult,
     Run,
+    StaleError,
     describe_run,
     follow_context,
     follow_store,
@@ -76,7 +77,8 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     StoreError
         If the store cannot be used.
     UserError
-        If the fold cannot be built, the run folder belongs to other settings, or training diverges.
+        If the fold cannot be built, the run folder belongs to other settings, training diverges, or another
+        process goes on with a store that has changed since.
     """
     import torch  # imported here to keep --help fast
 
@@ -98,7 +100,7 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
         for error in _train_and_write(group, dataset, run, device, kept_bytes)
     ]
     run.remove_checkpoints()
-    if errors:
+    if errors := list(dict.fromkeys(errors)):
         others = "the other folds are finished, but " if len(errors) < len(todo) else ""
         raise UserError(f"{run.path}: {others}{'; '.join(errors)}")
     return run, [result for result in run.folds if result.fold.name in {trial.fold.name for trial in trials}]
@@ -128,7 +130,7 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
 def _train_and_write(
     group: Sequence["Trial"], dataset: StoreDataset, run: Run, device: "torch.device", kept_bytes: int
 ) -> Iterator[str]:
-    """Train a group and write its folds; give why one could not be trained, for each that could not."""
+    """Train a group and write its folds; give why one could not be trained or kept, for each that could not."""
     from heads.training.finish import write_fold
 
     for trial, result in zip(group, _train_group(group, dataset, run, device, kept_bytes), strict=True):
@@ -138,8 +140,11 @@ def _train_and_write(
         if kept.error:
             seeded = f" with seed {trial.settings.seed}" if run.seeds else ""
             yield f"fold {trial.fold.title}{seeded}: {kept.error}"
-        else:
+            continue
+        try:
             write_fold(run.of_seed(trial.settings.seed), trial, kept, dataset, device)
+        except StaleError as error:
+            yield str(error)
 
 
 def _settings_of_seeds(command: TrainCommand) -> list[TrainSettings]:

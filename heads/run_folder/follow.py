@@ -9,12 +9,22 @@ from pathlib import Path
 from heads.folds import Fold
 from heads.run_folder.lock import lock_folder
 from heads.run_folder.run import Run
-from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds
+from heads.run_folder.store_change import (
+    StoreChange,
+    describe_store,
+    find_change,
+    find_later_change,
+    name_folds,
+)
 from store import Store
 from store.gate import read_json
 from store.runtime.atomic import write_text
 from store.runtime.errors import UserError, os_errors
 from store.runtime.names import to_path_name
+
+
+class StaleError(UserError):
+    """What was trained is not what a run would train now, since another process goes on with it."""
 
 
 def follow_store(run: Run, store: Store, planned: Sequence[Fold], *, retrain: bool = False) -> Run:
@@ -36,6 +46,30 @@ def follow_store(run: Run, store: Store, planned: Sequence[Fold], *, retrain: bo
     """
     with lock_folder(run.path):
         return _follow_locked(Run.open(run.path), store, planned, retrain)
+
+
+def require_current(run: Run, folds: Sequence[Fold], store: Store) -> None:
+    """Refuse folds that were trained on other content than the run records now.
+
+    What they are written by goes on under the same `lock_folder`, so that the record stays as it is meanwhile.
+
+    Parameters
+    ----------
+    store
+        As it was opened to train on it.
+
+    Raises
+    ------
+    StaleError
+        If another process went on with the run after the store had changed.
+    """
+    change = find_later_change(store, Run.open(run.path).config["store"])
+    is_new = not change.persons <= {*store.persons}  # a person that no fold of this store knows
+    if stale := [fold for fold in folds if is_new or change.concerns(fold)]:
+        raise StaleError(
+            f"{name_folds(stale)} not kept: {run.path / 'config.json'} records another store by now than was "
+            f"trained on ({change}); give the same command again"
+        )
 
 
 def _follow_locked(run: Run, store: Store, planned: Sequence[Fold], retrain: bool) -> Run:
