@@ -21,6 +21,7 @@ from eval.report.files import seed_means, write_choices
 from eval.report.headline import describe_scores, describe_split, describe_tested, describe_time_in_alarm
 from eval.report.publish import score_and_choose, write_heads, write_results
 from eval.report.tables import format_heads, format_scores
+from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.results import Results
 from eval.scoring.tested import open_trained_run
 from eval.scoring.validity_checks import find_warnings
@@ -113,6 +114,7 @@ def _test_on_store(command: EvalCommand) -> None:
     if command.on is None or command.out is None:
         raise UserError("--on needs --out DIR, a folder for the scores; the run keeps those of its own test")
     test = prepare_test(command.run, command.on, command.out, command.fold)
+    warn_of_changed_heads(command.run)
     if test.training_persons and not command.allow_training_persons:
         by_name = ", by name alone, as a data set is not known" if test.compares_names_alone else ""
         who = noun_with_names("training person", test.training_persons)

@@ -21,6 +21,7 @@ import tyro
 from braincodec_seizure import __version__
 from eval.report.files import write_table
 from eval.scoring.alarms import average_alarms, measure_alarms
+from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.choice import POSTPROCESSING
 from eval.scoring.results import find_persons_seen
 from eval.scoring.scored_heads import hash_file
@@ -111,6 +112,7 @@ def controls(command: ControlsCommand) -> int:
     if command.seed < 0:
         raise UserError(f"--seed {command.seed}: not usable; allowed: 0 and more")
     run = Run.open(command.run)
+    warn_of_changed_heads(command.run)
     out = command.out or command.run / "controls"
     guard_folder(out, inputs=[command.run, *command.on], own="controls.json")
     known, tasks = _read_known(out), _list_tasks(command, run, out)

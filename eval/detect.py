@@ -21,6 +21,7 @@ from eval.detection.detector import Detector, load_detector
 from eval.detection.outputs import PROBABILITIES_HEADER, detector_files, guard_outputs, signal_files
 from eval.detection.recordings import DetectionTask, find_tasks, is_finished, record_detector
 from eval.detection.stream import detect_stream, latency_s
+from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.events import HEADER, DetectedEvent, Detections
 from extract.io.edf_header import SAMPLE_RATES_HZ
 from extract.io.montage import from_spec
@@ -149,7 +150,9 @@ def _guard(task: DetectionTask, command: DetectCommand) -> None:
 
 
 def _load(command: DetectCommand) -> Detector:
-    return load_detector(command.run, command.seed, command.encoder, command.device)
+    detector = load_detector(command.run, command.seed, command.encoder, command.device)
+    warn_of_changed_heads(command.run)
+    return detector
 
 
 def _detect_in_file(task: DetectionTask, detector: Detector, missing: str, *, keep_bar: bool = True) -> str:

@@ -16,6 +16,7 @@ import tyro
 
 from eval.detection.detector import choose_seed, matching_encoder
 from eval.detection.outputs import PRODUCER, detector_files
+from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.choice import POSTPROCESSING, read_choice
 from eval.scoring.tested import find_final
 from heads.run_folder import Run
@@ -83,6 +84,7 @@ def export(command: ExportCommand) -> None:
     guard_output(command.output, inputs=inputs, is_ours=_is_ours, force=command.force)
     fold = find_final(choose_seed(Run.open(command.run), command.seed))
     head, spec, _ = load_head(fold / "head.safetensors")
+    warn_of_changed_heads(command.run)
     post = read_choice(fold / POSTPROCESSING).post
     _require_packages()
     exact = replace(spec, precision="float32")

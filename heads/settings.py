@@ -40,7 +40,8 @@ class RunOptions:
     """What a command may do to an existing run folder."""
 
     retrain: bool = False
-    """Move folds that were trained on other labels, persons or features aside, and train them again."""
+    """Move folds aside that were trained on other labels, persons or features, or with another version of a head
+    of your own, and train them again."""
     force: bool = False
     """Write the run into a folder that contains other files."""
 

@@ -30,6 +30,7 @@ from heads.run_folder import (
     resolve_inner,
     with_old_context,
 )
+from heads.run_folder.head_sources import HeadSources
 from heads.run_folder.lock import lock_folder
 from heads.settings import InnerOption, MemoryOption, RunOptions, SplitOption, TrainSettings, field_sentences
 from store import open_stores
@@ -109,13 +110,14 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
         If the store cannot be used.
     UserError
         If a setting has no value, a fold cannot be built, the run folder belongs to another sweep, every
-        setting failed in a fold, or another process goes on with a store that has changed since.
+        setting failed in a fold, or another process goes on with a store or head that has changed since.
     """
     import torch  # here, since they load torch, which --help does not need
 
     from heads.sweep_results import choose_row, read_rows, tabulate, unseeded
     from heads.training.finish import write_folds
     from heads.training.groups import split_groups
+    from heads.training.head_sources import describe_sources
     from heads.training.trials import Trial
 
     command.check()
@@ -142,11 +144,12 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     ]
     groups = split_groups(trials, dataset, len(seeds), command.group_bytes(nested=bool(folds[0].inner)))
     recorded |= {"random": command.random, **record_choice(inner, command.split)}
-    run = Run.create(command.out, describe_run(recorded, dataset.store), force=command.force)
-    run = follow_store(run, dataset.store, folds, retrain=command.retrain)
-    _train_groups(groups, dataset, command)
-    require_current(run, folds, dataset.store)
-    rows = [row for group in groups for row in read_rows(_rows_path(command.out, group), group)]
+    sources = describe_sources(grid["head"])
+    run = Run.create(command.out, describe_run(recorded, dataset.store, sources), force=command.force)
+    run = follow_store(run, dataset.store, folds, sources, retrain=command.retrain)
+    _train_groups(groups, dataset, command, run.head_sources)
+    require_current(run, folds, dataset.store, sources)
+    rows = [row for group in groups for row in read_rows(_rows_path(command.out, group, run.head_sources), group)]
     chosen = [choose_row(rows, fold) for fold in folds]
     missing = [row for row in chosen if not _is_written(row, run, dataset)]
     trained = ((row.trial, row.load(row.trial.make_head(dataset))) for row in missing)
@@ -191,11 +194,13 @@ def combinations(grid: Mapping[str, Sequence[Any]], count: int | None) -> list[T
     return [TrainSettings(**values) for values in every]
 
 
-def _train_groups(groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, command: SweepSettings) -> None:
+def _train_groups(
+    groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, command: SweepSettings, sources: HeadSources
+) -> None:
     """Train the groups that are not there yet; each leaves its rows in a file when it is finished."""
     todo = []
     for group in groups:
-        if (path := _rows_path(command.out, group)).is_file():
+        if (path := _rows_path(command.out, group, sources)).is_file():
             _checkpoint_path(path).unlink(missing_ok=True)  # there if the sweep was stopped right then
         else:
             todo.append(group)
@@ -203,7 +208,7 @@ def _train_groups(groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, co
         print(f"nothing to train: all of the heads are in {command.out}")
     total = sum(_work(group, dataset) for group in todo)
     with progress_bar(total=total, unit=" windows x heads", unit_scale=True) as bar:
-        for group, done in _run_groups(todo, dataset, command, bar.update):
+        for group, done in _run_groups(todo, dataset, command, sources, bar.update):
             total -= _work(group, dataset) - done  # trials that stopped early
             bar.total = total
 
@@ -212,19 +217,21 @@ def _run_groups(
     todo: Sequence[Sequence["Trial"]],
     dataset: StoreDataset,
     command: SweepSettings,
+    sources: HeadSources,
     progress: Callable[[int], object],
 ) -> Iterator[tuple[Sequence["Trial"], int]]:
     """Finished groups with the windows x heads they took."""
     if command.alone:
         for group in todo:
-            done = _train_group(group, dataset, command.out, command.device, command.kept_bytes, progress)
-            yield group, done
+            where = command.out, command.device, command.kept_bytes
+            yield group, _train_group(group, dataset, sources, *where, progress)
         return
     # workers may be in another folder
     stores = [path.absolute() for path in command.store]
     train = partial(
         _open_and_train,
         store_paths=stores,
+        sources=sources,
         out=command.out.absolute(),
         device=command.device,
         kept_bytes=command.kept_bytes,
@@ -235,15 +242,21 @@ def _run_groups(
 
 
 def _open_and_train(
-    group: Sequence["Trial"], store_paths: Sequence[Path], out: Path, device: str, kept_bytes: int
+    group: Sequence["Trial"],
+    store_paths: Sequence[Path],
+    sources: HeadSources,
+    out: Path,
+    device: str,
+    kept_bytes: int,
 ) -> int:
     """A task of a worker: it carries paths and settings, no features."""
-    return _train_group(group, StoreDataset(open_stores(store_paths)), out, device, kept_bytes)
+    return _train_group(group, StoreDataset(open_stores(store_paths)), sources, out, device, kept_bytes)
 
 
 def _train_group(
     group: Sequence["Trial"],
     dataset: StoreDataset,
+    sources: HeadSources,
     out: Path,
     device: str,
     kept_bytes: int,
@@ -253,9 +266,10 @@ def _train_group(
     import torch
 
     from heads.sweep_results import write_rows
+    from heads.training.head_sources import describe_sources
     from heads.training.stacked import train_stacked
 
-    path = _rows_path(out, group)
+    path = _rows_path(out, group, sources)
     done = 0
 
     def count(windows_x_heads: int) -> None:
@@ -269,16 +283,16 @@ def _train_group(
         results = [dataclasses.replace(result, score=result.epoch_score) for result in results]
     run = Run.open(out)
     with lock_folder(out):  # no other process may go on with a changed store between the check and the rows
-        require_current(run, [trial.fold for trial in group], dataset.store)
+        require_current(run, [trial.fold for trial in group], dataset.store, describe_sources(sources))
         write_rows(path, group, results)
     checkpoint.unlink(missing_ok=True)
     return done
 
 
-def _rows_path(out: Path, group: Sequence["Trial"]) -> Path:
+def _rows_path(out: Path, group: Sequence["Trial"], sources: HeadSources) -> Path:
     from heads.training.trials import hash_trials
 
-    return out / "cells" / f"{hash_trials(group)}.json"
+    return out / "cells" / f"{hash_trials(group, sources)}.json"
 
 
 def _checkpoint_path(rows: Path) -> Path:

@@ -78,7 +78,7 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
         If the store cannot be used.
     UserError
         If the fold cannot be built, the run folder belongs to other settings, training diverges, or another
-        process goes on with a store that has changed since.
+        process goes on with a store or head that has changed since.
     """
     import torch  # imported here to keep --help fast
 
@@ -108,6 +108,7 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
 
 def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Trial"]]:
     """Make or resume the run; return it and the heads of the requested folds and seeds."""
+    from heads.training.head_sources import describe_sources
     from heads.training.trials import Trial
 
     store = dataset.store
@@ -122,8 +123,9 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
         Trial(folds[0], one).check(dataset)
     seed = command.seed[0] if len(command.seed) == 1 else list(command.seed)
     recorded = {**dataclasses.asdict(settings[0]), "seed": seed, **record_choice(inner, command.split)}
-    run = Run.create(out, describe_run(recorded, store), force=command.force)
-    run = follow_store(run, store, folds, retrain=command.retrain)
+    sources = describe_sources([command.head])
+    run = Run.create(out, describe_run(recorded, store, sources), force=command.force)
+    run = follow_store(run, store, folds, sources, retrain=command.retrain)
     return run, [Trial(fold, one) for fold in folds for one in settings]
 
 
@@ -177,7 +179,7 @@ def _train_group(
     from heads.training.stacked import train_stacked
     from heads.training.trials import hash_trials
 
-    checkpoint = run.path / f"training-{hash_trials(group)}.pt"
+    checkpoint = run.path / f"training-{hash_trials(group, run.head_sources)}.pt"
     run.checkpoints.add(checkpoint, [trial.fold.name for trial in group])
     title = group[0].fold.name if len(group) == 1 else f"{len(group)} heads"
     with progress_bar(desc=title, unit=" windows x heads", unit_scale=True) as bar:

@@ -1,4 +1,4 @@
-"""Go on with a run whose store has changed: nothing that was trained on other content stays among its folds."""
+"""Go on with a run whose store or head has changed: nothing that was trained otherwise stays among its folds."""
 
 import json
 import time
@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from heads.folds import Fold
+from heads.run_folder.head_sources import HeadSources, describe_changed_heads
 from heads.run_folder.lock import lock_folder
 from heads.run_folder.run import Run
 from heads.run_folder.store_change import (
@@ -27,8 +28,15 @@ class StaleError(UserError):
     """What was trained is not what a run would train now, since another process goes on with it."""
 
 
-def follow_store(run: Run, store: Store, planned: Sequence[Fold], *, retrain: bool = False) -> Run:
-    """Go on with a store; what was trained on other content is an error, or is moved aside.
+def follow_store(
+    run: Run,
+    store: Store,
+    planned: Sequence[Fold],
+    head_sources: HeadSources | None = None,
+    *,
+    retrain: bool = False,
+) -> Run:
+    """Go on with a store; what was trained on other content, or by another head, is an error, or is moved aside.
 
     Of processes that share the folder, one after the other does so.
 
@@ -36,8 +44,10 @@ def follow_store(run: Run, store: Store, planned: Sequence[Fold], *, retrain: bo
     ----------
     planned
         Folds as the store makes them now.
+    head_sources
+        Of the heads that are not this project's, as they are now.
     retrain
-        Whether folds trained on other content move to a folder ``folds-before-...``.
+        Whether what was trained otherwise moves to a folder ``folds-before-...``.
 
     Raises
     ------
@@ -45,11 +55,11 @@ def follow_store(run: Run, store: Store, planned: Sequence[Fold], *, retrain: bo
         If there are such folds or half-trained heads, without ``retrain``.
     """
     with lock_folder(run.path):
-        return _follow_locked(Run.open(run.path), store, planned, retrain)
+        return _follow_locked(Run.open(run.path), store, planned, head_sources or {}, retrain)
 
 
-def require_current(run: Run, folds: Sequence[Fold], store: Store) -> None:
-    """Refuse folds that were trained on other content than the run records now.
+def require_current(run: Run, folds: Sequence[Fold], store: Store, head_sources: HeadSources) -> None:
+    """Refuse folds that were trained on other content, or by another head, than the run records now.
 
     What they are written by goes on under the same `lock_folder`, so that the record stays as it is meanwhile.
 
@@ -57,38 +67,49 @@ def require_current(run: Run, folds: Sequence[Fold], store: Store) -> None:
     ----------
     store
         As it was opened to train on it.
+    head_sources
+        Of the heads that are not this project's, as they trained.
 
     Raises
     ------
     StaleError
-        If another process went on with the run after the store had changed.
+        If another process went on with the run after the store, or a head, had changed.
     """
-    change = find_later_change(store, Run.open(run.path).config["store"])
+    config = Run.open(run.path).config
+    change = find_later_change(store, config["store"])
     is_new = not change.persons <= {*store.persons}  # a person that no fold of this store knows
-    if stale := [fold for fold in folds if is_new or change.concerns(fold)]:
+    other_head = describe_changed_heads(config, head_sources)
+    stale = [fold for fold in folds if other_head or is_new or change.concerns(fold)]
+    if stale:
         raise StaleError(
-            f"{name_folds(stale)} not kept: {run.path / 'config.json'} records another store by now than was "
-            f"trained on ({change}); give the same command again"
+            f"{name_folds(stale)} not kept, since {run.path / 'config.json'} records "
+            f"{other_head or f'another store ({change})'} by now; give the same command again"
         )
 
 
-def _follow_locked(run: Run, store: Store, planned: Sequence[Fold], retrain: bool) -> Run:
+def _follow_locked(
+    run: Run, store: Store, planned: Sequence[Fold], head_sources: HeadSources, retrain: bool
+) -> Run:
+    other_head = describe_changed_heads(run.config, head_sources)
     change = find_change(run.config["store"], store)
     folds = {fold.name: fold for fold in planned}
-    old = [fold for fold in (result.fold for result in run.folds) if _is_old(fold, folds, change)]
-    unfinished = list(_list_unfinished(run)) if change else []
+    old = [fold for fold in (result.fold for result in run.folds) if other_head or _is_old(fold, folds, change)]
+    unfinished = list(_list_unfinished(run)) if change or other_head else []
     if (old or unfinished) and not retrain:
         what = " and ".join([name_folds(old)] * bool(old) + ["partly trained heads"] * bool(unfinished))
+        differ = f"on a store or persons that differ from {store.location}"
+        on_other = f"{differ} ({change or 'folds are made differently'})"
         raise UserError(
-            f"{run.path}: {what} were trained on a store or persons that differ from {store.location} "
-            f"({change or 'folds are made differently'}); choose another --out, or --retrain, which moves "
-            "them aside"
+            f"{run.path}: {what} were trained {f'with {other_head}' if other_head else on_other}; choose another "
+            "--out, or --retrain, which moves them aside"
         )
     if old or unfinished:
         _move_aside(run, old, unfinished)
-    if not change and "identities" in run.config["store"]:
+    if not change and not other_head and "identities" in run.config["store"]:
         return run
     config = {**read_json(run.path / "config.json"), "store": describe_store(store)}
+    if other_head:
+        config["head_sources"] = head_sources
     write_text(run.path / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
     return Run.open(run.path)
 

@@ -19,6 +19,7 @@ from heads.folds import GIVEN
 from heads.run_folder.checkpoints import Checkpoints
 from heads.run_folder.config import complete_settings, read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
+from heads.run_folder.head_sources import HeadSources
 from heads.run_folder.repeat import describe_difference, fold_command, kind_of
 from heads.run_folder.store_change import describe_store, find_change, name_folds, open_recorded
 from store import RecordingInfo, Store, StoreError
@@ -90,6 +91,12 @@ class Run:
         settings = self.config["settings"]
         seed = settings.get("seed")
         return tuple(seed) if isinstance(seed, list) and "random" not in settings else ()
+
+    @property
+    def head_sources(self) -> HeadSources:
+        """Source of its heads that are not this project's; none of a run that recorded none."""
+        sources: HeadSources = self.config.get("head_sources", {})
+        return sources
 
     def of_seed(self, seed: int) -> "Run":
         """The run as one of its seeds has it; the run itself if it has one seed."""
@@ -201,13 +208,16 @@ class Run:
         self.checkpoints.remove(set.intersection(*finished))
 
 
-def describe_run(settings: Mapping[str, Any], store: Store) -> dict[str, Any]:
-    """Make the content of ``config.json``: settings, the store's identity and versions."""
+def describe_run(
+    settings: Mapping[str, Any], store: Store, head_sources: HeadSources | None = None
+) -> dict[str, Any]:
+    """Make the content of ``config.json``: settings, the store's identity, versions, sources of other heads."""
     libraries = {name: version(name) for name in ("torch", "numpy", "scikit-learn")}
     return {
         "settings": dict(settings),
         "store": describe_store(store),
         "versions": {"braincodec-seizure": __version__, **libraries},
+        **({"head_sources": head_sources} if head_sources else {}),
     }
 
 

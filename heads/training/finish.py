@@ -9,6 +9,7 @@ from heads.inference import predict_persons
 from heads.models.saved import save_head
 from heads.run_folder import FoldResult, Run, StaleError, require_current
 from heads.run_folder.lock import lock_folder
+from heads.training.head_sources import describe_sources
 from heads.training.trials import Trial, TrialResult
 from store.runtime.errors import UserError
 
@@ -39,7 +40,7 @@ def write_fold(run: Run, trial: Trial, result: TrialResult, dataset: StoreDatase
     Raises
     ------
     StaleError
-        If the run records another store by now than the fold was trained on; then nothing is written.
+        If the run records another store or head by now than the fold was trained with; then nothing is written.
     """
     fold, validation, test = trial.fold, result.validation, result.test
     if validation is None:
@@ -48,7 +49,7 @@ def write_fold(run: Run, trial: Trial, result: TrialResult, dataset: StoreDatase
         test = predict_persons(result.head, fold.test, dataset, device)
     finished = FoldResult(fold, run.fold_path(fold.name), result.best_epoch, result.threshold, result.history)
     with lock_folder(run.path):  # no other process may go on with a changed store between the check and the mark
-        require_current(run, [fold], dataset.store)
+        require_current(run, [fold], dataset.store, describe_sources(run.head_sources))
         save_head(finished.head_path, result.head, trial.settings, dataset.store.spec, result.threshold)
         finished.write_validation(validation)
         for person in fold.test:

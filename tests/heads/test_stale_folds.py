@@ -73,8 +73,8 @@ def test_what_was_trained_before_another_process_went_on_is_not_kept(
     interrupt_work(monkeypatch, command, meanwhile)
     assert MAINS[command](commands(path, run)[command]) == 2
     (line,) = capsys.readouterr().err.splitlines()[-1:]
-    assert f"not kept: {run / 'config.json'} records another store by now than was trained on" in line
-    assert "(sub-02_ses-01_task-szMonitoring_run-00: labels); give the same command again" in line
+    assert f"not kept, since {run / 'config.json'} records another store" in line
+    assert "(sub-02_ses-01_task-szMonitoring_run-00: labels) by now; give the same command again" in line
     assert not [*run.glob("folds/*/*"), *run.glob("predictions/**/*.npy"), *run.glob("cells/*.json")]
     assert MAINS[command](commands(path, run)[command]) == 0
     fresh = tmp_path / "fresh"
@@ -122,7 +122,7 @@ def test_folds_without_what_changed_are_kept(
     interrupt_work(monkeypatch, "train", meanwhile)
     assert train([*commands(path, run)["train"], "--inner", "one"]) == 2
     err = capsys.readouterr().err
-    assert "the other folds are finished, but fold 01 not kept:" in err
+    assert "the other folds are finished, but fold 01 not kept," in err
     assert [result.fold.name for result in Run.open(run).folds] == ["04"]
 
 
@@ -140,7 +140,10 @@ def test_a_fold_without_a_person_who_is_new_is_not_kept(
 
     interrupt_work(monkeypatch, "train", meanwhile)
     assert train([*commands(path, run)["train"], "--fold", "01"]) == 2
-    assert "(sub-04_ses-01_task-szMonitoring_run-00: new); give the same command again" in capsys.readouterr().err
+    assert (
+        "(sub-04_ses-01_task-szMonitoring_run-00: new) by now; give the same command again"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("command", MAINS)
