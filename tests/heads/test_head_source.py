@@ -193,6 +193,9 @@ def test_what_uses_a_trained_head_warns_and_refuses_weights_that_do_not_fit(
         f"warning: {run}: was trained with another version of {HEAD} ({module} changed); its weights fit, what "
         "they predict may differ"
     )
+    on = ["--on", str(golden / "bandpower"), "--out", str(tmp_path / "scores"), "--allow-training-persons"]
+    assert evaluate([str(run), *on, "--no-report"]) == 0
+    assert f"{line}\n" in capsys.readouterr().err
     edit(module, "settings.hidden)", "settings.hidden + 1)")
     edit(module, "nn.Linear(settings.hidden,", "nn.Linear(settings.hidden + 1,")
     assert detect([recording, events, "--run", str(run)]) == 2
