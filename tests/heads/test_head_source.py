@@ -82,7 +82,7 @@ def test_cells_of_a_sweep_have_one_source(
     edit(module)
     assert sweep(arguments) == 2
     assert (
-        f"folds 01, 02, 03 and heads half trained were trained with another version of {HEAD}"
+        f"folds 01, 02, 03 and partly trained heads were trained with another version of {HEAD}"
         in capsys.readouterr().err
     )
     assert sweep([*arguments, "--retrain"]) == 0
@@ -107,7 +107,7 @@ def test_a_checkpoint_is_of_one_source(
     (checkpoint,) = run.glob("training-*.pt")
     edit(module)
     assert train(arguments_of(store, run)) == 2
-    assert f"heads half trained were trained with another version of {HEAD}" in capsys.readouterr().err
+    assert f"partly trained heads were trained with another version of {HEAD}" in capsys.readouterr().err
     assert train([*arguments_of(store, run), "--retrain"]) == 0
     assert list(run.glob(f"folds-before-*/{checkpoint.name}"))
 
