@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from extract.pipeline import ExtractCommand, extract
+from extract.pipeline import extract
+from extract.planning.command import ExtractCommand
 from extract.planning.summary import Summary
 from store.runtime.cli import run, to_one_line
 from store.runtime.commands import command_line

@@ -41,7 +41,7 @@ COMMANDS = {
     "eval": {"__main__", "compare", "detect", "study", "controls", "export"},
 }
 SHARED = {  # modules at the top that commands and folders share
-    "extract": {"pipeline", "encode_recording"},
+    "extract": {"pipeline", "publishing", "encode_recording"},
     "store": {"schema", "layout", "reader", "writer", "gate"},
     "heads": {
         "settings",

@@ -19,7 +19,8 @@ from eval.scoring.validity_checks import find_warnings
 from eval.study.checks import require_other_persons, require_usable
 from eval.study.jobs import Job, list_jobs, name_pair
 from eval.study.options import StudyCommand
-from extract.pipeline import ExtractCommand, extract
+from extract.pipeline import extract
+from extract.planning.command import ExtractCommand
 from heads.folds import Inner
 from heads.probe import ProbeCommand, probe
 from heads.run_folder import Run, follow_context

@@ -13,7 +13,8 @@ from extract.encoders.registry import load_encoder
 from extract.encoders.shipped import WEIGHTS
 from extract.io.bids import find_recordings
 from extract.io.raw import open_signal
-from extract.pipeline import ExtractCommand, extract
+from extract.pipeline import extract
+from extract.planning.command import ExtractCommand
 from tests.helpers.paths import REAL
 
 CLIPS = REAL / "chbmit-clips"

@@ -1,0 +1,57 @@
+"""Decide whether a subject whose recordings were encoded can be published, and how."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from extract.planning.plan import Action, SubjectPlan
+from store.schema import LeftOut
+
+
+class Verdict(StrEnum):
+    """What is to be done with a subject's file."""
+
+    PUBLISH = "publish"  # what was encoded, with what stays of the file
+    REWRITE = "rewrite"  # features as they are
+    KEEP = "keep"  # it says all that is known
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done with a subject's file, and what it gets."""
+
+    verdict: Verdict
+    encoded: tuple[str, ...] = ()  # names of recordings, from parts
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def explain_waiting(plan: SubjectPlan, complete: Collection[str], unusable: Collection[str]) -> str:
+    """Say why a subject cannot be published yet; empty if it can.
+
+    Parameters
+    ----------
+    complete
+        Names of recordings that have a good part.
+    unusable
+        Names of recordings that were tried and are to be left out.
+    """
+    if plan.is_blocked:
+        return "a recording cannot be used"
+    missing = [step.name for step in plan.select(Action.ENCODE) if step.name not in {*complete, *unusable}]
+    return f"{missing[0]} is not encoded" if missing else ""
+
+
+def decide(plan: SubjectPlan, unusable: Mapping[str, str]) -> Decision:
+    """Decide how a subject that does not wait is published.
+
+    Parameters
+    ----------
+    unusable
+        Reasons of the recordings that were tried and are to be left out, by name.
+    """
+    encoded = tuple(step.name for step in plan.select(Action.ENCODE) if step.name not in unusable)
+    left_out = (*plan.left_out, *(LeftOut(name, reason) for name, reason in unusable.items()))
+    if encoded:
+        return Decision(Verdict.PUBLISH, encoded, left_out)
+    are_new = plan.former_left_out != {recording.name: recording.reason for recording in left_out}
+    return Decision(Verdict.REWRITE if plan.is_rewritten or are_new else Verdict.KEEP, (), left_out)
