@@ -16,7 +16,7 @@ from extract.encode_recording import (
 from extract.io.bids import Recording
 from extract.planning.account import describe_plan
 from extract.planning.command import ExtractCommand
-from extract.planning.decision import Verdict, decide, explain_waiting
+from extract.planning.decision import Decision, Verdict, decide
 from extract.planning.extraction import Extraction
 from extract.planning.paths import left_out_path, part_path
 from extract.planning.plan import Action
@@ -28,23 +28,28 @@ from store.runtime.atomic import write_text
 from store.runtime.parallel import run_tasks
 from store.schema import count_seconds, count_windows
 
+_NONE_USABLE = "none of its recordings can be used"
+
 
 def relabel(work: Extraction, subject: Subject) -> None:
     """Write a subject's file anew, features as they are, where its plan says so."""
     if subject.stored is None or subject.error or subject.plan.is_blocked:
         return
     if subject.plan.is_rewritten:
-        subject, is_done = write_as_it_is(work.source, subject, _rewrite)
-        if not is_done:
+        subject, decision = write_as_it_is(work.source, subject, _rewrite)
+        _note_changes(work, subject, decision)
+        if decision.verdict is Verdict.WAIT:
             return
         work.outcomes.rewritten.add(subject.name)
         work.say(describe_plan(subject.plan, done=True))
     remove_parts(work.command.store, subject.name)
 
 
-def _rewrite(subject: Subject) -> bool:
-    is_left = subject.plan.is_rewritten and not subject.plan.select(Action.ENCODE)
-    return is_left and rewrite_subject(subject, subject.plan.left_out)
+def _rewrite(subject: Subject) -> Decision:
+    decision = decide(subject.plan, (), {})
+    if decision.verdict is Verdict.REWRITE and not rewrite_subject(subject, decision.left_out):
+        return Decision(Verdict.WAIT, reason=_NONE_USABLE)
+    return decision
 
 
 def encode(work: Extraction, recordings: Sequence[Recording], spec: FeatureSpec) -> None:
@@ -77,24 +82,41 @@ def _publish_if_complete(work: Extraction, subject: Subject, spec: FeatureSpec) 
     if subject.error:
         return
     unusable = _read_unusable(work, subject)
-    if explain_waiting(subject.plan, _list_complete(work, subject, unusable), unusable):
+    complete = _list_complete(work, subject, unusable)
+    if decide(subject.plan, complete, unusable).verdict is Verdict.WAIT:
         return
     subject = work.source.look_at(subject.name)  # another extraction may have published it
-    subject, is_done = write_as_it_is(work.source, subject, partial(_publish, work, spec, unusable))
-    if is_done:
+    publish = partial(_publish, work, spec, complete, unusable)
+    subject, decision = write_as_it_is(work.source, subject, publish)
+    _note_changes(work, subject, decision)
+    if decision.verdict is not Verdict.WAIT:
         work.outcomes.rewritten.add(subject.name)
         remove_parts(work.command.store, subject.name)
-        work.say(describe_plan(subject.plan, done=True, encoded=decide(subject.plan, unusable).encoded))
+        work.say(describe_plan(subject.plan, done=True, encoded=decision.encoded))
 
 
-def _publish(work: Extraction, spec: FeatureSpec, unusable: Mapping[str, str], subject: Subject) -> bool:
-    decision = decide(subject.plan, unusable)
-    if decision.verdict is Verdict.REWRITE:
-        return rewrite_subject(subject, decision.left_out)
+def _publish(
+    work: Extraction, spec: FeatureSpec, known: Collection[str], unusable: Mapping[str, str], subject: Subject
+) -> Decision:
+    """Publish a subject as it was looked at now, unless something of it has changed so that it waits."""
+    complete = {r.name for r in subject.select(Action.ENCODE) if _has_part(r, known, work.command)}
+    decision = decide(subject.plan, complete, unusable)
+    if decision.verdict is Verdict.REWRITE and not rewrite_subject(subject, decision.left_out):
+        return Decision(Verdict.WAIT, reason=_NONE_USABLE)
     if decision.verdict is Verdict.PUBLISH:
         require_same_spec(work.command.store, spec)
         join_subject(work.command.store, subject, decision.encoded, decision.left_out)
-    return True
+    return decision
+
+
+def _note_changes(work: Extraction, subject: Subject, decision: Decision) -> None:
+    """Note which recordings of a subject cannot be used, or are to be encoded, since they changed meanwhile."""
+    outcomes = work.outcomes
+    for step in subject.plan.select(Action.LEAVE_OUT):
+        outcomes.errors.setdefault(step.name, step.reason)
+    for name in decision.missing:
+        outcomes.changed.add(name)
+        outcomes.errors[name] = f"{name} changed during the extraction; run the same command again"
 
 
 def _list_complete(work: Extraction, subject: Subject, unusable: Collection[str]) -> set[str]:
@@ -104,6 +126,12 @@ def _list_complete(work: Extraction, subject: Subject, unusable: Collection[str]
     if not all(part_path(command.store, r.subject, r.name).exists() for r in others):
         return complete  # the subject waits anyway, and reading all parts takes long
     return complete | {recording.name for recording in others if is_part(recording, command)}
+
+
+def _has_part(recording: Recording, known: Collection[str], command: ExtractCommand) -> bool:
+    """Whether a recording has a good part; those of known recordings are not read again."""
+    is_there = part_path(command.store, recording.subject, recording.name).exists()
+    return is_there and (recording.name in known or is_part(recording, command))
 
 
 def _read_unusable(work: Extraction, subject: Subject) -> dict[str, str]:

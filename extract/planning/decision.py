@@ -14,6 +14,7 @@ class Verdict(StrEnum):
     PUBLISH = "publish"  # what was encoded, with what stays of the file
     REWRITE = "rewrite"  # features as they are
     KEEP = "keep"  # it says all that is known
+    WAIT = "wait"
 
 
 @dataclass(frozen=True)
@@ -23,34 +24,27 @@ class Decision:
     verdict: Verdict
     encoded: tuple[str, ...] = ()  # names of recordings, from parts
     left_out: tuple[LeftOut, ...] = ()
+    missing: tuple[str, ...] = ()  # names of recordings to encode that it waits for
+    reason: str = ""  # why it waits
 
 
-def explain_waiting(plan: SubjectPlan, complete: Collection[str], unusable: Collection[str]) -> str:
-    """Say why a subject cannot be published yet; empty if it can.
+def decide(plan: SubjectPlan, complete: Collection[str], unusable: Mapping[str, str]) -> Decision:
+    """Decide whether a subject can be published, and how.
 
     Parameters
     ----------
     complete
         Names of recordings that have a good part.
     unusable
-        Names of recordings that were tried and are to be left out.
-    """
-    if plan.is_blocked:
-        return "a recording cannot be used"
-    missing = [step.name for step in plan.select(Action.ENCODE) if step.name not in {*complete, *unusable}]
-    return f"{missing[0]} is not encoded" if missing else ""
-
-
-def decide(plan: SubjectPlan, unusable: Mapping[str, str]) -> Decision:
-    """Decide how a subject that does not wait is published.
-
-    Parameters
-    ----------
-    unusable
         Reasons of the recordings that were tried and are to be left out, by name.
     """
+    if plan.is_blocked:
+        return Decision(Verdict.WAIT, reason="a recording cannot be used")
     encoded = tuple(step.name for step in plan.select(Action.ENCODE) if step.name not in unusable)
-    left_out = (*plan.left_out, *(LeftOut(name, reason) for name, reason in unusable.items()))
+    if missing := tuple(name for name in encoded if name not in complete):
+        return Decision(Verdict.WAIT, missing=missing, reason=f"{missing[0]} is not encoded")
+    tried = {step.name: unusable[step.name] for step in plan.select(Action.ENCODE) if step.name in unusable}
+    left_out = (*plan.left_out, *(LeftOut(name, reason) for name, reason in tried.items()))
     if encoded:
         return Decision(Verdict.PUBLISH, encoded, left_out)
     are_new = plan.former_left_out != {recording.name: recording.reason for recording in left_out}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from extract.planning.decision import Decision, Verdict
 from extract.planning.paths import part_path, parts_path, published_path
 from extract.planning.plan import Action
 from extract.planning.rows import StoredRow, update_rows
@@ -18,17 +19,20 @@ from store.writer import join_files, relabel_file, write_file
 
 
 def write_as_it_is(
-    source: SubjectSource, subject: Subject, write: Callable[[Subject], bool]
-) -> tuple[Subject, bool]:
+    source: SubjectSource, subject: Subject, write: Callable[[Subject], Decision]
+) -> tuple[Subject, Decision]:
     """Write a subject as it is now; again if another extraction has replaced its file or taken its parts."""
     for is_last in (False, False, True):
         if subject.found and not source.is_as_seen(subject):
             subject = source.look_at(subject.name)
         try:
-            return subject, write(subject)
+            decision = write(subject)
         except (StoreError, FileNotFoundError):
             if is_last or source.is_as_seen(subject):
                 raise
+        else:
+            if decision.verdict is not Verdict.WAIT or is_last or source.is_as_seen(subject):
+                return subject, decision
     raise AssertionError("the last attempt returns or raises")
 
 

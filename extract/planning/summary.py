@@ -22,6 +22,7 @@ class Outcomes:
     encoded: set[str] = field(default_factory=set)
     complete: set[str] = field(default_factory=set)  # encoded now or earlier
     errors: dict[str, str] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)  # meanwhile, so that their subjects wait
     seconds: int = 0
     rewritten: set[str] = field(default_factory=set)  # subjects
 
@@ -64,7 +65,9 @@ def summarise(
         if subject.error:
             failures.append(subject.error)
         elif not skip_unusable:
-            failures += [f"{name}: {reason}" for name, reason in wrong.items()]
+            failures += [f"{name}: {reason}" for name, reason in wrong.items() if name not in outcomes.changed]
+        changed = outcomes.changed & wrong.keys()
+        failures += [wrong[name] for name in sorted(changed)]
         for step in subject.plan.steps:
             if step.name not in wrong:
                 states.setdefault(_classify(step, subject, outcomes, done=done), []).append(step.name)
@@ -74,7 +77,7 @@ def summarise(
                 "file stays as it was; fix one, or remove the file"
             )
         file = _find_file(subject, store, outcomes)
-        if file is not None and _holds_all(file, subject, wrong) and (skip_unusable or not wrong):
+        if file is not None and _holds_all(file, subject, wrong) and (skip_unusable or not wrong) and not changed:
             complete.append(subject.name)
             notes += _note_labels(file)
         elif is_sharded and not wrong and outcomes.complete & {step.name for step in subject.plan.steps}:
