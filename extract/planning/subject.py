@@ -9,6 +9,7 @@ from pathlib import Path
 from extract.io.bids import DataSet, Recording
 from extract.planning.paths import published_path
 from extract.planning.plan import Action, Found, Policy, SubjectPlan, plan_subject
+from extract.planning.signals import find_renamed_files
 from extract.planning.survey import survey
 from store.interop.dataset_names import same_name
 from store.reader import StoreFile, open_file
@@ -65,12 +66,19 @@ class SubjectSource:
         return subjects + tuple(map(self._look_at_gone, files)) + tuple(self._list_damaged())
 
     def list_files(self, subjects: Sequence[Subject]) -> list[StoreFile]:
-        """Files of the store that are of this data set, also under the name that it had for these subjects."""
+        """Files of the store that are of this data set, also under a name that it had.
+
+        A former name is that of a file of these subjects. Whatever the name, a file is of this data set if these
+        subjects have all of its signals.
+        """
         own = [s.stored for s in subjects if s.stored is not None and not _is_of_another(s, self.data)]
         names = {self.data.name, *(file.dataset for file in own)}
         looked_at = {file.path for file in own}
         others = [file for file in self._open_others() if file.path not in looked_at]
-        return own + [file for file in others if any(same_name(file.dataset, name) for name in names)]
+        unknown = [file for file in others if not any(same_name(file.dataset, name) for name in names)]
+        found = [item for subject in subjects for item in subject.found]
+        foreign = {file.path for file in unknown} - {file.path for file in find_renamed_files(unknown, found)}
+        return own + [file for file in others if file.path not in foreign]
 
     def _require_own_persons(self, subjects: Sequence[Subject]) -> None:
         """Refuse a new subject whose person the store has of another data set: somebody else of that name."""

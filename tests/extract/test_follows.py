@@ -257,3 +257,45 @@ def test_a_damaged_file_of_a_gone_subject_is_a_failure(data: Data, capsys: Captu
     capsys.readouterr()
     assert data.extract() == 1
     assert "sub-02.h5: unreadable, the file was cut off; remove the file" in capsys.readouterr().err
+
+
+def test_one_of_two_equal_recordings_that_is_gone_was_not_renamed(data: Data, capsys: Capture) -> None:
+    data.edf("01", 1).write_bytes(data.edf("01", 0).read_bytes())
+    assert data.extract() == 0
+    data.edf("01", 0).unlink()
+    data.events("01", 0).unlink()
+    capsys.readouterr()
+    assert data.extract() == 0
+    assert f"sub-01: keeps 1 recording gone from the data set ({NAME(0)}); --prune removes what is gone" in lines(
+        capsys
+    )
+    assert [info.name for info in opened(data).recordings] == [NAME(0), NAME(1)]
+
+
+@pytest.mark.parametrize("person", ["05", "02"])
+def test_a_renamed_subject_is_known_under_any_former_name_of_the_data_set(
+    person: str, data: Data, capsys: Capture
+) -> None:
+    name_data_set(data, "Clinic")
+    assert data.extract() == 0
+    name_data_set(data, "Hospital")
+    assert data.extract("--subject", "01") == 0
+    rename_subject(data, "02", "05")
+    (data.bids / "participants.tsv").write_text(f"participant_id\tperson_id\nsub-01\t01\nsub-05\t{person}\n")
+    capsys.readouterr()
+    assert data.extract() == 0
+    assert any(line.startswith("sub-02: pruned 2 recordings (renamed in the data set)") for line in lines(capsys))
+    assert subjects(data) == ["sub-01", "sub-05"]
+    assert store.open(data.store).persons == ("01", person)
+
+
+def test_a_subject_of_another_data_set_that_shares_one_recording_stays(data: Data, tmp_path: Path) -> None:
+    name_data_set(data, "Clinic")
+    assert data.extract() == 0
+    other = Data(tmp_path / "other", data.store)
+    write_recording(other.bids, "kid", 0, noise_uv(8, 31))
+    other.edf("kid", 0).write_bytes(data.edf("02", 1).read_bytes())
+    name_data_set(other, "Hospital")
+    assert other.extract("--prune") == 0
+    assert subjects(data) == ["sub-01", "sub-02", "sub-kid"]
+    assert opened(data, "02").dataset == "Clinic"
