@@ -16,6 +16,7 @@ from extract.planning.command import ExtractCommand
 from extract.planning.extraction import Extraction
 from extract.planning.persons import describe_move, find_moved, move
 from extract.planning.plan import Action
+from extract.planning.publish import list_gone_parts, remove_parts
 from extract.planning.renamed import find_renamed
 from extract.planning.resolve import resolve_settings
 from extract.planning.spec import find_readable, require_spec
@@ -79,6 +80,10 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
         work.say(describe_gone(subject.plan))
         if crc32(subject.name.encode()) % shards == index and not subject.plan.select(Action.ENCODE):
             relabel(work, subject)
+    if command.prune and not command.subject:
+        for name in list_gone_parts(command.store, data.by_subject):
+            if crc32(name.encode()) % shards == index:
+                remove_parts(command.store, name)
     if spec is not None:
         if to_encode:  # what waits for no encoding is said before
             work.say(work.explain_refusal({recording.subject for recording in changed}) or "")

@@ -20,6 +20,7 @@ from store.schema import FORMAT, FORMAT_VERSION, FeatureSpec, LeftOut, Recording
 
 _RESERVE_BYTES = 1 << 20  # tables and HDF5's own metadata
 _PAGE_BYTES = 4096
+_AND = " and "  # between the versions of a program
 
 
 def write_file(
@@ -103,7 +104,7 @@ def join_files(
 ) -> None:
     """Join files of one subject, a recording each, into one, in the order given.
 
-    What is not given beside the parts is taken from them.
+    What is not given beside the parts is taken from them. Of each program that wrote them, all versions are named.
 
     Raises
     ------
@@ -121,13 +122,27 @@ def join_files(
         _consecutive([info for file in files for info in file.recordings]),
         np.concatenate([file.labels for file in files]),
         chain.from_iterable(file.blocks(number) for file in files for number in range(len(file.recordings))),
-        {key: value for key, value in first.provenance.items() if key != "source"},
+        _join_provenance([file.provenance for file in files]),
         first.codebooks,
         dataset=first.dataset if dataset is None else dataset,
         sources={n: s for file in files for n, s in file.sources.items()} if sources is None else sources,
         left_out=[recording for file in files for recording in file.left_out] if left_out is None else left_out,
         participant=first.participant if participant is None else participant,
     )
+
+
+def _join_provenance(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is known of the encoder, and all versions of each program.
+
+    >>> _join_provenance([{"encoder": {}, "versions": {"h5py": "3.9"}}, {"versions": {"h5py": "3.8"}}])
+    {'encoder': {}, 'versions': {'h5py': '3.8 and 3.9'}}
+    """
+    versions: dict[str, set[str]] = {}
+    for provenance in provenances:
+        for name, text in provenance["versions"].items():
+            versions.setdefault(name, set()).update(str(text).split(_AND))
+    joined = {name: _AND.join(sorted(all_of_one)) for name, all_of_one in versions.items()}
+    return {key: value for key, value in provenances[0].items() if key != "source"} | {"versions": joined}
 
 
 def relabel_file(

@@ -1,7 +1,7 @@
 """Update a subject's file: change only labels, or join new parts with those that stay."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +83,12 @@ def join_subject(store: Path, subject: Subject, encoded: Sequence[str], left_out
 def remove_parts(store: Path, subject: str) -> None:
     """Remove the parts of a published subject; another extraction of it notices that it is published."""
     shutil.rmtree(parts_path(store, subject), ignore_errors=True)
+
+
+def list_gone_parts(store: Path, subjects: Collection[str]) -> list[str]:
+    """Subjects that have parts and are none of these."""
+    folders = parts_path(store, "").parent.glob("sub-*")
+    return sorted({folder.name.removeprefix("sub-") for folder in folders} - set(subjects))
 
 
 def _copy_to_part(store: Path, subject: str, stored: StoreFile, row: StoredRow) -> None:

@@ -154,6 +154,19 @@ def test_what_is_gone_is_kept_unless_pruned(data: Data, capsys: Capture) -> None
     assert same_content(opened(data), opened(fresh(data)))
 
 
+def test_parts_of_a_subject_that_is_gone_are_pruned(data: Data) -> None:
+    write_recording(data.bids, "03", 0, noise_uv(8, 20))
+    write_recording(data.bids, "03", 1, 0 * noise_uv(8, 21))
+    assert data.extract() == 1  # its first recording is kept for later
+    shutil.rmtree(data.bids / "sub-03")
+    parts = data.store / ".parts" / "sub-03"
+    assert data.extract() == 0
+    assert data.extract("--prune", "--subject", "01") == 0
+    assert [path.name for path in parts.iterdir()] == [f"{NAME(0).replace('01', '03', 1)}.h5"]
+    assert data.extract("--prune") == 0
+    assert not parts.exists()
+
+
 def test_prune_looks_at_the_subjects_that_were_asked_for(data: Data) -> None:
     shutil.rmtree(data.bids / "sub-02")
     assert data.extract("--prune", "--subject", "01") == 0

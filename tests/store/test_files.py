@@ -219,6 +219,22 @@ def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
         store.open(tmp_path)
 
 
+def test_a_joined_file_names_all_versions_that_wrote_it(tmp_path: Path) -> None:
+    parts = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    for run, version in enumerate(("1.0", "0.9")):
+        write_part(parts[run], run, 18)
+        (info,), file = open_file(parts[run]).recordings, open_file(parts[run])
+        provenance = {"encoder": {}, "versions": {"torch": "2.9", "numpy": version}}
+        write_file(parts[run], file.spec, [info], file.labels, file.blocks(0), provenance)
+    for _ in range(2):
+        join_files(tmp_path / "sub-01.h5", parts)
+        joined = open_file(tmp_path / "sub-01.h5").provenance
+        assert joined == {"encoder": {}, "versions": {"torch": "2.9", "numpy": "0.9 and 1.0"}}
+    write_file(parts[0], file.spec, [info], file.labels, file.blocks(0), joined)
+    join_files(tmp_path / "sub-01.h5", [parts[0]])
+    assert open_file(tmp_path / "sub-01.h5").provenance == joined
+
+
 def test_recording_hash_is_of_the_stored_bytes(tmp_path: Path) -> None:
     values = write_part(tmp_path / "sub-01.h5", 0, 18)
     wanted = hashlib.sha256(values.astype("<f2").tobytes()).hexdigest()
