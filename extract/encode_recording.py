@@ -135,6 +135,16 @@ def _relabel_part(part: StoreFile, recording: Recording, settings: EncodeSetting
     return True
 
 
+def explain_unusable(recording: Recording, spec: FeatureSpec, missing: str) -> str | None:
+    """Say why a recording cannot be encoded, after a check of all of its signal; None if it can."""
+    try:
+        with open_recording(recording.path, missing, from_spec(spec)) as signal:
+            signal.windows(spec, _BLOCK_WINDOWS)
+    except (UserError, OSError) as error:
+        return _describe(error)
+    return None
+
+
 def is_published(recording: Recording, settings: EncodeSettings) -> bool:
     """Whether the subject's file holds this recording as it is now."""
     path = published_path(settings.store, recording.subject)
@@ -285,8 +295,11 @@ def _failure(recording: Recording, settings: EncodeSettings, error: UserError | 
     with suppress(UserError):  # an unreadable file cannot be the one stored
         if is_published(recording, settings):  # by another, which then removed the parts
             return RecordingResult(recording)
-    known = (from_os_error(error) or error) if isinstance(error, OSError) else error
-    return RecordingResult(recording, error=str(known))
+    return RecordingResult(recording, error=_describe(error))
+
+
+def _describe(error: UserError | OSError) -> str:
+    return str((from_os_error(error) or error) if isinstance(error, OSError) else error)
 
 
 def _read(recording: Recording, source: Source, spec: FeatureSpec, settings: EncodeSettings) -> _Opened:

@@ -9,20 +9,23 @@ from zlib import crc32
 
 from tqdm import tqdm
 
+from extract.encode_recording import explain_unusable
 from extract.io.bids import find_data_set
 from extract.io.shards import parse_shard, split_by_duration
 from extract.planning.account import describe_gone, describe_plan
 from extract.planning.command import ExtractCommand
 from extract.planning.extraction import Extraction
+from extract.planning.paths import left_out_path
 from extract.planning.persons import describe_move, find_moved, move
 from extract.planning.plan import Action
 from extract.planning.publish import list_gone_parts, remove_parts
 from extract.planning.renamed import find_renamed
 from extract.planning.resolve import resolve_settings
 from extract.planning.spec import find_readable, require_spec
-from extract.planning.subject import Subject, SubjectSource
+from extract.planning.subject import Subject, SubjectSource, shorten
 from extract.planning.summary import Summary, explain_emptiness
 from extract.publishing import encode, relabel
+from store import FeatureSpec
 from store.runtime.atomic import require_writable
 from store.runtime.cli import to_one_line
 from store.runtime.outputs import guard_folder
@@ -54,7 +57,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     moved = list(find_moved(source, subjects))
     if command.check_only:
         work.say(*(describe_move(file, person) for file, person in moved))
-        _tell_plan(work)
+        work = _check(work)
         summary = work.summarise()
         changing = {file.subject for file, _ in moved} | {s.name for s in work.subjects if s.plan.differs}
         refusal = work.explain_refusal(changing) or explain_emptiness(command.store, summary)
@@ -81,9 +84,8 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
         if crc32(subject.name.encode()) % shards == index and not subject.plan.select(Action.ENCODE):
             relabel(work, subject)
     if command.prune and not command.subject:
-        for name in list_gone_parts(command.store, data.by_subject):
-            if crc32(name.encode()) % shards == index:
-                remove_parts(command.store, name)
+        gone = list_gone_parts(command.store, data.by_subject)
+        remove_parts(command.store, *(name for name in gone if crc32(name.encode()) % shards == index))
     if spec is not None:
         if to_encode:  # what waits for no encoding is said before
             work.say(work.explain_refusal({recording.subject for recording in changed}) or "")
@@ -113,13 +115,26 @@ def _with_absolute_paths(command: ExtractCommand) -> ExtractCommand:
     )
 
 
-def _tell_plan(work: Extraction) -> None:
+def _check(work: Extraction) -> Extraction:
     """Say what would be done with each subject."""
     store = work.command.store
-    if find_readable(store) is not None:
+    if (stored := find_readable(store)) is not None:
         require_spec(store, _resolve(work, is_changed=False).command.only_encoder, is_encoded=False)
+        work = replace(work, subjects=tuple(_try_again(work, subject, stored.spec) for subject in work.subjects))
     for subject in work.subjects:
         work.say(describe_plan(subject.plan, done=False), describe_gone(subject.plan))
+    return work
+
+
+def _try_again(work: Extraction, subject: Subject, spec: FeatureSpec) -> Subject:
+    """The same subject, with those recordings left out that were before and still cannot be used."""
+    reasons = {}
+    for recording in subject.select(Action.ENCODE):
+        was_tried = left_out_path(work.command.store, recording.subject, recording.name).exists()
+        if was_tried or recording.name in subject.plan.former_left_out:
+            reason = explain_unusable(recording, spec, work.command.missing)
+            reasons |= {recording.name: shorten(reason, work.source.data)} if reason else {}
+    return replace(subject, plan=subject.plan.leave_out(reasons))
 
 
 def _resolve(work: Extraction, is_changed: bool) -> Extraction:

@@ -1,7 +1,7 @@
 """Decide what to do with each recording of a subject, from the data set and the store."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from extract.io.bids import Recording
@@ -67,6 +67,7 @@ class SubjectPlan:
     file_reasons: tuple[str, ...] = ()  # what changes beside recordings
     former_left_out: Mapping[str, str] = field(default_factory=dict)  # reasons in the store, by name
     skip_unusable: bool = False
+    is_stored: bool = True
 
     def select(self, *actions: Action) -> tuple[Step, ...]:
         """Steps with one of these actions."""
@@ -88,14 +89,21 @@ class SubjectPlan:
         return bool(
             self.select(Action.RELABEL, Action.PRUNE)
             or self.file_reasons
-            or (not self.is_blocked and self.has_new_left_out(self.left_out))
+            or (self.is_stored and not self.is_blocked and self.has_new_left_out(self.left_out))
         )
 
     @property
     def differs(self) -> bool:
         """Whether an extraction would have to do anything, or could not."""
-        tried = [step for step in self.select(Action.ENCODE) if step.name not in self.former_left_out]
-        return bool(tried) or self.is_blocked or self.is_rewritten
+        return bool(self.select(Action.ENCODE)) or self.is_blocked or self.is_rewritten
+
+    def leave_out(self, reasons: Mapping[str, str]) -> "SubjectPlan":
+        """The same plan where recordings to encode turned out to be unusable, for the reasons given by name."""
+        steps = [
+            Step(step.name, Action.LEAVE_OUT, reasons[step.name]) if step.name in reasons else step
+            for step in self.steps
+        ]
+        return replace(self, steps=tuple(steps))
 
     def has_new_left_out(self, left_out: Sequence[LeftOut]) -> bool:
         """Whether other recordings are left out than the store says, or for other reasons."""
@@ -141,7 +149,7 @@ def plan_subject(
         steps.append(Step(name, action, reason))
     reasons = _compare_file(stored, found, dataset, participant or {}) if stored else ()
     ordered = tuple(sorted(steps, key=lambda step: step.name))
-    return SubjectPlan(subject, ordered, reasons, former, policy.skip_unusable)
+    return SubjectPlan(subject, ordered, reasons, former, policy.skip_unusable, stored is not None)
 
 
 def explain_encoding(

@@ -80,9 +80,10 @@ def join_subject(store: Path, subject: Subject, encoded: Sequence[str], left_out
     )
 
 
-def remove_parts(store: Path, subject: str) -> None:
-    """Remove the parts of a published subject; another extraction of it notices that it is published."""
-    shutil.rmtree(parts_path(store, subject), ignore_errors=True)
+def remove_parts(store: Path, *subjects: str) -> None:
+    """Remove the parts of subjects; another extraction of one that is published notices that it is."""
+    for subject in subjects:
+        shutil.rmtree(parts_path(store, subject), ignore_errors=True)
 
 
 def list_gone_parts(store: Path, subjects: Collection[str]) -> list[str]:

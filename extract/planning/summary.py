@@ -149,8 +149,6 @@ def _find_wrong(
             yield step.name, step.reason
         elif step.name in outcomes.errors:
             yield step.name, outcomes.errors[step.name]
-        elif step.action is Action.ENCODE and not done and step.name in subject.plan.former_left_out:
-            yield step.name, subject.plan.former_left_out[step.name]
         elif step.action is Action.RELABEL and done and is_blocked and subject.name not in outcomes.rewritten:
             yield step.name, f"{step.reason}, but its subject waits for a recording that cannot be used"
 

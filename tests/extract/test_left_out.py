@@ -64,6 +64,22 @@ def test_a_recording_that_cannot_be_used_may_be_left_out(data: Data, capsys: Cap
     assert same_content(opened(data), opened(fresh(data)))
 
 
+def test_check_says_whether_what_was_left_out_can_be_used_now(data: Data, capsys: Capture) -> None:
+    write_recording(data.bids, "01", 1, 0 * noise_uv(8, 0))
+    write_recording(data.bids, "03", 0, 0 * noise_uv(8, 0))  # has no other recording, so no file
+    assert data.extract("--skip-unusable") == 0
+    capsys.readouterr()
+    assert data.extract("--skip-unusable", "--check") == 0
+    assert "5 recordings found: 0 to encode, 3 up to date, 2 left out" in lines(capsys)
+    assert data.extract("--check") == 1
+    write_recording(data.bids, "01", 1, noise_uv(8, 7))
+    capsys.readouterr()
+    assert data.extract("--skip-unusable", "--check") == 1
+    out = lines(capsys)
+    assert out[0] == "sub-01: encode 1 recording (left out before)"
+    assert "5 recordings found: 1 to encode, 3 up to date, 1 left out" in out
+
+
 def test_shards_leave_out_what_another_shard_could_not_use(data: Data, tmp_path: Path) -> None:
     write_recording(data.bids, "01", 2, noise_uv(8, 20))
     data.edf("01", 1).write_bytes(data.edf("01", 1).read_bytes()[:-5000])

@@ -153,14 +153,23 @@ def test_new_gone_and_unusable_recordings() -> None:
     )
 
 
-def test_what_was_left_out_before_is_tried_again_and_differs_not() -> None:
+def test_what_was_left_out_before_is_tried_again() -> None:
     file = stored(INFO, left_out=(LeftOut("sub-01_odd", "flat"), LeftOut("sub-01_far", "not fetched")))
     items = [found(), found("sub-01_odd", source=None), found("sub-01_far", problem="not fetched")]
     subject = plan(*items, file=file, policy=Policy(skip_unusable=True))
     assert subject.select(Action.ENCODE)[0].reason == "left out before"
-    assert not subject.differs
+    assert subject.differs
+    assert not subject.leave_out({"sub-01_odd": "flat"}).differs
+    assert subject.leave_out({"sub-01_odd": "truncated"}).differs
     changed = replace(items[2], problem="a pointer")
-    assert plan(items[0], items[1], changed, file=file, policy=Policy(skip_unusable=True)).differs
+    again = plan(items[0], items[1], changed, file=file, policy=Policy(skip_unusable=True))
+    assert again.leave_out({"sub-01_odd": "flat"}).differs
+
+
+def test_nothing_is_done_with_a_subject_that_has_no_file_and_no_usable_recording() -> None:
+    item = found(problem="flat")
+    assert not plan_subject("01", [item], None, Policy(skip_unusable=True)).differs
+    assert plan_subject("01", [item], None, Policy()).differs
 
 
 def test_what_changes_beside_recordings() -> None:
