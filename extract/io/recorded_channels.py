@@ -123,6 +123,12 @@ def find_shared_montage(recordings: Sequence[Recording], take_common: bool) -> t
     return montage, table
 
 
+def find_other_channels(recordings: Sequence[Recording], montage: Montage) -> set[str]:
+    """Good EEG channels of recordings that a montage as recorded does not have, in capitals."""
+    by_name, _ = _read_all(recordings)
+    return {key for channels in by_name.values() for key in channels} - {name.upper() for name in montage.channels}
+
+
 def _read_all(recordings: Sequence[Recording]) -> tuple[dict[str, Mapping[str, str]], list[str]]:
     """EEG channels of each recording that can be read, spelling by upper-case name; why the others cannot."""
     by_name: dict[str, Mapping[str, str]] = {}

@@ -8,7 +8,7 @@ from extract.encoders.registry import needs_low_pass
 from extract.io.bids import DataSet, find_data_set
 from extract.io.montage import AS_RECORDED, Montage, from_spec
 from extract.io.montage_table import find_montage
-from extract.io.recorded_channels import find_shared_montage
+from extract.io.recorded_channels import find_other_channels, find_shared_montage
 from store import FeatureSpec
 
 
@@ -23,6 +23,8 @@ def resolve_settings(
     tell: Callable[..., object],
 ) -> EncoderSettings:
     """The encoder's settings for a data set.
+
+    A store that has its channels as recorded keeps them, whatever becomes of the recordings.
 
     Parameters
     ----------
@@ -46,11 +48,10 @@ def resolve_settings(
     if not is_changed:
         montage = from_spec(before) if before else _find(settings, data, take_common, tell)
         return replace(settings, resolved=montage, low_passed=stored is not None and is_low_passed(stored))
-    montage = _find(settings, data, take_common, tell)
-    if montage is not None and before is not None:
-        had, has = set(before.input_channels), set(montage.channels)
-        if had == has or (take_common and had < has):
-            montage = from_spec(before)
+    if before is not None and (take_common or not find_other_channels(data.recordings, from_spec(before))):
+        montage = from_spec(before)  # a recording that lacks a channel of it fails alone, or gets zeros
+    else:
+        montage = _find(settings, data, take_common, tell)
     settings = replace(settings, resolved=montage)
     everything = data if is_whole else find_data_set(data.path)
     paths = [recording.path for recording in everything.recordings if recording.is_fetched]

@@ -75,10 +75,41 @@ def test_a_changed_table_of_channels_encodes_its_recording_again(
     assert "sub-02: encoded 1 recording (channels.tsv changed)" in capsys.readouterr().out
     assert data.extract(*arguments) == 0
     assert "2 up to date" in capsys.readouterr().out
-    bad = "".join(f"{name}\tEEG\t{status}\n" for name, status in zip(NAMES, ("good", "bad", ""), strict=False))
-    table.write_text(f"name\ttype\tstatus\n{bad}")
-    assert data.extract(*arguments) == 2  # fewer channels than the store has
-    assert "channels is ('FP1-REF', 'T7-REF', 'AF3-REF'), wanted ('FP1-REF', 'AF3-REF')" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("channels", ["same", "common"])
+def test_a_bad_channel_concerns_its_own_recording_alone(
+    channels: str, data: Data, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = (*RECORDED, "--channels", channels)
+    assert data.extract(*arguments) == 0
+    table = data.stem("02", 0).with_name(f"{data.stem('02', 0).name}_channels.tsv")
+    rows = zip(NAMES, ("EEG\tgood", "EEG\tbad", "EEG\tgood", "ECG\tgood"), strict=True)
+    table.write_text("name\ttype\tstatus\n" + "".join(f"{name}\t{row}\n" for name, row in rows))
+    write_recording(data.bids, "03", 0, noise_uv(8, 3, 4), names=NAMES)
+    capsys.readouterr()
+    assert data.extract(*arguments) == 1
+    out, error = capsys.readouterr()
+    assert "sub-03: encoded 1 recording (new)" in out
+    assert "missing channel T7-REF" in error
+    assert "to encode zeros instead, add --missing zero" in error
+    masks = [info.channel_mask for info in store.open(data.store).recordings]
+    assert masks == [(True,) * 3] * 3  # the file of sub-02 stays as it was
+    assert data.extract(*arguments, "--missing", "zero") == 0
+    opened = store.open(data.store)
+    assert opened.spec.channels == ("FP1-REF", "T7-REF", "AF3-REF")
+    assert [info.channel_mask for info in opened.recordings] == [(True,) * 3, (True, False, True), (True,) * 3]
+    assert data.extract(*arguments, "--missing", "zero", "--check") == 0
+
+
+def test_a_channel_more_than_the_store_has_is_refused_unless_common_ones_are_taken(
+    data: Data, capsys: pytest.CaptureFixture
+) -> None:
+    assert data.extract(*RECORDED) == 0
+    write_recording(data.bids, "03", 0, noise_uv(8, 3, 5), names=("EEG O1-REF", *NAMES))
+    assert data.extract(*RECORDED) == 2
+    assert "recordings differ in their channels" in capsys.readouterr().err
+    assert data.extract(*RECORDED, "--channels", "common") == 0
 
 
 def test_a_table_that_cannot_be_used_stops_no_other_recording(data: Data, capsys: pytest.CaptureFixture) -> None:
