@@ -128,12 +128,12 @@ def _check(work: Extraction) -> Extraction:
 
 def _try_again(work: Extraction, subject: Subject, spec: FeatureSpec) -> Subject:
     """The same subject, with those recordings left out that were before and still cannot be used."""
-    reasons = {}
+    reasons: dict[str, str] = {}
     for recording in subject.select(Action.ENCODE):
-        was_tried = left_out_path(work.command.store, recording.subject, recording.name).exists()
-        if was_tried or recording.name in subject.plan.former_left_out:
-            reason = explain_unusable(recording, spec, work.command.missing)
-            reasons |= {recording.name: shorten(reason, work.source.data)} if reason else {}
+        has_note = left_out_path(work.command.store, recording.subject, recording.name).exists()
+        was_tried = has_note or recording.name in subject.plan.former_left_out
+        if was_tried and (reason := explain_unusable(recording, spec, work.command.missing)):
+            reasons[recording.name] = shorten(reason, work.source.data)
     return replace(subject, plan=subject.plan.leave_out(reasons))
 
 

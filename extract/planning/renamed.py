@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from extract.planning.plan import Action
-from extract.planning.signals import find_signals, stored_signals
+from extract.planning.signals import SignalKey, find_signals, stored_signals
 from extract.planning.subject import Subject
 
 
@@ -13,7 +13,8 @@ def find_renamed(subjects: Sequence[Subject]) -> frozenset[str]:
     A name that the store has too is no new one, unless it is of another person: then the store holds a recording
     twice since an extraction of some subjects came in between.
     """
-    gone, persons = {}, {}
+    gone: dict[str, SignalKey] = {}
+    persons: dict[str, str] = {}
     for subject in subjects:
         if subject.stored is None:
             continue

@@ -10,10 +10,10 @@ from extract.planning.plan import Found
 from store.reader import StoreFile
 from store.runtime.errors import UserError
 
-Signal = tuple[int, str]  # bytes and sha256
+SignalKey = tuple[int, str]  # bytes and sha256
 
 
-def stored_signals(file: StoreFile) -> dict[str, Signal]:
+def stored_signals(file: StoreFile) -> dict[str, SignalKey]:
     """Signals of a file's recordings by name, of those that it knows."""
     return {
         name: (source.signal_bytes, source.signal_sha256)
@@ -22,13 +22,13 @@ def stored_signals(file: StoreFile) -> dict[str, Signal]:
     }
 
 
-def find_signals(found: Iterable[Found], wanted: Collection[Signal]) -> dict[Signal, list[Found]]:
+def find_signals(found: Iterable[Found], wanted: Collection[SignalKey]) -> dict[SignalKey, list[Found]]:
     """Usable recordings of the data set that have one of these signals.
 
     The content of a new recording is read only where one that is wanted has as many bytes.
     """
     sizes = {size for size, _ in wanted}
-    there: dict[Signal, list[Found]] = {}
+    there: dict[SignalKey, list[Found]] = {}
     for item in found:
         if wanted and item.problem is None and (signal := _signal_of(item, sizes)) in wanted:
             there.setdefault(signal, []).append(item)
@@ -46,7 +46,7 @@ def find_renamed_files(files: Sequence[StoreFile], found: Iterable[Found]) -> li
     ]
 
 
-def _signal_of(found: Found, sizes: Collection[int]) -> Signal:
+def _signal_of(found: Found, sizes: Collection[int]) -> SignalKey:
     """Bytes and checksum of a signal; without checksum where no other has as many bytes, or it cannot be read."""
     if found.source is not None:
         return found.source.signal_bytes, found.source.signal_sha256
