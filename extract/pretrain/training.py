@@ -204,6 +204,7 @@ class Training:
             norms = dict(state["norms"]).items()
             self.balancer.norms = {name: torch.tensor(norm, device=self.device) for name, norm in norms}
             self.step, self.batch_prd, self.history = (state[name] for name in ("step", "batch_prd", "history"))
+            self._average.n_averaged.fill_(self.step)  # at 0, torch would replace the mean by the next weights
         except Exception as error:  # parts that are missing or of another shape
             raise UserError(f"{path}: damaged state of a training ({type(error).__name__}); remove it") from None
 
