@@ -9,18 +9,28 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from extract.braincodec.config import BrainCodecConfig
+from store.interop.dataset_names import same_dataset
 from store.runtime.errors import UserError
 from store.runtime.plurals import list_names
 
 
 class Person(NamedTuple):
-    """One human: the same name in another data set is somebody else."""
+    """One human: the same name in another data set is somebody else; see `is_same_person`."""
 
     dataset: str
     name: str
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.name}"
+
+
+def is_same_person(first: Person, second: Person) -> bool:
+    """Whether two persons are one human: of one name, in data sets whose names mean the same.
+
+    >>> is_same_person(Person("CHB-MIT seizure clips", "02"), Person("CHB-MIT Scalp EEG Database", "02"))
+    True
+    """
+    return first.name == second.name and same_dataset(first.dataset, second.dataset)
 
 
 @dataclass(frozen=True)
@@ -167,17 +177,20 @@ def split(
 ) -> tuple[list[TrainingSignal], list[TrainingSignal]]:
     """Recordings to train on and those of the persons held out; recordings shorter than a window are left out.
 
+    A person is held out of every data set whose name means the same; see `is_same_person`.
+
     Raises
     ------
     UserError
         If what is left is too little for a batch.
     """
     usable = [s for s in signals if s.signal_uv.shape[1] >= config.window_s * s.sample_rate_hz]
-    rest = [signal for signal in usable if signal.person not in hold_out]
+    apart = {s.person for s in usable if any(is_same_person(s.person, person) for person in hold_out)}
+    rest = [signal for signal in usable if signal.person not in apart]
     windows = sum(len(s.signal_uv) * int(s.signal_uv.shape[1] / s.sample_rate_hz / config.window_s) for s in rest)
     if windows < batch:
         raise UserError(
             f"{windows} windows of {config.window_s} s to train on, a batch has {batch}; "
             "give more EEG or hold out fewer persons"
         )
-    return rest, [signal for signal in usable if signal.person in hold_out]
+    return rest, [signal for signal in usable if signal.person in apart]

@@ -1,22 +1,22 @@
 """Read EEG, train a BrainCodec, and write it with its training data on record."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Generator
 
-from extract.braincodec.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, save_checkpoint
+from extract.braincodec.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.encoders.shipped import SHIPPED, find_weights
-from extract.pretrain.data import Person, TrainingSignal, WindowSampler, find_persons, names_by_dataset, split
+from extract.pretrain.data import Person, TrainingSignal, WindowSampler, find_persons, is_same_person, split
 from extract.pretrain.folding import UNIT_UV, fold_units
+from extract.pretrain.origin import Origin
 from extract.pretrain.settings import PretrainCommand, TrainingSettings
 from extract.pretrain.training import START_WINDOWS, Training, train
 from extract.pretrain.validation import validate
-from store.interop.dataset_names import list_persons_seen, same_dataset
 from store.runtime.atomic import require_writable
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def pretrain(settings: PretrainCommand) -> None:
-    """Train a BrainCodec and write it; go on where an earlier call with the same settings was stopped.
+    """Train a BrainCodec and write it; go on where an earlier call with the same settings and data was stopped.
 
     Raises
     ------
@@ -50,19 +50,17 @@ def pretrain(settings: PretrainCommand) -> None:
     chosen = TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields})
     training = Training(config, chosen, choose_device(settings.device))
     sampler = WindowSampler(signals, config, training.device)
-    begun_with = _begin(training, find_weights(settings.start), hold_out) if settings.start else None
+    training.origin = Origin(frozenset(_persons_of(signals)), frozenset(hold_out | _persons_of(held_out)))
+    if settings.start:
+        _begin(training, find_weights(settings.start))
     if state_path.exists():
-        training.load(state_path)
+        training.load(state_path, _read_origin(settings.out))
         print(f"resuming from step {training.step} of {state_path}")
     for figures in train(training, sampler, held_out, state_path):
         print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
     metadata = {
         **_describe_eeg(eeg, signals),
-        "persons_seen": names_by_dataset(
-            _persons_of(signals) | (_persons_seen(begun_with) if begun_with else set())
-        ),
-        "persons_held_out": names_by_dataset(hold_out),
-        "begun_with": begun_with.sha256 if begun_with else "",
+        **training.origin.to_metadata(),
         "settings": dataclasses.asdict(training.settings),
         "validation": validate(training.averaged, held_out),
     }
@@ -102,8 +100,13 @@ def _persons_of(signals: Sequence[TrainingSignal]) -> set[Person]:
     return {signal.person for signal in signals}
 
 
-def _begin(training: Training, path: Path, hold_out: Collection[Person]) -> Checkpoint:
-    """Load a checkpoint and begin a training with its weights.
+def _read_origin(path: Path) -> Origin | None:
+    """Origin that a checkpoint names; None if there is no checkpoint."""
+    return Origin.of(load_checkpoint(path).metadata) if is_checkpoint(path) else None
+
+
+def _begin(training: Training, path: Path) -> None:
+    """Begin a training with the weights of a checkpoint.
 
     Raises
     ------
@@ -119,19 +122,11 @@ def _begin(training: Training, path: Path, hold_out: Collection[Person]) -> Chec
             f"{path}: has {config.quantizers} quantizers, more than --quantizers {wanted.quantizers}; "
             f"give {config.quantizers} or more"
         )
-    known = sorted(
-        str(person)
-        for person in hold_out
-        for other in _persons_seen(checkpoint)
-        if person.name == other.name and same_dataset(person.dataset, other.dataset)
-    )
+    seen, held_out = Origin.of(checkpoint.metadata).seen, training.origin.held_out
+    known = sorted(str(person) for person in held_out if any(is_same_person(person, other) for other in seen))
     if known:
         raise UserError(
             f"--hold-out: {path} was trained on {', '.join(known)}; hold out others, or begin without it"
         )
     training.start_from(checkpoint.model)
-    return checkpoint
-
-
-def _persons_seen(checkpoint: Checkpoint) -> set[Person]:
-    return {Person(*pair) for pair in list_persons_seen(checkpoint.metadata)}
+    training.origin = replace(training.origin, seen=training.origin.seen | seen, begun_with=checkpoint.sha256)

@@ -21,12 +21,14 @@ from extract.pretrain.fitting import fit_codes
 from extract.pretrain.folding import UNIT_UV, encode_all, in_training_unit
 from extract.pretrain.losses import Balancer, prd, reconstruction_losses
 from extract.pretrain.optimizers import Optimizers
+from extract.pretrain.origin import Origin
 from extract.pretrain.quantizer import quantize_in_training, start_codebooks
 from extract.pretrain.settings import TrainingSettings
 from extract.pretrain.validation import validate
 from store.runtime.archives import require_unpacked_size
 from store.runtime.atomic import write_bytes
 from store.runtime.errors import UserError
+from store.runtime.plurals import list_names
 
 START_WINDOWS = 512  # that the codebooks start from
 FIT_WINDOWS = 8192  # that they are fitted to where the encoder stays
@@ -42,6 +44,7 @@ class Training:
         self, config: BrainCodecConfig, settings: TrainingSettings, device: torch.device | str = "cpu"
     ) -> None:
         self.settings, self.device = settings, torch.device(device)
+        self.origin = Origin()
         self._dtype = getattr(torch, settings.precision)
         self._quantize_from = 0 if settings.freeze_encoder else settings.quantize_from
         self.model = BrainCodec(config, settings.seed).to(self.device)
@@ -164,6 +167,7 @@ class Training:
         state = {
             "settings": _comparable(self.settings),
             "config": dataclasses.asdict(self.model.config),
+            "origin": self.origin.to_metadata(),
             "model": self.model.state_dict(),
             "average": self.averaged.state_dict(),
             "optimizers": self.optimizers.state_dict(),
@@ -177,24 +181,35 @@ class Training:
         torch.save(state, content)
         write_bytes(path, content.getvalue(), sync=True)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, known: Origin | None = None) -> None:
         """Go on from a saved state.
+
+        Parameters
+        ----------
+        known
+            Origin of a state that does not say it, as those of earlier versions; by default that of this training.
 
         Raises
         ------
         UserError
-            If it is damaged, or of another configuration or other settings.
+            If it is damaged, or of another configuration, other settings or another origin.
         """
         try:
             require_unpacked_size(path)
             state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
             stored = {**state["config"], **state["settings"]}
+            origin = Origin.of(state["origin"]) if "origin" in state else known or self.origin
         except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for
             raise UserError(f"{path}: not the state of a training ({type(error).__name__}); remove it") from None
         current = {**dataclasses.asdict(self.model.config), **_comparable(self.settings)}
         if odd := [name for name in current if stored.get(name) != current[name]]:
             text = ", ".join(f"{name} {stored.get(name)}, now {current[name]}" for name in odd)
             raise UserError(f"{path}: started with {text}; use the same settings, or another --out")
+        if changes := list(origin.list_changes(self.origin)):
+            text = list_names(changes)
+            raise UserError(
+                f"{path}: started with {text}; give the same --bids, --hold-out and --start, or another --out"
+            )
         try:
             self.model.load_state_dict(state["model"])
             self.averaged.load_state_dict(state["average"])

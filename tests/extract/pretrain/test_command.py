@@ -1,6 +1,7 @@
 """The command around pretraining: what it writes, what it begins with, what it refuses."""
 
 import re
+import shutil
 
 import edfio
 import numpy as np
@@ -72,6 +73,60 @@ def test_a_training_begins_with_the_weights_of_a_checkpoint(bids, tmp_path, caps
     assert "braincodec-clips.safetensors: BrainCodecConfig(" in capsys.readouterr().err
     assert main([*start, "--force", *SHORT, "--quantizers", "1"]) == 2
     assert "more than --quantizers 1; give" in capsys.readouterr().err
+
+
+def test_a_training_goes_on_with_the_persons_and_weights_of_its_first_call_alone(bids, tmp_path, capsys):
+    first, out = tmp_path / "first.safetensors", tmp_path / "mine.safetensors"
+    state = tmp_path / "mine.safetensors.state"
+    assert main(["--bids", str(bids), "--out", str(first), "--hold-out", "02", *SHORT]) == 0
+    command = ["--bids", str(bids), "--out", str(out), *SHORT]
+    assert main(command) == 0
+    before = state.read_bytes(), out.read_bytes()
+    on = [*command, "--steps", "4"]
+    other = tmp_path / "other"
+    shutil.copytree(bids, other)
+    (other / "dataset_description.json").write_text('{"Name": "Other", "BIDSVersion": "1.10.1"}')
+    capsys.readouterr()
+    for options, message in (
+        (["--hold-out", "02"], "x/02 trained on (now held out)"),
+        (["--bids", str(bids), str(other)], "Other/01 left out (now trained on), Other/02 left out"),
+        (["--start", str(first)], "weights random (now "),
+    ):
+        assert main([*on, *options]) == 2
+        error = capsys.readouterr().err
+        assert f"mine.safetensors.state: started with {message}" in error
+        assert error.count("\n") == 1
+    assert (state.read_bytes(), out.read_bytes()) == before
+    stored = torch.load(state, weights_only=True)
+    del stored["origin"]  # as earlier versions wrote it: the checkpoint tells
+    torch.save(stored, state)
+    assert main([*on, "--hold-out", "02"]) == 2
+    assert "x/02 trained on (now held out)" in capsys.readouterr().err
+    assert main(on) == 0
+    assert load_checkpoint(out).metadata["persons_seen"] == {"x": ["01", "02", "03"]}
+    assert main([*on, "--hold-out", "02"]) == 2  # the state says it now
+
+
+def test_persons_that_the_weights_began_with_stay_on_record(bids, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert main(["--bids", str(bids), "--out", str(first), *SHORT]) == 0
+    for person in ("01", "03"):
+        shutil.rmtree(bids / f"sub-{person}")
+    command = ["--bids", str(bids), "--start", str(first), "--out", str(second), *SHORT]
+    for steps in ("3", "4"):
+        assert main([*command, "--steps", steps]) == 0
+        assert load_checkpoint(second).metadata["persons_seen"] == {"x": ["01", "02", "03"]}
+
+
+def test_a_person_of_a_second_copy_of_the_data_set_is_held_out_too(bids, tmp_path):
+    copy, out = tmp_path / "copy", tmp_path / "mine.safetensors"
+    shutil.copytree(bids, copy)
+    (copy / "dataset_description.json").write_text('{"Name": "X seizure clips", "BIDSVersion": "1.10.1"}')
+    assert main(["--bids", str(bids), str(copy), "--out", str(out), "--hold-out", "bids/02", *SHORT]) == 0
+    metadata = load_checkpoint(out).metadata
+    assert metadata["persons_seen"] == {"X seizure clips": ["01", "03"], "x": ["01", "03"]}
+    assert metadata["persons_held_out"] == {"X seizure clips": ["02"], "x": ["02"]}
+    assert list(metadata["validation"]) == ["X seizure clips/02", "x/02"]
 
 
 def test_codebooks_and_decoder_of_a_checkpoint_are_trained_on(bids, tmp_path, monkeypatch):

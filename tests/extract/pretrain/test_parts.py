@@ -247,6 +247,14 @@ def test_split_holds_out_whole_persons_and_leaves_out_short_recordings():
     assert [s.person for s in held_out] == [("x", "b"), ("x", "b")]
 
 
+def test_a_person_is_held_out_of_every_data_set_whose_name_means_the_same():
+    names = ("CHB-MIT seizure clips", "CHB-MIT Scalp EEG Database", "Siena")
+    signals = [ramp(person, 20, dataset=name) for name in names for person in ("01", "02")]
+    train, held_out = split(signals, {Person(names[0], "02")}, CONFIG, 8)
+    assert [s.person for s in train] == [(names[0], "01"), (names[1], "01"), (names[2], "01"), (names[2], "02")]
+    assert [s.person for s in held_out] == [(names[0], "02"), (names[1], "02")]
+
+
 def test_split_names_what_is_wrong():
     with pytest.raises(ValueError, match="10 windows of 4 s to train on, a batch has 11; give more EEG"):
         split([ramp("a", 23), ramp("b", 20)], {Person("x", "b")}, CONFIG, 11)

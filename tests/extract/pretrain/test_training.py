@@ -12,6 +12,7 @@ from extract.pretrain.data import Person, TrainingSignal, WindowSampler, cut_win
 from extract.pretrain.discriminator import Adversary
 from extract.pretrain.folding import UNIT_UV, fold_units
 from extract.pretrain.losses import prd
+from extract.pretrain.origin import Origin
 from extract.pretrain.quantizer import rows_of
 from extract.pretrain.settings import TrainingSettings
 from extract.pretrain.training import Training, train
@@ -241,6 +242,47 @@ def test_state_of_other_settings_or_configuration_is_refused(sampler, tmp_path):
     Training(CONFIG, dataclasses.replace(SETTINGS, steps=99)).load(path)
 
 
+def origin(seen, held_out="", begun_with=""):
+    """Of persons of one letter each."""
+    persons = [frozenset(Person("x", name) for name in names) for names in (seen, held_out)]
+    return Origin(*persons, begun_with)
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        (origin("a", "bc"), r"x/b trained on \(now held out\)"),
+        (origin("ac", "b"), r"x/b trained on \(now held out\), x/c held out \(now trained on\)"),
+        (origin("abd", "c"), r"x/d left out \(now trained on\)"),
+        (origin("ab"), r"x/c held out \(now left out\)"),
+        (origin("ab", "c", "1234567890"), r"weights random \(now 12345678\)"),
+    ],
+)
+def test_state_of_another_origin_is_refused(tmp_path, now, message):
+    training = Training(CONFIG, SETTINGS)
+    training.origin = origin("ab", "c")
+    training.save(tmp_path / "state")
+    training.load(tmp_path / "state")
+    training.origin = now
+    text = f"state: started with {message}; give the same --bids, --hold-out and --start, or another --out$"
+    with pytest.raises(UserError, match=text):
+        training.load(tmp_path / "state")
+
+
+def test_state_of_an_earlier_version_has_the_origin_that_is_known(tmp_path):
+    path = tmp_path / "state"
+    training = Training(CONFIG, SETTINGS)
+    training.save(path)
+    state = torch.load(path, weights_only=True)
+    del state["origin"]
+    torch.save(state, path)
+    training.origin = origin("a", "b")
+    training.load(path)
+    training.load(path, origin("a", "b"))
+    with pytest.raises(UserError, match=r"started with x/b trained on \(now held out\); give the same"):
+        training.load(path, origin("ab"))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_damaged_state_is_refused(sampler, tmp_path, share):
     path = tmp_path / "state"
@@ -265,6 +307,16 @@ def test_a_full_disk_is_said_and_leaves_the_last_state_alone(tmp_path, monkeypat
         training.save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damaged", [3, {"persons_seen": 3}, {"persons_held_out": {"x": 3}}])
+def test_a_state_with_a_damaged_origin_is_refused(tmp_path, damaged):
+    path = tmp_path / "state"
+    training = Training(CONFIG, SETTINGS)
+    training.save(path)
+    torch.save(torch.load(path, weights_only=True) | {"origin": damaged}, path)
+    with pytest.raises(UserError, match=r"state: not the state of a training \(\w+\); remove it"):
+        training.load(path)
 
 
 @pytest.mark.parametrize(
