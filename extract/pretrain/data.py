@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from extract.braincodec.config import BrainCodecConfig
+from extract.io.windows import resample
 from store.interop.dataset_names import same_dataset
 from store.runtime.errors import UserError
 from store.runtime.plurals import list_names
@@ -70,7 +71,7 @@ class WindowSampler:
         self._offsets = (lengths.cumsum(0) - lengths).to(self.device)
 
     def draw(self, count: int, generator: Generator) -> Tensor:
-        """Windows ``(count, 1, samples)`` float32, microvolts, resampled like `resample` does."""
+        """Windows ``(count, 1, samples)`` float32, microvolts, resampled as `extract.io.windows.resample` does."""
         which = torch.multinomial(self._chances, count, replacement=True, generator=generator)
         chance = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
         first = (chance * self._starts[which]).long()
@@ -104,12 +105,8 @@ def cut_windows(signal: TrainingSignal, config: BrainCodecConfig) -> Tensor:
     """All whole windows of a recording side by side, ``(windows * C, 1, samples)`` float32, microvolts."""
     samples = round(config.window_s * signal.sample_rate_hz)
     whole = signal.signal_uv.shape[1] // samples * samples
-    return resample(signal.signal_uv[:, :whole].reshape(-1, 1, samples), config.samples)
-
-
-def resample(windows: Tensor, samples: int) -> Tensor:
-    """Linear interpolation of each window on its own, ``(N, 1, L) -> (N, 1, samples)``."""
-    return F.interpolate(windows, size=samples, mode="linear", align_corners=False)
+    rows_uv = signal.signal_uv[:, :whole].reshape(-1, samples)
+    return torch.from_numpy(resample(rows_uv.numpy(), config.samples)).unsqueeze(1)
 
 
 def augment(windows: Tensor, others: Tensor, generator: Generator) -> Tensor:

@@ -10,7 +10,7 @@ FLOOR_UV = 1.0  # windows flatter than this count as this large
 
 
 def prd(signal: Tensor, reconstruction: Tensor) -> Tensor:
-    """Percent root-mean-square difference of each window, ``(N, 1, L) -> (N,)``; flat windows give nan.
+    """Percent root-mean-square difference of each window, ``(N, 1, L) -> (N,)``; not finite for a window of zeros.
 
     >>> prd(torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[3.0, 3.0]]])).tolist()
     [20.0]
