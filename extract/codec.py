@@ -21,10 +21,9 @@ import tyro
 from extract.coding.distortion import band_prd, channel_prd, overall_prd
 from extract.coding.picture import draw_codec
 from extract.encoders.shipped import find_weights
-from extract.io.antialias import low_passed
 from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, open_signal
-from extract.io.windows import WindowShape, resample, window_blocks
+from extract.io.windows import WindowShape, cut_window, resample, window_blocks
 from store.runtime.atomic import write_bytes
 from store.runtime.cli import run
 from store.runtime.errors import UserError
@@ -91,10 +90,9 @@ def through_codes(
     import torch
 
     config = model.config
-    rate_hz, length = signal.sample_rate_hz, round(config.window_s * signal.sample_rate_hz)
+    shape, length, rate_hz = _window_grid(model, signal)
     decoded_uv = np.zeros((len(CHANNELS), signal.samples), np.float32)
     codes = []
-    shape = WindowShape(config.window_s, config.window_s, config.sample_rate_hz)
     blocks = window_blocks(signal.read, signal.samples, rate_hz, shape, WINDOWS_AT_ONCE)
     first = 0
     for windows_uv in blocks:
@@ -105,10 +103,21 @@ def through_codes(
         codes.append(block_codes.view(*windows_uv.shape[:2], config.frames, quantizers))
         back_uv = resample(back.numpy().reshape(windows_uv.shape), length)
         for window_uv in back_uv:
-            start = round(first * config.window_s * rate_hz)
+            start = first * length
             decoded_uv[:, start : start + length] = window_uv[:, : signal.samples - start]
             first += 1
     return decoded_uv, torch.cat(codes).numpy()
+
+
+def _window_grid(model: "BrainCodec", signal: EegFile) -> tuple[WindowShape, int, float]:
+    """Windows side by side, the samples of one, and the rate at which that is a whole number.
+
+    At a rate like 199.8 Hz, windows that begin at whole multiples of 4 s leave single samples between them.
+    """
+    config = model.config
+    length = round(config.window_s * signal.sample_rate_hz)
+    shape = WindowShape(config.window_s, config.window_s, config.sample_rate_hz)
+    return shape, length, length / config.window_s
 
 
 def write_edf(
@@ -178,13 +187,10 @@ def _whole_record(sample_rate_hz: float) -> float:
 
 def _some_windows(model: "BrainCodec", signal: EegFile) -> npt.NDArray[np.float32]:
     """Windows of all channels at the model's rate, evenly spaced in time, ``(N, samples)``."""
-    config = model.config
-    read = low_passed(signal.read, signal.samples, signal.sample_rate_hz, config.sample_rate_hz)
-    length = round(config.window_s * signal.sample_rate_hz)
-    starts = range(0, max(1, signal.samples - length + 1), length)
-    starts = starts[:: math.ceil(len(starts) / _CURVE_WINDOWS)]
-    blocks = [resample(read(start, min(start + length, signal.samples)), config.samples) for start in starts]
-    return np.concatenate(blocks)
+    shape, length, rate_hz = _window_grid(model, signal)
+    whole = range(max(1, signal.samples // length))  # of a shorter recording the one that extraction cuts
+    some = whole[:: math.ceil(len(whole) / _CURVE_WINDOWS)]
+    return np.concatenate([cut_window(signal.read, signal.samples, rate_hz, shape, index) for index in some])
 
 
 def _draw(
@@ -251,7 +257,8 @@ def _command(command: CodecCommand) -> None:
         )
     if signal.start and int(signal.start[:4]) not in EDF_YEARS:
         print(f"{command.output}: an EDF holds the years 1985 to 2084; the date, {signal.start[:10]}, is left out")
-    print(f"{command.output}: {16 * rate_hz / bits_per_s:.0f} times fewer bits than the input's 16 a sample")
+    ratio = 16 * rate_hz / bits_per_s
+    print(f"{command.output}: decoded from {ratio:.0f} times fewer bits than an EDF's 16 a sample")
 
 
 def _require_eeg(decoded_uv: npt.NDArray[np.float32], command: CodecCommand) -> None:

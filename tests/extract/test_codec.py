@@ -1,5 +1,7 @@
 """The codec: an EDF through codes and back."""
 
+from types import SimpleNamespace
+
 import edfio
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ import torch
 from extract.braincodec.checkpoint import load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.braincodec.network import BrainCodec
-from extract.codec import main, write_edf
+from extract.codec import _some_windows, main, through_codes, write_edf
 from extract.coding.distortion import channel_prd
 from extract.io.montage import CHANNELS
+from extract.io.windows import WindowShape, window_blocks
 
 RATE_HZ, SECONDS = 128, 10
 CONFIG = BrainCodecConfig(n_filters=2, max_filters=4, dimension=3, quantizers=2, codebook_size=16)
@@ -52,7 +55,7 @@ def test_decodes_every_sample_and_says_what_was_lost(eeg, weights, tmp_path, cap
         prd = channel_prd(first.data[None], second.data[None])[0]
         assert line.split() == [first.label, "64", "bit/s", "PRD", f"{float(line.split()[-2]):.1f}", "%"]
         assert float(line.split()[-2]) == pytest.approx(prd, abs=0.2)
-    assert "32 times fewer bits" in lines[-1]
+    assert "decoded from 32 times fewer bits than an EDF's 16 a sample" in lines[-1]
     assert lines[19].split()[:2] == ["bands", "delta"]
     assert picture.stat().st_size > 10_000
 
@@ -108,6 +111,52 @@ def test_any_length(weights, tmp_path, rate_hz, samples):
     np.testing.assert_allclose(written.data[:samples], rows[3], atol=0.01)
     assert main([str(tmp_path / "in.edf"), str(tmp_path / "out.edf"), "--weights", str(weights)]) == 0
     assert len(edfio.read_edf(tmp_path / "out.edf").signals[3].data) == len(written.data)
+
+
+class Lossless:
+    """A codec that gives its windows back."""
+
+    config = CONFIG
+
+    def encode(self, windows):
+        return windows
+
+    def quantize(self, latents, quantizers):
+        self.latents = latents
+        return torch.zeros(len(latents), CONFIG.frames, quantizers, dtype=torch.uint8)
+
+    def dequantize(self, codes):
+        return self.latents
+
+    def decode(self, latents):
+        return latents
+
+
+def recording(samples, rate_hz):
+    """Slow waves around 100 uV, so that no sample is near zero."""
+    waves = 20 * np.sin(2 * np.pi * np.linspace(0.5, 2, 18)[:, None] * np.arange(samples) / rate_hz)
+    signal_uv = (100 + waves).astype(np.float32)
+    return SimpleNamespace(
+        sample_rate_hz=rate_hz, samples=samples, read=lambda start, stop: signal_uv[:, start:stop]
+    )
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "samples"), [(199.8, 11988), (173.61, 10417), (199.9, 11994), (1000.1, 30003), (256, 2689)]
+)
+def test_every_sample_is_decoded_where_a_window_is_no_whole_number_of_samples(rate_hz, samples):
+    signal = recording(samples, rate_hz)
+    decoded_uv, codes = through_codes(Lossless(), signal, 2)
+    np.testing.assert_allclose(decoded_uv, signal.read(0, samples), atol=2)
+    assert len(codes) == -(-samples // round(4 * rate_hz))
+
+
+@pytest.mark.parametrize(("rate_hz", "seconds"), [(256, 2), (1024, 1), (256, 9)])
+def test_the_curve_is_of_the_windows_that_extraction_cuts(rate_hz, seconds):
+    signal = recording(rate_hz * seconds, rate_hz)
+    blocks = window_blocks(signal.read, signal.samples, rate_hz, WindowShape(4, 4, 512), 1)
+    expected = np.concatenate([windows_uv[0] for windows_uv in blocks][: max(1, seconds // 4)])
+    np.testing.assert_allclose(_some_windows(Lossless(), signal), expected, rtol=1e-6)
 
 
 def test_odd_records_of_the_input_are_kept(weights, tmp_path):
