@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from extract.io.edf_header import SAMPLE_RATES_HZ
-from extract.io.signal_files import holds_text, require_signal_files
+from extract.io.signal_files import holds_text, require_own_samples, require_signal_files
 from store.runtime.errors import UserError, os_errors
 
 VOLTAGES = ("µV", "mV", "V")  # as mne names the units that it converts
@@ -107,7 +107,8 @@ def open_with_mne(path: Path) -> MneSamples:
     Raises
     ------
     UserError
-        If it is of another kind, mne cannot read it, with its reason, or a file that belongs to it is not there.
+        If it is of another kind, mne cannot read it, with its reason, or a file that belongs to it is not there or
+        is of another recording.
     """
     if path.suffix.lower() not in _SAMPLE_BYTES:
         raise UserError(f"{path}: no EEG file by its name; allowed: .edf, .bdf, {', '.join(_SAMPLE_BYTES)}")
@@ -115,9 +116,15 @@ def open_with_mne(path: Path) -> MneSamples:
 
     require_signal_files(path)
     try:
-        return MneSamples(path, mne.io.read_raw(path, preload=False, verbose="ERROR"))
+        samples = MneSamples(path, mne.io.read_raw(path, preload=False, verbose="ERROR"))
     except Exception as error:  # each format's reader has its own
         raise _unreadable(path, error) from error
+    try:
+        require_own_samples(path, filter(None, samples.raw.filenames))
+    except UserError:
+        samples.close()
+        raise
+    return samples
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

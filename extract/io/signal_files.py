@@ -1,6 +1,7 @@
 """Find the files that make up a signal, and check that they exist."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from extract.io.annex import explain_absent_content
@@ -38,7 +39,7 @@ def explain_absent_signal(path: Path) -> str | None:
 
 
 def require_signal_files(path: Path) -> None:
-    """Refuse a header that names files of other folders, and files beside it that have no content.
+    """Refuse a header that names files of other folders or recordings, and files beside it without content.
 
     Raises
     ------
@@ -49,6 +50,11 @@ def require_signal_files(path: Path) -> None:
     for name in names:
         if Path(name).name != name:
             raise UserError(f"{path}: names a file of another folder, '{name}'; put it beside the header")
+        if (other := _find_rival(path, path.with_name(name))) is not None:
+            raise UserError(
+                f"{path}: names {name}, but {other.name} is beside it, so that may be of another recording; "
+                "correct the name in the header"
+            )
     others = [path.with_name(name) for name in names]
     if (data := path.with_suffix(".fdt")).exists() or data.is_symlink():
         others += [data] if path.suffix.lower() == ".set" else []
@@ -60,9 +66,52 @@ def require_signal_files(path: Path) -> None:
             raise UserError(f"{other}: {what}, which {path.name} names; put it there")
 
 
+def require_own_samples(path: Path, files: Iterable[Path]) -> None:
+    """Refuse an EEGLAB header whose samples are read from a ``.fdt`` of another name.
+
+    EEGLAB and the fingerprints take the one of the header's own name.
+
+    Parameters
+    ----------
+    path : Path
+    files
+        Those that its samples are read from.
+
+    Raises
+    ------
+    UserError
+        If one of them has another name.
+    """
+    if path.suffix.lower() != ".set":
+        return
+    own = path.with_suffix(".fdt")
+    for file in files:
+        if not _is_same_file(file, path) and not _is_same_file(file, own):
+            raise UserError(
+                f"{path}: names {file.name} for its samples, not {own.name}; give them that name, then open "
+                "and save it in EEGLAB, which corrects the header"
+            )
+
+
 def holds_text(path: Path) -> bool:
     """Whether the samples of a BrainVision header are written as text."""
     return path.suffix.lower() == ".vhdr" and bool(_TEXT.search(_read_header(path)))
+
+
+def _find_rival(header: Path, named: Path) -> Path | None:
+    """Find what makes it doubtful that a file is of the header that names it.
+
+    Beside them may be another header with the file's name, or another file with the header's name.
+    """
+    other_header, own = named.with_suffix(header.suffix), header.with_suffix(named.suffix)
+    if other_header.exists() and not _is_same_file(other_header, header):
+        return other_header
+    return own if own.exists() and named.exists() and not _is_same_file(own, named) else None
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    with os_errors(first):
+        return first.exists() and second.exists() and first.samefile(second)
 
 
 def _is_link_to_nothing(path: Path) -> bool:

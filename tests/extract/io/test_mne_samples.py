@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from extract.io.raw import EegFile, EegOutline, open_signal, read_outline
+from extract.io.signal_files import find_signal_files
 from store.runtime.errors import UserError
 from tests.fuzz.formats import FILES, write_recording
 from tests.helpers.eeg import RATE_HZ, noise_uv
@@ -86,6 +87,49 @@ def test_data_that_are_not_there(tmp_path: Path, form: str, data: str) -> None:
     if data != "fdt":  # samples may also be in the .set
         with pytest.raises(UserError, match=rf"one.{data}: no such file, which one\.vhdr names; put it there"):
             opened(paths[FILES[form][0]])
+
+
+def rename(paths: dict[str, Path], name: str) -> dict[str, Path]:
+    """Rename the files of a recording as ``mv`` does, which leaves the names in its header as they are."""
+    return {suffix: path.rename(path.with_name(f"{name}.{suffix}")) for suffix, path in paths.items()}
+
+
+@pytest.mark.parametrize("is_own_there", [True, False])
+def test_a_set_that_names_the_samples_of_another(tmp_path: Path, is_own_there: bool) -> None:
+    """A pair was renamed, then a recording came under its old name: the samples that mne would read."""
+    renamed = rename(write(tmp_path, "set and fdt"), "two")
+    assert opened(renamed["set"]).duration_s == 4.5  # mne takes the .fdt of the same name where there is no other
+    write(tmp_path, "set and fdt")
+    if not is_own_there:
+        renamed["fdt"].unlink()
+    message = r"two.set: names one.fdt for its samples, not two.fdt; give them that name, then open and save it"
+    with pytest.raises(UserError, match=message):
+        opened(renamed["set"])
+    assert read_outline(renamed["set"]) == EegOutline()
+    assert opened(tmp_path / "one.set").duration_s == 4.5
+
+
+@pytest.mark.parametrize(
+    ("named", "beside"),
+    [("one.eeg", "one.vhdr"), ("one.vmrk", "one.vhdr"), ("one.eeg", "two.eeg"), ("one.vmrk", "two.vmrk")],
+)
+def test_a_vhdr_that_names_a_file_of_another(tmp_path: Path, named: str, beside: str) -> None:
+    paths = rename(write(tmp_path, "vhdr"), "two")
+    paths["vhdr"].write_text(paths["vhdr"].read_text().replace("=one.", "=two."))
+    assert opened(paths["vhdr"]).duration_s == 4.5
+    paths["vhdr"].write_text(paths["vhdr"].read_text().replace(f"=two.{named[4:]}", f"={named}"))
+    write(tmp_path, "vhdr")
+    if beside != "one.vhdr":
+        (tmp_path / "one.vhdr").unlink()
+    with pytest.raises(UserError, match=rf"two.vhdr: names {named}, but {beside} is beside it, so that may be of"):
+        opened(paths["vhdr"])
+
+
+def test_a_vhdr_may_name_files_of_another_name_that_are_no_other_recordings(tmp_path: Path) -> None:
+    paths = write(tmp_path, "vhdr")
+    header = paths["vhdr"].rename(tmp_path / "two.vhdr")
+    assert opened(header).duration_s == 4.5
+    assert find_signal_files(header) == [header, paths["eeg"], paths["vmrk"]]
 
 
 @pytest.mark.parametrize("fields", [{"chanlocs": "x"}, {"nbchan": "x"}, {"srate": []}, {"data": 0}])
