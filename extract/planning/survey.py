@@ -1,5 +1,7 @@
 """Read the current state of each recording of a data set."""
 
+from dataclasses import replace
+
 from extract.io.bids import Recording
 from extract.io.events import Annotations, hash_events, read_annotations
 from extract.io.fingerprints import read_source
@@ -34,6 +36,8 @@ def survey(recording: Recording, stored: StoreFile | None, missing: str, unlabel
         annotations = None
         if events_sha256 is not None or not unlabelled:
             annotations = _read_new(recording, events_sha256, before, duration_s, info)
+        if annotations is not None:
+            events_sha256 = annotations.sha256
         source = _read_source(recording, info, before, events_sha256, missing)
     except UserError as error:
         return Found(recording, duration_s=duration_s, problem=str(error))
@@ -63,11 +67,11 @@ def _read_source(
     events_sha256: str | None,
     missing: str,
 ) -> Source | None:
-    """Fingerprints now; of a new recording they are taken when it is encoded."""
+    """Fingerprints now, of events as they were looked at; of a new recording they are taken when it is encoded."""
     if info is None:
         return None
     if recording.is_fetched:
-        return read_source(recording, missing, before)
+        return replace(read_source(recording, missing, before), events_sha256=events_sha256)
     signal = (before.signal_bytes, before.signal_mtime_ns, before.signal_sha256) if before else (0, 0, "")
     channels_sha256 = before.channels_sha256 if before else ""
     return Source(*signal, events_sha256, recording.person, missing, False, channels_sha256)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import store
+from extract.io.events import hash_events
+from extract.io.fingerprints import hash_signal
 from store import Event
 from store.reader import open_file
 from tests.helpers.eeg import noise_uv, write_recording
@@ -106,6 +108,30 @@ def test_signals_are_hashed_only_when_size_or_time_moved(data: Data, monkeypatch
     os.utime(data.edf("01", 0))
     assert data.extract("--check") == 1
     assert hashed == [data.edf("01", 0)]
+
+
+@pytest.mark.parametrize("is_changed_before", [True, False])
+def test_events_that_change_while_a_signal_is_hashed(
+    data: Data, monkeypatch: pytest.MonkeyPatch, capsys: Capture, is_changed_before: bool
+) -> None:
+    """Labels and fingerprint are of one reading of the events, so that the next extraction sees the later ones."""
+    os.utime(data.edf("01", 0))
+    if is_changed_before:
+        set_events(data, "01", 0, "2.00\t3.00\tsz")
+
+    def hash_and_edit(path: Path) -> str:
+        set_events(data, "01", 0, "6.00\t2.00\tsz_gen")
+        return hash_signal(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("extract.io.fingerprints.hash_signal", hash_and_edit)
+        assert data.extract() == 0
+    assert opened(data).sources[NAME(0)].events_sha256 != hash_events(data.events("01", 0))
+    capsys.readouterr()
+    assert data.extract() == 0
+    assert lines(capsys)[0] == "sub-01: relabelled 1 recording (events changed)"
+    assert opened(data).recordings[0].events == (Event(6.0, 2.0, "sz_gen"),)
+    assert same_content(opened(data), opened(fresh(data)))
 
 
 def test_a_removed_events_file(data: Data, capsys: Capture) -> None:
