@@ -14,7 +14,7 @@ from extract.io.antialias import low_passed
 from extract.io.channels_table import find_channels_table, list_good_eeg
 from extract.io.edf_samples import EdfSamples, check_times
 from extract.io.mne_samples import open_with_mne
-from extract.io.montage import ALIASES
+from extract.io.montage import ALIASES, ZEROS
 from extract.io.signal_checks import Samples
 
 
@@ -99,7 +99,7 @@ def is_eeg_name(name: str) -> bool:
         words = words[1:]
     if not words or any(word.startswith(("ECG", "EKG", "EMG", "EOG")) for word in words):
         return False
-    return ALIASES.get(words[0], words[0]) in _electrodes()
+    return (ALIASES | ZEROS).get(words[0], words[0]) in _electrodes()
 
 
 @cache

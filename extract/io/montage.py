@@ -19,7 +19,8 @@ ELECTRODES = (
     *("FP1", "F3", "C3", "P3", "O1", "F7", "T7", "P7", "FZ", "CZ"),
     *("PZ", "FP2", "F4", "C4", "P4", "O2", "F8", "T8", "P8"),
 )
-ALIASES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8", "01": "O1", "02": "O2"}
+ALIASES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+ZEROS = {"01": "O1", "02": "O2"}  # zero for the letter, where a file names electrodes
 AS_RECORDED, TABLE = "as-recorded", "table"
 _TEN_TEN = re.compile(r"(FP|AFP?|F|FT|FC|FFC|C|T|TP|CP|P|PO|O|I|A|M)(Z|\d{1,2})")  # electrodes of the 10-10 system
 
@@ -150,28 +151,49 @@ def from_spec(spec: FeatureSpec) -> Montage:
     return NAMED[spec.montage]
 
 
-def parse_name(name: str) -> tuple[str, str]:
+def has_zeros(names: Sequence[str]) -> bool:
+    """Whether 01 and 02 in a file are O1 and O2: beside other electrodes, where no 03 goes on counting.
+
+    >>> has_zeros(["Fp1", "P3", "01"]), has_zeros(["P3-01"]), has_zeros(["EEG 01", "EEG 02", "EEG 03", "Cz"])
+    (True, True, False)
+    """
+    parts = {part for name in names for part in _split(name)}
+    return "03" not in parts and any(map(_TEN_TEN.fullmatch, parts))
+
+
+def parse_name(name: str, zeros: bool = False) -> tuple[str, str]:
     """Electrode and its reference in upper case, the reference empty when the name has none.
 
-    >>> parse_name("EEG T3-Ref"), parse_name("Fp1."), parse_name("p3-01"), parse_name("T8-P8-1")
+    Parameters
+    ----------
+    name : str
+    zeros
+        Whether 01 and 02 are O1 and O2, as `has_zeros` says of the file.
+
+    >>> parse_name("EEG T3-Ref"), parse_name("Fp1."), parse_name("p3-01", zeros=True), parse_name("T8-P8-1")
     (('T7', 'REF'), ('FP1', ''), ('P3', 'O1'), ('T8', 'P8'))
-    >>> parse_name("BTEleft SD"), parse_name("Ch-1")
-    (('BTELEFTSD', ''), ('CH', '1'))
+    >>> parse_name("BTEleft SD"), parse_name("Ch-1"), parse_name("EEG 01")
+    (('BTELEFTSD', ''), ('CH', '1'), ('01', ''))
     """
-    text = re.sub(r"^EEG[\s-]*|\s|\.", "", name.strip().upper())
-    parts = [ALIASES.get(part, part) for part in text.split("-")]
+    aliases = ALIASES | ZEROS if zeros else ALIASES
+    parts = [aliases.get(part, part) for part in _split(name)]
     if len(parts) > 1 and re.fullmatch(r"0|[1-9]\d*", parts[-1]) and _TEN_TEN.fullmatch(parts[0]):
         parts.pop()  # the running number that mne gives to duplicates
     return (parts[0], "".join(parts[1:])) if len(parts) < 3 else ("-".join(parts), "")
 
 
-def clean_name(name: str) -> str:
+def clean_name(name: str, zeros: bool = False) -> str:
     """Name of a recorded channel: electrodes of the 10-10 system in one spelling, others as written.
+
+    Parameters
+    ----------
+    name, zeros
+        As `parse_name` takes them.
 
     >>> clean_name("EEG T3-Ref"), clean_name("fp1."), clean_name(" BTEleft  SD"), clean_name("EEG Fp1")
     ('T7-REF', 'FP1', 'BTEleft SD', 'FP1')
     """
-    electrode, reference = parse_name(name)
+    electrode, reference = parse_name(name, zeros)
     if _TEN_TEN.fullmatch(electrode):
         return f"{electrode}-{reference}" if reference else electrode
     return " ".join(re.sub(r"^EEG[\s-]+", "", name.strip(), flags=re.IGNORECASE).split())
@@ -188,7 +210,7 @@ def derive(
     A channel that is there is taken as it is, else reversed, else as the difference of two channels with the
     same reference; electrodes named without reference share one. Channels without cathode are those of the one
     reference that most of them have. As-recorded and in a table a channel of just that name comes first, and
-    as-recorded no other does. The first of equal names is used.
+    as-recorded no other does. The first of equal names is used. 01 and 02 are read as `has_zeros` says.
 
     Parameters
     ----------
@@ -209,15 +231,16 @@ def derive(
         If a channel is missing and `missing` is "error", or if none of the montage is there.
     """
     indices: dict[tuple[str, str], list[int]] = {}
+    zeros = has_zeros(names)
     for index, name in enumerate(names):
         if name not in excluded:
-            indices.setdefault(parse_name(name), []).append(index)
+            indices.setdefault(parse_name(name, zeros), []).append(index)
     first = {key: group[0] for key, group in indices.items()}
-    references = _references(montage, first)
+    references = _references(montage, first, zeros)
     sources = dict.fromkeys(montage.channels, (None, None))  # type: dict[str, tuple[int | None, int | None]]
     for each in montage.derivations:
         if sources[each.name] == (None, None):
-            sources[each.name] = _source(each, first, references)
+            sources[each.name] = _source(each, first, references, zeros)
     absent = [name for name, source in sources.items() if source == (None, None)]
     there = ", ".join(name for name in names if name not in excluded) or "none"
     if len(absent) == len(sources):
@@ -240,34 +263,39 @@ def _describe(montage: Montage) -> str:
     return "the table of derivations" if montage.name == TABLE else montage.name
 
 
-def _references(montage: Montage, first: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
+def _split(name: str) -> list[str]:
+    """Electrode and reference as written, in upper case."""
+    return re.sub(r"^EEG[\s-]*|\s|\.", "", name.strip().upper()).split("-")
+
+
+def _references(montage: Montage, first: Mapping[tuple[str, str], int], zeros: bool) -> tuple[str, ...]:
     """References to try, in order, of electrodes that are taken as recorded and named without one."""
     if montage.name == AS_RECORDED:
         return ("",)
-    common = _common_reference(montage, first)
+    common = _common_reference(montage, first, zeros)
     return ("", common) if montage.name == TABLE else (common,)
 
 
-def _common_reference(montage: Montage, first: Mapping[tuple[str, str], int]) -> str:
+def _common_reference(montage: Montage, first: Mapping[tuple[str, str], int], zeros: bool) -> str:
     """The reference that most of the electrodes have which are taken as recorded; empty where names have none.
 
     What only a few of them have and is an electrode itself is the other end of bipolar channels.
     """
-    wanted = {parse_name(each.anode)[0] for each in montage.derivations if not each.cathode}
+    wanted = {parse_name(each.anode, zeros)[0] for each in montage.derivations if not each.cathode}
     counts = Counter(reference for electrode, reference in first if electrode in wanted)
     bipolar = {name for name, count in counts.items() if name in wanted and 2 * count < len(wanted)}
     return max(sorted(counts.keys() - bipolar), key=lambda reference: counts[reference], default="")
 
 
 def _source(
-    derivation: Derivation, first: Mapping[tuple[str, str], int], references: Sequence[str]
+    derivation: Derivation, first: Mapping[tuple[str, str], int], references: Sequence[str], zeros: bool
 ) -> tuple[int | None, int | None]:
     """Raw indices (plus, minus) of a derivation."""
-    anode = parse_name(derivation.anode)
+    anode = parse_name(derivation.anode, zeros)
     if not derivation.cathode:
         keys = [anode] if anode[1] else [(anode[0], reference) for reference in references]
         return next((first[key] for key in keys if key in first), None), None
-    plus, minus = anode[0], parse_name(derivation.cathode)[0]
+    plus, minus = anode[0], parse_name(derivation.cathode, zeros)[0]
     if (plus, minus) in first:
         return first[plus, minus], None
     if (minus, plus) in first:

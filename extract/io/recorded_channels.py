@@ -10,7 +10,7 @@ from extract.io.bids import Recording
 from extract.io.channel_names import may_be_eeg
 from extract.io.channels_table import find_channels_table, list_good_eeg
 from extract.io.mne_samples import open_with_mne
-from extract.io.montage import AS_RECORDED, Montage, as_recorded, clean_name
+from extract.io.montage import AS_RECORDED, Montage, as_recorded, clean_name, has_zeros
 from extract.io.raw import EegFile, open_signal
 from store.runtime.errors import UserError, os_errors
 from store.runtime.plurals import count_noun, list_names
@@ -144,7 +144,9 @@ def _read_all(recordings: Sequence[Recording]) -> tuple[dict[str, Mapping[str, s
 def _read_eeg_names(recording: Recording) -> dict[str, str]:
     if reason := recording.problem or explain_absent_content(recording.path):
         raise UserError(f"{recording.path}: {reason}")
-    cleaned = map(clean_name, eeg_names(recording.path, read_names(recording.path)))
+    names = read_names(recording.path)
+    zeros = has_zeros(names)
+    cleaned = (clean_name(name, zeros) for name in eeg_names(recording.path, names))
     return {name.upper(): name for name in cleaned}
 
 

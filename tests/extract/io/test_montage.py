@@ -17,6 +17,7 @@ from extract.io.montage import (
     clean_name,
     derive,
     from_spec,
+    has_zeros,
     parse_name,
 )
 from store import FeatureSpec
@@ -72,8 +73,8 @@ def test_channels_are_differences_of_electrodes(recording):
         ("EEG T5-LE", ("P7", "LE")),
         ("Fp1.", ("FP1", "")),
         ("  f3 - c3 ", ("F3", "C3")),
-        ("01", ("O1", "")),
-        ("P3-01", ("P3", "O1")),
+        ("01", ("01", "")),
+        ("P3-O1", ("P3", "O1")),
         ("T8-P8-0", ("T8", "P8")),
         ("T8-P8-12", ("T8", "P8")),
         ("F7-0", ("F7", "")),
@@ -84,6 +85,40 @@ def test_channels_are_differences_of_electrodes(recording):
 )
 def test_names(name, parsed):
     assert parse_name(name) == parsed
+
+
+@pytest.mark.parametrize("name", ["01", "EEG 01-REF", "P3-01"])
+def test_zero_stands_for_the_letter_where_a_file_says_so(name):
+    assert "O1" in parse_name(name, zeros=True)
+    assert "01" in parse_name(name)
+
+
+@pytest.mark.parametrize("more", [(), ("CZ", "A1"), ("ECG",)])
+def test_numbered_channels_are_no_electrodes(more):
+    names = [*(f"EEG {number:02}" for number in range(1, 20)), *more]
+    montage = NAMED["referential-1020"]
+    if "CZ" in more:
+        sources = derive(names, "zero", montage)
+        assert [name for name, there in zip(ELECTRODES, sources.mask, strict=True) if there] == ["CZ"]
+    else:
+        with pytest.raises(
+            UserError, match="no channel of referential-1020 can be derived; channels there: EEG 01"
+        ):
+            derive(names, "zero", montage)
+    own = as_recorded([clean_name(name, has_zeros(names)) for name in names])
+    assert own.channels[:3] == ("01", "02", "03")
+    assert derive(names, montage=own).plus == tuple(range(len(names)))
+
+
+def test_zeros_beside_electrodes_are_the_letter():
+    names = ["EEG P3-REF", "EEG 01-REF", "EEG P4-REF", "EEG 02-REF"]
+    assert [name for name, there in zip(CHANNELS, derive(names, "zero").mask, strict=True) if there] == [
+        "P3-O1",
+        "P4-O2",
+    ]
+    assert clean_name("EEG 01-REF", has_zeros(names)) == "O1-REF"
+    table = Montage("table", (Derivation("left", "P3", "01"), Derivation("right", "02")))
+    assert derive(names, montage=table).plus == (0, 3)
 
 
 @pytest.mark.parametrize("name", JUNK)

@@ -42,6 +42,13 @@ def test_without_table_names_tell(tmp_path: Path) -> None:
     assert eeg_names(tmp_path / "a.edf", (*eeg, *OTHERS)) == eeg
 
 
+def test_numbers_stay_numbers_and_zeros_become_letters(tmp_path: Path) -> None:
+    write(tmp_path / "numbered", "01", ("EEG 01", "EEG 02", "EEG 03"))
+    write(tmp_path / "named", "01", ("EEG P3", "EEG 01", "EEG 02"))
+    shared = [find_shared_montage(find_recordings(tmp_path / name), False)[0] for name in ("numbered", "named")]
+    assert [montage.channels for montage in shared] == [("01", "02", "03"), ("P3", "O1", "O2")]
+
+
 def test_a_table_tells(tmp_path: Path) -> None:
     edf = tmp_path / "sub-01_task-x_eeg.edf"
     kinds = {"ECG": "EEG good", "F7": "EEG bad", "F8": "eeg n/a", "X": "MISC", "O1": "EEG"}
