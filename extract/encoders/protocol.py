@@ -3,8 +3,10 @@
 A factory, a class or a function, takes `EncoderSettings` and gives a `FeatureExtractor`. The channels C are
 `EncoderSettings.channels`, the 18 of the double banana unless another montage is asked for, windows have
 ``spec.window_s * spec.sample_rate_hz`` samples, and the features of a window are of ``spec.shape``: frames at
-equal distances, all channels, dims. The features of a window must not depend on the windows beside it. A complete
-encoder, in a file ``mine.py`` of the working folder::
+equal distances, all channels, dims. They depend on that window alone: not on the windows beside it in the batch,
+not on earlier calls or chance. ``encode`` leaves the windows as they are. What breaks this is refused before any
+recording is read, as `trial` finds it with two windows of noise. A complete encoder, in a file ``mine.py`` of the
+working folder::
 
     import numpy as np
 
