@@ -86,6 +86,7 @@ def test_data_points_are_those_of_the_header(tmp_path: Path, orientation: str) -
         message = f"one.eeg: {what} or still being written: {samples} points, 288 by its header; fetch or export"
         with pytest.raises(UserError, match=message):
             opened(paths["vhdr"])
+        assert read_outline(paths["vhdr"]) == EegOutline()  # so that no event is said to lie past its end
     paths = write_oriented(tmp_path, orientation, "many")
     with pytest.raises(UserError, match=r"one.vhdr: .*'many'.*; export it again"):
         opened(paths["vhdr"])
