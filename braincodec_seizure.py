@@ -1,4 +1,4 @@
-"""``braincodec-seizure COMMAND``: all commands under one name. Only the command that is given is loaded."""
+"""``braincodec-seizure COMMAND``: all commands under one name. Only the given command is imported."""
 
 import os
 import sys
@@ -7,25 +7,25 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-COMMANDS = {  # name: module with a main, what it does
+COMMANDS = {  # name: module with a main, purpose
     "extract": ("extract.__main__", "encode the EEG of a BIDS data set into a feature store"),
-    "link": ("extract.link", "make a BIDS tree of links to CHB-MIT, Siena or TUSZ as they were downloaded"),
+    "link": ("extract.link", "make a BIDS tree of links to a downloaded CHB-MIT, Siena or TUSZ"),
     "train": ("heads.train", "train seizure detection heads on a store, all folds in one pass"),
-    "eval": ("eval.__main__", "score a run as SzCORE does and write its report"),
+    "eval": ("eval.__main__", "score a run by SzCORE's rules and write its report"),
     "sweep": ("heads.sweep", "train many settings at once, choose one for each fold"),
     "probe": ("heads.probe", "fit linear classifiers: a baseline in seconds"),
     "compare": ("eval.compare", "compare scored runs, person by person"),
-    "detect": ("eval.detect", "find the seizures in EEG files or samples"),
-    "export": ("eval.export", "write the detector of a run as an ONNX file"),
-    "study": ("eval.study.__main__", "encoders, features and heads beside each other: from EEG to a table"),
-    "controls": ("eval.controls", "shuffled labels, identity, untrained twin, alarms on other people"),
-    "store": ("store.__main__", "look at a store, verify it, export it"),
-    "codec": ("extract.codec", "send an EDF file through the codec and measure the error"),
+    "detect": ("eval.detect", "detect seizures in EEG files or live samples"),
+    "export": ("eval.export", "export the detector of a run as an ONNX file"),
+    "study": ("eval.study.__main__", "compare encoders, features and heads: from EEG to a table"),
+    "controls": ("eval.controls", "run shuffled labels, identity, untrained twin, alarms on other people"),
+    "store": ("store.__main__", "inspect, verify or export a store"),
+    "codec": ("extract.codec", "encode and decode an EDF file and measure the error"),
     "pretrain": ("extract.pretrain.__main__", "train a BrainCodec of your own"),
     "demo": ("extract.demo", "write a synthetic BIDS EEG data set"),
 }
-# How often a thread that waits for others looks before it sleeps. With libgomp's own 300,000 a training beside
-# another program is many times slower than its share of the processor.
+# Spins of a waiting thread before it sleeps. With libgomp's default of 300,000, training beside another program
+# is many times slower than its share of the processor.
 SPINS = "5000"
 _USAGE = "usage: braincodec-seizure [--help] [--version] COMMAND ..."
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         from store.runtime.cli import to_one_line
-        from store.runtime.options import describe_unknown  # here, since they load much that --help does not need
+        from store.runtime.options import describe_unknown  # imported here to keep --help fast
 
         unknown = to_one_line(describe_unknown("command", name, list(COMMANDS)))
         print(f"braincodec-seizure: error: {unknown}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_module(module: str) -> int:
-    """Run a command that ``python -m`` began, return its exit status; Ctrl-C while it is loaded is one line."""
+    """Run a command started by ``python -m``, return its exit status; Ctrl-C during imports prints one line."""
     try:
         return _load_and_run(module, sys.argv[1:])
     except KeyboardInterrupt:
@@ -69,19 +69,19 @@ def run_module(module: str) -> int:
 
 def _load_and_run(module: str, arguments: Sequence[str]) -> int:
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # libgomp reads it when torch loads it
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read by libgomp when torch is imported
     status: int = import_module(module).main(arguments)
     return status
 
 
 def _say_interrupted(command: str) -> int:
-    """Say it of a command that was being loaded; one at work says so itself."""
+    """Report Ctrl-C during the imports of a command; a running command reports it itself."""
     print(f"{command}: interrupted before it began", file=sys.stderr)
     return 130
 
 
 def _names() -> dict[str, str]:
-    """How the console calls what ``python -m`` takes."""
+    """Console name of each module that ``python -m`` runs."""
     modules = {"eval.compare": "eval compare"}
     return {
         modules.get(module, module.removesuffix(".__main__")): f"braincodec-seizure {name}"
@@ -99,7 +99,7 @@ def _help() -> str:
             "",
             *(f"  {name:<{width}}{what}" for name, (_, what) in COMMANDS.items()),
             "",
-            "braincodec-seizure COMMAND --help says what a command takes. A first run on synthetic EEG:",
+            "braincodec-seizure COMMAND --help lists the options of a command. A first run on synthetic EEG:",
             "",
             "  braincodec-seizure demo eeg",
             "  braincodec-seizure extract --bids eeg --store features",

@@ -1,4 +1,4 @@
-"""``python -m eval RUN``: score a run, write events, metrics and report; ``compare`` sets runs side by side."""
+"""``python -m eval RUN``: score a run, write events, metrics and report; ``compare`` compares runs."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -21,6 +21,7 @@ from eval.report.files import seed_means, write_choices
 from eval.report.headline import describe_scores, describe_split, describe_tested, describe_time_in_alarm
 from eval.report.publish import score_and_choose, write_heads, write_results
 from eval.report.tables import format_heads, format_scores
+from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.results import Results
 from eval.scoring.tested import open_trained_run
 from eval.scoring.validity_checks import find_warnings
@@ -33,9 +34,9 @@ from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings
 from store.runtime.plurals import noun_with_names
 
-_DESCRIPTION = """Score the test predictions of a run as SzCORE does; write metrics, events and a report into it.
+_DESCRIPTION = """Score the test predictions of a run by SzCORE's rules; write metrics, events and a report.
 
-What matters first: --store if it has moved, --on and --out to test on other data, --no-report."""
+Start with: RUN; --store if the store has moved; --on and --out to test on another store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +46,22 @@ class EvalCommand:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     store: Annotated[
-        tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(default: where it was)")
+        tuple[Path, ...],
+        tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(default: the path used in training)"),
     ] = ()
-    """The run's feature store, or stores, if they are no longer where the run was trained."""
+    """New path of the run's store, or stores, if they have moved since training."""
     on: Annotated[Path | None, optional("STORE")] = None
-    """Test on another store of the same features instead, every person of it."""
+    """Test on all persons of another store with the same features instead."""
     out: Annotated[Path | None, optional("DIR")] = None
-    """With --on: folder of the scores."""
+    """With --on: folder for the scores."""
     fold: Literal["final", "all"] = "final"
-    """With --on: the final head, or the head of every fold, each scored, then their mean and spread."""
+    """With --on: score the final head, or the head of every fold and report their mean and spread."""
     allow_training_persons: bool = False
-    """With --on: score persons of the training data too; that is not a test of new persons."""
+    """With --on: also score persons of the training data, which is no test on new persons."""
     bids: Annotated[Path | None, optional("DIR")] = None
-    """The BIDS data set: the report then shows the EEG around misses and false alarms."""
+    """BIDS data set, to show the EEG around misses and false alarms in the report."""
     no_report: bool = False
-    """Leave out report.html and its figures."""
+    """Do not write report.html and its figures."""
     workers: tyro.conf.OmitArgPrefixes[WorkerSettings] = field(default_factory=WorkerSettings)
 
 
@@ -112,6 +114,7 @@ def _test_on_store(command: EvalCommand) -> None:
     if command.on is None or command.out is None:
         raise UserError("--on needs --out DIR, a folder for the scores; the run keeps those of its own test")
     test = prepare_test(command.run, command.on, command.out, command.fold)
+    warn_of_changed_heads(command.run)
     if test.training_persons and not command.allow_training_persons:
         by_name = ", by name alone, as a data set is not known" if test.compares_names_alone else ""
         who = noun_with_names("training person", test.training_persons)

@@ -37,9 +37,9 @@ from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
 from store.runtime.plurals import count_noun
 
-_DESCRIPTION = """Compare scored runs with the first of them, over the same persons.
+_DESCRIPTION = """Compare scored runs with the first one, over the same persons.
 
-Earlier comparisons are kept: each set of runs gets a folder of its own."""
+Earlier comparisons are kept: each set of runs has its own folder."""
 _FILES = (
     *("comparison.csv", "comparison.json", "comparison.svg", "comparison.png"),
     *("table.csv", "table.md", "table.tex"),
@@ -56,7 +56,7 @@ class CompareCommand:
     ]
     """Folders of two or more scored runs, the baseline first."""
     out: Annotated[Path | None, optional("DIR")] = None
-    """Folder of table and picture; a new one in "comparison" of the first run if not given."""
+    """Folder for table and figure. (default: a new folder in "comparison" of the first run)"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -200,7 +200,9 @@ def _claim_folder(out: Path | None, runs: Sequence[ScoredRun], table: pd.DataFra
         if stored is not None and stored.get("runs") != content["runs"]:
             raise UserError(f"{out}: holds a comparison of {stored.get('runs')}; choose another folder")
         if stored is None and (others := [name for name in _FILES if os.path.lexists(out / name)]):
-            raise UserError(f"{out}: holds {others[0]}, which is of no comparison; choose another folder")
+            raise UserError(
+                f"{out}: holds {others[0]}, which does not belong to a comparison; choose another folder"
+            )
     else:
         folder = runs[0].path / "comparison"
         name = to_path_name("-".join(run.name for run in runs).replace("/", "-"))

@@ -1,4 +1,4 @@
-"""``python -m eval.controls RUN``: what a score has to survive before it is believed."""
+"""``python -m eval.controls RUN``: controls that a valid score must pass."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -21,8 +21,10 @@ import tyro
 from braincodec_seizure import __version__
 from eval.report.files import write_table
 from eval.scoring.alarms import average_alarms, measure_alarms
+from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.choice import POSTPROCESSING
 from eval.scoring.results import find_persons_seen
+from eval.scoring.scored_heads import hash_file
 from eval.scoring.scored_runs import ScoredRun, read_scored_run, require_same_test
 from eval.scoring.scores import bootstrap_interval
 from heads.run_folder import Run
@@ -31,7 +33,7 @@ from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.device import choose_device
-from store.runtime.errors import UserError, os_errors
+from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
 from store.runtime.plurals import noun_with_names
@@ -42,15 +44,15 @@ if TYPE_CHECKING:
     from eval.scoring.standard_test import StandardTest
 
 _TWIN = "untrained twin"
-_DESCRIPTION = """Run controls of a scored run.
+_DESCRIPTION = """Run controls on a scored run.
 
-What matters first: RUN, --twin for the run of an untrained encoder, --on for other people.
+Start with: RUN, --twin for the run of an untrained encoder, --on for other people.
 
-Shuffled labels: heads trained as those of the run, on labels shuffled within each person. Identity: how well
-features tell persons apart, and what is left of the scores when each person's mean and scale are removed. --twin
-compares with an untrained encoder, --on counts alarms on other people. The status is 1 if a control does not come
-out as expected. Given again, the command runs what is missing or follows from something that has changed; what
---twin and --on gave before is kept, unless the run has changed."""
+Shuffled labels: train the run's heads on labels shuffled within each person. Identity: how well features tell
+persons apart, and which score remains when each person's mean and scale are removed. --twin compares with an
+untrained encoder, --on counts alarms on other people. The exit status is 1 if a control does not come out as
+expected. Run again, the command repeats only controls that are missing or whose inputs have changed; results of
+--twin and --on are kept until the run changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,34 +60,34 @@ class ControlsCommand:
     """The command line of ``python -m eval.controls``."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Folder of the run, scored by eval."""
+    """Folder of a run that eval has scored."""
     twin: Annotated[Path | None, optional("RUN")] = None
-    """The same run on features of an untrained encoder (extracted with --encoder random), scored."""
+    """Scored run with the same settings on an untrained encoder (extracted with --encoder random)."""
     on: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(default: none)")] = ()
-    """Stores of people without seizures, or without labels, for alarms of the final head."""
+    """Stores of people without seizures, or without labels, to count alarms of the final head on."""
     out: Annotated[Path | None, optional("DIR")] = None
-    """Folder of the results; "controls" in the run if not given."""
+    """Folder for the results. (default: "controls" in the run)"""
     seed: int = 0
     """Seed of the shuffling."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    """"cpu", "cuda", "cuda:1" and so on; "auto" uses a GPU if there is one."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """One control: what came out, what was to be expected, and whether it did, if that can be said."""
+    """One control: its result, the expected result, and whether they agree (None if that is undefined)."""
 
     name: str
     result: str
     expected: str
     holds: bool | None
     values: dict[str, float | int | None]
-    made_of: str = ""  # hash of what it follows from
-    run: str = ""  # hash of the run's folds and scores then
+    made_of: str = ""  # hash of its inputs
+    run: str = ""  # hash of the run's folds and scores at that time
 
     @property
     def line(self) -> str:
-        """The control in a line."""
+        """The control as one line."""
         verdict = {True: "as expected", False: "NOT AS EXPECTED", None: ""}[self.holds]
         expected = f" (expected: {self.expected})" if self.expected else ""
         return f"{to_one_line(self.name)}: {self.result}{expected} {verdict}".rstrip()
@@ -93,7 +95,7 @@ class Control:
 
 @dataclass(frozen=True)
 class _Task:
-    """Controls to make: what they follow from, and how."""
+    """Controls to make: hash of their inputs, and the function that makes them."""
 
     made_of: str
     make: Callable[[], Iterable[Control]]
@@ -110,6 +112,7 @@ def controls(command: ControlsCommand) -> int:
     if command.seed < 0:
         raise UserError(f"--seed {command.seed}: not usable; allowed: 0 and more")
     run = Run.open(command.run)
+    warn_of_changed_heads(command.run)
     out = command.out or command.run / "controls"
     guard_folder(out, inputs=[command.run, *command.on], own="controls.json")
     known, tasks = _read_known(out), _list_tasks(command, run, out)
@@ -122,8 +125,8 @@ def controls(command: ControlsCommand) -> int:
     results += earlier
     if _TWIN not in {control.name for control in results}:
         print(
-            f"{_TWIN}: none is given; extract the data set with --encoder random, train and score a run on "
-            "it as this one, and give that by --twin"
+            f"{_TWIN}: not given; extract the data set with --encoder random, train and score a run on "
+            "it with the same settings, and give it as --twin"
         )
     _write(out, results)
     write_table(out, "controls", _tabulate(results))
@@ -173,7 +176,7 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
         rows = [scored.scores.to_csv(), twin.scores.to_csv()]
         tasks.append(_Task(_hash("twin", rows), partial(_compare_twin, scored, twin)))
     for test in tests:
-        heads = [_hash_file(result.head_path) for result in test.folds]
+        heads = [hash_file(result.head_path) for result in test.folds]
         posts = [read_json(result.path / POSTPROCESSING) for result in test.folds]
         tasks.append(_Task(_hash("on", test.config, heads, posts), partial(_count_alarms, test, device)))
     return tasks
@@ -187,12 +190,7 @@ def _hash(*parts: Any) -> str:
 def _hash_run(run: Run) -> str:
     """Hash of the folds and scores of a run; a control of another hash is of an earlier state of the run."""
     files = [path for result in run.folds for path in (result.path / "fold.json", result.path / POSTPROCESSING)]
-    return _hash(*(_hash_file(path) for path in (*files, run.path / "metrics.json") if path.is_file()))
-
-
-def _hash_file(path: Path) -> str:
-    with os_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return _hash(*(hash_file(path) for path in (*files, run.path / "metrics.json") if path.is_file()))
 
 
 def _read_known(out: Path) -> dict[str, list[Control]]:
@@ -242,7 +240,7 @@ def _check_identity(run: Run, out: Path) -> Iterator[Control]:
     audit = audit_identity(read_seconds(run.open_store(), out))
     yield Control(
         "telling persons apart",
-        f"{audit.accuracy:.3f} of the background seconds of {audit.persons} persons go to the right one",
+        f"{audit.accuracy:.3f} of the background seconds of {audit.persons} persons are assigned to the right one",
         f"{audit.chance:.3f} by chance",
         None,
         {"accuracy": audit.accuracy, "chance": audit.chance, "persons": audit.persons},

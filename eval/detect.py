@@ -1,4 +1,4 @@
-"""``python -m eval.detect``: find the seizures in EEG files, or in samples as they come, without a store."""
+"""``python -m eval.detect``: detect seizures in EEG files or live samples, without a store."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -21,6 +21,7 @@ from eval.detection.detector import Detector, load_detector
 from eval.detection.outputs import PROBABILITIES_HEADER, detector_files, guard_outputs, signal_files
 from eval.detection.recordings import DetectionTask, find_tasks, is_finished, record_detector
 from eval.detection.stream import detect_stream, latency_s
+from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.events import HEADER, DetectedEvent, Detections
 from extract.io.edf_header import SAMPLE_RATES_HZ
 from extract.io.montage import from_spec
@@ -35,21 +36,22 @@ from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
 from store.runtime.plurals import count_noun
 
-_DESCRIPTION = """Find seizures in EEG files, or in samples as they come, with the final head of a run.
+_DESCRIPTION = """Detect seizures in EEG files, or in live samples, with the final head of a run.
 
-What matters first: --run, --missing zero if channels are missing, --probabilities of each second.
+Start with: --run, --missing zero if channels are missing, --probabilities for each second.
 
-Of several files, or of a folder, OUTPUT is a folder: it gets an events file for each, in the tree of the inputs. A
-file that cannot be used is named and the others go on; the same command goes on where it was stopped.
+For a folder or several files, OUTPUT is a folder. It gets one events file per EEG file, in the same folder
+structure as the input. A file that cannot be used is reported, and the others are processed. Run the same command
+again to resume.
 
-With - as INPUT samples come on standard input: float32, little-endian, microvolts, all channels of a sample, then
-those of the next. Each event is printed when it has ended; OUTPUT, if given, is written at the end. Latency: the
-first minute is checked before anything is printed; from then on an event is printed within the encoder's window
-(4 s for braincodec) and half of the smoothing after its end. The command says how many seconds that is."""
+With - as INPUT, samples are read from standard input: float32, little-endian, microvolts, all channels of one
+sample, then all channels of the next. Each event is printed when it has ended; OUTPUT, if given, is written at the
+end. Latency: nothing is printed before the first minute has been checked. After that, an event is printed within
+the encoder's window (4 s for braincodec) and half of the smoothing after its end; the command prints the sum."""
 _PATHS = (
-    "EDF or BDF files (BrainVision and EEGLAB are read too) with the electrodes of the run's montage, folders of "
-    "them, or - for samples on standard input. Last the events file to write, in SzCORE's form, or the folder for "
-    "those of several files; replaced if it is there and of this command. A missing folder is made."
+    "EDF, BDF, BrainVision or EEGLAB files with the electrodes of the run's montage, folders of them, or - for "
+    "samples on standard input. The last path is the events file to write, in SzCORE's format, or the folder for "
+    "those of several files; replaced if it is from this command. Missing folders are created."
 )
 _STREAM = Path("-")
 
@@ -63,38 +65,38 @@ class DetectCommand:
         tyro.conf.arg(metavar="INPUT ... OUTPUT", help=_PATHS, help_behavior_hint=""),
     ]
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """Run folder with a final fold (trained with --fold final) that was scored."""
+    """Scored run folder with a final head (trained with --fold final)."""
     missing: Literal["error", "zero"] = "error"
-    """A channel that is missing: refuse the file, or take zeros."""
+    """If a channel is missing: refuse the file, or replace the channel by zeros."""
     probabilities: Annotated[Path | None, optional("FILE.tsv|DIR")] = None
-    """Also write the seizure probability of each second, as a table, of several files into a folder."""
+    """Also write the seizure probability of each second, as a table (for several files: into a folder)."""
     seed: Annotated[int | None, optional("SEED")] = None
-    """Of a run of several seeds, whose head to use; the first if not given."""
+    """In a run with several seeds, the seed of the head to use. (default: the first)"""
     encoder: Annotated[str | None, optional("ENCODER")] = None
     """The run's encoder, if it does not ship: its checkpoint, or package.module:factory."""
     force: bool = False
-    """Overwrite an output that is there and was not written by this command, or events of another detector."""
+    """Overwrite an output that this command did not write, or events of another detector."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    """"cpu", "cuda", "cuda:1" and so on; "auto" uses a GPU if there is one."""
     sample_rate_hz: Annotated[float | None, optional("HZ")] = None
-    """Of samples on standard input: their rate."""
+    """Sampling rate of the samples on standard input."""
     channel_names: Annotated[tuple[str, ...], optional("NAME ...")] = ()
-    """Of samples on standard input: names of all channels, in order."""
+    """Names of all channels on standard input, in order."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """What is read."""
+        """Paths to read."""
         return self.paths[:1] if self.is_stream else self.paths[:-1]
 
     @property
     def output(self) -> Path | None:
-        """What is written; of samples on standard input perhaps nothing."""
+        """Path to write; optional for samples on standard input."""
         last = self.paths[-1] if len(self.paths) > 1 else None
         return None if self.is_stream and last == _STREAM else last
 
     @property
     def is_stream(self) -> bool:
-        """Whether samples come on standard input."""
+        """Whether samples are read from standard input."""
         return self.paths[:1] == (_STREAM,)
 
 
@@ -129,7 +131,9 @@ def detect(command: DetectCommand) -> int:
     if command.output is None:
         raise UserError("INPUT and OUTPUT are required; see --help")
     if command.sample_rate_hz is not None or command.channel_names:
-        raise UserError("--sample-rate-hz and --channel-names are of samples on standard input; files name theirs")
+        raise UserError(
+            "--sample-rate-hz and --channel-names are for samples on standard input; files contain theirs"
+        )
     if len(command.inputs) == 1 and not command.inputs[0].is_dir():
         task = DetectionTask(command.inputs[0], command.output, command.probabilities)
         _guard(task, command)
@@ -146,7 +150,9 @@ def _guard(task: DetectionTask, command: DetectCommand) -> None:
 
 
 def _load(command: DetectCommand) -> Detector:
-    return load_detector(command.run, command.seed, command.encoder, command.device)
+    detector = load_detector(command.run, command.seed, command.encoder, command.device)
+    warn_of_changed_heads(command.run)
+    return detector
 
 
 def _detect_in_file(task: DetectionTask, detector: Detector, missing: str, *, keep_bar: bool = True) -> str:
@@ -171,7 +177,7 @@ def _detect_in_files(command: DetectCommand, output: Path) -> int:
     for folder in (output, command.probabilities):
         if folder is not None:
             if folder.is_file():
-                raise UserError(f"{folder}: is a file; of several files give a folder")
+                raise UserError(f"{folder}: is a file; give a folder for several files")
             guard_folder(folder, inputs=[*folders, command.run], own="sub-*/", apart=data_sets)
     tasks = find_tasks(command.inputs, output, command.probabilities)
     detector = _load(command)
@@ -191,7 +197,7 @@ def _detect_in_files(command: DetectCommand, output: Path) -> int:
                 failed += 1
                 bar.write(_explain(task, error), file=sys.stderr)
             bar.update()
-    there = f", {len(tasks) - len(todo)} of them were there" if len(tasks) > len(todo) else ""
+    there = f", {len(tasks) - len(todo)} of them already done" if len(tasks) > len(todo) else ""
     print(f"{len(tasks) - failed} of {count_noun(len(tasks), 'file')}{there}. Events: {to_one_line(output)}")
     return 1 if failed else 0
 

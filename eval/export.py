@@ -1,4 +1,4 @@
-"""``python -m eval.export``: the encoder and the final head of a run as one ONNX file."""
+"""``python -m eval.export``: export the encoder and the final head of a run as one ONNX file."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -16,6 +16,7 @@ import tyro
 
 from eval.detection.detector import choose_seed, matching_encoder
 from eval.detection.outputs import PRODUCER, detector_files
+from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.choice import POSTPROCESSING, read_choice
 from eval.scoring.tested import find_final
 from heads.run_folder import Run
@@ -28,11 +29,11 @@ from store.runtime.outputs import guard_output
 from store.runtime.plurals import count_noun
 
 TOLERANCE = 1e-4  # of a probability
-_DESCRIPTION = """Write the encoder and the final head of a run as one ONNX file: windows of EEG to probabilities.
+_DESCRIPTION = """Export the encoder and the final head of a run as one ONNX file: EEG windows to probabilities.
 
-What matters first: RUN and OUTPUT.onnx, --check to compare on EEG files.
+Start with: RUN and OUTPUT.onnx, --check to compare on EEG files.
 
-The file is run by onnxruntime and compared with this package before it is written."""
+Before the file is written, it is run with onnxruntime and compared with this package."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,19 @@ class ExportCommand:
     """The command line of ``python -m eval.export``."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Run folder with a final fold (trained with --fold final) that was scored."""
+    """Scored run folder with a final head (trained with --fold final)."""
     output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT.onnx")]
-    """File to write, replaced if it is there. A missing folder is made."""
+    """File to write, replaced if it is from this command. Missing folders are created."""
     to: Literal["onnx"] = "onnx"
     """Format of the file."""
     check: Annotated[tuple[Path, ...], optional("EEG ...")] = ()
-    """EEG files on which the ONNX file is compared with this package; windows of noise by default."""
+    """EEG files on which the ONNX file is compared with this package. (default: windows of noise)"""
     seed: Annotated[int | None, optional("SEED")] = None
-    """Of a run of several seeds, whose head to export; the first if not given."""
+    """In a run with several seeds, the seed of the head to export. (default: the first)"""
     encoder: Annotated[str | None, optional("ENCODER")] = None
     """The run's encoder, if it does not ship: its checkpoint."""
     force: bool = False
-    """Overwrite a file that is there and was not written by this command."""
+    """Overwrite a file that this command did not write."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +84,7 @@ def export(command: ExportCommand) -> None:
     guard_output(command.output, inputs=inputs, is_ours=_is_ours, force=command.force)
     fold = find_final(choose_seed(Run.open(command.run), command.seed))
     head, spec, _ = load_head(fold / "head.safetensors")
+    warn_of_changed_heads(command.run)
     post = read_choice(fold / POSTPROCESSING).post
     _require_packages()
     exact = replace(spec, precision="float32")

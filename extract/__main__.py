@@ -21,6 +21,7 @@ def _command(command: ExtractCommand) -> int:
     summary = extract(command)
     if command.check_only:
         _print_account(summary, done=False)
+        _print_refusal(summary)
         return int(summary.differs)
     elapsed_s = time.perf_counter() - begin
     subjects = count_noun(len(summary.subjects), "subject")
@@ -29,18 +30,20 @@ def _command(command: ExtractCommand) -> int:
     _print_account(summary, done=True)
     if summary.failures:
         skippable = {f"{item.name}: {item.reason}" for item in summary.account.left_out} & set(summary.failures)
-        hint = " (--skip-unusable goes on without such recordings)" if skippable else ""
+        hint = " (--skip-unusable publishes them without these recordings)" if skippable else ""
         print(
-            f"{len(summary.failures)} failed, their subjects are left as they were until mended{hint}:",
+            f"{len(summary.failures)} failed, their subjects stay unchanged until you fix them{hint}:",
             file=sys.stderr,
         )
         for failure in summary.failures:
             print(f"  {to_one_line(failure)}", file=sys.stderr)
+    _print_refusal(summary)
+    if summary.failures or summary.refusal:
         return 1
     if summary.waiting:
-        print(f"{count_noun(len(summary.waiting), 'subject')} left to other shards; the last of them publishes")
+        print(f"{count_noun(len(summary.waiting), 'subject')} wait for other shards; the last one publishes them")
         return 0
-    print(f"look at it with: {command_line('store', 'info', command.store)}")
+    print(f"inspect it with: {command_line('store', 'info', command.store)}")
     return 0
 
 
@@ -54,6 +57,11 @@ def _print_account(summary: Summary, *, done: bool) -> None:
             print(f"  left out: {to_one_line(line)}")
 
 
+def _print_refusal(summary: Summary) -> None:
+    if summary.refusal:
+        print(f"no command opens the store as it is: {to_one_line(summary.refusal)}", file=sys.stderr)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m extract``."""
     return run(
@@ -61,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ExtractCommand,
         argv,
         module="extract",
-        description="Encode the EEG of a BIDS data set into a store. Given again, bring the store up to date.\n\n"
-        "What matters first: --bids and --store, --check to see what would be done, --jobs for speed.",
+        description="Encode the EEG of a BIDS data set into a store. Run again to bring the store up to date.\n\n"
+        "Start with: --bids and --store, --check to see what would be done, --jobs for speed.",
         examples=["--bids chb-mit --store stores/chb-mit --subject 01 02"],
     )

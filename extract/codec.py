@@ -1,4 +1,4 @@
-"""python -m extract.codec: an EDF to codes and back, to see what the codes keep."""
+"""python -m extract.codec: encode and decode an EDF, to see what the codes lose."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -34,9 +34,9 @@ from store.runtime.outputs import guard_output
 if TYPE_CHECKING:
     from extract.braincodec.network import BrainCodec
 
-HELP = """Code an EDF with BrainCodec and decode it again: prints bit rate and error (PRD) of each channel.
+HELP = """Encode an EDF with BrainCodec and decode it again; print bit rate and error (PRD) of each channel.
 
-What matters first: --picture draws what was lost, --missing zero if channels lack, --weights."""
+Start with: --picture to plot the error, --missing zero if channels are missing, --weights."""
 WINDOWS_AT_ONCE = 4
 PICTURES = (".png", ".pdf", ".svg")
 EQUIPMENT = "braincodec-seizure-codec"  # by which our files are known
@@ -50,19 +50,19 @@ class CodecCommand:
     """What to code, and where to."""
 
     input: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="INPUT.edf")]
-    """EDF with the 18 channels, or with electrodes that give them."""
+    """EDF with the 18 channels, or with the electrodes to derive them from."""
     output: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUTPUT.edf")]
-    """EDF to write: the 18 channels as decoded from the codes."""
+    """EDF to write, with the 18 channels decoded from the codes."""
     picture: Annotated[Path | None, optional("PICTURE.png")] = None
-    """Picture to write (png, pdf, svg): original, decoded and the error, ten seconds from the middle."""
+    """Figure to write (png, pdf, svg): original, decoded and error, for ten seconds from the middle."""
     curve: Annotated[Path | None, optional("CURVE.png")] = None
-    """Picture to write of the error at each rate, of the first codes alone, beside a transform coder (DCT)."""
+    """Figure to write: error against bit rate, beside a transform coder (DCT)."""
     missing: Literal["error", "zero"] = "error"
-    """A channel that is missing, flat or of an impossible amplitude: refuse the file, or code zeros."""
+    """If a channel is missing, flat or of an impossible amplitude: refuse the file, or code zeros."""
     weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "braincodec-any-eeg"
-    """Weights that ship, braincodec-any-eeg or braincodec-clips, or a checkpoint with a trained quantizer."""
+    """Shipped weights, braincodec-any-eeg or braincodec-clips, or a checkpoint with a trained quantizer."""
     quantizers: Annotated[int | None, optional("N")] = None
-    """How many quantizers code, the first ones, 64 bit/s a channel each; by default the published four."""
+    """Number of quantizers to use, counted from the first, 64 bit/s per channel each; default 4, as published."""
     force: bool = False
     """Overwrite files that this command did not write."""
 
@@ -215,7 +215,7 @@ def _guard(command: CodecCommand) -> None:
     outputs = [command.output]
     for picture in filter(None, (command.picture, command.curve)):
         if picture.suffix.lower() not in PICTURES:
-            raise UserError(f"{picture}: not a format of pictures; allowed: {', '.join(PICTURES)}")
+            raise UserError(f"{picture}: not a figure format; allowed: {', '.join(PICTURES)}")
         guard_output(picture, inputs=[*inputs, *outputs], is_ours=is_ours, force=command.force)
         outputs.append(picture)
 
@@ -257,7 +257,7 @@ def _command(command: CodecCommand) -> None:
 def _require_eeg(decoded_uv: npt.NDArray[np.float32], command: CodecCommand) -> None:
     if not np.abs(decoded_uv).max() <= LARGEST_UV:
         raise UserError(
-            f"{command.weights}: decodes {command.input} to up to {np.abs(decoded_uv).max():.3g} uV, which is no "
+            f"{command.weights}: decodes {command.input} to up to {np.abs(decoded_uv).max():.3g} uV, which is not "
             "EEG; use other weights"
         )
 

@@ -1,4 +1,4 @@
-"""``python -m extract.demo DIR``: write a synthetic BIDS EEG data set with seizures, to try things on."""
+"""``python -m extract.demo DIR``: write a synthetic BIDS EEG data set with seizures, to try the commands on."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -36,9 +36,9 @@ from store.runtime.limits import SEEDS, require_limits
 from store.runtime.plurals import count_noun
 from store.schema import Event
 
-HELP = """Write a synthetic BIDS EEG data set with seizures, to try things on; no person was recorded.
+HELP = """Write a synthetic BIDS EEG data set with seizures, to try the commands on; no person was recorded.
 
-What matters first: --persons, --recordings of each, and their --minutes."""
+Start with: --persons, --recordings of each person, --minutes of each recording."""
 START = datetime(2000, 1, 1)
 PHYSICAL_RANGE_UV = (-3276.8, 3276.7)  # 0.1 uV a digital step
 README = """SYNTHETIC EEG: no person was recorded. A signal model made every sample of this data set, seizures
@@ -59,15 +59,15 @@ class DemoCommand:
     """What to simulate and where to write it."""
 
     directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-    """Folder of the new data set; absent or empty."""
+    """Folder for the new data set; it must not exist or must be empty."""
     persons: int = 5
-    """Persons, each with its own rhythm, background and seizure focus."""
+    """Number of persons, each with its own rhythm, background and seizure focus."""
     recordings: int = 2
-    """Recordings of each person."""
+    """Number of recordings per person."""
     minutes: float = 4
-    """Length of a recording."""
+    """Length of a recording in minutes."""
     seed: int = 0
-    """The same seed gives the same files."""
+    """Random seed; the same seed gives the same files."""
 
 
 def to_edf(signal_uv: Array, person: str, start: datetime) -> Edf:
@@ -166,7 +166,7 @@ def generate(settings: DemoCommand) -> None:
     with os_errors(settings.directory):
         directory = Path(os.path.realpath(settings.directory))  # also of links in a circle
         if os.path.lexists(directory) and not (directory.is_dir() and not any(directory.iterdir())):
-            raise UserError(f"{settings.directory} is there and not an empty folder; name a new folder")
+            raise UserError(f"{settings.directory} exists and is not an empty folder; give a new folder")
         with atomic_folder(directory) as aside:
             seizures = write_data_set(aside, settings)
     count = settings.persons * settings.recordings

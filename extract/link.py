@@ -1,4 +1,4 @@
-"""``python -m extract.link``: a BIDS tree of links to the files of a data set as it was downloaded."""
+"""``python -m extract.link``: make a BIDS tree of links to the files of a downloaded data set."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -29,17 +29,17 @@ class LinkCommand:
     """The command line of ``python -m extract.link``."""
 
     data_set: tyro.conf.Positional[Literal["chbmit", "siena", "tusz"]]
-    """Which data set it is: chbmit, siena or tusz."""
+    """Name of the data set: chbmit, siena or tusz."""
     source: tyro.conf.Positional[Path]
-    """Its folder as it was downloaded; only read."""
+    """Downloaded folder of the data set; only read."""
     dest: tyro.conf.Positional[Path]
-    """Folder of the BIDS tree: new, or made by this command before and then brought up to date."""
+    """Folder of the BIDS tree: a new one, or one that this command made and now updates."""
     copy: bool = False
-    """Copy the EDF files, for systems without symbolic links."""
+    """Copy the EDF files instead of linking, for systems without symbolic links."""
     unlisted: Literal["leave-out", "bckg"] = "leave-out"
-    """A recording that the annotations do not list: leave it out, or take all of it as background."""
+    """If the annotations do not list a recording: leave it out, or treat all of it as background."""
     past_end: Literal["refuse", "cut"] = "refuse"
-    """A seizure that ends past its file's end: refuse the data set, or cut the seizure there."""
+    """If a seizure ends after its file: refuse the data set, or cut the seizure at the end of the file."""
 
 
 def link(command: LinkCommand) -> None:
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         LinkCommand,
         argv,
         module="extract.link",
-        description="Make a BIDS tree of links to the files of CHB-MIT, Siena or TUSZ as they were downloaded.\n\n"
-        "What matters first: DATA-SET, SOURCE and DEST; SOURCE is only read.",
+        description="Make a BIDS tree of links to the files of a downloaded CHB-MIT, Siena or TUSZ.\n\n"
+        "Start with: DATA-SET, SOURCE and DEST; SOURCE is only read.",
         examples=["chbmit physionet.org/files/chbmit/1.0.0 chb-mit"],
     )

@@ -1,8 +1,8 @@
-"""A data set to a store: what changed is encoded or labelled again, and all that was found is accounted for."""
+"""Bring a store up to date with a data set, and account for every recording found."""
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -31,7 +31,7 @@ from extract.planning.renamed import find_renamed
 from extract.planning.resolve import resolve_settings
 from extract.planning.spec import find_readable, require_same_spec, require_spec
 from extract.planning.subject import Subject, SubjectSource, shorten
-from extract.planning.summary import Outcomes, Summary, summarise
+from extract.planning.summary import Outcomes, Summary, explain_emptiness, explain_refusal, summarise
 from store import FeatureSpec
 from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import to_one_line
@@ -43,12 +43,12 @@ from store.schema import LeftOut, count_seconds, count_windows
 
 @dataclass(frozen=True, kw_only=True)
 class _DataAndStore:
-    """What is read and where it goes; first in the help."""
+    """Input and output; first in the help."""
 
     bids: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the BIDS data set."""
     store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
-    """Folder of the store, made if needed."""
+    """Folder of the store, created if needed."""
     subject: Annotated[
         tuple[str, ...], tyro.conf.arg(metavar="SUBJECT ...", help_behavior_hint="(default: all)")
     ] = ()
@@ -60,25 +60,25 @@ class ExtractCommand(WorkerSettings, EncodeSettings, _DataAndStore):
     """The command line of ``python -m extract``."""
 
     skip_unusable: bool = False
-    """Publish subjects without their recordings that cannot be used; the store keeps saying which and why."""
+    """Publish subjects without their unusable recordings; the store records which and why."""
     check_only: Annotated[bool, tyro.conf.arg(name="check")] = False
-    """Say what an extraction would do, and do nothing; the status is 1 if anything differs."""
+    """Only say what would be done; the exit status is 1 if anything would change."""
     prune: bool = False
-    """Remove from the store what the data set does not have any more."""
+    """Remove from the store what is gone from the data set."""
     force: bool = False
     """Replace subjects of another data set that have the same names."""
     shard: Annotated[str | None, optional("I/N")] = None
-    """Do one share of the recordings, as 1/8, in a job of its own; "slurm" takes it from the Slurm job array."""
+    """Encode one share of the recordings in this job, such as 1/8; "slurm" reads it from the job array."""
 
     @property
     def policy(self) -> Policy:
-        """What decides about recordings beside what they are."""
+        """Options that decide what happens to a recording."""
         return Policy(missing=self.missing, skip_unusable=self.skip_unusable, prune=self.prune)
 
 
 @dataclass(frozen=True)
 class _Extraction:
-    """One extraction: what it works on, and what has become of it so far."""
+    """State of one extraction: its inputs, and the results so far."""
 
     command: ExtractCommand
     source: SubjectSource
@@ -88,16 +88,16 @@ class _Extraction:
 
     @cached_property
     def durations_s(self) -> dict[Recording, float]:
-        """Length of each recording that was found, by its header."""
+        """Duration of each recording found, from its header."""
         return {item.recording: item.duration_s for subject in self.subjects for item in subject.found}
 
     def say(self, *lines: str) -> None:
-        """Tell of lines that are not empty."""
+        """Pass on lines that are not empty."""
         for line in filter(None, lines):
             self.tell(line)
 
     def summarise(self) -> Summary:
-        """Sum it up."""
+        """Summarise the extraction."""
         return summarise(
             self.source.data,
             self.subjects,
@@ -108,12 +108,16 @@ class _Extraction:
             done=not self.command.check_only,
         )
 
+    def explain_refusal(self, changing: Collection[str] = ()) -> str | None:
+        """Say why no command opens the store; `changing` are subjects to pass over."""
+        return explain_refusal(self.command.store, self.subjects, changing)
+
 
 def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None) -> Summary:
-    """Bring a store up to date with a data set: encode what changed, relabel what only changed its labels.
+    """Bring a store up to date with a data set: encode what changed, relabel where only labels changed.
 
-    A subject is published when all of its recordings are there, by one replace. ``tell`` is told in a line what
-    was done with a subject; by default it is printed.
+    A subject is published in one replace when all of its recordings are encoded. ``tell`` receives one line for
+    each subject; by default the line is printed.
 
     Raises
     ------
@@ -137,7 +141,9 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
         work.say(*(describe_move(file, person) for file, person in moved))
         _tell_plan(work)
         summary = work.summarise()
-        return replace(summary, differs=summary.differs or bool(moved))
+        changing = {file.subject for file, _ in moved} | {s.name for s in work.subjects if s.plan.differs}
+        refusal = work.explain_refusal(changing) or explain_emptiness(command.store, summary)
+        return replace(summary, differs=summary.differs or bool(moved or refusal), refusal=refusal)
     durations_s = [work.durations_s[recording] for recording in data.recordings]
     ours = {data.recordings[number] for number in split_by_duration(durations_s, index, shards)}
     changed = [recording for subject in work.subjects for recording in subject.select(Action.ENCODE)]
@@ -147,7 +153,8 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     spec = require_spec(command.store, command.only_encoder, is_encoded=bool(to_encode))
     if spec is not None and command.backend != "loky":  # machines of another kind would choose another precision
         work = replace(work, command=replace(command, precision=cast(Any, spec.precision)))  # a str in a spec
-    require_writable(command.store)
+    if to_encode or command.store.exists():  # else nothing is written
+        require_writable(command.store)
     for file, person in moved:
         if crc32(file.subject.encode()) % shards == index:
             move(file, person)
@@ -159,8 +166,12 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
         if crc32(subject.name.encode()) % shards == index and not subject.plan.select(Action.ENCODE):
             _relabel(work, subject)
     if spec is not None:
+        if to_encode:  # what waits for no encoding is said before
+            work.say(work.explain_refusal({recording.subject for recording in changed}) or "")
         _encode(work, to_encode, spec)
-    return work.summarise()
+    summary = work.summarise()
+    refusal = work.explain_refusal() or explain_emptiness(command.store, summary)
+    return replace(summary, refusal=refusal)
 
 
 def _look_at_all(source: SubjectSource, is_whole: bool) -> tuple[SubjectSource, tuple[Subject, ...]]:

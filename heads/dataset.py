@@ -1,4 +1,4 @@
-"""All windows of a store, or of arrays, under one index; features are read when asked for."""
+"""All windows of a store, or of arrays, under one index; features are read on demand."""
 
 import hashlib
 import json

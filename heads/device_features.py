@@ -1,4 +1,4 @@
-"""Features of windows on the device that trains, in the form that a head takes."""
+"""Features of windows on the training device, in the form that a head reads."""
 
 import copy
 import math

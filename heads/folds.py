@@ -159,7 +159,7 @@ def make_given_fold(counts: Mapping[str, LabelCounts], parts: Mapping[str, str],
     if not any(counts[person].both for person in sides["validation"]):
         raise UserError(
             f"{source}: no validation person has both seizure and background seconds; epoch and threshold are "
-            "chosen on such"
+            "chosen on such persons"
         )
     return Fold(GIVEN, sides["test"], sides["validation"], sides["train"])
 

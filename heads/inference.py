@@ -1,4 +1,4 @@
-"""Predict each second by many heads at once, score predictions, choose a threshold."""
+"""Predict each second with many heads at once, score predictions, choose a threshold."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""python -m heads.probe: linear classifiers of seconds, every leave-one-person-out fold."""
+"""python -m heads.probe: fit linear classifiers of seconds for every leave-one-person-out fold."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -16,7 +16,15 @@ from tqdm import tqdm
 
 from heads.dataset import StoreDataset
 from heads.folds import DEFAULT_INNER, Fold
-from heads.run_folder import FoldResult, Run, describe_run, plan_folds, record_choice, resolve_inner
+from heads.run_folder import (
+    FoldResult,
+    Run,
+    describe_run,
+    follow_store,
+    plan_folds,
+    record_choice,
+    resolve_inner,
+)
 from heads.settings import MemoryOption, RunOptions, SplitOption, TrainSettings
 from store import open_stores
 from store.runtime.cli import run as run_command
@@ -30,24 +38,24 @@ if TYPE_CHECKING:
     from heads.training.trials import TrialResult
 
 _STATISTICS = (
-    "Of each second. pooled: mean, maximum and deviation over the electrodes of each dim's log deviation over the "
-    "frames (its value, if a second has one frame), averaged over 5 s. mean: the mean over the frames, of each "
-    "electrode; mean-std: that and the log deviation. If not given, pooled for logistic, mean for the others."
+    "Features of a second. pooled: mean, maximum and sd over the electrodes of each dim's log sd over the frames "
+    "(its value, if a second has one frame), averaged over 5 s. mean: mean over the frames, per electrode. "
+    "mean-std: that and the log sd. (default: pooled for logistic, mean for the others)"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeTarget:
-    """What to fit on, where to and how; first in the help."""
+    """Store, folds, run folder and method; first in the help."""
 
     store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
-    """Folder of the store; of several, which are trained on together."""
+    """Folder of the store; several stores are trained on together."""
     fold: Annotated[str | None, tyro.conf.arg(metavar="PERSON|all|final", help_behavior_hint="(default: all)")] = (
         None
     )
-    """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
+    """Person to test on; "all" for leave-one-person-out; "final" for a detector trained on all persons."""
     out: Annotated[Path | None, optional("RUN")] = None
-    """Run folder; runs/STORE-METHOD if not given. Finished folds in it are kept."""
+    """Run folder; finished folds in it are kept. (default: runs/STORE-METHOD)"""
     method: Literal["logistic", "ridge", "lda"] = "logistic"
     """Logistic regression, ridge regression, or discriminant analysis."""
     statistics: Annotated[
@@ -60,18 +68,19 @@ class ProbeCommand(RunOptions, MemoryOption, SplitOption, ProbeTarget):
     """The command line of ``python -m heads.probe``."""
 
     memory: Annotated[float, tyro.conf.arg(metavar="GIB")] = 3.5
-    """Memory to fit in, beside the mapped features: with less, features are read more often."""
+    """Memory of the fit, apart from the mapped features; with less, features are read more often."""
 
 
 def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
-    """Fit the folds that the run folder does not yet hold; the run and the folds that were asked for.
+    """Fit the requested folds that the run folder lacks; return the run and the requested folds.
 
     Raises
     ------
     StoreError
         If the store cannot be used.
     UserError
-        If a fold cannot be built, or the run folder belongs to other settings.
+        If a fold cannot be built, the run folder belongs to other settings, or another process goes on with a
+        store that has changed since.
     """
     if command.fold is not None and command.split is not None:
         raise UserError("--fold and --split do not go together: give a fold, or a given split")
@@ -87,7 +96,7 @@ def probe(command: ProbeCommand) -> tuple[Run, list[FoldResult]]:
     options = {"head": head.head, "method": command.method, "statistics": statistics}
     recorded = {**options, **record_choice(inner, command.split)}
     run = Run.create(out, describe_run(recorded, dataset.store), force=command.force)
-    run = run.follow_store(dataset.store, folds, retrain=command.retrain)
+    run = follow_store(run, dataset.store, folds, retrain=command.retrain)
     finished = {result.fold.name for result in run.folds}
     if todo := [fold for fold in folds if fold.name not in finished]:
         _fit(run, todo, dataset, head, command.method, statistics, most_bytes)
@@ -112,7 +121,7 @@ def _fit(
     from heads.closed_form.leave_one_out import STRENGTHS, fit_closed_form, require_memory
     from heads.closed_form.logistic_folds import INVERSE_STRENGTHS, fit_logistic_folds
     from heads.closed_form.seconds import PooledSeconds
-    from heads.training.finish import write_fold
+    from heads.training.finish import write_folds
     from heads.training.trials import Trial
 
     logistic = method == "logistic"
@@ -123,9 +132,12 @@ def _fit(
     else:
         require_memory(seconds, 2 * most_bytes)
         fitted = fit_closed_form(seconds, todo, method, most_bytes)
-    for fold in tqdm(fitted, total=len(todo), unit=" folds", disable=None):
-        result = _describe(fold, "C" if logistic else "strength", INVERSE_STRENGTHS if logistic else STRENGTHS)
-        write_fold(run, Trial(fold.fold, head), result, dataset, torch.device("cpu"))
+    strengths = ("C", INVERSE_STRENGTHS) if logistic else ("strength", STRENGTHS)
+    trained = (
+        (Trial(fold.fold, head), _describe(fold, *strengths))
+        for fold in tqdm(fitted, total=len(todo), unit=" folds", disable=None)
+    )
+    write_folds(run, trained, dataset, torch.device("cpu"))
 
 
 def _describe(fitted: "FittedFold", name: str, strengths: Sequence[float]) -> "TrialResult":
@@ -160,6 +172,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         translate_arguments(sys.argv[1:] if argv is None else argv),
         module="heads.probe",
         description="Fit linear classifiers on the features of a store: a baseline in seconds.\n\n"
-        "What matters first: --store, --out for where the run goes, --method.",
+        "Start with: --store, --out for the run folder, --method.",
         examples=["--store store --out runs/probe"],
     )

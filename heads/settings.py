@@ -1,4 +1,4 @@
-"""What a head is and how it is trained: the settings that commands, sweeps and saved heads share."""
+"""Settings of a head and of its training, shared by commands, sweeps and saved heads."""
 
 import ast
 import inspect
@@ -19,49 +19,50 @@ POOLINGS = ("max", "max-std", "max-std-electrodes")
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """Which head, and its size; a head uses the settings that it knows."""
+    """Type and size of a head; a head ignores settings that it does not have."""
 
     head: Annotated[str, tyro.conf.arg(metavar="HEAD")] = "spatial-fusion"
     """spatial-fusion, linear, pooled-linear, one of an installed package, or your own as package.module:Name."""
     filters: int = 64
     """Spatial filters: outputs of the convolution over all electrodes."""
     pooling: Literal["max", "max-std", "max-std-electrodes"] = "max-std"
-    """What the MLP sees of a filter: maximum; log maximum and deviation; or these, and what the probe takes."""
+    """Input of the MLP per filter: maximum; log maximum and log sd; or these and the probe's features."""
     hidden: int = 128
     """Hidden units of the MLP."""
     dropout: float = 0.25
-    """Share of hidden units left out in training."""
+    """Dropout rate of the hidden units."""
     context_s: int = 5
-    """Seconds whose logits a prediction averages, an odd number: a second and its neighbours; 1 takes it alone."""
+    """Average the logits of this many seconds, an odd number, around each second; 1: no averaging."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a command may treat the run folder that is there."""
+    """What a command may do to an existing run folder."""
 
     retrain: bool = False
-    """Move folds that were trained on other labels, persons or features aside, and train them again."""
+    """Move folds aside that were trained on other labels, persons or features, or with another version of a head
+    of your own, and train them again."""
     force: bool = False
-    """Make the run in a folder that holds other files."""
+    """Write the run into a folder that contains other files."""
 
 
 _PROGRAM_GIB = 0.5  # of the program, before it trains
 _LEAST_GIB = 0.75
 _INNER = (
-    "Who chooses epoch, threshold and post-processing of a fold. N: all persons that are not tested, in N groups, "
-    "each predicted by a head trained on the others; pairs: the same, each person a group of its own; one: the "
-    "next persons after the tested one, which then do not train. 4 if not given, or as the run folder has it."
+    "Inner heads that choose epoch, threshold and post-processing of a fold. N: divide all other persons into N "
+    "groups and predict each group with a head trained on the rest; pairs: the same, with each person as a group; "
+    "one: no inner heads, the next persons validate and do not train. (default: 4, or that of the run folder)"
 )
 _SPLIT = (
-    "A given split instead of folds: a table with columns person (or participant_id) and split, tabs between, or "
-    "a column of participants.tsv. Its values: train, validation (val, dev), test (eval). The validation persons "
-    "choose, the test persons are scored, with one head."
+    "Use a given split instead of folds: a tab-separated table with the columns person (or participant_id) and "
+    "split, or a column of participants.tsv. Values: train, validation (val, dev), test (eval). One head is "
+    "trained; choices are made on the validation persons, scores are of the test persons."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class InnerOption:
-    """Who chooses for a fold."""
+    """Inner heads of a fold."""
 
     inner: Annotated[int | Literal["pairs", "one"] | None, optional("N|pairs|one", _INNER)] = None
 
@@ -75,14 +76,14 @@ class SplitOption:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryOption:
-    """How much memory training may take."""
+    """Memory limit of training."""
 
     memory: Annotated[float, tyro.conf.arg(metavar="GIB")] = 3.5
-    """Memory to train in, of each job, beside the mapped features: with less, fewer heads train together."""
+    """Memory of each job, apart from the mapped features; with less, fewer heads train together."""
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes for features in the form that a head takes.
+        """Bytes for features in the form that a head reads.
 
         Raises
         ------
@@ -94,34 +95,34 @@ class MemoryOption:
         return int((self.memory - _PROGRAM_GIB) / 3 * (1 << 30))
 
     def group_bytes(self, nested: bool) -> int:
-        """Bytes for heads that train together; the more of nested folds do, the more inner heads they share."""
+        """Bytes for heads that train together; more of them let nested folds share more inner heads."""
         return self.kept_bytes * (2 if nested else 1)
 
 
 @dataclass(frozen=True)
 class TrainSettings(HeadSettings):
-    """A head and how it is trained."""
+    """Settings of a head and of its training."""
 
     epochs: int = 30
-    """Passes over the data at most."""
+    """Largest number of epochs."""
     patience: int = 8
-    """Epochs without a better validation AUROC after which a fold stops."""
+    """Epochs without a better validation AUROC before a fold stops."""
     batch_windows: int = 256
-    """Windows in a batch."""
+    """Windows per batch."""
     lr: float = 1e-3
     """Learning rate of AdamW."""
     weight_decay: float = 1e-2
-    """Decoupled weight decay of AdamW, on weights, not on biases."""
+    """Weight decay of AdamW, for weights, not for biases."""
     clip_norm: float = 1.0
     """Largest norm of a head's gradient."""
     positive_weight: float | None = None
-    """Weight of seizure seconds in the loss; none balances the classes of the training persons."""
+    """Loss weight of seizure seconds; none balances the classes of the training persons."""
     background_per_seizure: float | None = 10.0
-    """Background windows drawn for each seizure window, anew each epoch; none takes all."""
+    """Background windows drawn per seizure window, anew each epoch; none uses all."""
     seed: int = 0
     """Seed of initial weights and dropout. The order of windows is the same for every seed."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the spatial filters in training; "auto" takes bfloat16 where the processor multiplies it."""
+    """Precision of the spatial filters in training; "auto" is bfloat16 if the processor supports it."""
 
     def check(self, as_options: bool = True) -> None:
         """Refuse values that cannot train.
@@ -129,7 +130,7 @@ class TrainSettings(HeadSettings):
         Parameters
         ----------
         as_options
-            Name a setting as a command takes it; else as Python does.
+            Name a setting as on the command line, else as in Python.
 
         Raises
         ------
@@ -159,7 +160,7 @@ class TrainSettings(HeadSettings):
 
 
 def field_sentences(settings: type) -> dict[str, str]:
-    """What the docstring below each field of a dataclass says, those of its bases too.
+    """Docstring below each field of a dataclass and of its bases.
 
     >>> field_sentences(HeadSettings)["hidden"]
     'Hidden units of the MLP.'

@@ -1,4 +1,4 @@
-"""python -m heads.sweep: every setting on every fold and seed, chosen without the tested person."""
+"""python -m heads.sweep: train every setting on every fold and seed; choose without the test person."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -21,13 +21,17 @@ from heads.dataset import StoreDataset
 from heads.run_folder import (
     Run,
     describe_run,
+    follow_store,
     is_before_context,
     plan_folds,
     record_choice,
+    require_current,
     require_groups,
     resolve_inner,
     with_old_context,
 )
+from heads.run_folder.head_sources import HeadSources
+from heads.run_folder.lock import lock_folder
 from heads.settings import InnerOption, MemoryOption, RunOptions, SplitOption, TrainSettings, field_sentences
 from store import open_stores
 from store.runtime.atomic import write_text
@@ -52,22 +56,22 @@ _ROWS_SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class SweepTarget:
-    """What to train on, where to, and how many settings; first in the help."""
+    """Store, run folder and number of settings; first in the help."""
 
     store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
-    """Folder of the store; of several, which are trained on together."""
+    """Folder of the store; several stores are trained on together."""
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """Run folder. Finished groups of heads in it are kept."""
+    """Run folder; finished groups of heads in it are kept."""
     random: Annotated[int | None, optional("N")] = None
-    """Try this many combinations of the values, drawn without replacement; all if not given."""
+    """Try N combinations of the values, drawn without replacement. (default: all combinations)"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings(RunOptions, MemoryOption, InnerOption, SplitOption, WorkerSettings, SweepTarget):
-    """What a sweep needs beside the values to try."""
+    """Options of a sweep other than the values to try."""
 
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    """"cpu", "cuda", "cuda:1" and so on; "auto" uses a GPU if there is one."""
 
 
 def _values_to_try() -> list[tuple[str, Any, Any]]:
@@ -91,28 +95,29 @@ SweepCommand.__doc__ = "The command line of ``python -m heads.sweep``: several v
 
 
 def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
-    """Train what the run folder does not yet hold, choose for each fold, predict its test person.
+    """Train what the run folder lacks, choose a setting for each fold, predict the fold's test person.
 
     Returns
     -------
     run : Run
-        With a finished fold for each person: the setting is the best on the fold's validation persons.
+        With a finished fold for each person, of the setting that is best on the fold's validation persons.
     table : DataFrame
-        A row a setting, the best mean validation AUROC first.
+        One row per setting, the best mean validation AUROC first.
 
     Raises
     ------
     StoreError
         If the store cannot be used.
     UserError
-        If a setting has no value, a fold cannot be built, the run folder belongs to another sweep, or every
-        setting failed in a fold.
+        If a setting has no value, a fold cannot be built, the run folder belongs to another sweep, every
+        setting failed in a fold, or another process goes on with a store or head that has changed since.
     """
     import torch  # here, since they load torch, which --help does not need
 
-    from heads.sweep_results import choose_setting, read_rows, tabulate, unseeded
-    from heads.training.finish import write_fold
+    from heads.sweep_results import choose_row, read_rows, tabulate, unseeded
+    from heads.training.finish import write_folds
     from heads.training.groups import split_groups
+    from heads.training.head_sources import describe_sources
     from heads.training.trials import Trial
 
     command.check()
@@ -130,7 +135,7 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     if grid["context_s"] == (TrainSettings.context_s,) and is_before_context(command.out):
         recorded["context_s"] = old_context(recorded)
         tried = [with_old_context(settings) for settings in tried]
-        print(f"{command.out}: begun before --context-s was there; its heads keep the context that they had")
+        print(f"{command.out}: started before --context-s existed; its heads keep their context")
     trials = [
         Trial(fold, dataclasses.replace(settings, seed=seed))
         for settings in tried
@@ -139,17 +144,18 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     ]
     groups = split_groups(trials, dataset, len(seeds), command.group_bytes(nested=bool(folds[0].inner)))
     recorded |= {"random": command.random, **record_choice(inner, command.split)}
-    run = Run.create(command.out, describe_run(recorded, dataset.store), force=command.force)
-    run = run.follow_store(dataset.store, folds, retrain=command.retrain)
-    _train_groups(groups, dataset, command)
-    rows = [row for group in groups for row in read_rows(_rows_path(command.out, group), group)]
-    best = {fold.name: choose_setting(rows, fold) for fold in folds}
-    for fold in folds:
-        seeded = [row for row in rows if row.trial.fold == fold and unseeded(row.trial) == best[fold.name]]
-        row = max(seeded, key=lambda row: row.score)
-        if not _is_written(row, run, dataset):
-            write_fold(run, row.trial, row.load(row.trial.make_head(dataset)), dataset, torch.device(device))
-    table = tabulate(rows, list(best.values()), [name for name, values in grid.items() if len(values) > 1])
+    sources = describe_sources(grid["head"])
+    run = Run.create(command.out, describe_run(recorded, dataset.store, sources), force=command.force)
+    run = follow_store(run, dataset.store, folds, sources, retrain=command.retrain)
+    _train_groups(groups, dataset, command, run.head_sources)
+    require_current(run, folds, dataset.store, sources)
+    rows = [row for group in groups for row in read_rows(_rows_path(command.out, group, run.head_sources), group)]
+    chosen = [choose_row(rows, fold) for fold in folds]
+    missing = [row for row in chosen if not _is_written(row, run, dataset)]
+    trained = ((row.trial, row.load(row.trial.make_head(dataset))) for row in missing)
+    write_folds(run, trained, dataset, torch.device(device))
+    best = [unseeded(row.trial) for row in chosen]
+    table = tabulate(rows, best, [name for name, values in grid.items() if len(values) > 1])
     write_text(command.out / "sweep.csv", table.to_csv(index=False))
     return run, table
 
@@ -188,11 +194,13 @@ def combinations(grid: Mapping[str, Sequence[Any]], count: int | None) -> list[T
     return [TrainSettings(**values) for values in every]
 
 
-def _train_groups(groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, command: SweepSettings) -> None:
+def _train_groups(
+    groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, command: SweepSettings, sources: HeadSources
+) -> None:
     """Train the groups that are not there yet; each leaves its rows in a file when it is finished."""
     todo = []
     for group in groups:
-        if (path := _rows_path(command.out, group)).is_file():
+        if (path := _rows_path(command.out, group, sources)).is_file():
             _checkpoint_path(path).unlink(missing_ok=True)  # there if the sweep was stopped right then
         else:
             todo.append(group)
@@ -200,7 +208,7 @@ def _train_groups(groups: Sequence[Sequence["Trial"]], dataset: StoreDataset, co
         print(f"nothing to train: all of the heads are in {command.out}")
     total = sum(_work(group, dataset) for group in todo)
     with progress_bar(total=total, unit=" windows x heads", unit_scale=True) as bar:
-        for group, done in _run_groups(todo, dataset, command, bar.update):
+        for group, done in _run_groups(todo, dataset, command, sources, bar.update):
             total -= _work(group, dataset) - done  # trials that stopped early
             bar.total = total
 
@@ -209,19 +217,21 @@ def _run_groups(
     todo: Sequence[Sequence["Trial"]],
     dataset: StoreDataset,
     command: SweepSettings,
+    sources: HeadSources,
     progress: Callable[[int], object],
 ) -> Iterator[tuple[Sequence["Trial"], int]]:
     """Finished groups with the windows x heads they took."""
     if command.alone:
         for group in todo:
-            done = _train_group(group, dataset, command.out, command.device, command.kept_bytes, progress)
-            yield group, done
+            where = command.out, command.device, command.kept_bytes
+            yield group, _train_group(group, dataset, sources, *where, progress)
         return
     # workers may be in another folder
     stores = [path.absolute() for path in command.store]
     train = partial(
         _open_and_train,
         store_paths=stores,
+        sources=sources,
         out=command.out.absolute(),
         device=command.device,
         kept_bytes=command.kept_bytes,
@@ -232,15 +242,21 @@ def _run_groups(
 
 
 def _open_and_train(
-    group: Sequence["Trial"], store_paths: Sequence[Path], out: Path, device: str, kept_bytes: int
+    group: Sequence["Trial"],
+    store_paths: Sequence[Path],
+    sources: HeadSources,
+    out: Path,
+    device: str,
+    kept_bytes: int,
 ) -> int:
     """A task of a worker: it carries paths and settings, no features."""
-    return _train_group(group, StoreDataset(open_stores(store_paths)), out, device, kept_bytes)
+    return _train_group(group, StoreDataset(open_stores(store_paths)), sources, out, device, kept_bytes)
 
 
 def _train_group(
     group: Sequence["Trial"],
     dataset: StoreDataset,
+    sources: HeadSources,
     out: Path,
     device: str,
     kept_bytes: int,
@@ -250,9 +266,10 @@ def _train_group(
     import torch
 
     from heads.sweep_results import write_rows
+    from heads.training.head_sources import describe_sources
     from heads.training.stacked import train_stacked
 
-    path = _rows_path(out, group)
+    path = _rows_path(out, group, sources)
     done = 0
 
     def count(windows_x_heads: int) -> None:
@@ -264,15 +281,18 @@ def _train_group(
     results = train_stacked(group, dataset, where, checkpoint, count, kept_bytes)
     if is_before_context(out):  # its rows hold the scores of epochs, by which its heads were compared
         results = [dataclasses.replace(result, score=result.epoch_score) for result in results]
-    write_rows(path, group, results)
+    run = Run.open(out)
+    with lock_folder(out):  # no other process may go on with a changed store between the check and the rows
+        require_current(run, [trial.fold for trial in group], dataset.store, describe_sources(sources))
+        write_rows(path, group, results)
     checkpoint.unlink(missing_ok=True)
     return done
 
 
-def _rows_path(out: Path, group: Sequence["Trial"]) -> Path:
+def _rows_path(out: Path, group: Sequence["Trial"], sources: HeadSources) -> Path:
     from heads.training.trials import hash_trials
 
-    return out / "cells" / f"{hash_trials(group)}.json"
+    return out / "cells" / f"{hash_trials(group, sources)}.json"
 
 
 def _checkpoint_path(rows: Path) -> Path:
@@ -293,8 +313,8 @@ def _run(command: SweepSettings) -> None:
     if len(table) > _ROWS_SHOWN:
         print(f"... {len(table) - _ROWS_SHOWN} more settings in {run.path / 'sweep.csv'}")
     if failed := int(table["failed"].sum()):
-        print(f"failed: {failed} trainings; they diverged, so lower lr, and count as no score")
-    print("\nEach fold's test person was predicted once, with the setting that the other persons chose.")
+        print(f"failed: {failed} trainings diverged and have no score; try a lower lr")
+    print("\nEach fold's test person was predicted once, with the setting chosen on the other persons.")
     print(f"run in {run.path}; score it with: {command_line('eval', run.path)}")
 
 
@@ -305,8 +325,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SweepCommand,
         translate_arguments(sys.argv[1:] if argv is None else argv),
         module="heads.sweep",
-        description="Try many settings of heads on every fold, and choose on validation persons.\n\n"
-        "What matters first: --store and --out, several values of any setting, --random to try some of them.",
+        description="Train many head settings on every fold, and choose one per fold on validation persons.\n\n"
+        "Start with: --store and --out, several values for any setting, --random to try a subset.",
         examples=["--store store --out runs/sweep --lr 1e-3 3e-4 --hidden 64 128 --seed 0 1"],
         elsewhere={"--fold": "a sweep tests on every person in turn; heads.train takes --fold"},
     )

@@ -1,4 +1,4 @@
-"""Finished trials of a sweep: a file for each group of them, and the table of all."""
+"""Finished trials of a sweep: one file per group, and the table of all trials."""
 
 import dataclasses
 import itertools
@@ -145,6 +145,19 @@ def choose_setting(rows: Sequence[SweepRow], fold: Fold) -> TrainSettings:
         error = next(row.error for row in rows if row.trial.fold == fold and row.error)
         raise UserError(f"fold {fold.title}: every setting failed; the first: {error}")
     return best
+
+
+def choose_row(rows: Sequence[SweepRow], fold: Fold) -> SweepRow:
+    """The best setting of a fold, with its best seed.
+
+    Raises
+    ------
+    UserError
+        If every setting failed.
+    """
+    best = choose_setting(rows, fold)
+    seeded = [row for row in rows if row.trial.fold == fold and unseeded(row.trial) == best]
+    return max(seeded, key=lambda row: row.score)
 
 
 def unseeded(trial: Trial) -> TrainSettings:

@@ -1,4 +1,4 @@
-"""python -m heads.train: train the heads of one fold, of all, or the final one."""
+"""python -m heads.train: train the heads of one fold, of all folds, or the final head."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -19,8 +19,10 @@ from heads.dataset import StoreDataset
 from heads.run_folder import (
     FoldResult,
     Run,
+    StaleError,
     describe_run,
     follow_context,
+    follow_store,
     plan_folds,
     record_choice,
     require_groups,
@@ -44,17 +46,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTarget:
-    """What to train on, which folds, and where to; first in the help."""
+    """Store, folds and run folder; first in the help."""
 
     store: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(required)")]
-    """Folder of the store; of several, which are trained on together."""
+    """Folder of the store; several stores are trained on together."""
     fold: Annotated[
         str | None,
         tyro.conf.arg(metavar="PERSON|all|final", help_behavior_hint="(required, or --split)"),
     ] = None
-    """A person to test on, "all" for leave-one-person-out, "final" to train on everyone for use."""
+    """Person to test on; "all" for leave-one-person-out; "final" for a detector trained on all persons."""
     out: Annotated[Path | None, optional("RUN")] = None
-    """Run folder; runs/STORE-HEAD if not given. Finished folds in it are kept."""
+    """Run folder; finished folds in it are kept. (default: runs/STORE-HEAD)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +64,23 @@ class TrainCommand(RunOptions, MemoryOption, TrainSettings, InnerOption, SplitOp
     """The command line of ``python -m heads.train``."""
 
     seed: tuple[int, ...] = (0,)  # type: ignore[assignment]  # a head has one seed, a command several
-    """Seeds of initial weights and dropout, trained together; the order of windows is the same for all."""
+    """Seeds of initial weights and dropout, trained together. The order of windows is the same for all."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    """"cpu", "cuda", "cuda:1" and so on; "auto" uses a GPU if there is one."""
 
 
 def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
-    """Train the folds that the run folder does not yet hold; the run and the folds that were asked for.
+    """Train the requested folds that the run folder lacks; return the run and the requested folds.
 
     Raises
     ------
     StoreError
         If the store cannot be used.
     UserError
-        If the fold cannot be built, the run folder belongs to other settings, or training diverges.
+        If the fold cannot be built, the run folder belongs to other settings, training diverges, or another
+        process goes on with a store or head that has changed since.
     """
-    import torch  # here, since they load torch, which --help does not need
+    import torch  # imported here to keep --help fast
 
     from heads.training.groups import split_groups
 
@@ -97,23 +100,22 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
         for error in _train_and_write(group, dataset, run, device, kept_bytes)
     ]
     run.remove_checkpoints()
-    if errors:
+    if errors := list(dict.fromkeys(errors)):
         others = "the other folds are finished, but " if len(errors) < len(todo) else ""
         raise UserError(f"{run.path}: {others}{'; '.join(errors)}")
     return run, [result for result in run.folds if result.fold.name in {trial.fold.name for trial in trials}]
 
 
 def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Trial"]]:
-    """Make or resume the run; it, and the heads of the folds and seeds that were asked for."""
+    """Make or resume the run; return it and the heads of the requested folds and seeds."""
+    from heads.training.head_sources import describe_sources
     from heads.training.trials import Trial
 
     store = dataset.store
     out = command.out or Path("runs") / f"{store.name}-{command.head.rpartition(':')[2]}"
     settings = [follow_context(one, out) for one in _settings_of_seeds(command)]
     if settings[0].context_s != command.context_s:
-        print(
-            f"{out}: begun before --context-s was there; its heads average {settings[0].context_s} s, as they did"
-        )
+        print(f"{out}: started before --context-s existed; its heads keep averaging {settings[0].context_s} s")
     inner = resolve_inner(command.inner, out, split=command.split)
     folds = plan_folds(store, dataset.label_counts(), command.fold or "", inner, command.split)
     require_groups(folds, command.inner)
@@ -121,15 +123,16 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
         Trial(folds[0], one).check(dataset)
     seed = command.seed[0] if len(command.seed) == 1 else list(command.seed)
     recorded = {**dataclasses.asdict(settings[0]), "seed": seed, **record_choice(inner, command.split)}
-    run = Run.create(out, describe_run(recorded, store), force=command.force)
-    run = run.follow_store(store, folds, retrain=command.retrain)
+    sources = describe_sources([command.head])
+    run = Run.create(out, describe_run(recorded, store, sources), force=command.force)
+    run = follow_store(run, store, folds, sources, retrain=command.retrain)
     return run, [Trial(fold, one) for fold in folds for one in settings]
 
 
 def _train_and_write(
     group: Sequence["Trial"], dataset: StoreDataset, run: Run, device: "torch.device", kept_bytes: int
 ) -> Iterator[str]:
-    """Train a group and write its folds; give why one could not be trained, for each that could not."""
+    """Train a group and write its folds; give why one could not be trained or kept, for each that could not."""
     from heads.training.finish import write_fold
 
     for trial, result in zip(group, _train_group(group, dataset, run, device, kept_bytes), strict=True):
@@ -139,8 +142,11 @@ def _train_and_write(
         if kept.error:
             seeded = f" with seed {trial.settings.seed}" if run.seeds else ""
             yield f"fold {trial.fold.title}{seeded}: {kept.error}"
-        else:
+            continue
+        try:
             write_fold(run.of_seed(trial.settings.seed), trial, kept, dataset, device)
+        except StaleError as error:
+            yield str(error)
 
 
 def _settings_of_seeds(command: TrainCommand) -> list[TrainSettings]:
@@ -173,7 +179,7 @@ def _train_group(
     from heads.training.stacked import train_stacked
     from heads.training.trials import hash_trials
 
-    checkpoint = run.path / f"training-{hash_trials(group)}.pt"
+    checkpoint = run.path / f"training-{hash_trials(group, run.head_sources)}.pt"
     run.checkpoints.add(checkpoint, [trial.fold.name for trial in group])
     title = group[0].fold.name if len(group) == 1 else f"{len(group)} heads"
     with progress_bar(desc=title, unit=" windows x heads", unit_scale=True) as bar:
@@ -189,7 +195,7 @@ def _run(command: TrainCommand) -> None:
             f"fold {result.fold.title}{seeded}: best epoch {result.best_epoch} of {len(scores)}, "
             f"validation AUROC {max(scores, default=math.nan):.3f}, threshold {result.threshold:.3f}"
         )
-    print(f"thresholds are of single seconds; {command_line('eval')} chooses those of events")
+    print(f"these thresholds are for single seconds; {command_line('eval')} chooses those for events")
     print(f"run in {run.path}; score it with: {command_line('eval', run.path)}")
 
 
@@ -201,6 +207,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         translate_arguments(sys.argv[1:] if argv is None else argv),
         module="heads.train",
         description="Train heads on the features of a store.\n\n"
-        "What matters first: --store, --fold for which persons to test on, --out for where the run goes.",
+        "Start with: --store, --fold for the persons to test on, --out for the run folder.",
         examples=["--store store --fold all --out runs/first"],
     )

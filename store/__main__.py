@@ -1,4 +1,4 @@
-"""``python -m store``: look at a feature store, verify it, export a person."""
+"""``python -m store``: inspect or verify a feature store, or export a person."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -31,7 +31,7 @@ StorePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")
 
 @dataclass(frozen=True)
 class InfoCommand:
-    """Say what a store holds: persons, hours, seizures, and what was left out or is missing, and why."""
+    """Show what a store contains: persons, hours, seizures, and what was left out or is missing, and why."""
 
     store: StorePath
     """Folder of the store."""
@@ -41,26 +41,26 @@ class InfoCommand:
 
 @dataclass(frozen=True)
 class VerifyCommand:
-    """Read everything and compare it with its checksums; status 2 if a file is damaged."""
+    """Read all files and compare them with their checksums; exit status 2 if a file is damaged."""
 
     store: StorePath
     """Folder of the store."""
     sample: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 1.0
-    """Share of each subject's recordings whose features are read, at least one, drawn anew each time."""
+    """Share of each subject's recordings to read features of (at least one), drawn anew each time."""
 
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Write a person's features as a flat table: a row a second, the mean over its frames."""
+    """Write a person's features as a table: one row per second, the mean over its frames."""
 
     store: StorePath
     """Folder of the store."""
     person: Annotated[str, tyro.conf.arg(metavar="NAME")]
-    """Person to export, as `info` names it."""
+    """Person to export, named as in `info`."""
     to: Literal["npz", "parquet"] = "npz"
     """Format of the file."""
     out: Annotated[Path | None, optional("FILE")] = None
-    """File to write, replaced if it is an export; person-NAME.npz or .parquet in the working folder by default."""
+    """File to write, replaced if it is an export. (default: person-NAME.npz or .parquet in the working folder)"""
     force: bool = False
     """Overwrite an existing file that is not an export."""
 
@@ -106,7 +106,7 @@ def _export(command: ExportCommand) -> int:
     return 0
 
 
-_COMMANDS: dict[str, tuple[Callable[[Any], int], type, str]] = {  # what it does, its settings, an example
+_COMMANDS: dict[str, tuple[Callable[[Any], int], type, str]] = {  # function, settings, example
     "info": (_info, InfoCommand, "STORE"),
     "verify": (_verify, VerifyCommand, "STORE --sample 0.1"),
     "export": (_export, ExportCommand, "STORE --person 01 --to parquet"),
@@ -136,11 +136,11 @@ def _help(prog: str) -> list[str]:
     return [
         f"usage: {prog} COMMAND ...",
         "",
-        "Look at a feature store.",
+        "Inspect, verify or export a feature store.",
         "",
         *(f"  {name:<8}{settings.__doc__}" for name, (_, settings, _) in _COMMANDS.items()),
         "",
         f"Example: {prog} info STORE",
         "",
-        f"{prog} COMMAND --help says what a command takes.",
+        f"{prog} COMMAND --help lists the options of a command.",
     ]

@@ -1,4 +1,4 @@
-"""Validate files that others may have written, before anything else reads them."""
+"""Validate files from outside before any other code reads them."""
 
 import json
 import math
@@ -55,7 +55,7 @@ def _explain(message: str) -> str:
     if "truncated file" in message:
         return "unreadable, the file was cut off"
     if "file signature not found" in message:
-        return "unreadable, it is no HDF5 file or lost its beginning"
+        return "unreadable, it is not an HDF5 file, or its beginning is missing"
     return f"unreadable ({message})"
 
 
@@ -214,7 +214,7 @@ def _labels_problem(content: SubjectContent) -> str:
         return f"labels: one is {content.labels.max()}, allowed are 0 and 1"
     for info in content.recordings:
         if not info.labelled and content.labels_of(info).any():
-            return f"labels: {info.name} has no annotation and yet a seizure"
+            return f"labels: {info.name} is not annotated and yet has a seizure"
     return ""
 
 

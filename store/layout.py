@@ -1,4 +1,4 @@
-"""How a subject lies in an HDF5 file: tables, metadata and checksums, shared by writer and reader."""
+"""Layout of a subject's HDF5 file: tables, metadata and checksums, shared by writer and reader."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Validated opening and fast reading: tables are read at once, features when asked for, no handle stays open."""
+"""Open and read stores: tables are validated at once, features read on demand, no file stays open."""
 
 import dataclasses
 import hashlib
@@ -6,7 +6,7 @@ import math
 import mmap
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -276,6 +276,18 @@ def open_store(path: Path | str) -> Store:
         damaged or misnamed, if the files do not share one spec, or if two persons share a recording.
     """
     files = tuple(open_file(file) for file in list_files(Path(path)))
+    require_one_store(files)
+    return Store(Path(path), files)
+
+
+def require_one_store(files: Sequence[StoreFile]) -> None:
+    """Refuse files of one folder that are not one store.
+
+    Raises
+    ------
+    StoreError
+        If one is misnamed, if they do not share one spec, or if two persons share a recording.
+    """
     for file in files:
         if file.path.stem != f"sub-{file.subject}":
             own = file.path.with_name(f"sub-{file.subject}.h5")
@@ -287,11 +299,26 @@ def open_store(path: Path | str) -> Store:
                 "move one of them to another folder"
             )
     require_one_person(files)
-    return Store(Path(path), files)
 
 
-def require_one_person(files: Iterable[StoreFile]) -> None:
+def merge_persons(file: StoreFile, other: StoreFile) -> str:
+    """Say how the features of two persons of one store become those of one."""
+    return (
+        f"if a recording was renamed, run {command_line('extract')} without --subject, else give both the "
+        "same person_id in participants.tsv, or remove one"
+    )
+
+
+def require_one_person(
+    files: Iterable[StoreFile], remedy: Callable[[StoreFile, StoreFile], str] = merge_persons
+) -> None:
     """Refuse features that two persons have: one human would train and test a head.
+
+    Parameters
+    ----------
+    files
+    remedy
+        Says what to do about two files that share features.
 
     Raises
     ------
@@ -305,8 +332,7 @@ def require_one_person(files: Iterable[StoreFile]) -> None:
             if other.person != file.person:
                 raise StoreError(
                     f"{file.path}: {info.name} has the same features as {twin}, and is of person {file.person}, "
-                    f"not {other.person}; if a recording was renamed, run {command_line('extract')} without "
-                    "--subject, else give both one person_id in participants.tsv, or remove one"
+                    f"not {other.person}; {remedy(file, other)}"
                 )
 
 
@@ -325,8 +351,8 @@ def list_files(path: Path) -> list[Path]:
     if not files and (waiting := sum(1 for _ in path.glob(".parts/sub-*/*.h5"))):
         raise StoreError(
             f"{path}: no finished subject; {count_noun(waiting, 'recording')} wait{'s' * (waiting == 1)} "
-            f"in .parts until all of a subject's are there; run the same {command_line('extract')} again once the "
-            "failed ones are mended, or with --skip-unusable, which leaves them out"
+            f"in .parts until all of a subject's are there; fix the failed ones and run the same "
+            f"{command_line('extract')} again, or add --skip-unusable to leave them out"
         )
     if not files:
         raise StoreError(f"{path}: no subject in this folder (sub-*.h5); {command_line('extract')} makes them")

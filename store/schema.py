@@ -1,4 +1,4 @@
-"""What a feature store holds: its identity, its rows, its geometry in time."""
+"""Contents of a feature store: identity, rows, and geometry in time."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Atomic writing: a file of a store is complete or it is not there."""
+"""Write store files atomically: a file is complete or absent."""
 
 import dataclasses
 import shutil

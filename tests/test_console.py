@@ -14,7 +14,7 @@ import pytest
 from braincodec_seizure import COMMANDS, SPINS, __version__, main, run_module
 from tests.helpers.paths import ROOT
 
-LOOK = "look at it with: braincodec-seizure store info store"
+LOOK = "inspect it with: braincodec-seizure store info store"
 MODULES = [module.removesuffix(".__main__") for module, _ in COMMANDS.values()]
 MAY_LOAD = {
     "extract": {"mne"},  # mne-bids, for file types that it knows, loads a little of mne
@@ -185,9 +185,9 @@ def test_ctrl_c_while_a_command_is_loaded_is_one_line(module: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_matters_first_fits_a_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_options_to_start_with_fit_a_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = help_of(lambda: main([name, "--help"]), capsys)
-    line = next((line for line in out.splitlines() if line.startswith("What matters first: ")), "")
+    line = next((line for line in out.splitlines() if line.startswith("Start with: ")), "")
     assert len(line) <= 100
     assert bool(line) == (name not in ("compare", "store"))
 

@@ -51,7 +51,7 @@ def test_a_killed_training_starts_anew_since_its_checkpoint_names_no_data(
     run, settings = golden / "half", ("--store", str(golden / "bandpower"), *SMALL_HEAD, "--epochs", "4")
     (checkpoint,) = run.glob("training-*.pt")
     assert train([*settings, "--fold", "02", "--out", str(run)]) == 0
-    assert "begun before --context-s was there; its heads average 1 s, as they did" in capsys.readouterr().out
+    assert "started before --context-s existed; its heads keep averaging 1 s" in capsys.readouterr().out
     assert not checkpoint.exists()
     trained = json.loads((run / "folds" / "02" / "fold.json").read_text())["history"]
     together = json.loads((golden / "train" / "folds" / "02" / "fold.json").read_text())["history"]

@@ -132,7 +132,7 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
     if reference is None and not is_known:
         raise UserError(
             f"the run's encoder is {spec.encoder}, which does not ship; give its checkpoint file, or "
-            "package.module:factory, by --encoder"
+            "package.module:factory, with --encoder"
         )
     settings = EncoderSettings(
         encoder=reference or spec.encoder,
@@ -151,7 +151,7 @@ def matching_encoder(spec: FeatureSpec, reference: str | None, device: str) -> F
     if difference := describe_difference(replace(encoder.spec, encoder=spec.encoder), spec):
         raise UserError(
             f"encoder {settings.encoder} is not the one that the head was trained on: {difference}; "
-            "give the right one by --encoder, or train the run again"
+            "give the right one with --encoder, or train the run again"
         )
     return encoder
 

@@ -1,4 +1,4 @@
-"""A detector as an ONNX file: its module, the file's content, and what the two give on the same windows."""
+"""Export a detector as an ONNX file, and compare the two on the same windows."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What detectors write, and what they must not overwrite."""
+"""Output files of detectors, and checks that protect other files."""
 
 import glob
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which EEG files a detector is run on, and where their events go."""
+"""Find the EEG files to run a detector on, and the paths of their events files."""
 
 import json
 import os
@@ -111,8 +111,8 @@ def record_detector(folder: Path, detector: Detector, missing: str, force: bool)
     if before is not None and not force:
         different = ", ".join(name for name in record if before.get(name) != record[name])
         raise UserError(
-            f"{folder}: holds events of another detector (other {different}); give another folder, or --force to "
-            "make them again"
+            f"{folder}: holds events of another detector (changed: {different}); give another folder, or "
+            "--force to replace them"
         )
     write_text(path, json.dumps(record, indent=1, sort_keys=True) + "\n")
 

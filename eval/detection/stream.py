@@ -1,4 +1,4 @@
-"""A detector on samples that come one after the other."""
+"""Run a detector on live samples."""
 
 from collections.abc import Callable, Iterator
 

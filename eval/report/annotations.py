@@ -1,4 +1,4 @@
-"""Labels, detections and probabilities as `mne.Annotations`, to be seen over the EEG in MNE's browser."""
+"""Labels, detections and probabilities as `mne.Annotations`, to show over the EEG in MNE's browser."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures of runs beside each other."""
+"""Figures that compare runs."""
 
 from collections.abc import Mapping
 

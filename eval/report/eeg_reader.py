@@ -1,4 +1,4 @@
-"""What the report takes EEG from; who hands it one knows EEG files."""
+"""The interface through which the report reads EEG; the implementation comes from outside."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""EEG around the onset of an event, all channels below each other."""
+"""Draw the EEG around the onset of an event, all channels stacked."""
 
 from html import escape
 

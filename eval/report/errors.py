@@ -53,7 +53,7 @@ def list_errors(results: Results) -> list[DetectionError]:
 def format_errors(results: Results, errors: list[DetectionError], reader: EegReader | None) -> str:
     """HTML of all errors: stretches of recordings with a timeline, and with a reader EEG around each onset."""
     if not results.recordings:
-        return "<p>No recording is labelled, so that no error is known.</p>"
+        return "<p>No recording is labelled, so errors are unknown.</p>"
     if not errors:
         return "<p>No seizure was missed, and no alarm was false.</p>"
     stretches = list(_group(results, errors))

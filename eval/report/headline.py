@@ -1,4 +1,4 @@
-"""The first lines that anyone reads of a scored run, on the terminal and in the report."""
+"""The most important lines about a scored run, for the terminal and the report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

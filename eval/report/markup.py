@@ -1,4 +1,4 @@
-"""Pieces of HTML that pages share: tables, figures, colours."""
+"""HTML elements shared by all pages: tables, figures, colours."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape

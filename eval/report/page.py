@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that needs nothing else, its figures also as files."""
+"""The report of a run: one self-contained HTML page, with its figures also as files."""
 
 from collections.abc import Sequence
 from html import escape
@@ -141,7 +141,7 @@ def _lead(results: Results) -> str:
 
 def _format_scores(results: Results, table: pd.DataFrame) -> str:
     if results.persons.empty:
-        return "<p>No recording is labelled, so that there are no scores.</p>"
+        return "<p>No recording is labelled, so there are no scores.</p>"
     tables = sections.format_scores_table(table) + sections.format_seeds(results)
     return f'<div class="wide">{tables}</div><p class="muted">{escape(_SCORES_NOTE)}</p>'
 

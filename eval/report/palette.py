@@ -1,4 +1,4 @@
-"""Colours: figures are drawn in the light ones; the page exchanges them for CSS variables."""
+"""Colours: figures are drawn in the light ones; the page replaces them by CSS variables."""
 
 LIGHT = {
     "paper": "#fefefe",

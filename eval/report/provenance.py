@@ -1,4 +1,4 @@
-"""When, by which command and by which code a page was made."""
+"""Date, command and code version that made a page."""
 
 import subprocess
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Score a run with all of its seeds, and write what is known of it; so do eval and study."""
+"""Score a run with all of its seeds and write all results; used by eval and study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The page of a study: one picture, one table, and the way to every report."""
+"""The page of a study: one figure, one table, and links to every report."""
 
 import re
 from collections.abc import Mapping, Sequence

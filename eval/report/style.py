@@ -1,4 +1,4 @@
-"""How figures look, and how they are written."""
+"""Style and output formats of figures."""
 
 import functools
 import io

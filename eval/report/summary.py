@@ -110,12 +110,12 @@ def _describe_criterion(settings: Mapping[str, Any]) -> str:
     """What chooses the head itself.
 
     >>> _describe_criterion({"head": "linear"}), _describe_criterion({"method": "logistic"})
-    ('epoch by the best AUROC of seconds', 'C by the least log loss of seconds')
+    ('epoch by the best AUROC per second', 'C by the smallest log loss per second')
     """
     if settings.get("method") == "logistic":
-        return "C by the least log loss of seconds"
+        return "C by the smallest log loss per second"
     chosen = {"probe": "strength", "sweep": "settings and epoch", "train": "epoch"}[kind_of(settings)]
-    return f"{chosen} by the best AUROC of seconds"
+    return f"{chosen} by the best AUROC per second"
 
 
 def _range(ordered: Sequence[str]) -> str:

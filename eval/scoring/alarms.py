@@ -1,4 +1,4 @@
-"""Alarms of a detector on people of whom no seizure is known."""
+"""Count alarms of a detector on people without known seizures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Scores of several heads, of folds or seeds, averaged: the scores, not the probabilities."""
+"""Average the scores, not the probabilities, of several heads (folds or seeds)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How much background was scored, and whether it suffices for a false-alarm rate."""
+"""Measure the scored background, and decide whether it is enough for a false-alarm rate."""
 
 from dataclasses import dataclass
 

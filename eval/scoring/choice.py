@@ -1,4 +1,4 @@
-"""The post-processing of a fold as it was chosen, and the file that keeps it."""
+"""The chosen post-processing of a fold, and its file."""
 
 import math
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 
 POSTPROCESSING = "postprocessing.json"  # in the folder of each fold
+METHOD = 2  # counted up when equal predictions give another choice
 THRESHOLDS = tuple(float(p) for p in (1 / (1 + np.exp(-np.arange(-5, 5.5, 0.5)))).round(4))  # even in log odds
 HYSTERESIS_RATIOS = (1.0, 0.5)
 SMOOTHING_S = (1, 5, 15)

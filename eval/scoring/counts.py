@@ -1,4 +1,4 @@
-"""Event counts on intervals: what timescoring counts on masks, fast enough to try many settings."""
+"""Count events on intervals as timescoring does on masks, fast enough to try many settings."""
 
 import itertools
 from collections.abc import Iterable, Sequence

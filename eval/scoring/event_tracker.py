@@ -1,4 +1,4 @@
-"""Events out of probabilities that come second by second: what post-processing finds in all of them."""
+"""Detect events in probabilities that arrive second by second, as post-processing does on a whole recording."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The post-processing of folds, chosen by predictions for validation persons and kept beside them."""
+"""Choose the post-processing of folds on predictions for validation persons, and save the choice."""
 
 import hashlib
 import json
@@ -8,15 +8,13 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from eval.scoring.choice import POSTPROCESSING, TRIED, PostProcessingChoice
+from eval.scoring.choice import METHOD, POSTPROCESSING, TRIED, PostProcessingChoice
 from eval.scoring.choosing import choose_postprocessing
 from eval.scoring.scores import ScoredRecording
 from heads.run_folder import FoldResult, Run
 from store import RecordingInfo, Store
 from store.gate import read_json
 from store.runtime.errors import UserError
-
-_METHOD = 2  # counted up when equal predictions give another choice
 
 
 class FoldChooser:
@@ -71,7 +69,7 @@ class FoldChooser:
         if not result.validation_path.is_file():
             return ""
         labels = {person: self._hash_labels(person, infos) for person, infos in chosen.items()}
-        digest = hashlib.sha256(json.dumps([_METHOD, TRIED, result.threshold, labels]).encode())
+        digest = hashlib.sha256(json.dumps([METHOD, TRIED, result.threshold, labels]).encode())
         digest.update(result.validation_path.read_bytes())
         return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Control: how well features tell persons apart, and what is left of the scores without that."""
+"""Control: how well features tell persons apart, and which scores remain without that."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Score a run; table, report and files are made from its `Results`."""
+"""Score a run; the table, report and files are made from its `Results`."""
 
 import math
 import uuid

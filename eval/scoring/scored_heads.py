@@ -1,11 +1,13 @@
-"""Heads and store that scores are of: a hash in ``metrics.json`` tells whether they are still the same."""
+"""What scores were made from: a hash in ``metrics.json`` tells whether it is still the same."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from eval.scoring.choice import METHOD, POSTPROCESSING, TRIED
 from eval.scoring.tested import read_tested
 from heads.run_folder import FoldResult, Run
 from store.runtime.errors import os_errors
@@ -14,12 +16,14 @@ SCORED = "scored"  # the entry
 
 
 def hash_scored(config: Mapping[str, Any], heads: Iterable[FoldResult]) -> str:
-    """Hash of the recorded store and, of each head that is tested, of its files."""
+    """Hash of the recorded store, of the files of each tested head, and of the methods that choose and count."""
     is_run = read_tested(config) is None
     files = sorted(
-        [_hash_file(path) for path in list_files(result)] for result in heads if result.fold.test or not is_run
+        [hash_file(path) for path in (*list_files(result), result.path / POSTPROCESSING) if path.is_file()]
+        for result in heads
+        if result.fold.test or not is_run
     )
-    content = [config["store"].get("identities"), files]
+    content = [config["store"].get("identities"), files, METHOD, TRIED, version("timescoring")]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -46,6 +50,7 @@ def list_files(result: FoldResult) -> list[Path]:
     return [path for path in (result.path / "fold.json", result.head_path) if path.is_file()]
 
 
-def _hash_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """sha256 of a file."""
     with os_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -57,9 +57,9 @@ def read_scored_run(path: Path) -> ScoredRun:
             f"{path / 'metrics.json'}: only the scores or only the folds have "
             f"{noun_with_names('person', differing)}; run: {command_line('eval', path)}"
         )
-    if not _is_current(run):
+    if not is_current(run):
         raise UserError(
-            f"{path / 'metrics.json'}: the heads were trained again or the store changed since; "
+            f"{path / 'metrics.json'}: heads, post-processing, store or scoring method changed since; "
             f"run: {command_line('eval', path)}"
         )
     return ScoredRun(path, run.config, scores, folds, path.resolve().name)
@@ -146,8 +146,8 @@ def describe_differences(baseline: ScoredRun, other: ScoredRun) -> list[str]:
     return parts
 
 
-def _is_current(run: Run) -> bool:
-    """Whether ``metrics.json`` is of the heads and the store as they are, as far as these are there.
+def is_current(run: Run) -> bool:
+    """Whether ``metrics.json`` is of heads, post-processing and store as they are, as far as these are there.
 
     An earlier version did not write of which it is: then no file of a head is newer.
     """

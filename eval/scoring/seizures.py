@@ -1,4 +1,4 @@
-"""Every reference seizure, hit or missed and why, and every false alarm."""
+"""List every reference seizure, detected or missed and why, and every false alarm."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

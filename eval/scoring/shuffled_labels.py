@@ -1,4 +1,4 @@
-"""Control: heads trained on labels that were shuffled within persons know nothing, unless something leaks."""
+"""Control: heads trained on labels shuffled within persons must not beat chance, unless something leaks."""
 
 import math
 import tempfile

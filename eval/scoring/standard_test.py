@@ -1,4 +1,4 @@
-"""Standard testing: score trained heads on a store of other data."""
+"""Standard test: score trained heads on a store of other data."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Scores of a study: a row for each combination of encoder, features and head, averaged over seeds."""
+"""Scores of a study: one row per combination of encoder, features and head, averaged over seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Scores of a run on other data, and how they are known from a run: by an entry of ``config.json``."""
+"""Scores of a run on other data; an entry in ``config.json`` marks them."""
 
 import re
 from collections.abc import Mapping

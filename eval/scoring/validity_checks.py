@@ -1,4 +1,4 @@
-"""Reasons to trust scores less than their figures suggest."""
+"""Reasons to trust the scores less than the figures suggest."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ def _check_data(results: Results) -> Iterator[str]:
     if events:
         names = _name_some([f"{event['recording']} at {event['onset_s']:g} s" for event in events])
         yield (
-            f"{count_noun(len(events), 'seizure')} covering more than half of no second, so that none is "
+            f"{count_noun(len(events), 'seizure')} covering more than half of no second, so none is "
             f"labelled; event scores count them: {names}"
         )
 
@@ -84,7 +84,7 @@ def _check_persons(persons: pd.DataFrame) -> Iterator[str]:
     if alarmed := find_always_alarmed(persons):
         yield (
             f"detections cover more than half of the background of {noun_with_names('person', alarmed)}; their "
-            "event scores look better than that, since neighbouring events are merged"
+            "event scores look too good, because neighbouring events are merged"
         )
 
 
@@ -101,7 +101,7 @@ def _check_choices(results: Results) -> Iterator[str]:
     if edges := [name for name, (_, choice) in list_choices(results).items() if choice.at_edge]:
         yield (
             f"the threshold lies at the edge of what was tried in {noun_with_names('fold', edges)}: "
-            "validation persons do not pin it down"
+            "the validation persons do not determine it"
         )
 
 

@@ -1,4 +1,4 @@
-"""``python -m eval.study``: one command from EEG to a table of encoders, features and heads."""
+"""``python -m eval.study``: from EEG to a table of encoders, features and heads in one command."""
 
 if __name__ == "__main__":
     from braincodec_seizure import run_module
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from eval.study.options import StudyCommand
 from store.runtime.cli import run as run_command
 
-_DESCRIPTION = """Extract, train, score and compare: every encoder with every kind of features and every head.
+_DESCRIPTION = """Extract, train, score and compare every combination of encoder, features and head.
 
-What matters first: --bids and --out, --encoders, --heads.
+Start with: --bids and --out, --encoders, --heads.
 
-Stop it whenever you like and run the same command again: what is finished is kept. Encoders, heads and seeds that
-you add are added to the table, and a seed that is added trains alone."""
+Stop the command whenever you like and run it again: finished parts are kept. You can add encoders, heads and seeds
+to the command later; an added seed trains alone."""
 
 
 def _run(command: StudyCommand) -> None:
-    from eval.study.study import study  # here, since it loads torch, which --help does not need
+    from eval.study.study import study  # imported here to keep --help fast
 
     study(command)
 

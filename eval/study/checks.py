@@ -1,4 +1,4 @@
-"""What is refused before anything is encoded: folders of something else, data sets without folds or tests."""
+"""Checks before anything is encoded: folders with other content, data sets without folds or tests."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from eval.study.options import StudyCommand
 from extract.io.bids import DataSet, find_data_set
 from extract.io.windows import label_seconds
 from extract.planning.plan import Found
-from extract.planning.subject import shorten
+from extract.planning.subject import shorten_problem
 from extract.planning.survey import survey
 from heads.folds import DEFAULT_INNER, Inner, LabelCounts, make_folds
 from heads.run_folder import require_groups
@@ -121,7 +121,7 @@ def require_usable(command: StudyCommand, bids: object, failures: Sequence[str])
     if failures and not command.skip_unusable:
         raise UserError(
             f"{bids}: {count_noun(len(failures), 'recording')} cannot be used, the first: "
-            f"{failures[0]}; mend them, or go on without them by --skip-unusable"
+            f"{failures[0]}; fix them, or leave them out with --skip-unusable"
         )
 
 
@@ -138,8 +138,9 @@ def _persons(data: DataSet) -> set[str]:
 
 def _select_usable(command: StudyCommand, data: DataSet, unlabelled: bool) -> list[Found]:
     """Recordings that can be used, as far as their headers and events files tell."""
-    found = [survey(recording, None, "error", unlabelled) for recording in data.recordings]
-    failures = [f"{item.recording.name}: {shorten(item.problem, data)}" for item in found if item.problem]
+    recordings = [recording for subject in data.by_subject.values() for recording in subject]
+    found = [survey(recording, None, "error", unlabelled) for recording in recordings]
+    failures = [f"{item.recording.name}: {shorten_problem(item, data)}" for item in found if item.problem]
     require_usable(command, data.path, failures)
     return [item for item in found if not item.problem]
 

@@ -1,4 +1,4 @@
-"""What a study trains: a run for each encoder, kind of features and head, whose seeds train together."""
+"""The runs of a study: one for each encoder, kind of features and head; its seeds train together."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def list_jobs(
 def assign_seeds(seeds: Sequence[int], runs: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
     """Runs that hold seeds: of those that are there the ones needed, then one with all other seeds together.
 
-    A seed trains to the same head whatever seeds train beside it, so a seed that is added costs only itself.
+    A seed trains to the same head, up to rounding, whatever seeds train beside it: a new seed costs only itself.
 
     >>> assign_seeds((0, 1, 2), {})
     {'seeds-0-1-2': (0, 1, 2)}

@@ -14,31 +14,31 @@ from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings
 
 _INNER = (
-    "Who chooses epoch, threshold and post-processing of a fold, as train takes it: a number of groups, pairs, or "
-    "one. 4 if not given, or as the study has it. The probe always chooses in 4 groups."
+    "Inner heads that choose epoch, threshold and post-processing of a fold, as for train: a number of groups, "
+    "pairs, or one. The probe always uses 4 groups. (default: 4, or that of the existing study)"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTarget:
-    """What is read, and where all goes; first in the help."""
+    """Input, output and combinations; first in the help."""
 
     bids: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the BIDS data set."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the study: stores, runs, and study.html with its tables."""
     encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("braincodec", "random", "bandpower")
-    """Encoders, as extract takes them; the first is what others are compared with."""
+    """Encoders, as for extract; the others are compared with the first."""
     features: Annotated[tuple[Literal["latents", "codes"], ...], tyro.conf.arg(metavar="latents|codes ...")] = (
         "latents",
     )
-    """What is stored of each encoder; codes are skipped for encoders without a quantizer."""
+    """Features to store; codes are skipped for encoders without a quantizer."""
     heads: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("spatial-fusion", "linear", PROBE)
-    """Heads, as train takes them, and "probe" for the linear probe."""
+    """Heads, as for train, and "probe" for the linear probe."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
-    """Seeds of each head, trained together; scores of persons are averaged over them. The probe needs none."""
+    """Seeds of each head, trained together; scores are averaged over seeds. The probe needs no seed."""
     test_bids: Annotated[Path | None, optional("DIR")] = None
-    """Another BIDS data set, on which heads trained on everyone are tested."""
+    """Another BIDS data set to test heads on that were trained on all persons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +47,16 @@ class StudyCommand(WorkerSettings, StudyTarget):
 
     inner: Annotated[int | Literal["pairs", "one"] | None, optional("N|pairs|one", _INNER)] = None
     unlabelled: bool = False
-    """Take recordings of --test-bids without events file too, for their time in alarm."""
+    """Accept recordings of --test-bids without an events file, for their time in alarm."""
     skip_unusable: bool = False
-    """Go on without recordings that cannot be used."""
+    """Leave out recordings that cannot be used."""
     retrain: bool = False
-    """Train again what was trained on other labels, persons or features; earlier heads are moved aside."""
+    """Move heads that were trained on other labels, persons or features aside, and train them again."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    """"cpu", "cuda", "cuda:1" and so on; "auto" uses a GPU if there is one."""
 
     def check(self) -> None:
-        """Refuse what is known to be a mistake before any data is read.
+        """Refuse mistakes that show before any data is read.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class StudyCommand(WorkerSettings, StudyTarget):
         trained = [head for head in self.heads if head != PROBE]
         if self.inner is not None and not trained:
             raise UserError("--inner has no effect on the probe; give another of --heads, or leave --inner out")
-        from heads.models.registry import find_head  # here, since it loads torch, which --help does not need
+        from heads.models.registry import find_head  # imported here to keep --help fast
 
         choose_device(self.device)
         for head in trained:

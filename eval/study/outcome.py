@@ -1,4 +1,4 @@
-"""What comes out of a study: scores of its jobs, tables and a page."""
+"""Results of a study: scores of its jobs, tables and a page."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The steps of a study: extract, train, score, test; each does what is missing."""
+"""The steps of a study: extract, train, score, test. Each step does only what is missing."""
 
 import shutil
 import time
@@ -13,6 +13,7 @@ from eval.report.provenance import describe_now
 from eval.report.publish import score_and_choose, write_heads, write_results
 from eval.report.tables import format_scores
 from eval.scoring.results import Results
+from eval.scoring.scored_runs import is_current
 from eval.scoring.standard_test import prepare_test
 from eval.scoring.validity_checks import find_warnings
 from eval.study.checks import require_other_persons, require_usable
@@ -74,7 +75,7 @@ def train_and_score(command: StudyCommand, job: Job, inner: Inner | None) -> boo
     """Train and score what is missing; whether anything was."""
     for fold in ("all", "final") if command.test_bids is not None else ("all",):
         run = _train(command, job, fold, inner)
-    did_something = not _is_newer(job.path / "report.html", run)
+    did_something = not _is_scored(run, job.path / "report.html")
     if did_something:
         store = store_path(command, job.combination.encoder, job.combination.features)
         results = score_and_choose(run, (store,), _workers(command))
@@ -104,9 +105,11 @@ def _test(command: StudyCommand, job: Job, run: Run) -> bool:
     test = prepare_test(job.path, store, job.test_path, "final")
     require_other_persons(command, test.training_persons)
     is_one = len(test.heads) == 1
-    if test.is_scored and _is_newer(job.test_path / ("report.html" if is_one else "metrics.json"), run):
+    is_there = (job.test_path / "config.json").is_file()
+    last = job.test_path / ("report.html" if is_one else "metrics.json")
+    if is_there and test.is_scored and _is_scored(Run.open(job.test_path), last):
         return False
-    if (job.test_path / "config.json").is_file():  # scores of other heads, or on what the store was before
+    if is_there:  # scores of other heads, or on what the store was before
         with os_errors(job.test_path):
             shutil.rmtree(job.test_path)
     test.claim_folder()
@@ -121,11 +124,11 @@ def _test(command: StudyCommand, job: Job, run: Run) -> bool:
     return True
 
 
-def _is_newer(path: Path, run: Run) -> bool:
-    """Whether what is written last of some scores is there, and no fold is newer."""
-    return path.is_file() and all(
-        (result.path / "fold.json").stat().st_mtime <= path.stat().st_mtime for result in run.folds
-    )
+def _is_scored(run: Run, last: Path) -> bool:
+    """Whether scores are of heads, post-processing and store as they are, and what is written last is theirs."""
+    metrics = run.path / "metrics.json"
+    is_whole = last.is_file() and metrics.is_file() and metrics.stat().st_mtime <= last.stat().st_mtime
+    return is_whole and is_current(run)
 
 
 def _write_report(results: Results) -> None:

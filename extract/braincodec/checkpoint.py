@@ -1,4 +1,4 @@
-"""Weights in and out: our own safetensors, and the published PyTorch files, read strictly."""
+"""Read and write weights: our own safetensors files, and published PyTorch files, both strictly."""
 
 import dataclasses
 import hashlib
@@ -139,7 +139,7 @@ def _read_safetensors(path: Path) -> tuple[BrainCodecConfig, dict[str, Tensor], 
         raise UserError(f"{path}: damaged or cut off safetensors file ({_reason(error)}); copy it again") from None
     kind = header.get("format"), header.get("version")
     if kind[0] != FORMAT:
-        raise UserError(f"{path}: no checkpoint of a BrainCodec; give a file that pretrain wrote")
+        raise UserError(f"{path}: not a checkpoint of a BrainCodec; give a file that pretrain wrote")
     if kind[1] != FORMAT_VERSION:
         raise UserError(f"{path}: checkpoint of version {kind[1]!r}; allowed: version {FORMAT_VERSION!r}")
     try:
@@ -214,7 +214,7 @@ def _infer_config(path: Path, published: Mapping[str, Tensor]) -> BrainCodecConf
     try:
         return BrainCodecConfig(**values)
     except UserError as error:
-        raise UserError(f"{path}: {error}; its tensors have shapes of no BrainCodec") from None
+        raise UserError(f"{path}: {error}; its tensor shapes do not fit a BrainCodec") from None
 
 
 def _shapes(config: BrainCodecConfig) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""The residual vector quantizer of a BrainCodec: codes of latents, and latents of codes."""
+"""The residual vector quantizer of a BrainCodec: latents to codes and back."""
 
 from collections.abc import Sequence
 from typing import cast

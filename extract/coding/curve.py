@@ -1,4 +1,4 @@
-"""Error against rate: the first quantizers of a BrainCodec alone, beside the transform coder at the same rates."""
+"""Error against bit rate, of the first quantizers of a BrainCodec and of the transform coder."""
 
 import io
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A transform coder to compare with: steps in proportion to each window's scale, ideal entropy coding in bands."""
+"""A transform coder for comparison: steps proportional to each window's scale, ideal entropy coding in bands."""
 
 from dataclasses import dataclass
 from itertools import pairwise

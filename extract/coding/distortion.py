@@ -1,4 +1,4 @@
-"""Errors of decoded signals, whole and by frequency."""
+"""Errors of decoded signals, in total and by frequency band."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""Picture of a recording through the codec: original, decoded, and the error beneath each channel."""
+"""Figure of a recording through the codec: original, decoded, and the error below each channel."""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Band powers as an encoder: a control that any claim for a trained encoder needs."""
+"""Band powers as an encoder: the control for any claim about a trained encoder."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""BrainCodec as an encoder: the weights that ship, a checkpoint file, or the network untrained."""
+"""BrainCodec as an encoder: the shipped weights, a checkpoint file, or the untrained network."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -121,7 +121,7 @@ def in_batches(encode_part: Callable[[int, int], object], count: int, batch: int
         except torch.cuda.OutOfMemoryError as error:
             if batch == 1:
                 raise UserError(
-                    "the device's memory does not hold one window; free some of it, or use device cpu"
+                    "one window does not fit into the device's memory; free some memory, or use device cpu"
                 ) from error
             batch //= 2
         else:

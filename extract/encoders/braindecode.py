@@ -179,8 +179,8 @@ def _place(derivation: Derivation, known: Mapping[str, str]) -> str:
         if name in known:
             return known[name]
     raise UserError(
-        f"encoder braindecode:Labram: does not know where {derivation.name} lies; give electrodes of the 10-20 "
-        "system, such as --montage referential-1020"
+        f"encoder braindecode:Labram: does not know the position of {derivation.name}; give electrodes of the "
+        "10-20 system, such as --montage referential-1020"
     )
 
 
@@ -224,7 +224,9 @@ def _fetch(repository: str) -> tuple[Path, dict[str, Any]]:
         path = Path(hf_hub_download(repository, "model.safetensors"))
     except Exception as error:  # of network, names, permissions
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"weights {repository}: no such file, and not had from the hub ({reason})") from error
+        raise UserError(
+            f"weights {repository}: no such file, and could not be downloaded from the hub ({reason})"
+        ) from error
     known = {"weights": repository, "licence": "not stated"}
     with suppress(Exception):  # a model card need not be there
         from huggingface_hub import ModelCard

@@ -1,4 +1,4 @@
-"""Check that an encoder of another package keeps to the protocol, before and while it is used."""
+"""Check that an encoder from another package follows the protocol, before and during use."""
 
 import json
 import math
@@ -75,15 +75,15 @@ class CheckedEncoder:
         if not isinstance(features, np.ndarray) or features.shape != shape:
             given = getattr(features, "shape", None)
             kind = type(features).__name__ if given is None else f"{type(features).__name__} {tuple(given)}"
-            raise self._error(f"encode gave {kind}; its spec says a numpy array {shape}, (B, F, C, D)")
+            raise self._error(f"encode returned {kind}; its spec says a numpy array {shape}, (B, F, C, D)")
         if features.dtype.kind not in ("f" if self.codebooks is None else "u"):
             raise self._error(
-                f"encode gave {features.dtype}; {self.spec.features} are {_DTYPES[self.spec.features]}"
+                f"encode returned {features.dtype}; {self.spec.features} are {_DTYPES[self.spec.features]}"
                 + (" (or another float)" if self.codebooks is None else "")
             )
         if not np.isfinite(features).all():
             raise self._error(
-                "encode gave features that are not finite; look for a division by zero or an overflow"
+                "encode returned features that are not finite; look for a division by zero or an overflow"
             )
         return features
 
@@ -98,7 +98,7 @@ class CheckedEncoder:
         for field, value in required.items():
             if getattr(self.spec, field) != value:
                 raise self._error(
-                    f"spec.{field} is {getattr(self.spec, field)!r}; these settings ask for {value!r}"
+                    f"spec.{field} is {getattr(self.spec, field)!r}; these settings require {value!r}"
                 )
         for field in ("sample_rate_hz", "window_s", "frames", "dims"):
             value = getattr(self.spec, field)
@@ -121,7 +121,7 @@ class CheckedEncoder:
         if follows_settings(spec, settings):
             return
         if spec.montage == DOUBLE_BANANA.name and not spec.inputs:
-            raise self._error(f"spec.channels is {spec.channels!r}; these settings ask for {settings.channels!r}")
+            raise self._error(f"spec.channels is {spec.channels!r}; these settings require {settings.channels!r}")
         montage = from_spec(spec)
         if montage.channels != spec.input_channels:
             raise self._error(

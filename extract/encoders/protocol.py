@@ -1,12 +1,11 @@
-"""What an encoder is, and the settings that one is made from.
+"""The interface of an encoder, and the settings it is made from.
 
-A factory, a class or a function, takes `EncoderSettings` and gives a `FeatureExtractor`. The channels C are
-`EncoderSettings.channels`, the 18 of the double banana unless another montage is asked for, windows have
-``spec.window_s * spec.sample_rate_hz`` samples, and the features of a window are of ``spec.shape``: frames at
-equal distances, all channels, dims. They depend on that window alone: not on the windows beside it in the batch,
-not on earlier calls or chance. ``encode`` leaves the windows as they are. What breaks this is refused before any
-recording is read, as `trial` finds it with two windows of noise. A complete encoder, in a file ``mine.py`` of the
-working folder::
+A factory, a class or a function, takes `EncoderSettings` and returns a `FeatureExtractor`. The channels C are
+`EncoderSettings.channels`: the 18 of the double banana, or those of ``--montage``. Windows have
+``spec.window_s * spec.sample_rate_hz`` samples. The features of a window have the shape ``spec.shape``: evenly
+spaced frames, all channels, dims. They must depend on this window alone: not on the other windows of its batch,
+earlier calls or chance. ``encode`` must not change its windows. `trial` checks this on two windows of noise before
+any recording is read. A complete encoder, in a file ``mine.py`` of the working folder::
 
     import numpy as np
 
@@ -39,8 +38,8 @@ working folder::
             seconds = windows_uv.reshape(*windows_uv.shape[:2], 4, 512)
             return seconds.std(3).transpose(0, 2, 1)[..., None]
 
-``python -m extract --bids DIR --store DIR --encoder mine:StandardDeviation`` fills a store with it. How an
-installed package gives it a name is said in `registry`.
+``python -m extract --bids DIR --store DIR --encoder mine:StandardDeviation`` fills a store with it. `registry`
+says how an installed package registers a name for it.
 """
 
 from collections.abc import Callable
@@ -55,79 +54,79 @@ from extract.io.montage import NAMED, Montage
 from store import FeatureSpec
 
 _ENCODER = (
-    "braincodec (the weights that ship for detection, by name braincodec-clips), braincodec-any-eeg (those that "
-    "code EEG best), random (the same network untrained), bandpower, a checkpoint file, package.module:factory, "
-    "the name that an installed package gives, or braindecode:NAME[@WEIGHTS]."
+    "braincodec (the shipped weights for detection, now braincodec-clips), braincodec-any-eeg (shipped, smaller "
+    "coding error), random (the same network untrained), bandpower, a checkpoint file, package.module:factory, "
+    "a name registered by an installed package, or braindecode:NAME[@WEIGHTS]."
 )
 _QUANTIZERS = (
-    "With --features codes: how many of BrainCodec's quantizers, from the first on, are stored, 64 bit/s a "
+    "With --features codes: number of BrainCodec's quantizers to store, counted from the first, 64 bit/s per "
     "channel each. (default: 4, the published rate)"
 )
 _MONTAGE = (
-    "Channels that are encoded: double-banana, referential-1020 (19 electrodes), behind-the-ear (the two channels "
-    "of SeizeIT2), as-recorded, or a table with the columns name, anode, cathode."
+    "Channels to encode: double-banana, referential-1020 (19 electrodes), behind-the-ear (the two channels of "
+    "SeizeIT2), as-recorded, or a table with the columns name, anode, cathode."
 )
 _BEAM = (
-    "With --features codes: sums of codes kept at each stage of choosing BrainCodec's codes; 1 is greedy. "
-    "(default: as the checkpoint says)"
+    "With --features codes: width of the beam search that chooses BrainCodec's codes; 1 is greedy. "
+    "(default: from the checkpoint)"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
-    """Which encoder, and how it computes."""
+    """Options of the encoder."""
 
     encoder: Annotated[str, arg(metavar="ENCODER", help=_ENCODER)] = "braincodec"
     features: Literal["latents", "codes"] = "latents"
-    """What is stored: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
+    """What to store: the encoder's output as float16, or the quantizer's codes, 32 times smaller."""
     quantizers: Annotated[int | None, arg(metavar="N", help=_QUANTIZERS, help_behavior_hint="")] = None
     beam: Annotated[int | None, arg(metavar="N", help=_BEAM, help_behavior_hint="")] = None
     stride: int = 4
-    """Seconds from one window's start to the next, 1 to 4."""
+    """Seconds between the starts of consecutive windows, 1 to 4."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the network; "auto" takes bfloat16 where the processor or GPU multiplies it."""
+    """Precision of the network; "auto" is bfloat16 if the processor or GPU supports it, else float32."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """"cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU if there is one."""
+    """"cpu", "cuda", "cuda:1" and so on; "auto" uses a GPU if there is one."""
     montage: Annotated[
         str | None,
         arg(metavar="NAME|FILE", help=_MONTAGE, help_behavior_hint="(default: the encoder's, else double-banana)"),
     ] = None
     resolved: Suppress[Montage | None] = None
-    """The montage of that name; a table and as-recorded are looked up before an encoder is made."""
+    """The montage named by ``montage``; a table and as-recorded are resolved before the encoder is made."""
     weights_sha256: Suppress[str] = ""
-    """Of the store that is added to, or that a head was trained on; see `shipped.shipped_path`."""
+    """Weights of the store to add to, or of a head's training store; see `shipped.shipped_path`."""
     low_passed: Suppress[bool] = False
     """Whether the spec says that recordings above its rate were low-passed; see `registry.needs_low_pass`."""
 
     @property
     def input_montage(self) -> Montage:
-        """The montage that is asked for; an encoder may state another where none is."""
+        """The requested montage; if none is requested, an encoder may set another one in its spec."""
         return self.resolved or NAMED[self.montage or "double-banana"]
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the channels C that the encoder is given, unless it states a montage of its own."""
+        """Names of the channels C that the encoder receives, unless its spec sets a montage."""
         return self.input_montage.channels
 
 
 class FeatureExtractor(Protocol):
-    """Turns windows of microvolts into features.
+    """Turns windows in microvolts into features.
 
-    One whose attribute ``batch_invariant`` is true, which need not be there, gives a window the same features to
-    the last bit whatever the other windows of its batch.
+    A true attribute ``batch_invariant``, which is optional, declares that a window has the same features, to the
+    last bit, whatever else is in its batch.
     """
 
     spec: FeatureSpec
     """Identity of the features; stores, runs and detectors compare it."""
     provenance: dict[str, Any]
-    """What is known of the encoder, such as training data and persons seen; JSON."""
+    """Facts about the encoder for JSON, such as training data and persons seen."""
     codebooks: NDArray[np.float32] | None
-    """Vectors ``(Q, K, D)`` that codes stand for; None for latents."""
+    """Codebook vectors ``(Q, K, D)``; None for latents."""
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
-        """``(B, C, N)`` at the spec's rate -> ``(B, F, C, D)`` floats, or codes ``(B, F, C, Q)``.
+        """Encode ``(B, C, N)`` at the spec's rate as ``(B, F, C, D)`` floats, or codes ``(B, F, C, Q)``.
 
-        In microvolts, unless the spec has another unit or normalisation; C is of its ``input_channels``.
+        Windows are in microvolts, unless the spec has another unit or normalisation; C are its ``input_channels``.
         """
 
 
@@ -135,7 +134,7 @@ LOW_PASSED = ", low-passed first where the rate is higher"
 
 
 def is_low_passed(spec: FeatureSpec) -> bool:
-    """Whether features of a spec may be of recordings above its rate, which were low-passed."""
+    """Whether recordings above the spec's rate are allowed, after a low-pass filter."""
     return spec.resampling.endswith(LOW_PASSED)
 
 

@@ -1,4 +1,4 @@
-"""The weights that ship: by name, and by the checksum that stores and runs keep. Loads no torch."""
+"""The shipped weights, found by name or by the checksum in stores and runs. Does not import torch."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -55,9 +55,9 @@ def _find_loss(features: NDArray[np.generic]) -> str | None:
     """Latents that say nothing of the window, or that cannot be stored as float16."""
     exact = features.astype(np.float64)
     if not exact.any():
-        return "encode gives zeros for noise of 30 uV; look at spec.unit, spec.normalisation and its weights"
+        return "encode gives zeros for noise of 30 uV; check spec.unit, spec.normalisation and its weights"
     if np.array_equal(*exact):
-        return "encode gives two different windows the same features; look at whether it reads its windows"
+        return "encode gives two different windows the same features; check whether it reads its windows"
     largest = np.abs(exact).max()
     if largest > _LARGEST:
         return f"encode gives features of up to {largest:.3g}, float16 holds up to {_LARGEST:.0f}; scale them"

@@ -1,4 +1,4 @@
-"""Files of which only the name has been fetched, as git-annex and DataLad leave them."""
+"""Files whose content git-annex or DataLad has not fetched."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The low-pass before a recording is resampled to a lower rate."""
+"""The low-pass filter before resampling to a lower rate."""
 
 from collections.abc import Callable
 from functools import lru_cache

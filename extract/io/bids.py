@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,10 @@ _PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 # of EEG that is not read here: it is named, not passed over
 _FOREIGN = (".cnt", ".mff", ".nwb", ".fif", ".mat", ".rec", ".trc", ".e", ".nk", ".h5", ".hdf5")
 # endings of BIDS names of other signals
-_NO_EEG = ("ecg", "emg", "eog", "physio", "stim", "beh", "ieeg", "meg", "mov")
+_NO_EEG = ("ecg", "emg", "eog", "physio", "stim", "beh", "ieeg", "meg", "mov", "motion", "nirs", "eyetrack")
+# folders of what is no recording, and of other signals
+_NO_RECORDINGS = ("derivatives", "sourcedata", "code", "stimuli")
+_NO_EEG_FOLDERS = ("anat", "beh", "dwi", "emg", "fmap", "func", "ieeg", "meg", "motion", "nirs", "perf", "pet")
 _DEEPEST = 6  # folders below a subject
 
 
@@ -40,11 +43,12 @@ class Recording:
 
 @dataclass(frozen=True)
 class Ignored:
-    """A file that looks like a recording but does not count as one."""
+    """A file that looks like a recording but does not count as one of a subject."""
 
     path: Path
     subject: str
     reason: str
+    is_stray: bool = False  # a recording, maybe, of a subject that its place does not tell
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,13 @@ class DataSet:
     recordings: tuple[Recording, ...]  # sorted by name
     ignored: tuple[Ignored, ...]
     participants: Participants
+    misnamed: tuple[Recording, ...] = ()  # cannot be used for their name or place; called by their path
 
     @cached_property
     def by_subject(self) -> dict[str, tuple[Recording, ...]]:
-        """Recordings of each subject, both sorted."""
+        """Recordings of each subject, those that are misnamed too, subjects sorted."""
         grouped: dict[str, list[Recording]] = {}
-        for recording in self.recordings:
+        for recording in self.recordings + self.misnamed:
             grouped.setdefault(recording.subject, []).append(recording)
         return {subject: tuple(grouped[subject]) for subject in sorted(grouped)}
 
@@ -104,32 +109,37 @@ def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
         files = [file for entry in entries for file in _walk(entry, root)]
     selected = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
     participants = read_participants(bids)
-    recordings, ignored = _sort_out(files, bids, participants, selected)
-    present = sorted({recording.subject for recording in recordings})
-    if all(file.parent == bids for file in files) or (selected is None and not recordings and not ignored):
+    chosen = [file for file in files if selected is None or _subject_of(file, bids) in selected]
+    recordings, misnamed, ignored = _sort_out(chosen, bids, participants)
+    present = {recording.subject for recording in [*recordings, *misnamed]}
+    if all(file.parent == bids for file in files):
         raise UserError(
             f"{bids}: no EEG in this folder; a BIDS data set has "
             f"sub-*/[ses-*/]eeg/*_eeg with one of {', '.join(EXTENSIONS)}"
         )
-    if absent := sorted((selected or set()) - set(present)):
+    if absent := sorted((selected or set()) - present):
         everyone = sorted({_subject_of(file, bids) for file in files})
         raise UserError(f"{bids}: no EEG of subject {list_names(absent)}; subjects there: {list_names(everyone)}")
     name, is_named = _read_name(bids)
-    return DataSet(bids, name, is_named, tuple(recordings), tuple(ignored), participants)
+    return DataSet(bids, name, is_named, tuple(recordings), tuple(ignored), participants, tuple(misnamed))
 
 
 def _sort_out(
-    files: Sequence[Path], bids: Path, participants: Participants, selected: set[str] | None
-) -> tuple[list[Recording], list[Ignored]]:
-    """Make recordings of files; two files of one recording count once."""
+    files: Sequence[Path], bids: Path, participants: Participants
+) -> tuple[list[Recording], list[Recording], list[Ignored]]:
+    """Make recordings of files, those with usual names first; two files of one recording count once."""
     by_entities: dict[frozenset[str], list[Path]] = {}
-    ignored = []
+    misnamed, ignored = [], []
     for file in files:
-        subject = _subject_of(file, bids)
-        if selected is not None and subject not in selected:
+        if reason := _explain_lost_folder(file):
+            misnamed.append(_to_misnamed(file, bids, participants, reason))
             continue
-        if reason := _explain_lost_folder(file) or _explain_odd_name(file, bids):
-            ignored.append(Ignored(file, subject, reason))
+        if reason := _explain_odd_name(file, bids):
+            is_stray, folders = file.parent == bids, file.relative_to(bids).parts[1:-1]
+            if is_stray or {*_NO_RECORDINGS, *_NO_EEG_FOLDERS}.intersection(folders):
+                ignored.append(Ignored(file, _subject_of(file, bids), reason, is_stray))
+            else:
+                misnamed.append(_to_misnamed(file, bids, participants, reason))
             continue
         same = frozenset(part for part in _name_of(file).split("_") if not part.startswith("desc-"))
         by_entities.setdefault(same, []).append(file)
@@ -143,7 +153,7 @@ def _sort_out(
             problem = problem if is_copy else f"the same recording as {other.name}; remove one of them"
             ignored.append(Ignored(other, _subject_of(other, bids), reason))
         recordings.append(_to_recording(first, bids, participants, problem))
-    return sorted(recordings, key=lambda recording: recording.name), ignored
+    return sorted(recordings, key=lambda recording: recording.name), misnamed, ignored
 
 
 def _explain_other(first: Path, other: Path) -> tuple[str, bool]:
@@ -166,6 +176,12 @@ def _to_recording(path: Path, bids: Path, participants: Participants, problem: s
         problem or _explain_format(path),
         is_fetched=explain_absent_signal(path) is None,
     )
+
+
+def _to_misnamed(path: Path, bids: Path, participants: Participants, problem: str) -> Recording:
+    """Make a recording that cannot be used, called by its path: its own name may be that of another."""
+    recording = _to_recording(path, bids, participants, problem)
+    return replace(recording, name=str(path.relative_to(bids)))
 
 
 def _walk(folder: Path, seen: frozenset[tuple[int, int]]) -> Iterator[Path]:
@@ -261,7 +277,7 @@ def _name_of(path: Path) -> str:
 
 
 def _subject_of(path: Path, bids: Path) -> str:
-    return path.relative_to(bids).parts[0].removeprefix("sub-")
+    return path.relative_to(bids).parts[0][len("sub-") :]  # in any letter case
 
 
 def _read_name(bids: Path) -> tuple[str, bool]:

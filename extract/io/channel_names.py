@@ -1,4 +1,4 @@
-"""Which channels may be EEG, told by their names."""
+"""Tell by its name whether a channel may be EEG."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The ``channels.tsv`` of a recording: where it is, and which channels it calls good EEG."""
+"""The ``channels.tsv`` of a recording: its path, and the good EEG channels it lists."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every EEG channel of a file, whatever its montage: for what takes one channel at a time."""
+"""Read every EEG channel of a file, whatever its montage, one channel at a time."""
 
 import re
 from collections.abc import Sequence

@@ -103,7 +103,7 @@ def _parse_rows(content: bytes, path: Path) -> tuple[Row, ...]:
         raise UserError(f"{path}: has no event; a recording without seizure has one row of eventType bckg")
     if absent := [name for name in REQUIRED_COLUMNS if name not in table.columns]:
         raise UserError(
-            f"{path}: no column {', '.join(absent)}; SzCORE has {', '.join(REQUIRED_COLUMNS)}, by tabs"
+            f"{path}: no column {', '.join(absent)}; SzCORE has {', '.join(REQUIRED_COLUMNS)}, separated by tabs"
         )
     if twice := [name for name in REQUIRED_COLUMNS if table.columns.count(name) > 1]:
         raise UserError(f"{path}: has the column {twice[0]} twice; keep one of them")

@@ -1,4 +1,4 @@
-"""Montages: the channels that encoders take, and where each comes from in a file's channels. No I/O."""
+"""Montages: the channels that encoders take, and how to derive them from a file's channels. No I/O."""
 
 import re
 from collections import Counter
@@ -228,7 +228,7 @@ def derive(
     if absent and missing == "error":
         raise UserError(
             f"missing channel {', '.join(absent)}; channels there: {there}; "
-            "to encode zeros in their place use --missing zero"
+            "to encode zeros instead, add --missing zero"
         )
     found = ChannelSources(tuple(sources), *zip(*sources.values(), strict=True))
     used = set(found.used)

@@ -1,4 +1,4 @@
-"""Montages that a person names or writes as a table of derivations."""
+"""Montages given by name or as a table of derivations."""
 
 from pathlib import Path
 

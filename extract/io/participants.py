@@ -1,4 +1,4 @@
-"""Read ``participants.tsv``: which human each subject of a data set is, and its other columns."""
+"""Read ``participants.tsv``: the person of each subject, and the other columns."""
 
 import re
 import unicodedata
@@ -93,8 +93,8 @@ def _require_one_spelling(path: Path, persons: Mapping[str, str]) -> None:
         plain = " ".join(unicodedata.normalize("NFKC", person).casefold().split())
         if (other := spellings.setdefault(plain, person)) != person:
             raise UserError(
-                f"{path}: persons {other!a} and {person!a} differ in spelling alone; write one person one "
-                "way, and two persons differently"
+                f"{path}: persons {other!a} and {person!a} differ only in spelling; spell a person the "
+                "same way everywhere, and two persons differently"
             )
 
 

@@ -1,4 +1,4 @@
-"""Read ahead: take the next items in a thread while the present one is worked on."""
+"""Read ahead: load the next items in a thread while the current one is processed."""
 
 from collections import deque
 from collections.abc import Generator, Iterator

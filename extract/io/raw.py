@@ -161,7 +161,7 @@ def open_signal(
     try:
         faults = scan(path, opened.raw, opened.names, opened.sources, opened.samples, opened.sample_rate_hz)
         if faults.text and missing == "error":
-            raise UserError(f"{path}: {faults.text}; to encode zeros in their place use --missing zero")
+            raise UserError(f"{path}: {faults.text}; to encode zeros instead, add --missing zero")
     except BaseException:
         opened.raw.close()
         raise

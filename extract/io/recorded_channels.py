@@ -1,4 +1,4 @@
-"""Which channels of a recording are EEG, and those that the recordings of a data set share."""
+"""Find the EEG channels of each recording, and those that the recordings of a data set share."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,12 +113,12 @@ def find_shared_montage(recordings: Sequence[Recording], take_common: bool) -> t
     if not common:
         raise UserError(
             f"recordings have no channel in common: {'; '.join(table)}; give a table of derivations by "
-            "--montage, or encode those that agree by --subject"
+            "--montage, or encode those that agree with --subject"
         )
     if not take_common:
         raise UserError(
             f"recordings differ in their channels: {'; '.join(table)}; --channels common takes what all have, or "
-            "encode those that agree by --subject"
+            "encode those that agree with --subject"
         )
     return montage, table
 

@@ -1,4 +1,4 @@
-"""Which recordings each job of a job array does."""
+"""Divide recordings among the jobs of a job array."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -142,7 +142,7 @@ def _judge(
     if implausible:
         parts.append(
             f"a standard deviation that no electrode gives: {listed} (allowed {lowest:g} to {highest:.4g}, the "
-            f"median channel has {median_uv:.3g}; look at unit and gain)"
+            f"median channel has {median_uv:.3g}; check unit and gain)"
         )
     return ChannelFaults(flat, implausible, "; ".join(parts))
 
@@ -168,6 +168,6 @@ def check_samples(
         apart_uv = np.abs(raw_uv[needed.index(index)] - raw_uv[needed.index(other)]).max()
         if apart_uv > DUPLICATE_TOLERANCE_UV:
             raise UserError(
-                f"{path}: {names[index]} is there twice and differs by up to {apart_uv:.1f} uV "
+                f"{path}: {names[index]} occurs twice and differs by up to {apart_uv:.1f} uV "
                 f"(allowed: {DUPLICATE_TOLERANCE_UV} uV); {remedies.duplicate}"
             )

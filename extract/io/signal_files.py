@@ -1,4 +1,4 @@
-"""Which files make up a signal, and whether they are there."""
+"""Find the files that make up a signal, and check that they exist."""
 
 import re
 from pathlib import Path

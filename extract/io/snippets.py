@@ -1,4 +1,4 @@
-"""Stretches of the recordings of a BIDS data set, read by name."""
+"""Read segments of the recordings of a BIDS data set by name."""
 
 from collections.abc import Sequence
 from pathlib import Path

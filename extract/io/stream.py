@@ -1,4 +1,4 @@
-"""Samples that come one after the other, as the windows that a file of them would give."""
+"""Turn live samples into the same windows that a file with these samples gives."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ STANDARD_INPUT = Path("standard input")  # as errors name it
 _WANTED = "send float32, little-endian, microvolts, all channels of a sample, then those of the next"
 _REMEDIES = Remedies(
     values=_WANTED,
-    flat="look at what sends them",
+    flat="check the sender",
     amplitude=_WANTED,
     duplicate="rename one of them in --channel-names",
 )
@@ -147,12 +147,12 @@ class SampleStream:
         most = round(SCAN_S * self.sample_rate_hz)
         self._receive(most)
         if not self._received:
-            raise UserError(f"{STANDARD_INPUT}: no sample came; {_WANTED}")
+            raise UserError(f"{STANDARD_INPUT}: no samples received; {_WANTED}")
         length = min(self._received, most)
         part = Path(f"{STANDARD_INPUT}, first {SCAN_S} s")
         faults = scan(part, self, self._names, self._sources, length, self.sample_rate_hz, _REMEDIES)
         if faults.text and missing == "error":
-            raise UserError(f"{part}: {faults.text}; to take zeros in their place use --missing zero")
+            raise UserError(f"{part}: {faults.text}; to use zeros instead, add --missing zero")
         self._sources = self._sources.without((*faults.flat, *faults.implausible))
 
     def _receive(self, stop: int) -> None:
@@ -174,7 +174,7 @@ class SampleStream:
         if self._ended and self._bytes:
             raise UserError(
                 f"{STANDARD_INPUT}: ends after {len(self._bytes)} of the {frame} bytes of a sample of "
-                f"{len(self._names)} channels as float32; check the number of --channel-names and what sends them"
+                f"{len(self._names)} channels as float32; check the number of --channel-names and the sender"
             )
 
     def _check(self, samples_uv: npt.NDArray[np.float32], start: int) -> None:

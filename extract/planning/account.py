@@ -1,11 +1,11 @@
-"""Say in lines what is done with a subject, and account for every recording that was found."""
+"""Describe what is done with a subject, and account for every recording found."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from extract.planning.plan import Action, SubjectPlan
-from store.runtime.plurals import count_noun
+from store.runtime.plurals import count_noun, list_names
 from store.schema import LeftOut
 
 _TO_DO = {Action.ENCODE: "encode", Action.RELABEL: "relabel", Action.PRUNE: "prune"}
@@ -76,7 +76,8 @@ def describe_gone(plan: SubjectPlan) -> str:
     gone = plan.select(Action.KEEP_GONE)
     if not gone:
         return ""
+    names = list_names([step.name for step in gone], most=3)
     return (
-        f"sub-{plan.subject}: keeps {count_noun(len(gone), 'recording')} gone from the data set ({gone[0].name}); "
+        f"sub-{plan.subject}: keeps {count_noun(len(gone), 'recording')} gone from the data set ({names}); "
         "--prune removes what is gone"
     )

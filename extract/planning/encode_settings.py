@@ -1,4 +1,4 @@
-"""The settings of an extraction that its recordings depend on."""
+"""Settings of an extraction that its encoded recordings depend on."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,19 +12,19 @@ from store.runtime.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeSettings(EncoderSettings):
-    """What encoded recordings depend on, and where they go."""
+    """Settings that encoded recordings depend on, and the store."""
 
     store: Annotated[Path, tyro.conf.arg(metavar="STORE")]
-    """Folder of the store, made if needed."""
+    """Folder of the store, created if needed."""
     missing: Literal["error", "zero"] = "error"
-    """A channel that is missing or flat: refuse the recording, or store zeros and mark the gap."""
+    """If a channel is missing or flat: refuse the recording, or encode zeros and mark the gap."""
     which_channels: Annotated[Literal["same", "common"], tyro.conf.arg(name="channels")] = "same"
-    """With --montage as-recorded: refuse recordings whose channels differ, or take what all have in common."""
+    """With --montage as-recorded: refuse recordings whose channels differ, or use the channels they share."""
     unlabelled: bool = False
-    """Take recordings without events file too: their seconds count nowhere in scores."""
+    """Accept recordings without an events file; their seconds are not scored."""
 
     def check_codes(self) -> None:
-        """Refuse options of codes where no codes are stored.
+        """Refuse options for codes if no codes are stored.
 
         Raises
         ------
@@ -40,5 +40,5 @@ class EncodeSettings(EncoderSettings):
 
     @property
     def only_encoder(self) -> EncoderSettings:
-        """The encoder's settings alone, by which it is loaded once."""
+        """The encoder's own settings, the key under which it is loaded once."""
         return EncoderSettings(**{field.name: getattr(self, field.name) for field in fields(EncoderSettings)})

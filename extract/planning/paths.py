@@ -1,4 +1,4 @@
-"""Where the files of an extraction lie."""
+"""Paths of the files of an extraction."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Persons of subjects that an extraction does not rewrite: one human stays one person in the whole store."""
+"""Update persons of subjects outside this extraction, so that one human is one person in the whole store."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Decide for each recording of a subject what is to be done, from what was found and what is stored."""
+"""Decide what to do with each recording of a subject, from the data set and the store."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,7 +88,7 @@ class SubjectPlan:
         return bool(
             self.select(Action.RELABEL, Action.PRUNE)
             or self.file_reasons
-            or (self.skip_unusable and self.has_new_left_out(self.left_out))
+            or (not self.is_blocked and self.has_new_left_out(self.left_out))
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Bring a subject's file up to date: with other labels alone, or joined from what was encoded and what stays."""
+"""Update a subject's file: change only labels, or join new parts with those that stay."""
 
 import shutil
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Recordings that the data set has under another name than the store."""
+"""Find recordings that have another name in the data set than in the store."""
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress

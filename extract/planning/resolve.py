@@ -1,4 +1,4 @@
-"""What of an encoder's settings the recordings of a data set decide, else the store: montage and low-pass."""
+"""Resolve encoder settings that depend on the data set or the store: montage and low-pass."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,6 +65,6 @@ def _find(
         return None
     if named := find_montage(settings.montage):
         return named
-    montage, table = find_shared_montage(data.recordings, take_common)
+    montage, table = find_shared_montage(data.recordings or data.misnamed, take_common)
     tell(*table)
     return montage

@@ -1,4 +1,4 @@
-"""A stored recording as it reads after the data set has changed, its features untouched."""
+"""Update the row of a stored recording after the data set has changed, without touching its features."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

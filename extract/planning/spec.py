@@ -1,4 +1,4 @@
-"""Whether a store's features are those that settings ask for, told without loading an encoder where possible."""
+"""Check that a store has the features that the settings ask for, if possible without loading an encoder."""
 
 from contextlib import suppress
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""One subject: what the data set has of it, what the store has, and the plan that follows."""
+"""One subject: its recordings in the data set and in the store, and the resulting plan."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -155,7 +155,12 @@ class SubjectSource:
 
     def _survey(self, recording: Recording, stored: StoreFile | None) -> Found:
         found = survey(recording, stored, self.policy.missing, self.unlabelled)
-        return replace(found, problem=shorten(found.problem, self.data)) if found.problem else found
+        return replace(found, problem=shorten_problem(found, self.data)) if found.problem else found
+
+
+def shorten_problem(found: Found, data: DataSet) -> str:
+    """Why a recording cannot be used, files named within the data set; without its name where that is its path."""
+    return shorten(found.problem or "", data).removeprefix(f"{found.recording.name}: ")
 
 
 def shorten(text: str, data: DataSet) -> str:

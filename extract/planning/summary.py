@@ -1,4 +1,4 @@
-"""Sum up an extraction: what became of every recording that was found, and what a person has to know of it."""
+"""Summarise an extraction: the result for every recording found, and what the user has to know."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -10,7 +10,7 @@ from extract.planning.account import Account
 from extract.planning.paths import published_path
 from extract.planning.plan import Action, Step
 from extract.planning.subject import Subject
-from store.reader import StoreFile, open_file
+from store.reader import StoreFile, open_file, require_one_store
 from store.runtime.errors import StoreError
 from store.schema import LeftOut, events_without_label
 
@@ -37,6 +37,7 @@ class Summary:
     failures: tuple[str, ...]  # a line for each recording, or file of the store, that has to be mended
     notes: tuple[str, ...]  # what labels do not show
     differs: bool  # whether the store differed from the data set
+    refusal: str | None = None  # why no command opens the store as it is
 
 
 def summarise(
@@ -52,7 +53,8 @@ def summarise(
     """Sum up an extraction, or with ``done`` False what is to be done."""
     states: dict[str, list[str]] = {}
     left_out = [LeftOut(str(item.path.relative_to(data.path)), item.reason) for item in data.ignored]
-    failures: list[str] = []
+    stray = [] if skip_unusable else [item for item in data.ignored if item.is_stray]
+    failures = [f"{item.path.relative_to(data.path)}: {item.reason}" for item in stray]
     complete: list[str] = []
     waiting: list[str] = []
     notes: list[str] = []
@@ -66,10 +68,10 @@ def summarise(
         for step in subject.plan.steps:
             if step.name not in wrong:
                 states.setdefault(_classify(step, subject, outcomes, done=done), []).append(step.name)
-        if skip_unusable and done and _keeps_unusable(subject, wrong, outcomes):
+        if skip_unusable and done and _keeps_unusable(subject, wrong):
             failures.append(
                 f"{published_path(store, subject.name)}: none of the subject's recordings can be used now, so the "
-                "file stays as it was; mend one, or remove the file"
+                "file stays as it was; fix one, or remove the file"
             )
         file = _find_file(subject, store, outcomes)
         if file is not None and _holds_all(file, subject, wrong) and (skip_unusable or not wrong):
@@ -85,14 +87,53 @@ def summarise(
         outcomes.seconds / 3600,
         tuple(failures),
         tuple(notes),
-        any(subject.plan.differs for subject in subjects),
+        bool(stray) or any(map(_differs, subjects)),
     )
 
 
-def _keeps_unusable(subject: Subject, wrong: Collection[str], outcomes: Outcomes) -> bool:
-    """Whether the store keeps a subject none of whose recordings can be used any more."""
+def explain_refusal(store: Path, subjects: Sequence[Subject], changing: Collection[str] = ()) -> str | None:
+    """Say why no command opens a store, damaged files apart; None if nothing is wrong, or there is no file.
+
+    Parameters
+    ----------
+    store
+    subjects
+        Those whose file has been opened, which is not done again.
+    changing
+        Subjects whose file is about to change, which are passed over.
+    """
+    opened = {subject.stored.path: subject.stored for subject in subjects if subject.stored is not None}
+    files = []
+    for path in sorted(store.glob("sub-*.h5")):
+        file = opened.get(path)
+        if path.stem.removeprefix("sub-") not in changing:
+            with suppress(StoreError):  # of a damaged file, which is said elsewhere
+                files.append(file if file is not None and file.is_current() else open_file(path))
+    try:
+        require_one_store(files)
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+def explain_emptiness(store: Path, summary: Summary) -> str | None:
+    """Say that no recording can be used; None if one can, if failures say it, or if the store has a subject."""
+    is_left_out = len(summary.account.left_out) == summary.account.found
+    if summary.failures or not is_left_out or any(store.glob("sub-*.h5")):
+        return None
+    return f"{store}: no subject, since no recording of the data set can be used; mend one"
+
+
+def _differs(subject: Subject) -> bool:
+    """Whether an extraction would have to do anything for a subject, or could not."""
+    has_nothing = subject.stored is None and not subject.plan.select(Action.ENCODE)
+    return subject.plan.is_blocked if has_nothing else subject.plan.differs
+
+
+def _keeps_unusable(subject: Subject, wrong: Collection[str]) -> bool:
+    """Whether the store keeps a subject none of whose recordings can be used any more, nor are gone."""
     is_all = bool(subject.found) and all(item.recording.name in wrong for item in subject.found)
-    return subject.stored is not None and is_all and subject.name not in outcomes.rewritten
+    return subject.stored is not None and is_all and not subject.plan.select(Action.KEEP_GONE)
 
 
 def _find_wrong(
@@ -147,7 +188,7 @@ def _note_labels(file: StoreFile) -> Iterator[str]:
         for event in events_without_label(info.events, labels):
             yield (
                 f"{info.name}: the seizure at {event.onset_s:.2f} s ({event.duration_s:.2f} s) covers more than "
-                "half of no second: it labels none, and counts in event scores alone"
+                "half of no second, so it labels none and counts only in event scores"
             )
         if not info.labelled:
             yield f"{info.name}: without events file; its seconds count nowhere in scores"

@@ -1,4 +1,4 @@
-"""Look at each recording of a data set as it is now."""
+"""Read the current state of each recording of a data set."""
 
 from extract.io.bids import Recording
 from extract.io.events import Annotations, hash_events, read_annotations

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from extract.pretrain.settings import PretrainCommand
 from store.runtime.cli import run
 
-HELP = """Train a BrainCodec; a killed run goes on when the same command is given again.
+HELP = """Train a BrainCodec. Give the same command again to resume a killed training.
 
-What matters first: --bids and --out, --hold-out for persons to validate on, --steps for how long."""
+Start with: --bids and --out, --hold-out for persons to validate on, --steps for how long."""
 
 
 def _run(command: PretrainCommand) -> None:

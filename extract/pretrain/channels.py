@@ -1,4 +1,4 @@
-"""Which channels of a recording are worth training on."""
+"""Decide which channels of a recording are worth training on."""
 
 import numpy as np
 import numpy.typing as npt

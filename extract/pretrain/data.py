@@ -1,4 +1,4 @@
-"""Windows to train on: drawn at random from recordings, and augmented."""
+"""Draw and augment random training windows from recordings."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

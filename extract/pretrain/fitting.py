@@ -1,4 +1,4 @@
-"""Codebooks fitted to an encoder and a decoder that stay: all stages together, for the least error decoded."""
+"""Fit the codebooks of all stages together to a frozen encoder and decoder, for the least decoded error."""
 
 from collections.abc import Sequence
 

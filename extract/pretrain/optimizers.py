@@ -1,4 +1,4 @@
-"""Muon on the convolutions' weights as matrices, AdamW on all else."""
+"""Muon for the convolutions' weight matrices, AdamW for everything else."""
 
 from collections.abc import Mapping
 from typing import Any

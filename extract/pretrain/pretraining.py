@@ -1,4 +1,4 @@
-"""Read EEG, train a BrainCodec on it, write it with what it was trained on."""
+"""Read EEG, train a BrainCodec, and write it with its training data on record."""
 
 import dataclasses
 from collections.abc import Collection, Sequence
@@ -53,7 +53,7 @@ def pretrain(settings: PretrainCommand) -> None:
     begun_with = _begin(training, find_weights(settings.start), hold_out) if settings.start else None
     if state_path.exists():
         training.load(state_path)
-        print(f"going on from step {training.step} of {state_path}")
+        print(f"resuming from step {training.step} of {state_path}")
     for figures in train(training, sampler, held_out, state_path):
         print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
     metadata = {
@@ -78,7 +78,7 @@ def _guard(settings: PretrainCommand, state_path: Path) -> None:
     if not settings.out.parent.is_dir():
         raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
     if settings.freeze_encoder and not settings.start:
-        raise UserError("--freeze-encoder: give the weights whose encoder is to stay as --start")
+        raise UserError("--freeze-encoder: give the weights with the encoder to keep as --start")
     guard_output(
         settings.out,
         inputs=[*SHIPPED.values(), *settings.bids, *([find_weights(settings.start)] if settings.start else [])],

@@ -1,4 +1,4 @@
-"""The EEG of BIDS data sets, one channel at a time, in memory."""
+"""Read the EEG of BIDS data sets into memory, one channel at a time."""
 
 from collections import Counter
 from collections.abc import Sequence

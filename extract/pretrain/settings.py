@@ -1,4 +1,4 @@
-"""Settings of a training, and the options of its command; without torch, so that these are read at once."""
+"""Settings of pretraining and options of its command; without torch, to keep --help fast."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,54 +25,54 @@ LIMITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How to train; two runs with the same settings on the same machine give the same weights."""
+    """How to train. The same settings give the same weights on the same machine."""
 
     steps: int = 7_000
-    """Batches to train on; a finished run goes on when this is raised."""
+    """Training steps; raise the number to continue a finished training."""
     batch: int = 128
-    """Windows of one channel in a batch."""
+    """Single-channel windows per batch."""
     learning_rate: float = 0.02
-    """Highest of Muon, on the convolutions' weights, after the warm-up; a cosine leads it to zero at the end."""
+    """Peak learning rate of Muon, for the convolutions' weights; a cosine decays it to zero."""
     adamw_rate: float = 2e-3
-    """Highest of AdamW, on the first convolution and the biases."""
+    """Peak learning rate of AdamW, for the first convolution and the biases."""
     warmup: int = 50
     """Steps of the warm-up."""
     cooldown: float = 0.9
-    """Share of the steps, the last ones, in which the cosine leads the rates to zero."""
+    """Share of the steps, at the end, in which the cosine decays the learning rates to zero."""
     weight_decay: float = 0.1
-    """Of Muon and AdamW."""
+    """Weight decay of Muon and AdamW."""
     average: float = 0.999
-    """Decay of the running mean of the weights, which is what is validated and written."""
+    """Decay of the running mean of the weights; the mean is validated and written."""
     clip: float = 1.0
     """Largest norm of a gradient."""
     quantize_from: int = 300
-    """Step at which the codebooks start; until then --noise stands in. At 0, those of --start stay."""
+    """Step at which quantization starts; --noise replaces it before. With 0, the codebooks of --start are kept."""
     noise: float = 0.15
-    """Standard deviation of the noise on latents, as a share of the latents' root mean square."""
+    """Standard deviation of the noise on latents, relative to the latents' root mean square."""
     l2: float = 1.0
-    """Weight of the relative root mean square error."""
+    """Loss weight of the relative root mean square error."""
     l1: float = 0.0
-    """Weight of the relative absolute error."""
+    """Loss weight of the relative absolute error."""
     line_length: float = 0.0
-    """Weight of the error of the line length."""
+    """Loss weight of the line length's error."""
     spectrogram: float = 0.0
-    """Weight of the error of the spectrograms."""
+    """Loss weight of the spectrograms' error."""
     nested: float = 0.0
-    """Share of batches that a random number of the first quantizers code, the published four the rest; 0: all."""
+    """Share of batches coded by a random number of quantizers, the others by the published four; 0: always all."""
     freeze_encoder: bool = False
-    """Fit the codebooks of --start to its latents, all at once, and then train its decoder alone."""
+    """Fit all codebooks of --start to its latents together, then train only its decoder."""
     commitment: float = 64.0
-    """Weight of the distance of latents to their codes."""
+    """Loss weight of the distance between latents and their codes."""
     adversarial: float = 0.0
-    """Weight of the loss against a discriminator of spectra; zero leaves the discriminator out."""
+    """Loss weight of the spectral discriminator; 0: no discriminator."""
     feature_matching: float = 0.0
-    """Weight of the distance of the discriminator's features."""
+    """Loss weight of the distance between the discriminator's features."""
     adversarial_from: int = 10_000
-    """Step at which the discriminator sets in."""
+    """Step at which the discriminator starts."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
-    """Arithmetic of the convolutions; weights and codebooks are float32."""
+    """Precision of the convolutions; weights and codebooks are float32."""
     seed: int = 0
-    """Of weights, batches and codebooks."""
+    """Random seed of weights, batches and codebooks."""
     every: int = 500
     """Steps between validations and saved states."""
 
@@ -103,16 +103,16 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFiles:
-    """What to train on, and where to."""
+    """Training data and output."""
 
     bids: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR ...")]
-    """Folders of BIDS data sets; every EEG channel is taken, of any montage, events are not read."""
+    """Folders of BIDS data sets; every EEG channel of any montage is used, events are not read."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.safetensors")]
-    """Checkpoint to write (safetensors); the state to resume from stands beside it, with .state added."""
+    """Checkpoint to write (safetensors); the state to resume from is beside it, with .state added."""
     start: Annotated[str | None, optional("NAME|FILE")] = None
-    """Weights that ship, or a checkpoint, to begin with, of the same strides; by default random weights."""
+    """Shipped weights, or a checkpoint with the same strides, to start from; by default random weights."""
     hold_out: Annotated[tuple[str, ...], optional("PERSON ...")] = ()
-    """Persons to validate on and not to train on; FOLDER/PERSON where several data sets have one of that name."""
+    """Persons to validate on, not to train on; FOLDER/PERSON if several data sets have one of that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +122,10 @@ class PretrainCommand(TrainingSettings, TrainingFiles):
     ratios: Annotated[tuple[int, ...], tyro.conf.arg(metavar="STRIDE ...")] = BrainCodecConfig().ratios
     """Strides of the encoder."""
     quantizers: int = BrainCodecConfig().quantizers
-    """Residual quantizers, 64 bit/s a channel each at the default strides; with --nested the first serve alone."""
+    """Number of residual quantizers, 64 bit/s per channel each at the default strides; see --nested."""
     beam: int = 8
-    """Sums of codes kept at each stage when codes are chosen, in training and after; 1 is greedy, as published."""
+    """Width of the beam search that chooses codes, in training and after; 1 is greedy, as published."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """Where to train: cpu, cuda, mps; auto takes a GPU if there is one, which rounds otherwise in each run."""
+    """Where to train: cpu, cuda, mps; auto uses a GPU if there is one. GPU runs differ by rounding."""
     force: bool = False
-    """Overwrite a file at --out that is none of this training."""
+    """Overwrite a file at --out that this training did not write."""

@@ -190,11 +190,11 @@ class Training:
             state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
             stored = {**state["config"], **state["settings"]}
         except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for
-            raise UserError(f"{path}: no state of a training ({type(error).__name__}); remove it") from None
+            raise UserError(f"{path}: not the state of a training ({type(error).__name__}); remove it") from None
         current = {**dataclasses.asdict(self.model.config), **_comparable(self.settings)}
         if odd := [name for name in current if stored.get(name) != current[name]]:
             text = ", ".join(f"{name} {stored.get(name)}, now {current[name]}" for name in odd)
-            raise UserError(f"{path}: begun with {text}; use the same settings, or another --out")
+            raise UserError(f"{path}: started with {text}; use the same settings, or another --out")
         try:
             self.model.load_state_dict(state["model"])
             self.averaged.load_state_dict(state["average"])

@@ -1,4 +1,4 @@
-"""Figures of a codec on persons."""
+"""Validate a codec on held-out persons."""
 
 import math
 from collections.abc import Sequence

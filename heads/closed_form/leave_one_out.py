@@ -1,4 +1,4 @@
-"""Fit linear classifiers of every leave-one-person-out fold at once."""
+"""Fit the linear classifiers of all leave-one-person-out folds together."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from heads.closed_form.moments import ClassMoments
 from heads.closed_form.ridge_lda import LinearModels, best_strength, fit_ridge_lda, join_models
 from heads.closed_form.seconds import SecondFeatures
 from heads.closed_form.threads import single_threads
@@ -26,6 +27,7 @@ LeftOut = frozenset[str]  # persons that a model did not see
 Value = TypeVar("Value")
 _MOST_BYTES = 1 << 30
 _BYTES_OF_A_SCORE = 8  # float32, in blocks and joined, or of two predictions
+_LARGEST_RATIO = 1e4  # of squares of all persons to those of some that are found by subtraction
 _SUMS_OF_A_FIT = 6  # matrices of that size at once, a decomposition among them
 
 
@@ -104,8 +106,7 @@ def _fit_models(seconds: SecondFeatures, plans: Sequence[_Plan], method: str) ->
     weight, bias, mean = (torch.zeros(len(left_out), *shape, dtype=torch.float64) for shape in shapes)
 
     def fit(number: int) -> None:
-        rest = functools.reduce(sub, (moments[person] for person in sorted(left_out[number])), total)
-        fitted = fit_ridge_lda(rest, STRENGTHS, method)
+        fitted = fit_ridge_lda(_sum_others(moments, total, left_out[number]), STRENGTHS, method)
         weight[number], bias[number], mean[number] = fitted.weight, fitted.bias, fitted.mean[:, :1]
 
     with single_threads() as pool, tqdm(total=len(left_out), unit=" models", disable=None) as bar:
@@ -115,6 +116,14 @@ def _fit_models(seconds: SecondFeatures, plans: Sequence[_Plan], method: str) ->
         persons: LinearModels(weight[number], bias[number], mean[number].expand_as(weight[number]))
         for number, persons in enumerate(left_out)
     }
+
+
+def _sum_others(moments: Mapping[str, ClassMoments], total: ClassMoments, left_out: LeftOut) -> ClassMoments:
+    """Sum over all persons but some: by subtraction, unless that would leave rounding errors of their features."""
+    others = functools.reduce(sub, (moments[person] for person in sorted(left_out)), total)
+    if (total.products.diagonal() <= _LARGEST_RATIO * others.products.diagonal()).all():
+        return others
+    return functools.reduce(add, (value for person, value in moments.items() if person not in left_out))
 
 
 def _score_models(

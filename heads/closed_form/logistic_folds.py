@@ -1,4 +1,4 @@
-"""Logistic regression of leave-one-person-out folds; predictions for all training persons choose C."""
+"""Logistic regression of leave-one-person-out folds; C is chosen on predictions for all training persons."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

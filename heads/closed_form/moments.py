@@ -1,4 +1,4 @@
-"""Sums over seconds, from which linear classifiers are computed; a fold's are the total less some persons'."""
+"""Sums over seconds for linear classifiers; those of a fold are the total minus its test persons'."""
 
 from dataclasses import astuple, dataclass
 

@@ -1,4 +1,4 @@
-"""Features of seconds, which linear classifiers take, and the heads that give the classifiers' scores."""
+"""Features of seconds for linear classifiers, and heads that give the classifiers' scores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Many small products side by side, each on one thread."""
+"""Compute many small products in parallel, each on one thread."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Trained heads in files: safetensors with the settings that rebuild them."""
+"""Save and load trained heads: safetensors with the settings that rebuild them."""
 
 import dataclasses
 import json
@@ -20,17 +20,19 @@ from store.runtime.commands import command_line
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_settings
 
+_CONTENT = "braincodec_seizure"  # the entry of the metadata
 _DAMAGE = (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError, OSError)
 
 
 def save_head(path: Path, head: Head, settings: HeadSettings, spec: FeatureSpec, threshold: float) -> None:
     """Write a trained head, the settings that rebuild it and the spec of the features that it takes."""
-    metadata = {
+    content = {
         "settings": json.dumps(dataclasses.asdict(settings), sort_keys=True),
         "spec": spec.to_json(),
         "threshold": repr(threshold),
         "head": f"{type(head).__module__}:{type(head).__qualname__}",
     }
+    metadata = {_CONTENT: json.dumps(content)}  # safetensors writes several entries in random order
     tensors = {name: value.contiguous() for name, value in head.state_dict().items()}
     write_bytes(path, safetensors.torch.save(tensors, metadata))  # save_file would hide it from other users
 
@@ -44,10 +46,10 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
         If there is no such file, it holds no head of this project, or its head is of a package that is not here.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no trained head; give the head.safetensors of a finished fold")
+        raise UserError(f"{path}: not a trained head; give the head.safetensors of a finished fold")
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            metadata = _read_metadata(file.metadata() or {})
             names = file.keys()
             state = {name: file.get_tensor(name) for name in names}
         spec, settings, threshold = _parse(metadata, state)
@@ -70,6 +72,14 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: its weights do not fit {settings.head} ({reason}); train it again") from error
     return head, spec, threshold
+
+
+def _read_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The entries of `save_head`; earlier versions wrote each of its own."""
+    content = json.loads(metadata[_CONTENT]) if _CONTENT in metadata else dict(metadata)
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        raise ValueError(f"{_CONTENT} holds other entries")
+    return content
 
 
 def _parse(metadata: Mapping[str, str], state: dict[str, Tensor]) -> tuple[FeatureSpec, HeadSettings, float]:

@@ -1,4 +1,4 @@
-"""`heads.ops.torch_impl` as ``csrc/kernel.h`` computes it, on processors with AVX-512."""
+"""The functions of `heads.ops.torch_impl` in C (``csrc/kernel.h``), for processors with AVX-512."""
 
 import importlib
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Files of unfinished trainings in a run folder, and the list by which the run knows them as its own."""
+"""Checkpoints of unfinished trainings in a run folder, and the list that marks them as the run's own."""
 
 import json
 from collections.abc import Sequence

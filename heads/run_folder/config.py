@@ -103,6 +103,9 @@ def _problem(config: Mapping[str, Any]) -> str:
     for name in ("settings", "store"):
         if not isinstance(config.get(name), dict):
             return f"{name} is not an object"
+    sources = config.get("head_sources", {})
+    if not isinstance(sources, dict) or not all(_are_texts(row, ("file", "sha256")) for row in sources.values()):
+        return "head_sources holds no files and hashes"
     return _settings_problem(config["settings"]) or _store_problem(config["store"])
 
 

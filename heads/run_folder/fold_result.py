@@ -156,7 +156,7 @@ def read_array(path: Path) -> NDArray[np.float32]:
 def _describe(error: Exception) -> str:
     """Say what is wrong with a file of arrays; numpy's advice to load pickles is none for a user."""
     text = str(error) or type(error).__name__
-    return "it is no file of arrays" if "pickle" in text else text
+    return "it is not a file of arrays" if "pickle" in text else text
 
 
 def require_probabilities(path: Path, values: Any) -> NDArray[np.float32]:

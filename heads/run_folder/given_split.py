@@ -1,4 +1,4 @@
-"""A given split: which persons train, validate and test, by a table or by the participants of the data set."""
+"""A given split: read training, validation and test persons from a table or from participants.tsv."""
 
 import csv
 import io

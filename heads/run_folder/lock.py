@@ -1,4 +1,4 @@
-"""Lock a run folder, so that processes that share it change it one after the other."""
+"""Lock a run folder, so that processes that share it change it one at a time."""
 
 import fcntl
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which command made a run, what else it was told, and how to call it for another fold."""
+"""The command and options that made a run, and how to call it for another fold."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields

@@ -3,9 +3,8 @@
 import io
 import json
 import os
-import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -16,15 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braincodec_seizure import __version__
-from heads.folds import GIVEN, Fold
+from heads.folds import GIVEN
 from heads.run_folder.checkpoints import Checkpoints
 from heads.run_folder.config import complete_settings, read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
-from heads.run_folder.lock import lock_folder
+from heads.run_folder.head_sources import HeadSources
 from heads.run_folder.repeat import describe_difference, fold_command, kind_of
-from heads.run_folder.store_change import StoreChange, describe_store, find_change, name_folds, open_recorded
+from heads.run_folder.store_change import describe_store, find_change, name_folds, open_recorded
 from store import RecordingInfo, Store, StoreError
-from store.gate import read_json
 from store.runtime.atomic import write_bytes, write_text
 from store.runtime.commands import command_line
 from store.runtime.errors import UserError, os_errors
@@ -93,6 +91,12 @@ class Run:
         settings = self.config["settings"]
         seed = settings.get("seed")
         return tuple(seed) if isinstance(seed, list) and "random" not in settings else ()
+
+    @property
+    def head_sources(self) -> HeadSources:
+        """Source of its heads that are not this project's; none of a run that recorded none."""
+        sources: HeadSources = self.config.get("head_sources", {})
+        return sources
 
     def of_seed(self, seed: int) -> "Run":
         """The run as one of its seeds has it; the run itself if it has one seed."""
@@ -189,49 +193,9 @@ class Run:
         if concerned := [result.fold for result in self.folds if change.concerns(result.fold)]:
             raise StoreError(
                 f"{store.location}: not the store that {self.path} was trained on ({change}), which concerns "
-                f"{name_folds(concerned)}; name that one by --store, or train again with --retrain"
+                f"{name_folds(concerned)}; give that store as --store, or train again with --retrain"
             )
         return store
-
-    def follow_store(self, store: Store, planned: Sequence[Fold], *, retrain: bool = False) -> "Run":
-        """Go on with a store; what was trained on other content is an error, or is moved aside.
-
-        Of processes that share the folder, one after the other does so.
-
-        Parameters
-        ----------
-        planned
-            Folds as the store makes them now.
-        retrain
-            Whether folds trained on other content move to a folder ``folds-before-...``.
-
-        Raises
-        ------
-        UserError
-            If there are such folds or half-trained heads, without ``retrain``.
-        """
-        with lock_folder(self.path):
-            return Run.open(self.path)._follow_store(store, planned, retrain)
-
-    def _follow_store(self, store: Store, planned: Sequence[Fold], retrain: bool) -> "Run":
-        change = find_change(self.config["store"], store)
-        folds = {fold.name: fold for fold in planned}
-        old = [fold for fold in (result.fold for result in self.folds) if _is_old(fold, folds, change)]
-        unfinished = list(self._unfinished()) if change else []
-        if (old or unfinished) and not retrain:
-            what = " and ".join([name_folds(old)] * bool(old) + ["heads half trained"] * bool(unfinished))
-            raise UserError(
-                f"{self.path}: {what} were trained on a store or persons that differ from {store.location} "
-                f"({change or 'folds are made differently'}); choose another --out, or --retrain, which moves "
-                "them aside"
-            )
-        if old or unfinished:
-            self._move_aside(old, unfinished)
-        if not change and "identities" in self.config["store"]:
-            return self
-        config = {**read_json(self.path / "config.json"), "store": describe_store(store)}
-        write_text(self.path / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
-        return Run.open(self.path)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -243,47 +207,18 @@ class Run:
         finished = [{result.fold.name for result in run.folds} for run in self.by_seed]
         self.checkpoints.remove(set.intersection(*finished))
 
-    def _unfinished(self) -> Iterator[Path]:
-        """Files of heads that were trained in part, and rows of a sweep."""
-        if "identities" in self.config["store"]:
-            yield from self.checkpoints.paths()
-        else:  # the first version listed none
-            yield from sorted(self.path.glob("training-*.pt"))
-        yield from sorted(self.path.glob("cells/*.*"))
 
-    def _move_aside(self, folds: Sequence[Fold], unfinished: Sequence[Path]) -> None:
-        """Move folds, their predictions and unfinished files to a folder of their own."""
-        aside = self.path / f"folds-before-{time.strftime('%Y%m%d-%H%M%S')}"
-        tested = {person for fold in folds for person in fold.test}
-        recordings = self.config["store"].get("recordings", {})
-        names = [name.split("/") for name, row in recordings.items() if row["person"] in tested]
-        patterns = ["/**/".join(map(to_path_name, name)) for name in names]
-        places = [run.scores_path / "predictions" for run in self.by_seed]
-        predictions = [path for place in places for one in patterns for path in place.glob(f"**/{one}_*")]
-        names_of_folds = sorted({fold.name for fold in folds})
-        for path in (*unfinished, *predictions, *map(self.fold_path, names_of_folds)):
-            target = aside / path.relative_to(self.path)
-            with os_errors(target.parent):
-                target.parent.mkdir(parents=True, exist_ok=True)
-            with os_errors(path), suppress(FileNotFoundError):  # moved by another process, without locks
-                path.rename(target)
-
-
-def describe_run(settings: Mapping[str, Any], store: Store) -> dict[str, Any]:
-    """Make the content of ``config.json``: settings, the store's identity and versions."""
+def describe_run(
+    settings: Mapping[str, Any], store: Store, head_sources: HeadSources | None = None
+) -> dict[str, Any]:
+    """Make the content of ``config.json``: settings, the store's identity, versions, sources of other heads."""
     libraries = {name: version(name) for name in ("torch", "numpy", "scikit-learn")}
     return {
         "settings": dict(settings),
         "store": describe_store(store),
         "versions": {"braincodec-seizure": __version__, **libraries},
+        **({"head_sources": head_sources} if head_sources else {}),
     }
-
-
-def _is_old(fold: Fold, planned: Mapping[str, Fold], change: StoreChange) -> bool:
-    """Whether a finished fold would be trained otherwise now."""
-    if fold.name in planned:
-        return planned[fold.name] != fold or change.concerns(fold)
-    return bool(change)
 
 
 def _guard_folder(path: Path, config: Mapping[str, Any], force: bool) -> None:

@@ -1,4 +1,4 @@
-"""How a store differs from what it was when a run was trained on it."""
+"""Describe how a store has changed since a run was trained on it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,6 +101,16 @@ def find_change(recorded: Mapping[str, Any], store: Store) -> StoreChange:
     if "recordings" in recorded:
         return _compare_recordings(recorded["recordings"], store.recording_identities())
     return _compare_checksums(recorded["checksums"], store)
+
+
+def find_later_change(store: Store, recorded: Mapping[str, Any]) -> StoreChange:
+    """Compare a store that is open with what `describe_store` recorded of it since it was opened."""
+    spec = FeatureSpec.from_dict(recorded["spec"])
+    if difference := spec.difference(store.spec):
+        return StoreChange((difference,), everyone=True)
+    if recorded.get("identities") == store.identities:
+        return StoreChange()
+    return _compare_recordings(store.recording_identities(), recorded.get("recordings", {}))
 
 
 def _compare_recordings(before: Mapping[str, Any], now: Mapping[str, Any]) -> StoreChange:

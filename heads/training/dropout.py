@@ -1,4 +1,4 @@
-"""Random numbers of dropout: the same for the same seed, whatever trains beside it."""
+"""Random numbers for dropout: the same for the same seed, whatever else trains in the pass."""
 
 from collections.abc import Sequence
 

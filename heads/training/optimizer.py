@@ -1,4 +1,4 @@
-"""AdamW of many heads at once."""
+"""AdamW for many heads at once."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Which heads the trials of a group need: their own, and inner heads, which folds may share."""
+"""The heads that a group of trials needs: its own, and inner heads, which folds may share."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

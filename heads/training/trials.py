@@ -1,4 +1,4 @@
-"""Trials: one head to train and to choose each."""
+"""Trials: each is one head to train and choose."""
 
 import dataclasses
 import hashlib
@@ -13,6 +13,7 @@ from heads.dataset import Dataset
 from heads.folds import Fold
 from heads.models.head import Head
 from heads.models.registry import make_head
+from heads.run_folder.head_sources import HeadSources
 from heads.settings import TrainSettings
 from store.runtime.old_spellings import restore_settings
 
@@ -62,12 +63,21 @@ def trial_on_everyone(trial: Trial, result: TrialResult, dataset: Dataset) -> Tr
     return Trial(Fold(trial.fold.name, (), (), dataset.persons), settings)
 
 
-def hash_trials(trials: Sequence[Trial]) -> str:
-    """Hash that names the files of a group of trials; the same as in earlier versions."""
+def hash_trials(trials: Sequence[Trial], head_sources: HeadSources) -> str:
+    """Hash that names the files of a group of trials; without sources the same as in earlier versions.
+
+    Parameters
+    ----------
+    head_sources
+        That the run recorded, of heads that are not this project's.
+    """
     content = []
     for trial in trials:
         fold = dataclasses.asdict(trial.fold)
         if not trial.fold.inner:
             del fold["inner"]
-        content.append({"fold": fold, "settings": restore_settings(dataclasses.asdict(trial.settings))})
+        named: dict[str, object] = {"fold": fold, "settings": restore_settings(dataclasses.asdict(trial.settings))}
+        if trial.settings.head in head_sources:
+            named["source"] = head_sources[trial.settings.head]["sha256"]
+        content.append(named)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

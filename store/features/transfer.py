@@ -1,4 +1,4 @@
-"""Write features into a file: cast and checked, or copied byte by byte and compared with their checksums."""
+"""Write features into a file: cast and checked, or copied byte by byte and verified by checksum."""
 
 import hashlib
 import os

@@ -33,7 +33,7 @@ def read_attributes(path: Path, file: h5py.File) -> tuple[dict[str, bytes], int]
             raise damaged(path, f"attribute {name} is not a text of fixed length")
         texts[name] = bytes(file.attrs[name])
     if texts.get("format") != FORMAT.encode():
-        raise StoreError(f"{path}: an HDF5 file, but no feature store; move it out of the store's folder")
+        raise StoreError(f"{path}: an HDF5 file, but not a feature store; move it out of the store's folder")
     version = file.attrs.get("version")
     if (
         version is None
@@ -61,7 +61,7 @@ def open_dataset(path: Path, file: h5py.File, name: str, file_bytes: int) -> h5d
         raise damaged(path, f"{name} is not a dataset")
     creation = dataset.get_create_plist()
     if creation.get_external_count():
-        raise damaged(path, f"{name} lies in an external file, which a store never does")
+        raise damaged(path, f"{name} lies in an external file, which a store never uses")
     if creation.get_layout() != h5d.CONTIGUOUS or creation.get_nfilters():
         raise damaged(path, f"{name} is not one contiguous block, without filters")
     declared_bytes = math.prod(dataset.shape) * dataset.get_type().get_size()

@@ -1,4 +1,4 @@
-"""Names of data sets: which mean the same one, and whose persons an encoder saw."""
+"""Names of data sets: which names mean the same data set, and which persons an encoder saw."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Several stores read as one: a person is a person of one data set, whatever the names."""
+"""Read several stores as one: a person belongs to one data set, whatever the names."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from store.interop.dataset_names import same_dataset
-from store.reader import Store, StoreFile, StoreMember, open_store, require_one_person
+from store.reader import Store, StoreFile, StoreMember, merge_persons, open_store, require_one_person
 from store.runtime.commands import command_line
 from store.runtime.errors import StoreError, UserError
 
@@ -45,7 +45,7 @@ def open_stores(paths: Sequence[Path], names: Sequence[str] | None = None) -> St
     pairs = zip(stores, members, strict=True)
     files = tuple(_rename(file, member) for store, member in pairs for file in store.files)
     _require_distinct_recordings(files)
-    require_one_person(files)
+    require_one_person(files, _merge_or_remove)
     return Store(stores[0].path, files, members)
 
 
@@ -119,6 +119,16 @@ def _require_known_persons(stores: Sequence[Store]) -> None:
                     f"{store.path}: does not say which data set person {shared[0]} is of, and {other.path} has a "
                     f"person of that name; bring the store up to date with {command_line('extract')}"
                 )
+
+
+def _merge_or_remove(file: StoreFile, other: StoreFile) -> str:
+    """Say what to do about features that two persons have: those of two data sets are never one person."""
+    if same_dataset(file.dataset, other.dataset):
+        return merge_persons(file, other)
+    return (
+        f"a recording counts once: remove it from {file.dataset} or {other.dataset}, and from the store of that "
+        f"data set by {command_line('extract')} --prune"
+    )
 
 
 def _require_distinct_recordings(files: Sequence[StoreFile]) -> None:

@@ -1,4 +1,4 @@
-"""What a store holds, as JSON and as a table for people."""
+"""Contents of a store, as JSON and as a table."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -111,6 +111,6 @@ def _format_notes(row: Mapping[str, Any]) -> Iterator[str]:
     for event in row["events_without_label"]:
         when = f"at {event['onset_s']:.2f} s ({event['duration_s']:.2f} s)"
         yield (
-            f"no second {event['recording']}: the seizure {when} covers more than half of no second: "
-            "it labels none, and counts in event scores alone"
+            f"no second {event['recording']}: the seizure {when} covers more than half of no second, "
+            "so it labels none and counts only in event scores"
         )

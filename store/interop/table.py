@@ -1,4 +1,4 @@
-"""Features of a person as a flat table for other tools: a row a second, an electrode's dim a column."""
+"""A person's features as a flat table for other tools: one row per second, one column per electrode and dim."""
 
 import zipfile
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Zip archives, as torch writes them, from files that others may have written."""
+"""Check zip archives (the format of torch files) that come from outside."""
 
 import zipfile
 from pathlib import Path

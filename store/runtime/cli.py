@@ -1,4 +1,4 @@
-"""How every command of the project reads its settings and ends."""
+"""Read the settings of a command, run it, and report errors and exit status."""
 
 import io
 import os
@@ -58,7 +58,7 @@ def run(
             shown = _describe_command(description, prog, examples)
             return command(read_options(settings_type, _options(argv), prog, shown, elsewhere)) or 0
         except KeyboardInterrupt:
-            print(f"{prog}: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
+            print(f"{prog}: interrupted; finished parts are kept, run the same command to resume", file=sys.stderr)
             return 130
         except Exception as error:
             explanation = _explain(error)
@@ -81,7 +81,7 @@ def _options(argv: Sequence[str] | None) -> list[str]:
 
 def _describe_command(description: str, prog: str, examples: Sequence[str]) -> str:
     calls = [f"Example: {prog} {example}" for example in examples]
-    debug = "With --debug an error also shows where in the program it arose."
+    debug = "With --debug, an error also shows its traceback."
     return "\n\n".join([description, *calls, debug])
 
 
@@ -104,11 +104,11 @@ def _explain(error: Exception) -> UserError | str | None:
     if isinstance(error, OSError):
         return from_os_error(error)
     if isinstance(error, MemoryError) or any(text in repr(error) for text in _OUT_OF_MEMORY):
-        return "the memory does not suffice; close other programs, or take less at once"
+        return "out of memory; close other programs, or process less at once"
     if "can't start new thread" in str(error):
         return (
-            "the memory does not suffice for another thread, or no more are allowed (ulimit -u); "
-            "close other programs, or take less at once"
+            "no memory for another thread, or the limit of threads is reached (ulimit -u); "
+            "close other programs, or process less at once"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""How to call our commands, as the user called the one at work."""
+"""Show commands to the user in the form in which the current one was called."""
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Errors that a person can cause. Everything else that is raised is a bug."""
+"""Errors that a user can cause. Any other exception is a bug."""
 
 import errno
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; give another path",
     errno.EISDIR: "is a folder; give a file",
     errno.ENOTDIR: "a part of this path is a file; give another path",
-    errno.EEXIST: "is there already; give another path",
+    errno.EEXIST: "already exists; give another path",
     errno.ENAMETOOLONG: "the name is too long; give a shorter one",
     errno.ELOOP: "a loop of links; give the file itself",
     errno.EMFILE: "too many open files; raise the limit (ulimit -n), or use fewer processes",

@@ -1,4 +1,4 @@
-"""Ranges of numbers that commands take."""
+"""Allowed ranges of numeric options."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Options of commands: how numbers are read, and what is said of a mistake in them, in one line."""
+"""Options of commands: read their values, and describe mistakes in one line."""
 
 import contextlib
 import difflib

@@ -56,7 +56,7 @@ def guard_output(
             raise UserError(f"{path}: is {kind} and is not overwritten; give another path, or remove it yourself")
         if not force:
             raise UserError(
-                f"{path}: is there already, and this command did not write it; give another path, or --force "
+                f"{path}: already exists, and this command did not write it; give another path, or --force "
                 "to overwrite it"
             )
 

@@ -1,4 +1,4 @@
-"""Run tasks in parallel: in processes here, or on a Dask or Ray cluster that sees the same files."""
+"""Run tasks in parallel: in local processes, or on a Dask or Ray cluster with the same files."""
 
 import importlib
 import logging
@@ -29,24 +29,24 @@ _LOSSES = 3  # how often a task may lose its worker, as with Dask and Ray
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
-    """How many tasks run at the same time, and where."""
+    """Parallel tasks: how many, and where they run."""
 
     jobs: int = 1
-    """Tasks at the same time at most, a process each; the cores are shared out evenly among them."""
+    """Largest number of parallel tasks, one process each; they share the cores evenly."""
     backend: Literal["loky", "dask", "ray"] = "loky"
-    """What runs them: processes here (loky), or Dask or Ray; a cluster has to see the same files."""
+    """Where tasks run: local processes (loky), Dask or Ray; a cluster needs the same files and paths."""
     scheduler: Annotated[str | None, optional("ADDRESS")] = None
-    """Address of a Dask scheduler, as tcp://host:8786; without one, Dask starts --jobs workers here."""
+    """Address of a Dask scheduler, such as tcp://host:8786; without it, Dask starts --jobs local workers."""
     address: Annotated[str | None, optional("ADDRESS")] = None
-    """Address of a Ray cluster, as host:6379 or "auto"; without one, Ray starts --jobs workers here."""
+    """Address of a Ray cluster, such as host:6379 or "auto"; without it, Ray starts --jobs local workers."""
 
     @property
     def alone(self) -> bool:
-        """Whether all is done in this process."""
+        """Whether all tasks run in this process."""
         return self.backend == "loky" and self.jobs == 1
 
     def check(self) -> None:
-        """Refuse what does not go together.
+        """Refuse options that contradict each other.
 
         Raises
         ------
@@ -128,7 +128,7 @@ def _run_dask(
                 raise _lost(str(task)) from error
             except CancelledError as error:
                 raise UserError(
-                    "--backend dask: the scheduler was lost; run the same command again: what is finished is kept"
+                    "--backend dask: the scheduler was lost; run the same command again: finished parts are kept"
                 ) from error
 
 
@@ -242,8 +242,8 @@ def _threads(jobs: int) -> int:
 
 def _lost(task: str) -> UserError:
     return UserError(
-        f"{textwrap.shorten(task, 80)}: lost its worker {_LOSSES + 1} times, perhaps for want of memory; run the "
-        "same command again with fewer --jobs, or workers with more memory: what is finished is kept"
+        f"{textwrap.shorten(task, 80)}: lost its worker {_LOSSES + 1} times, perhaps for lack of memory; run the "
+        "same command again with fewer --jobs, or workers with more memory: finished parts are kept"
     )
 
 

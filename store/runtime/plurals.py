@@ -1,4 +1,4 @@
-"""Nouns and names in messages: singular for one, of many names the first."""
+"""Nouns and names in messages: singular or plural, long lists shortened."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Defer Ctrl-C while HDF5 calls back into Python, where it would be lost or become another error."""
+"""Defer Ctrl-C while HDF5 calls back into Python, where it would get lost or become another error."""
 
 import signal
 import threading

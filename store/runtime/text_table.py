@@ -1,4 +1,4 @@
-"""Write CSV and TSV so that a spreadsheet takes no text for a formula."""
+"""Write CSV and TSV so that a spreadsheet does not read text as a formula."""
 
 import csv
 import io

@@ -397,4 +397,4 @@ def test_what_is_no_twin_and_no_other_people_is_refused(
 
 def test_without_a_twin_it_says_how_to_make_one(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(run)])
-    assert "untrained twin: none is given; extract the data set with --encoder random" in capsys.readouterr().out
+    assert "untrained twin: not given; extract the data set with --encoder random" in capsys.readouterr().out

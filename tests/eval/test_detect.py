@@ -302,7 +302,7 @@ def test_what_another_wrote_is_overwritten_by_force_alone(
     run = ("--run", str(line / "run"))
     notes.write_text("mine")
     assert main([str(eeg), str(notes), *run]) == 2
-    assert f"{notes}: is there already, and this command did not write it" in capsys.readouterr().err
+    assert f"{notes}: already exists, and this command did not write it" in capsys.readouterr().err
     assert notes.read_text() == "mine"
     assert main([str(eeg), str(notes), *run, "--force"]) == 0
     for _ in range(2):

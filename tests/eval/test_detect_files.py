@@ -80,7 +80,7 @@ def test_what_is_finished_stays_and_what_changed_is_made_again(
     before = contents(out)
     assert main(arguments) == 0
     assert contents(out) == before
-    assert "2 of 2 files, 2 of them were there." in capsys.readouterr().out
+    assert "2 of 2 files, 2 of them already done." in capsys.readouterr().out
     (out / "one_events.tsv").unlink()  # as if it had been stopped
     write(nights / "b" / "two", seconds=20)
     assert main(arguments) == 0
@@ -98,7 +98,7 @@ def test_events_of_another_detector_are_not_mixed_in(
     out, arguments = detected.out, detected.arguments
     before = contents(out)
     assert main([*arguments, "--missing", "zero"]) == 2
-    message = f"{out}: holds events of another detector (other missing); give another folder, or --force to"
+    message = f"{out}: holds events of another detector (changed: missing); give another folder, or --force to"
     assert message in capsys.readouterr().err
     assert contents(out) == before
     assert main([*arguments, "--missing", "zero", "--force"]) == 0
@@ -135,11 +135,14 @@ def test_several_files_go_into_a_folder(line: Path, tmp_path: Path, capsys: pyte
     same = write(tmp_path / "a", seconds=20, suffix=".bdf")
     for arguments, message in (
         ([first, same, out], f"{same} and {first} would both be written to {out / 'a_events.tsv'}; rename one"),
-        ([first, second, first], f"{first}: is a file; of several files give a folder"),
+        ([first, second, first], f"{first}: is a file; give a folder for several files"),
         ([tmp_path / "out", out], f"{out}: is the input {out}"),
         ([tmp_path / "empty", out], f"{tmp_path / 'empty'}: no EEG file in it (.edf, .bdf, .vhdr, .set); give"),
         ([first], "INPUT and OUTPUT are required"),
-        ([first, out / "x.tsv", "--sample-rate-hz", "64"], "are of samples on standard input; files name theirs"),
+        (
+            [first, out / "x.tsv", "--sample-rate-hz", "64"],
+            "are for samples on standard input; files contain theirs",
+        ),
     ):
         (tmp_path / "empty").mkdir(exist_ok=True)
         assert main([*map(str, arguments), *run]) == 2

@@ -139,7 +139,7 @@ def test_mistakes_are_a_line_and_leave_no_file(
     gap = samples.copy()
     gap[66 * 64, 0] = np.inf
     for content, message in (
-        (b"", "standard input: no sample came"),
+        (b"", "standard input: no samples received"),
         (samples.tobytes()[:-3], "standard input: ends after 69 of the 72 bytes of a sample of 18 channels"),
         (gap.tobytes(), "standard input: FP1-F3 is not a finite number at 66.00 s"),
     ):

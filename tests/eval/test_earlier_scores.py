@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import eval.scoring.scored_heads
 from eval.__main__ import main
 from heads.train import main as train
 from store.reader import open_file
@@ -17,7 +18,7 @@ from tests.helpers.runs import QUICK
 from tests.helpers.stores import write_subject
 
 PERSONS = ("01", "02", "03")
-CHANGED = "metrics.json: the heads were trained again or the store changed since; run: python -m eval "
+CHANGED = "metrics.json: heads, post-processing, store or scoring method changed since; run: python -m eval "
 
 
 def train_run(root: Path, name: str, *more: str) -> None:
@@ -88,7 +89,9 @@ def test_scores_of_heads_before_a_relabelling_are_refused(root: Path, capsys: py
     assert compare(capsys, root / "a-on", root / "b-on") == ""
 
 
-@pytest.mark.parametrize("changed", ["folds/02/head.safetensors", "folds/02/fold.json", "config.json"])
+@pytest.mark.parametrize(
+    "changed", ["folds/02/head.safetensors", "folds/02/fold.json", "folds/02/postprocessing.json", "config.json"]
+)
 def test_a_changed_head_or_store_is_noticed(root: Path, capsys: pytest.CaptureFixture[str], changed: str) -> None:
     path = root / "a" / changed
     if changed == "config.json":
@@ -97,6 +100,22 @@ def test_a_changed_head_or_store_is_noticed(root: Path, capsys: pytest.CaptureFi
         path.write_text(json.dumps(config))
     else:
         path.write_bytes(path.read_bytes() + b" ")
+    assert CHANGED in compare(capsys, root / "a", root / "b")
+
+
+def test_other_post_processing_of_the_tested_head_is_noticed(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "a" / "folds" / "final" / "postprocessing.json"
+    write_text(path, json.dumps({**json.loads(path.read_text()), "threshold": 0.9933}))
+    assert compare(capsys, root / "a", root / "b") == ""
+    assert CHANGED in compare(capsys, root / "a-on", root / "b-on")
+
+
+def test_scores_counted_another_way_are_noticed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(eval.scoring.scored_heads, "version", lambda package: "1000.0")
     assert CHANGED in compare(capsys, root / "a", root / "b")
 
 

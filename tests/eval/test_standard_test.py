@@ -202,8 +202,8 @@ def test_unlabelled_recordings_give_the_time_in_alarm_alone(
     }
     page = (out / "report.html").read_text()
     assert "Unlabelled recordings: time in alarm" in page
-    assert "No recording is labelled, so that no error is known." in page
-    assert "No recording is labelled, so that there are no scores." in page
+    assert "No recording is labelled, so errors are unknown." in page
+    assert "No recording is labelled, so there are no scores." in page
     assert "No seizure was missed" not in page
     assert "shown above" not in page
     assert page.count("_run-00 (no labels)</figcaption>") == page.count("_run-01 (no labels)</figcaption>") == 3

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import eval.scoring.scored_heads
 from eval.scoring import standard_test
 from eval.study import outcome, work
 from eval.study.__main__ import main
@@ -232,11 +233,19 @@ def test_broken_off_it_goes_on(
     assert (tmp_path / "study" / "study.csv").read_bytes() == (finished / "study.csv").read_bytes()
 
 
-def test_scores_older_than_a_fold_are_made_anew(study_folder: Path, bids: Path) -> None:
+@pytest.mark.parametrize("changed", ["fold.json", "postprocessing.json", "method"])
+def test_scores_of_another_state_are_made_anew(
+    study_folder: Path, bids: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
     run = study_folder / "runs" / PROBE
-    report = run / "report.html"
+    report, path = run / "report.html", run / "folds" / "01" / changed
     before = report.stat().st_mtime_ns
-    (run / "folds" / "01" / "fold.json").touch()
+    assert main(study_arguments(bids, study_folder)) == 0
+    assert report.stat().st_mtime_ns == before
+    if changed == "method":
+        monkeypatch.setattr(eval.scoring.scored_heads, "METHOD", 1000)
+    else:
+        path.write_bytes(path.read_bytes() + b" ")
     assert main(study_arguments(bids, study_folder)) == 0
     assert report.stat().st_mtime_ns > before
 

@@ -31,6 +31,16 @@ def test_a_recording_that_cannot_be_used_stops_it(
     assert "1 recording cannot be used, the first: sub-02" in capsys.readouterr().err
 
 
+def test_a_misnamed_recording_stops_it(bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(bids, tmp_path / "eeg"))
+    path = next(folder.glob("sub-02/**/*.edf"))
+    path.rename(path.with_name("night.edf"))
+    line = refused(capsys, study_arguments(folder, tmp_path / "study"))
+    assert (
+        f"the first: {path.parent.relative_to(folder)}/night.edf: its name does not end in _eeg; rename it" in line
+    )
+
+
 def test_persons_of_the_training_data_are_not_tested(
     bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

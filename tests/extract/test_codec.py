@@ -149,7 +149,7 @@ def test_inputs_and_strangers_files_are_not_overwritten(eeg, weights, tmp_path, 
         (weights, [], "is the input"),
         (copy, [], "is the input"),
         (notes, [], "this command did not write it"),
-        (out, ["--picture", str(hard)], "not a format of pictures"),
+        (out, ["--picture", str(hard)], "not a figure format"),
         (out, ["--picture", str(notes)], "this command did not write it"),
         (out, ["--curve", str(notes)], "this command did not write it"),
         (out, ["--picture", str(tmp_path / "p.png"), "--curve", str(tmp_path / "p.png")], "is the"),
@@ -191,5 +191,5 @@ def test_weights_that_decode_to_no_eeg(eeg, weights, tmp_path, capsys, monkeypat
     decoded_uv, codes = np.full((18, 64), value, np.float32), np.zeros((1, 18, 4, 2), np.uint8)
     monkeypatch.setattr("extract.codec.through_codes", lambda model, signal, quantizers: (decoded_uv, codes))
     assert main([str(eeg), str(tmp_path / "out.edf"), "--weights", str(weights)]) == 2
-    assert "uV, which is no EEG; use other weights" in capsys.readouterr().err
+    assert "uV, which is not EEG; use other weights" in capsys.readouterr().err
     assert not (tmp_path / "out.edf").exists()

@@ -248,7 +248,7 @@ def test_what_is_there_is_not_overwritten(tmp_path, capsys, kind):
     (target if kind == "file" else target / "notes.txt").write_text("mine")
     assert demo.main([str(target)]) == 2
     error = capsys.readouterr().err
-    assert f"{target} is there and not an empty folder; name a new folder" in error
+    assert f"{target} exists and is not an empty folder; give a new folder" in error
     assert error.count("\n") == 1
     assert len(list(tmp_path.rglob("*"))) == (1 if kind == "file" else 2)
 

@@ -16,7 +16,7 @@ from extract import encode_recording
 from extract.encode_recording import RecordingResult, encode_recordings
 from extract.encoders.registry import load_encoder
 from extract.io.bids import find_recordings
-from extract.io.raw import open_signal as plain_open_signal
+from extract.io.recorded_channels import open_recording as plain_open_recording
 from extract.planning.encode_settings import EncodeSettings
 from store.reader import open_file
 from store.runtime.errors import UserError
@@ -51,10 +51,10 @@ def replace_encoder(
 
 
 def watch_blocks(tell: Callable[[str, int], object]) -> Callable[..., Any]:
-    """An `open_signal` whose windows tell the file's name and their number before they are given."""
+    """An `open_recording` whose windows tell the file's name and their number before they are given."""
 
-    def open_signal(path: Path, *options: Any) -> Any:
-        signal = plain_open_signal(path, *options)
+    def open_recording(path: Path, *options: Any) -> Any:
+        signal = plain_open_recording(path, *options)
 
         def windows(*arguments: Any) -> Iterator[NDArray[np.float32]]:
             for number, block in enumerate(signal.windows(*arguments)):
@@ -64,7 +64,7 @@ def watch_blocks(tell: Callable[[str, int], object]) -> Callable[..., Any]:
         names = ("duration_s", "channel_mask", "start")
         return SimpleNamespace(windows=windows, **{name: getattr(signal, name) for name in names})
 
-    return open_signal
+    return open_recording
 
 
 def require_two_are_whole(settings: EncodeSettings, results: list[RecordingResult], error: str) -> None:
@@ -95,7 +95,7 @@ def test_what_cannot_be_read_to_its_end_leaves_the_others(
         if "run-01" in name and number == 20:
             raise UserError("no more of it")
 
-    monkeypatch.setattr(encode_recording, "open_signal", watch_blocks(fail))
+    monkeypatch.setattr(encode_recording, "open_recording", watch_blocks(fail))
     require_two_are_whole(settings, encode_all(settings), "no more of it")
 
 
@@ -129,7 +129,7 @@ def test_what_cannot_be_written_is_not_encoded_to_its_end(
         plain_write_file(path, *arguments, **options)
 
     read: list[int] = []
-    monkeypatch.setattr(encode_recording, "open_signal", watch_blocks(lambda name, number: read.append(number)))
+    monkeypatch.setattr(encode_recording, "open_recording", watch_blocks(lambda name, number: read.append(number)))
 
     def wrap(encode: Encode) -> Encode:
         def count(block: NDArray[Any]) -> NDArray[Any]:
@@ -202,7 +202,7 @@ def test_a_batch_of_several_recordings_keeps_them_apart(
     recordings = find_recordings(settings.store.parent / "bids")
     list(encode_recordings(recordings[:1], settings, lambda windows: None))
     monkeypatch.setattr(encode_recording, "_BLOCK_WINDOWS", 80)
-    monkeypatch.setattr(encode_recording, "open_signal", watch_blocks(fail))
+    monkeypatch.setattr(encode_recording, "open_recording", watch_blocks(fail))
     monkeypatch.setattr(encode_recording, "write_file", write_file)
     results = list(encode_recordings(recordings, settings, lambda windows: None))
     assert [result.recording for result in results] == recordings
@@ -226,17 +226,17 @@ def test_what_is_broken_off_ends_its_threads(
 ) -> None:
     opened: list[str] = []
 
-    def open_signal(path: Path, *options: Any) -> Any:
+    def open_recording(path: Path, *options: Any) -> Any:
         opened.append(path.name)
         time.sleep(0.2)
-        return plain_open_signal(path, *options)
+        return plain_open_recording(path, *options)
 
     def fail(block: NDArray[Any]) -> NDArray[Any]:
         raise RuntimeError("a bug")
 
     for number in range(3, 12):
         write_recording(settings.store.parent / "bids", "01", number, noise_uv(8, number))
-    monkeypatch.setattr(encode_recording, "open_signal", open_signal)
+    monkeypatch.setattr(encode_recording, "open_recording", open_recording)
     results = encode_recordings(find_recordings(settings.store.parent / "bids"), settings, lambda windows: None)
     next(results)
     if is_closed:

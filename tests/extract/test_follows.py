@@ -55,9 +55,10 @@ def test_a_renamed_run_counts_once(data: Data) -> None:
 
 def test_what_was_renamed_before_is_dropped_now(data: Data) -> None:
     rename_subject(data, "01", "05")
-    assert data.extract("--subject", "05") == 0
+    assert data.extract("--subject", "05") == 1
     with pytest.raises(StoreError, match=r"has the same features as sub-01_.*run extract|--subject"):
         store.open(data.store)
+    assert data.extract("--check") == 1
     assert data.extract() == 0
     assert store.open(data.store).persons == ("02", "05")
 
@@ -74,16 +75,54 @@ def test_a_copy_under_another_person_is_refused_when_the_store_is_opened(data: D
     shutil.copytree(data.bids / "sub-01", data.bids / "copy")
     rename_subject(data, "01", "05")
     (data.bids / "copy").rename(data.bids / "sub-01")
-    assert data.extract() == 0
+    capsys.readouterr()
+    assert data.extract() == 1
     with pytest.raises(StoreError) as error:
         store.open(data.store)
     message, copy = str(error.value), NAME(0).replace("01", "05", 1)
+    out, err = capsys.readouterr()
+    assert "store info" not in out
+    assert err.splitlines() == [f"no command opens the store as it is: {message}"]
+    for option in ("--prune", "--check"):
+        assert data.extract(option) == 1
+        assert capsys.readouterr().err == err
     assert f"sub-05.h5: {copy} has the same features as {NAME(0)}, and is of person 05, not 01; if" in message
-    assert "give both one person_id in participants.tsv" in message
+    assert "give both the same person_id in participants.tsv" in message
     rows = "".join(f"sub-{name}\t{person}\n" for name, person in (("01", "a"), ("02", "b"), ("05", "a")))
     (data.bids / "participants.tsv").write_text(f"participant_id\tperson_id\n{rows}")
+    assert data.extract("--check") == 1
+    assert capsys.readouterr().err == ""  # it would be mended
     assert data.extract() == 0
     assert store.open(data.store).persons == ("a", "b")
+
+
+def test_the_shard_that_publishes_a_copy_under_another_person_fails(
+    data: Data, tmp_path: Path, capsys: Capture
+) -> None:
+    rename_subject(data, "01", "05")
+    shutil.copytree(data.bids / "sub-05", data.bids / "sub-06")
+    for path in sorted((data.bids / "sub-06").rglob("sub-05_*")):
+        path.rename(path.with_name(path.name.replace("sub-05_", "sub-06_")))
+    other = Data(data.bids, tmp_path / "other")
+    assert [other.extract("--shard", f"{number}/3") for number in (1, 2)] == [0, 0]
+    capsys.readouterr()
+    assert other.extract("--shard", "3/3") == 1
+    out, err = capsys.readouterr()
+    assert "store info" not in out
+    assert "has the same features as sub-05_" in err.splitlines()[-1]
+
+
+def test_what_a_store_has_under_two_persons_is_said_before_anything_is_encoded(
+    data: Data, capsys: Capture
+) -> None:
+    rename_subject(data, "01", "05")
+    assert data.extract("--subject", "05") == 1
+    write_recording(data.bids, "02", 5, noise_uv(8, 30))
+    capsys.readouterr()
+    assert data.extract("--subject", "02") == 1
+    first, second, *_ = lines(capsys)
+    assert "has the same features as sub-01_" in first
+    assert second == "sub-02: encoded 1 recording (new)"
 
 
 def test_a_person_is_merged_in_a_subject_that_is_gone(data: Data, capsys: Capture) -> None:
@@ -183,7 +222,7 @@ def test_a_subject_none_of_whose_recordings_can_be_used_is_a_failure(data: Data,
     assert data.extract("--skip-unusable") == 1
     error = capsys.readouterr().err
     assert "sub-02.h5: none of the subject's recordings can be used now, so the file stays as it was" in error
-    assert "--skip-unusable goes on" not in error
+    assert "(--skip-unusable" not in error
     assert opened(data, "02").path.read_bytes() == before
 
 

@@ -122,11 +122,98 @@ def test_every_file_is_accounted_for(data: Data, capsys: Capture) -> None:
     shutil.copy(data.edf("01", 0), folder / f"Copy of {NAME(0)}_eeg.edf")
     shutil.copy(data.edf("01", 0), folder / f"{NAME(0)}_desc-filtered_eeg.edf")
     data.edf("02", 1).rename(data.edf("02", 1).with_suffix(".EDF"))
-    assert data.extract() == 0
+    assert data.extract("--skip-unusable") == 0
     out = lines(capsys)
     assert "6 recordings found: 0 encoded, 4 up to date, 2 left out" in out
     assert [line.split(": ")[0] for line in out if line.startswith("  left")] == ["  left out"] * 2
+    assert data.extract("--skip-unusable", "--check") == 0
+    (folder / f"Copy of {NAME(0)}_eeg.edf").unlink()
+    assert data.extract() == 0  # what is made from a recording is none itself
     assert data.extract("--check") == 0
+
+
+def test_a_misnamed_file_is_a_recording_of_its_subject_that_cannot_be_used(data: Data, capsys: Capture) -> None:
+    path = data.edf("01", 0).with_name("sub-02_ses-01_task-x_eeg.edf")
+    data.edf("01", 1).rename(path)
+    name, why = str(path.relative_to(data.bids)), "its name says sub-02_ses-01, its folder sub-01/ses-01"
+    before = content(data.store)
+    assert data.extract() == 1
+    out, err = capsys.readouterr()
+    assert "store info" not in out
+    assert "4 recordings found: 0 encoded, 3 up to date, 1 left out" in out.splitlines()
+    assert err.splitlines()[1:] == [f"  {name}: {why}; move or rename it"]
+    assert content(data.store) == before
+    assert data.extract("--check") == 1
+    assert data.extract("--subject", "02") == 0
+    assert data.extract("--skip-unusable") == 0
+    assert [left_out.name for left_out in opened(data).left_out] == [name]
+    assert opened(data, "02").left_out == ()
+    assert data.extract("--skip-unusable", "--check") == 0
+    path.rename(data.edf("01", 1))
+    assert data.extract() == 0
+    assert opened(data).left_out == ()
+
+
+def test_a_new_subject_with_a_misnamed_file_is_not_published(data: Data, tmp_path: Path, capsys: Capture) -> None:
+    data.edf("01", 1).rename(data.edf("01", 1).with_name("night.edf"))
+    other = Data(data.bids, tmp_path / "other")
+    assert other.extract() == 1
+    assert [path.name for path in other.store.glob("*.h5")] == ["sub-02.h5"]
+    assert "its name does not end in _eeg; rename it, or remove it" in capsys.readouterr().err
+
+
+def test_a_file_of_no_subject_that_its_place_tells(data: Data, capsys: Capture) -> None:
+    (data.bids / "sub-01_task-x_eeg.edf").write_bytes(data.edf("01", 0).read_bytes())
+    assert data.extract() == 1
+    assert "sub-01_task-x_eeg.edf: is not in a folder called eeg; move it there" in capsys.readouterr().err
+    assert data.extract("--check") == 1
+    assert data.extract("--subject", "01") == 0
+    assert data.extract("--skip-unusable") == 0
+    assert data.extract("--skip-unusable", "--check") == 0
+
+
+def test_a_data_set_of_which_nothing_can_be_encoded(data: Data, tmp_path: Path, capsys: Capture) -> None:
+    for path in sorted(data.bids.rglob("*_eeg.edf")):
+        path.rename(path.with_name(path.name.replace("_eeg", "")))
+    other = Data(data.bids, tmp_path / "other")
+    for options in ((), ("--skip-unusable",), ("--skip-unusable", "--check")):
+        assert other.extract(*options) == 1
+        out, err = capsys.readouterr()
+        assert "store info" not in out
+        assert ("other: no subject, since no recording of the data set can be used; mend one" in err) == (
+            "--skip-unusable" in options
+        )
+        assert not other.store.exists()
+    assert other.extract("--montage", "as-recorded") == 2
+    assert "no recording can be read; the first: " in capsys.readouterr().err
+
+
+def test_a_subject_whose_files_are_all_misnamed_keeps_what_is_stored(data: Data, capsys: Capture) -> None:
+    for run in (0, 1):
+        data.edf("01", run).rename(data.edf("01", run).with_name(f"night{run}_eeg.edf"))
+    before = content(data.store)
+    assert data.extract("--prune") == 1
+    assert content(data.store) == before
+    for _ in range(2):
+        assert data.extract("--skip-unusable") == 0
+        assert [info.name for info in opened(data).recordings] == [NAME(0), NAME(1)]
+        assert len(opened(data).left_out) == 2
+    assert data.extract("--skip-unusable", "--check") == 0
+    capsys.readouterr()
+    assert data.extract("--skip-unusable", "--prune") == 1
+    assert "none of the subject's recordings can be used now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [(), ("--skip-unusable",)])
+def test_a_recording_that_is_gone_is_not_left_out_any_more(data: Data, option: tuple[str, ...]) -> None:
+    data.edf("01", 0).with_name("night.edf").write_bytes(b"0")
+    assert data.extract("--skip-unusable") == 0
+    assert len(opened(data).left_out) == 1
+    data.edf("01", 0).with_name("night.edf").unlink()
+    assert data.extract("--check", *option) == 1
+    assert data.extract(*option) == 0
+    assert opened(data).left_out == ()
+    assert data.extract("--check", *option) == 0
 
 
 def test_an_upper_case_file_is_encoded(data: Data, tmp_path: Path) -> None:
@@ -148,7 +235,7 @@ def test_a_signal_that_changes_while_it_is_read(data: Data, tmp_path: Path, caps
     other = Data(data.bids, tmp_path / "other")
     from extract import encode_recording
 
-    plain = encode_recording.open_signal
+    plain = encode_recording.open_recording
 
     def open_and_touch(path: Path, *options: object) -> object:
         signal = plain(path, *options)
@@ -157,7 +244,7 @@ def test_a_signal_that_changes_while_it_is_read(data: Data, tmp_path: Path, caps
         return signal
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode_recording, "open_signal", open_and_touch)
+        patch.setattr(encode_recording, "open_recording", open_and_touch)
         assert other.extract() == 1
     assert "run-01_eeg.edf: changed while it was read; run the same command again" in capsys.readouterr().err
     assert [path.name for path in other.store.glob("*.h5")] == ["sub-02.h5"]

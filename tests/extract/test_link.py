@@ -248,8 +248,8 @@ def test_help_lists_the_data_sets(capsys: pytest.CaptureFixture) -> None:
         ("chbmit", "chbmit/bids", "which is never written to; give a folder elsewhere"),
         ("chbmit", "chbmit", "which is never written to; give a folder elsewhere"),
         ("chbmit", ".", "give a new folder for the tree"),
-        ("chbmit", "siena", "is there and was not made by this command; give a new folder"),
-        ("chbmit", "siena/subject_info.csv", "is there and was not made by this command; give a new folder"),
+        ("chbmit", "siena", "exists and was not made by this command; give a new folder"),
+        ("chbmit", "siena/subject_info.csv", "exists and was not made by this command; give a new folder"),
     ],
 )
 def test_mistakes_end_in_one_line(

@@ -112,7 +112,7 @@ def test_shards_make_the_same_store(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(bids, tmp_path / "s", "--shard", order[0]) == 0
-    assert "2 subjects left to other shards" in capsys.readouterr().out
+    assert "2 subjects wait for other shards" in capsys.readouterr().out
     assert not list((tmp_path / "s").glob("*.h5"))
     assert run(bids, tmp_path / "s", "--shard", order[1]) == 0
     assert "2 subjects complete" in capsys.readouterr().out
@@ -152,7 +152,7 @@ def test_a_shard_takes_its_number_from_slurm(
     for name, value in {"ID": "4", "MIN": "3", "COUNT": "2"}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
     assert run(bids, tmp_path / "s", "--shard", "slurm") == 0
-    assert "2 subjects left to other shards" in capsys.readouterr().out
+    assert "2 subjects wait for other shards" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1/0", "1", "1/2/3", "a/b", "-1/2", ""])

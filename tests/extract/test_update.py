@@ -188,7 +188,7 @@ def test_events_that_label_no_second_are_said(data: Data, capsys: Capture) -> No
     set_events(data, "01", 0, "3.70\t0.50\tsz")
     for _ in range(2):
         assert data.extract() == 0
-        said = f"{NAME(0)}: the seizure at 3.70 s (0.50 s) covers more than half of no second: it labels none"
+        said = f"{NAME(0)}: the seizure at 3.70 s (0.50 s) covers more than half of no second, so it labels none"
         assert any(line.startswith(said) for line in lines(capsys))
     assert opened(data).recordings[0].events == (Event(3.7, 0.5, "sz"),)
     assert not opened(data).labels.any()

@@ -70,11 +70,12 @@ def test_a_sweep_of_before_keeps_that_of_each_pooling(
     (run / "config.json").write_text(json.dumps(config))
     capsys.readouterr()
     assert sweep([*command, "--out", str(run)]) == 0
-    assert "begun before --context-s was there; its heads keep the context" in capsys.readouterr().out
+    assert "started before --context-s existed; its heads keep their context" in capsys.readouterr().out
     for fold in ("01", "02", "03"):
         file = run / "folds" / fold / "head.safetensors"
         with safe_open(file, "pt") as opened:
-            pooling = json.loads(opened.metadata()["settings"])["pooling"]
+            content = json.loads(opened.metadata()["braincodec_seizure"])
+        pooling = json.loads(content["settings"])["pooling"]
         assert load_head(file)[0].context_s == (1 if pooling == "max" else 5)
     for row in (row for cells in (run / "cells").glob("*.json") for row in json.loads(cells.read_text())):
         assert (

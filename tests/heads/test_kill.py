@@ -48,7 +48,7 @@ def test_a_stopped_sweep_goes_on(
     _, error = process.communicate()
     assert process.returncode == status
     if number == signal.SIGINT:
-        wanted = "interrupted; what is finished is kept, run the same command to go on"
+        wanted = "interrupted; finished parts are kept, run the same command to resume"
         assert error == f"python -m heads.sweep: {wanted}\n"
     finished = {one: one.stat().st_mtime_ns for one in cells.glob("*.json")}
     assert finished

@@ -84,9 +84,7 @@ def test_logistic_regression_keeps_to_its_memory_or_is_refused(path: Path, tmp_p
 def require_no_memory(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 2
     # It may end where a thread is to start as well.
-    assert re.search(
-        "error: the memory does not suffice.*; close other programs, or take less at once", done.stderr
-    )
+    assert re.search("error: out of memory.*; close other programs, or process less at once", done.stderr)
 
 
 def test_the_default_memory_is_that_of_earlier_versions() -> None:

@@ -65,19 +65,21 @@ def test_a_run_holds_what_scikit_learn_predicts(
 
 
 @pytest.mark.parametrize("method", ["ridge", "lda", "logistic"])
-def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, method: str) -> None:
-    folds = []
-    for folder, signal in (("a", 1.5), ("b", 40.0)):
+@pytest.mark.parametrize("other", [40.0, 1e8, 1e12])
+def test_features_of_the_tested_person_choose_nothing(tmp_path: Path, method: str, other: float) -> None:
+    folds, spec = [], replace(SPEC, dtype="float32")
+    for folder, signal in (("a", 1.5), ("b", other)):
         for number, person in enumerate(("01", "02", "03", "04")):
-            write_subject(tmp_path / folder, person, (80,), number, signal if person == "02" else 1.5)
-        command = ProbeCommand(store=(tmp_path / folder,), out=tmp_path / f"run-{folder}", method=method)
-        run, _ = probe(command)
+            own = signal if person == "02" else 1.5
+            write_subject(tmp_path / folder, person, (80,), number, own, spec)
+        out, statistics = tmp_path / f"run-{folder}", "mean"
+        run, _ = probe(ProbeCommand(store=(tmp_path / folder,), out=out, method=method, statistics=statistics))
         folds.append({result.fold.name: result for result in run.folds})
     one, two = (found["02"] for found in folds)
     assert one.best_epoch == two.best_epoch
     assert one.threshold == pytest.approx(two.threshold, abs=1e-6)
-    for entry, other in zip(one.history, two.history, strict=True):
-        assert entry["validation_auroc"] == pytest.approx(other["validation_auroc"], abs=1e-9)
+    for entry, again in zip(one.history, two.history, strict=True):
+        assert entry["validation_auroc"] == pytest.approx(again["validation_auroc"], abs=1e-9)
     for name, values in one.validation_probabilities().items():
         np.testing.assert_allclose(two.validation_probabilities()[name], values, atol=1e-6)
     assert folds[0]["03"].history != folds[1]["03"].history

@@ -121,7 +121,7 @@ def test_failed_settings_are_counted_and_not_chosen(
     heads.sweep._run(command)
     out = capsys.readouterr().out
     assert out.startswith(f"nothing to train: all of the heads are in {tmp_path / 'run'}\n")
-    assert "\nfailed: 6 trainings; they diverged, so lower lr, and count as no score\n" in out
+    assert "\nfailed: 6 trainings diverged and have no score; try a lower lr\n" in out
     assert table["failed"].tolist() == [0, 6]
     assert table["folds_choosing"].tolist() == [3, 0]
     assert len(run.folds) == 3
@@ -274,7 +274,7 @@ def test_labels_without_relation_to_the_features_give_chance(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("module", ["train", "sweep", "probe"])
-def test_help_shows_an_example_and_what_matters_first(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_an_example_and_where_to_start(module: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         importlib.import_module(f"heads.{module}").main(["--help"])
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())

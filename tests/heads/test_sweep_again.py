@@ -62,7 +62,7 @@ def test_an_interrupted_sweep_keeps_finished_groups(
         arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
     monkeypatch.setattr("heads.training.stacked.train_stacked", interrupted)
     assert main(arguments) == 130
-    assert "what is finished is kept" in capsys.readouterr().err
+    assert "finished parts are kept" in capsys.readouterr().err
     assert len(list((tmp_path / "broken" / "cells").glob("*.json"))) == 1
     assert main(arguments) == 0
     assert calls == 3  # one group was finished, one interrupted and run again

@@ -142,7 +142,7 @@ def test_files_that_are_no_head_are_refused(tmp_path: Path, content: str) -> Non
     path = tmp_path / "head.safetensors"
     if content == "nothing":
         with pytest.raises(
-            UserError, match=r"head\.safetensors: no trained head; give the head\.safetensors of a"
+            UserError, match=r"head\.safetensors: not a trained head; give the head\.safetensors of a"
         ):
             load_head(path)
         return

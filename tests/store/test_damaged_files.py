@@ -51,9 +51,9 @@ def damage_shape(path: Path) -> None:
         ),
         (
             lambda path: path.write_bytes(b"not a store"),
-            "unreadable, it is no HDF5 file or lost its beginning; remove",
+            "unreadable, it is not an HDF5 file, or its beginning is missing; remove",
         ),
-        (damage_format, "an HDF5 file, but no feature store"),
+        (damage_format, "an HDF5 file, but not a feature store"),
         (damage_version, "format version 3, this program reads up to 2; update it"),
         (damage_checksum, "incomplete, it has no checksum"),
         (damage_labels, "labels, tables or attributes differ from their checksum"),

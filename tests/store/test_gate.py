@@ -76,7 +76,7 @@ SIGNED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "too few labels": (lambda f: replace_array(f, "labels", np.zeros(57, np.uint8)), "57 labels for 58 seconds"),
     "labels without annotation": (
         lambda f: change(f, "recordings", 0, "labelled", 0),
-        "labels: sub-01_ses-01_task-szMonitoring_run-00 has no annotation and yet a seizure",
+        "labels: sub-01_ses-01_task-szMonitoring_run-00 is not annotated and yet has a seizure",
     ),
     "duration nan": (lambda f: change(f, "recordings", 0, "duration_s", np.nan), "run-00 lasts nan s, allowed"),
     "duration 1e300": (lambda f: change(f, "recordings", 0, "duration_s", 1e300), "run-00 lasts 1e+300 s"),

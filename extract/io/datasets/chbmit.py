@@ -128,7 +128,7 @@ def read(source: Path) -> SourceDataSet:
         on_disk = {path.name for path in list_edf(case)}
         summary = case / f"{case.name}-summary.txt"
         if not summary.is_file():
-            raise UserError(f"{summary}: no such file, it says where the seizures are; fetch it")
+            raise UserError(f"{summary}: no such file; it lists the seizures, so fetch it")
         listed = parse_summary(read_text(summary), str(summary))
         for run, name in enumerate(sorted({*on_disk, *listed, *names_of.get(case.name, ())})):
             info = read_edf_info(case / name)

@@ -176,7 +176,7 @@ def read(source: Path) -> SourceDataSet:
 def _read_patient(patient: Path, kind: str, notes: list[str]) -> list[SourceRecording]:
     path = patient / f"Seizures-list-{patient.name}.txt"
     if not path.is_file():
-        raise UserError(f"{path}: no such file, it says where the seizures are; fetch it")
+        raise UserError(f"{path}: no such file; it lists the seizures, so fetch it")
     on_disk = [file.name for file in list_edf(patient)]
     listed, interpreted = parse_list(read_text(path), str(path))
     notes += interpreted

@@ -1,4 +1,4 @@
-"""What the readers of all data sets have in common: their result, EDF headers, text files."""
+"""Shared parts of the data set readers: their result, EDF headers, text files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

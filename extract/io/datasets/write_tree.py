@@ -1,4 +1,4 @@
-"""Write a BIDS tree of links, or bring one up to date: each file is complete or absent, a source is only read."""
+"""Write or update a BIDS tree of links: each file is complete or absent, the source is only read."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def write_tree(tree: BidsTree, source: Path, dest: Path, copy: bool) -> Changes:
     dest = Path(os.path.abspath(dest))
     earlier = _read_record(dest, tree.name)
     if earlier is None and dest.exists() and not (dest.is_dir() and not any(dest.iterdir())):
-        raise UserError(f"{dest}: is there and was not made by this command; give a new folder")
+        raise UserError(f"{dest}: exists and was not made by this command; give a new folder")
     if earlier is not None or copy:
         return _update(tree, source, dest, dest, earlier or (), copy)
     with atomic_folder(dest) as aside:

@@ -91,7 +91,7 @@ def test_the_page_says_what_was_run_and_what_to_beware_of(run: Path) -> None:
         "UTC",
         "6 recordings of 3 persons, 0.2 h, of them 0.03 h in seizure; every person is tested once",
         "in each of 3 folds, on all other persons, predicted in 2 groups by heads that saw neither them nor the",
-        "epoch by the best AUROC of seconds, threshold and post-processing by the best event F1; threshold 0.",
+        "epoch by the best AUROC per second, threshold and post-processing by the best event F1; threshold 0.",
         "95 % interval 0.",
         "spatial-fusion head on random latents: 3 of 3 persons tested",
         "too little for a rate, which needs 24 h",
@@ -124,7 +124,7 @@ def test_of_some_persons_tested_only_these_are_counted(run: Path, tmp_path: Path
     text = facts(out)
     assert "2 recordings of 1 person, 0.1 h, of them 0.01 h in seizure; 1 of 3 persons in the store tested" in text
     assert "in the fold, on all other persons" in text
-    assert "C by the least log loss of seconds, threshold and post-processing by the best event F1" in text
+    assert "C by the smallest log loss per second, threshold and post-processing by the best event F1" in text
     assert len(re.findall(r"threshold 0\.\d+, shortest event \d+ s", text)) == 1
 
 

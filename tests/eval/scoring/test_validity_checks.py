@@ -29,7 +29,7 @@ def test_warnings_name_what_is_wrong() -> None:
         "folds that chose or trained on the persons they test: 02",
         "the encoder saw persons of these names in pretraining: 03",
         "AUROC, AUPRC, sensitivity undefined for person 00 (no seizure): left out of the means",
-        "the threshold lies at the edge of what was tried in fold 02: validation persons do not pin it down",
+        "the threshold lies at the edge of what was tried in fold 02: the validation persons do not determine it",
     ]
 
 
@@ -97,8 +97,7 @@ def test_recordings_left_out_and_seizures_that_label_nothing_are_named() -> None
         "sub-02 (a flat signal); and 2 more, in the report"
     )
     assert texts[1] == (
-        "1 seizure covering more than half of no second, so that none is labelled; event scores count them: "
-        "a at 10.5 s"
+        "1 seizure covering more than half of no second, so none is labelled; event scores count them: a at 10.5 s"
     )
 
 

@@ -179,7 +179,7 @@ def test_absent_file_is_named(tmp_path):
 def test_safetensors_of_another_kind_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     safetensors.torch.save_file({"x": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match=r"other.safetensors: no checkpoint of a BrainCodec; give a file that"):
+    with pytest.raises(ValueError, match=r"other.safetensors: not a checkpoint of a BrainCodec; give a file that"):
         load_checkpoint(path)
     safetensors.torch.save_file({"x": torch.zeros(2)}, path, {"format": "braincodec-weights", "version": "9"})
     with pytest.raises(ValueError, match=r"other.safetensors: checkpoint of version '9'; allowed: version '1'"):
@@ -248,7 +248,9 @@ def test_a_header_that_is_no_json_of_ours_is_refused(tmp_path, header, reason):
 def test_published_shapes_that_no_network_has_are_refused(tmp_path):
     state = published_state(trained_model())
     state[FIRST] = torch.zeros(1).expand(2_000_000, 1, 3)
-    with pytest.raises(UserError, match=r"published.ckpt: n_filters is 2000000; allowed: .* of no BrainCodec"):
+    with pytest.raises(
+        UserError, match=r"published.ckpt: n_filters is 2000000; allowed: .* do not fit a BrainCodec"
+    ):
         load_checkpoint(save_torch(tmp_path, state))
     for tensor in (
         torch.zeros(4, 1, 3).to_sparse(),

@@ -141,7 +141,11 @@ def test_weights_are_loaded_strictly(stand_in: Path, monkeypatch: pytest.MonkeyP
         ("EEGNet", {}, "no such model; allowed: braindecode:CBraMod, braindecode:BIOT, braindecode:Labram"),
         ("CBraMod", {"features": "codes"}, "CBraMod has no quantizer; use features latents"),
         ("CBraMod", {"precision": "bfloat16"}, "CBraMod is run in float32; use auto or float32"),
-        ("Labram", {"montage": "behind-the-ear"}, "does not know where focal lies; give electrodes of the 10-20"),
+        (
+            "Labram",
+            {"montage": "behind-the-ear"},
+            "does not know the position of focal; give electrodes of the 10-20",
+        ),
         ("CBraMod@nowhere/nothing", {}, "weights nowhere/nothing: no such file"),
     ],
 )

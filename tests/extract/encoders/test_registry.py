@@ -238,7 +238,7 @@ def test_a_device_too_small_for_one_window_is_said() -> None:
     def encode_part(start: int, stop: int) -> None:
         raise torch.cuda.OutOfMemoryError("full")
 
-    with pytest.raises(ValueError, match=r"the device's memory does not hold one window.*device cpu"):
+    with pytest.raises(ValueError, match=r"one window does not fit into the device's memory.*device cpu"):
         in_batches(encode_part, 4, batch=4)
 
 

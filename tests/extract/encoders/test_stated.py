@@ -169,7 +169,7 @@ def test_what_is_stated_wrongly_is_named(changes: dict[str, object], message: st
 def test_an_encoder_follows_the_montage_that_is_asked_for() -> None:
     montage = as_recorded(["AF3", "O1"])
     settings = EncoderSettings(encoder="mine:Mine", montage="as-recorded", resolved=montage)
-    with pytest.raises(UserError, match=r"spec.channels is .*; these settings ask for \('AF3', 'O1'\)"):
+    with pytest.raises(UserError, match=r"spec.channels is .*; these settings require \('AF3', 'O1'\)"):
         CheckedEncoder(Mine, settings)
     kinds = {"spec": dataclasses.replace(SPEC, channels=("AF3", "O1"))}
     kinds["encode"] = lambda encoder, windows: windows[:, None, :, :2].repeat(4, 1)

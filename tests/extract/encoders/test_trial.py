@@ -84,7 +84,7 @@ def scaled(factor: float) -> Encode:
         (with_chance(0.1), "encode gives the same windows other features each time; .* seed what is random"),
         (counting(), "encode gives the same windows other features each time"),
         (centre_in_place, "encode changes the windows that it is given, .*; let it change a copy of them"),
-        (scaled(0), "encode gives zeros for noise of 30 uV; look at spec.unit"),
+        (scaled(0), "encode gives zeros for noise of 30 uV; check spec.unit"),
         (lambda windows: encode(0 * windows + 1), "encode gives two different windows the same features"),
         (scaled(1e-9), r"encode gives features of at most \S+e-08, of which float16 keeps too little; scale them"),
         (scaled(1e6), r"encode gives features of up to \S+e\+07, float16 holds up to 65504; scale them"),

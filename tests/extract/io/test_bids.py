@@ -41,7 +41,7 @@ def names(found: DataSet) -> list[str]:
 def reasons(found: DataSet) -> dict[str, str]:
     """Why files are left out, by their names."""
     left_out = {ignored.path.name: ignored.reason for ignored in found.ignored}
-    return left_out | {r.path.name: r.problem for r in found.recordings if r.problem}
+    return left_out | {r.path.name: r.problem for r in found.recordings + found.misnamed if r.problem}
 
 
 def test_recordings_are_found_and_sorted(bids: Path) -> None:
@@ -113,7 +113,7 @@ def test_unusual_names_that_are_found(bids: Path, name: str, recording: str) -> 
     (added,) = [r for r in found.recordings if r.name == recording]
     assert (added.path, added.problem) == (path, None)
     assert added.events_path == path.with_name(f"{recording}_events.tsv")
-    assert found.ignored == ()
+    assert found.ignored == found.misnamed == ()
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,65 @@ def test_other_modalities_are_no_eeg(bids: Path) -> None:
         add_file(bids, f"sub-02/{folder}", name)
     add_file(bids, "sub-02/eeg", "sub-02_task-rest_physio.edf")
     found = find_data_set(bids)
-    assert (len(found.recordings), found.ignored) == (4, ())
+    assert (len(found.recordings), found.ignored, found.misnamed) == (4, (), ())
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "subject"),
+    [
+        ("sub-02/eeg", "sub-01_task-x_eeg.edf", "02"),
+        ("sub-02/EEG", "sub-02_task-x_eeg.edf", "02"),
+        ("sub-01/ses-01", "sub-01_ses-01_task-x_eeg.edf", "01"),
+        ("Sub-03/eeg", "Sub-03_task-x_eeg.edf", "03"),
+    ],
+)
+def test_a_misnamed_file_is_one_of_the_subject_in_whose_folder_it_lies(
+    bids: Path, folder: str, name: str, subject: str
+) -> None:
+    add_file(bids, folder, name)
+    (misnamed,) = find_data_set(bids).misnamed
+    assert (misnamed.subject, misnamed.name) == (subject, f"{folder}/{name}")
+    assert find_data_set(bids, [subject]).by_subject[subject][-1] == misnamed
+    assert find_data_set(bids, ["chb21"]).misnamed == ()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        (".", "sub-01_task-x_eeg.edf"),
+        ("sub-02/derivatives", "sub-02_task-x_eeg.set"),
+        ("sub-02/sourcedata/night", "sub-02_task-x_eeg.bdf"),
+        ("sub-02/meg", "sub-02_task-x_eeg.edf"),
+        ("sub-02/eeg", "sub-02_task-rest_desc-filtered_eeg.edf"),
+        ("sub-02/eeg", "sub-02_task-rest_eeg.edf.gz"),
+    ],
+)
+def test_what_is_no_recording_of_a_subject(bids: Path, folder: str, name: str) -> None:
+    add_file(bids, folder, name)
+    found = find_data_set(bids)
+    assert found.misnamed == ()
+    assert [(ignored.path.name, ignored.is_stray) for ignored in found.ignored] == [(name, folder == ".")]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("derivatives/sub-02/eeg", "night_eeg.edf"),
+        ("sourcedata/sub-02", "sub-02_task-x_eeg.edf"),
+        ("code", "sub-02_task-x_eeg.edf"),
+        ("sub-02/.trash", "sub-02_task-x_eeg.edf"),
+        ("sub-02/eeg", "._night_eeg.edf"),
+        ("sub-02/eeg", "sub-02_task-rest_eeg.eeg"),
+        ("sub-02/eeg", "sub-02_task-rest_eeg.fdt"),
+        ("sub-02/eeg", "sub-02_task-rest_eeg.json"),
+        ("sub-02/eeg", "sub-02_task-rest_eyetrack.edf"),
+        ("sub-02/anat", "sub-02_T1w.nii.gz"),
+    ],
+)
+def test_what_is_passed_over_in_silence(bids: Path, folder: str, name: str) -> None:
+    before = find_data_set(bids)
+    add_file(bids, folder, name)
+    assert find_data_set(bids) == before
 
 
 def test_the_name_of_a_data_set(bids: Path) -> None:

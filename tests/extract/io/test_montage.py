@@ -139,7 +139,7 @@ def test_without():
 
 def test_missing_channel_is_refused():
     names = [name for name in CHANNELS if "T7" not in name]
-    message = r"missing channel F7-T7, T7-P7; channels there: FP1-F3, .*; .* use --missing zero"
+    message = r"missing channel F7-T7, T7-P7; channels there: FP1-F3, .*; .* add --missing zero"
     with pytest.raises(ValueError, match=message):
         derive(names)
 

@@ -77,10 +77,13 @@ def test_columns_are_kept(bids: Path) -> None:
         ),
         (
             "participant_id\tperson_id\nsub-01\tAnna\nsub-02\tanna\n",
-            "persons 'Anna' and 'anna' differ in",
+            "persons 'Anna' and 'anna' differ only in",
         ),
         ("participant_id\tperson_id\nsub-01\t\u00e9\nsub-02\te\u0301\n", r"persons '\\xe9' and 'e\\u0301' differ"),
-        ("participant_id\tperson_id\nsub-01\tA B\nsub-02\tA  B\n", "persons 'A B' and 'A  B' differ in spelling"),
+        (
+            "participant_id\tperson_id\nsub-01\tA B\nsub-02\tA  B\n",
+            "persons 'A B' and 'A  B' differ only in spelling",
+        ),
         ("participant_id\tage\nsub-01\t3\tx\n", "line 2 has 3 cells, the header has 2; correct it"),
         ('participant_id\tage\nsub-01\t"3\n', "line 2: not a line of a table .*; correct its quotes"),
         ("subject\tperson_id\nsub-01\tanna\n", "has no column participant_id; correct its header"),

@@ -107,7 +107,7 @@ def test_who_has_what(tmp_path: Path) -> None:
         find_shared_montage(recordings, take_common=False)
     assert str(refused.value) == (
         f"recordings differ in their channels: {'; '.join(table)}; --channels common takes what all have, or "
-        "encode those that agree by --subject"
+        "encode those that agree with --subject"
     )
     montage, said = find_shared_montage(recordings, take_common=True)
     assert (montage.channels, tuple(said)) == (("F7", "O1"), table)

@@ -103,6 +103,6 @@ def test_duplicates_that_agree(edf):
 def test_duplicates_that_disagree(edf):
     write_edf(edf, [*with_channel(), channel("T8-P8", noise(99))])
     with pytest.raises(
-        ValueError, match=r"T8-P8 is there twice and differs by up to \d+\.\d uV .*; rename or remove one"
+        ValueError, match=r"T8-P8 occurs twice and differs by up to \d+\.\d uV .*; rename or remove one"
     ):
         open_signal(edf)

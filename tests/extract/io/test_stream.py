@@ -114,7 +114,7 @@ def test_channels_are_derived_and_missing_ones_are_zeros(tmp_path: Path) -> None
 def test_a_channel_that_is_flat_at_first_is_missing(tmp_path: Path) -> None:
     samples = np.frombuffer(samples_of(write(tmp_path / "x"))[0], "<f4").reshape(-1, 18).copy()
     samples[:, 3] = 7
-    with pytest.raises(UserError, match="standard input, first 60 s: flat from beginning to end: P3-O1; to take"):
+    with pytest.raises(UserError, match="standard input, first 60 s: flat from beginning to end: P3-O1; to use"):
         open_stream(samples.tobytes())
     assert open_stream(samples.tobytes(), missing="zero").channel_mask.index(False) == 3
 
@@ -125,9 +125,9 @@ def test_what_is_no_eeg_is_refused_in_a_line(tmp_path: Path) -> None:
     late = samples.copy()
     late[65 * 64 + 32, 2] = np.nan
     for broken, rate_hz, names, message in (
-        (b"", 64, CHANNELS, "standard input: no sample came; send float32, little-endian, microvolts"),
+        (b"", 64, CHANNELS, "standard input: no samples received; send float32, little-endian, microvolts"),
         (content[:-5], 64, CHANNELS, "ends after 67 of the 72 bytes of a sample of 18 channels as float32; check"),
-        (content, 64, CHANNELS[:5], r"standard input: missing channel .*; to encode zeros in their place"),
+        (content, 64, CHANNELS[:5], r"standard input: missing channel .*; to encode zeros instead"),
         (content, 64, ("ECG",), "can be derived; channels there: ECG; give the run's channels by --channel-names"),
         (content, 1, CHANNELS, "sample rate is 1 Hz; allowed: 10 to 100000"),
         (content, float("nan"), CHANNELS, "sample rate is nan Hz"),
@@ -165,9 +165,9 @@ def test_what_a_stream_is_asked_for_is_of_a_stream(tmp_path: Path) -> None:
     content, _ = samples_of(write(tmp_path / "x"))
     samples = np.frombuffer(content, "<f4").reshape(-1, 18)
     twice = np.hstack([samples, 2 * samples[:, :1]]).tobytes()
-    with pytest.raises(UserError, match=r"standard input: FP1-F3 is there twice .*; rename one of them in"):
+    with pytest.raises(UserError, match=r"standard input: FP1-F3 occurs twice .*; rename one of them in"):
         open_stream(twice, names=(*CHANNELS, "FP1-F3"))
-    with pytest.raises(UserError, match=r"standard input, first 60 s: all channels are flat .*; look at what"):
+    with pytest.raises(UserError, match=r"standard input, first 60 s: all channels are flat .*; check the sender"):
         open_stream(np.ones_like(samples).tobytes())
     polyphase = spec(resampling=POLYPHASE, sample_rate_hz=256)
     with pytest.raises(UserError, match=r"standard input: sampling rate is .*; correct the rate, or resample"):

@@ -141,6 +141,10 @@ def test_new_gone_and_unusable_recordings() -> None:
     ]
     assert subject.is_blocked
     assert describe_gone(subject).startswith("sub-01: keeps 1 recording gone from the data set (sub-01_gone)")
+    gone = [replace(INFO, name=f"sub-01_run-{number}") for number in range(5)]
+    assert "5 recordings gone from the data set (sub-01_run-0, sub-01_run-1, sub-01_run-2 and 2 more);" in (
+        describe_gone(plan(file=stored(*gone)))
+    )
     subject = plan(*items, file=stored(INFO, other), policy=Policy(skip_unusable=True, prune=True))
     assert not subject.is_blocked
     assert subject.left_out == (LeftOut("sub-01_odd", "flat"),)

@@ -50,7 +50,7 @@ def test_command_writes_a_checkpoint_that_loads(bids, tmp_path, capsys):
     assert checkpoint.model.config.hop == 64
     assert "trained on 2 persons" in capsys.readouterr().out
     assert main([*command, "--steps", "4"]) == 0
-    assert "going on from step 3" in capsys.readouterr().out
+    assert "resuming from step 3" in capsys.readouterr().out
 
 
 def test_a_training_begins_with_the_weights_of_a_checkpoint(bids, tmp_path, capsys):
@@ -101,10 +101,10 @@ def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
     assert "no EEG of person 9" in error_of("--bids", str(bids), "--hold-out", "9")
     everyone = ("01", "02", "03")
     assert "0 windows of 4 s" in error_of("--bids", str(bids), "--hold-out", *everyone)
-    assert "--freeze-encoder: give the weights whose" in error_of("--bids", str(bids), "--freeze-encoder")
+    assert "--freeze-encoder: give the weights with" in error_of("--bids", str(bids), "--freeze-encoder")
     assert "no such folder for --out" in error_of("--bids", str(bids), out="none/o.safetensors")
     (tmp_path / "o.safetensors.state").write_bytes(b"no")
-    assert re.search("o.safetensors.state: no state", error_of("--bids", str(bids)))
+    assert re.search("o.safetensors.state: not the state", error_of("--bids", str(bids)))
     assert not (tmp_path / "o.safetensors").exists()
 
 

@@ -227,9 +227,9 @@ def test_divergence_stops_with_the_last_good_state_kept(sampler, tmp_path):
 def test_state_of_other_settings_or_configuration_is_refused(sampler, tmp_path):
     path = tmp_path / "state"
     list(train(Training(CONFIG, SETTINGS), sampler, [], path))
-    with pytest.raises(ValueError, match=r"state: begun with batch 4, now 5; use the same settings"):
+    with pytest.raises(ValueError, match=r"state: started with batch 4, now 5; use the same settings"):
         Training(CONFIG, dataclasses.replace(SETTINGS, batch=5)).load(path)
-    with pytest.raises(ValueError, match=r"begun with ratios \(2, 2\), now \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"started with ratios \(2, 2\), now \(2, 4\)"):
         Training(dataclasses.replace(CONFIG, ratios=(2, 4)), SETTINGS).load(path)
     Training(CONFIG, dataclasses.replace(SETTINGS, steps=99)).load(path)
 
@@ -240,7 +240,7 @@ def test_damaged_state_is_refused(sampler, tmp_path, share):
     list(train(Training(CONFIG, SETTINGS), sampler, [], path))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(ValueError, match="state: no state of a training"):
+    with pytest.raises(ValueError, match="state: not the state of a training"):
         Training(CONFIG, SETTINGS).load(path)
 
 

@@ -10,7 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from heads.models.saved import load_head
+from heads.models.saved import load_head, save_head
+from heads.settings import HeadSettings
 from store.runtime.errors import UserError
 from tests.helpers.paths import DATA
 
@@ -73,6 +74,25 @@ def test_metadata(tmp_path: Path) -> None:
     for change in ({"frames": 0}, {"window_s": "4"}, {"sample_rate_hz": -1}):
         with pytest.raises(UserError, match="not a head that"):
             load_head(write(tmp_path / "head.safetensors", {}, {}, spec=json.dumps({**spec, **change})))
+
+
+def test_the_same_head_is_the_same_file_and_an_earlier_one_is_read(tmp_path: Path) -> None:
+    head, spec, threshold = load_head(WRITTEN)
+    paths = [tmp_path / f"{number}.safetensors" for number in range(5)]
+    for path in paths:
+        save_head(path, head, HeadSettings(filters=4, hidden=8, pooling="max"), spec, threshold)
+    assert len({path.read_bytes() for path in paths}) == 1
+    again, *others = load_head(paths[0])
+    assert others == [spec, threshold]
+    assert all(torch.equal(again.state_dict()[name], value) for name, value in head.state_dict().items())
+
+
+@pytest.mark.parametrize("content", ["[]", '{"settings": 1}', "{"])
+def test_other_metadata(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "head.safetensors"
+    save_file(load_file(WRITTEN), path, {"braincodec_seizure": content})
+    with pytest.raises(UserError, match=r"not a head that .* wrote \(.*; train it again"):
+        load_head(path)
 
 
 def test_an_added_tensor(tmp_path: Path) -> None:

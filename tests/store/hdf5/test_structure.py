@@ -82,8 +82,8 @@ def version_that_is_none(file: h5py.File, target: Path) -> None:
 
 
 STRUCTURES: list[tuple[Callable[[h5py.File, Path], None], str]] = [
-    (external_storage, "features lies in an external file, which a store never does"),
-    (external_labels, "labels lies in an external file, which a store never does"),
+    (external_storage, "features lies in an external file, which a store never uses"),
+    (external_labels, "labels lies in an external file, which a store never uses"),
     (virtual, "labels is not one contiguous block, without filters"),
     (linked(lambda target: h5py.ExternalLink(str(target), "labels"), "labels"), "labels is a link, perhaps to"),
     (linked(lambda target: h5py.SoftLink("/features"), "labels"), "labels is a link, perhaps to another file"),

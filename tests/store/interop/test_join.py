@@ -74,6 +74,19 @@ def test_what_cannot_be_joined_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "no such store" in refuse(one, tmp_path / "nowhere")
 
 
+def test_features_of_two_persons_of_two_stores_are_refused_with_what_helps(tmp_path: Path) -> None:
+    """Persons of two data sets never become one by participants.tsv."""
+    chbmit = write_store(tmp_path / "chbmit", "CHB-MIT", ("01",))
+    message = refuse(chbmit, write_store(tmp_path / "siena", "Siena", ("02",)))
+    assert (
+        "is of person siena_02, not chbmit_01; a recording counts once: remove it from Siena or CHB-MIT" in message
+    )
+    assert "--prune" in message
+    assert "person_id" not in message
+    part = write_store(tmp_path / "part", "CHB-MIT", ("02",))
+    assert "give both the same person_id in participants.tsv" in refuse(chbmit, part)
+
+
 def test_a_store_of_unknown_data_set_joins_if_its_persons_are_others(tmp_path: Path) -> None:
     paths = [write_store(tmp_path / "one", "One"), write_store(tmp_path / "unknown", "", ("03",), 5)]
     assert store.open_stores(paths).persons == ("one_01", "one_02", "unknown_03")

@@ -75,9 +75,9 @@ def test_what_a_person_caused_is_one_line(error: type[UserError], capsys: pytest
         (FileNotFoundError(errno.ENOENT, "", "a.edf"), "a.edf: no such file or folder; check the path"),
         (OSError(errno.ENOSPC, "", "a.h5"), "a.h5: disk full; make room and run the same command again"),
         (OSError(errno.EIO, "", "a.h5"), "a.h5: the disk or the network cannot read or write it"),
-        (MemoryError(), "the memory does not suffice; close other programs, or take less at once"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "the memory does not suffice"),
-        (RuntimeError("can't start new thread"), "the memory does not suffice for another thread, or no more are"),
+        (MemoryError(), "out of memory; close other programs, or process less at once"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory"),
+        (RuntimeError("can't start new thread"), "no memory for another thread, or the limit of threads is"),
     ],
 )
 def test_what_the_machine_lacks_is_one_line(error: Exception, message: str, capsys: pytest.CaptureFixture) -> None:
@@ -112,7 +112,7 @@ def test_debug_shows_where_an_error_arose(capsys: pytest.CaptureFixture) -> None
 
 def test_interrupted(capsys: pytest.CaptureFixture) -> None:
     assert end(fail(KeyboardInterrupt())) == 130
-    message = "interrupted; what is finished is kept, run the same command to go on"
+    message = "interrupted; finished parts are kept, run the same command to resume"
     assert capsys.readouterr().err == f"python -m work: {message}\n"
 
 

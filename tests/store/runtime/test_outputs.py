@@ -66,12 +66,12 @@ def test_what_is_not_ours_needs_force(tmp_path: Path) -> None:
     out = tmp_path / "out"
     guard_output(out)
     out.write_bytes(b"somebody's")
-    with pytest.raises(UserError, match="out: is there already, and this command did not write it; give another"):
+    with pytest.raises(UserError, match="out: already exists, and this command did not write it; give another"):
         guard_output(out, is_ours=is_table)
     guard_output(out, is_ours=is_table, force=True)
     out.write_bytes(b"table")
     guard_output(out, is_ours=is_table)
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         guard_output(out)
 
 
@@ -88,8 +88,8 @@ def test_features_and_weights_are_never_overwritten(tmp_path: Path, content: byt
 def test_folders_and_links_that_lead_nowhere(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a folder; give a file"):
         guard_output(tmp_path)
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         guard_output(soft(tmp_path / "none", tmp_path / "dangling"), is_ours=is_table)
     loop = soft(tmp_path / "loop", tmp_path / "loop")
-    with pytest.raises(UserError, match="loop: is there already"):
+    with pytest.raises(UserError, match="loop: already exists"):
         guard_output(loop, inputs=[tmp_path / "a"], is_ours=is_table)

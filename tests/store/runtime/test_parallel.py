@@ -35,7 +35,7 @@ def test_a_lost_worker_loses_nothing(two: WorkerSettings, tmp_path: Path) -> Non
 
 
 def test_a_task_that_loses_every_worker_ends(two: WorkerSettings) -> None:
-    with pytest.raises(UserError, match=r"lost its worker 4 times, perhaps for want of memory; run the same"):
+    with pytest.raises(UserError, match=r"lost its worker 4 times, perhaps for lack of memory; run the same"):
         list(run_tasks(tasks.die, [1], two))
 
 

@@ -122,9 +122,7 @@ def test_seizures_are_paired_in_their_order() -> None:
 def test_case_without_summary(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "chbmit")
     (tmp_path / "chbmit" / "chb02" / "chb02-summary.txt").unlink()
-    with pytest.raises(
-        UserError, match=r"chb02-summary\.txt: no such file, it says where the seizures are; fetch it"
-    ):
+    with pytest.raises(UserError, match=r"chb02-summary\.txt: no such file; it lists the seizures, so fetch it"):
         read(tmp_path / "chbmit")
 
 

@@ -120,5 +120,5 @@ def test_wrong_folder(root: Path, tmp_path: Path) -> None:
         read(root / "PN00")
     shutil.copytree(root, tmp_path / "siena")
     (tmp_path / "siena" / "PN06" / "Seizures-list-PN06.txt").unlink()
-    with pytest.raises(UserError, match=r"Seizures-list-PN06\.txt: no such file, it says where the seizures are"):
+    with pytest.raises(UserError, match=r"Seizures-list-PN06\.txt: no such file; it lists the seizures"):
         read(tmp_path / "siena")

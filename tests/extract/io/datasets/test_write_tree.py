@@ -156,7 +156,7 @@ def test_foreign_folder_is_refused(tree: BidsTree, source: Path, tmp_path: Path)
     (tmp_path / "bids").mkdir()
     (tmp_path / "bids" / "README").write_text("mine")
     for copy in (False, True):
-        with pytest.raises(UserError, match="is there and was not made by this command; give a new folder"):
+        with pytest.raises(UserError, match="exists and was not made by this command; give a new folder"):
             write_tree(tree, source, tmp_path / "bids", copy)
     assert (tmp_path / "bids" / "README").read_text() == "mine"
 
