@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.encoders.protocol import EncoderSettings
+from extract.encoders.trial import find_fault, make_windows
 from extract.io.montage import DOUBLE_BANANA, from_spec
-from extract.io.preparation import LINEAR, NORMALISATIONS, POLYPHASE, REFERENCES, UNITS, normalise
+from extract.io.preparation import LINEAR, NORMALISATIONS, POLYPHASE, REFERENCES, UNITS
 from store import FeatureSpec
 from store.runtime.errors import UserError
 
-_TRIAL_WINDOWS = 2  # encoded once at the start, so that a mistake shows before any recording is read
 _DTYPES = {"latents": "float16", "codes": "uint8"}
 
 
@@ -32,15 +32,17 @@ class CheckedEncoder:
         Takes `EncoderSettings`, gives a `FeatureExtractor`.
     settings
         Whose ``encoder`` names it in what is refused.
+    thorough
+        Encode two windows of noise as often as `find_fault` does; else once.
 
     Raises
     ------
     UserError
         If the factory fails, an attribute is missing or of another kind, or a trial on two windows of noise
-        fails or gives another shape than the spec has.
+        fails, gives another shape than the spec has, or shows a fault as `find_fault` says.
     """
 
-    def __init__(self, factory: object, settings: EncoderSettings) -> None:
+    def __init__(self, factory: object, settings: EncoderSettings, *, thorough: bool = True) -> None:
         self._name = settings.encoder
         if not callable(factory):
             raise self._error(
@@ -55,9 +57,10 @@ class CheckedEncoder:
         self._check_spec(settings)
         self._check_provenance()
         self._check_codebooks()
-        samples = self.spec.sample_rate_hz * self.spec.window_s
-        noise_uv = np.random.default_rng(0).normal(0, 30, (_TRIAL_WINDOWS, len(self.spec.input_channels), samples))
-        self.encode(normalise(noise_uv.astype(np.float32), self.spec))
+        if not thorough:
+            self.encode(make_windows(self.spec))
+        elif fault := find_fault(self.encode, self.spec):
+            raise self._error(fault)
 
     def encode(self, windows_uv: NDArray[np.float32]) -> NDArray[Any]:
         """``(B, C, N)`` microvolts -> ``(B, F, C, D)``, or codes ``(B, F, C, Q)``, as the spec says.

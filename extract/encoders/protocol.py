@@ -3,8 +3,9 @@
 A factory, a class or a function, takes `EncoderSettings` and returns a `FeatureExtractor`. The channels C are
 `EncoderSettings.channels`: the 18 of the double banana, or those of ``--montage``. Windows have
 ``spec.window_s * spec.sample_rate_hz`` samples. The features of a window have the shape ``spec.shape``: evenly
-spaced frames, all channels, dims. They must not depend on other windows. A complete encoder, in a file ``mine.py``
-of the working folder::
+spaced frames, all channels, dims. They must depend on this window alone: not on the other windows of its batch,
+earlier calls or chance. ``encode`` must not change its windows. `trial` checks this on two windows of noise before
+any recording is read. A complete encoder, in a file ``mine.py`` of the working folder::
 
     import numpy as np
 

@@ -36,6 +36,7 @@ class EdfHeader:
     sample_bytes: int
     kind: str  # "EDF+C" | "EDF+D" | "BDF+C" | "BDF+D", or what else is there
     start: str  # ISO date and time of the first sample, empty if not known
+    written_as: str  # ".edf" | ".bdf" by its first bytes, empty if they do not say
 
     @property
     def record_bytes(self) -> int:
@@ -94,7 +95,15 @@ def _parse(fixed: bytes, table: bytes, channels: int, sample_bytes: int) -> EdfH
         sample_bytes=sample_bytes,
         kind=fixed[192:197].decode("latin-1"),
         start=start.isoformat() if start else "",
+        written_as=_find_format(fixed),
     )
+
+
+def _find_format(fixed: bytes) -> str:
+    if fixed.startswith(b"\xffBIOSEMI"):
+        return ".bdf"
+    is_edf = fixed.startswith(b"0       ") and not fixed[192:].startswith((b"24BIT", b"BDF"))
+    return ".edf" if is_edf else ""
 
 
 def _whole(cell: bytes) -> int:
@@ -156,16 +165,33 @@ def check_size(path: Path, header: EdfHeader) -> None:
     Raises
     ------
     UserError
-        If it is truncated or empty.
+        If it is of the other kind than its name says, truncated, longer than its header says, or empty.
     """
     expected, size = header.header_bytes + header.records * header.record_bytes, path.stat().st_size
+    if size != expected and header.written_as not in (path.suffix.lower(), ""):
+        kind = header.written_as
+        raise UserError(f"{path}: is of the {kind[1:].upper()} format by its first bytes; name it {kind}")
+    if header.records < 0:
+        raise UserError(
+            f"{path}: still being written, or never finished: {header.records} data records by its header; fetch "
+            "or export it again"
+        )
     if size != expected:
         raise UserError(
-            f"{path}: truncated or still being written: {size} bytes, {expected} by its header "
+            f"{path}: {name_fault_of_length(size, expected)}: {size} bytes, {expected} by its header "
             f"({header.records} data records); fetch or export it again"
         )
     if header.records == 0 or header.record_s <= 0:
         raise UserError(f"{path}: holds no signal ({header.records} data records of {header.record_s:g} s)")
+
+
+def name_fault_of_length(found: int, expected: int) -> str:
+    """What to call data of another length than their header says.
+
+    >>> name_fault_of_length(3, 2)
+    'longer than its header says, or still being written'
+    """
+    return f"{'truncated' if found < expected else 'longer than its header says,'} or still being written"
 
 
 def check_channels(path: Path, header: EdfHeader, channels: Iterable[int]) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from extract.io.edf_header import SAMPLE_RATES_HZ
-from extract.io.signal_files import holds_text, require_own_samples, require_signal_files
-from store.runtime.errors import UserError, os_errors
+from extract.io.mne_lengths import check_length
+from extract.io.signal_files import require_own_samples, require_signal_files
+from store.runtime.errors import UserError
 
 VOLTAGES = ("µV", "mV", "V")  # as mne names the units that it converts
-_SAMPLE_BYTES = {".vhdr": (2, 4), ".set": (4,)}  # of the data beside a header
+_SUFFIXES = (".vhdr", ".set")
 _BREAK = re.compile(r"New Segment\b.*|boundary", re.IGNORECASE)  # of the time, as the formats mark it
+_EPOCHS = re.compile(r"number of trials is (?!1\b)([1-9]\d*)")  # as mne says of EEGLAB files
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,12 @@ class MneSamples:
                 raise UserError(f"{self.path}: unit of {name} is '{unit}'; allowed: {', '.join(VOLTAGES)}")
 
     def check_times(self) -> None:
-        """Refuse rates of no EEG, data that were cut off or are of another header, and breaks of the time.
+        """Refuse rates of no EEG, data of another length than the header's, and breaks of the time.
 
         Raises
         ------
         UserError
-            If the data file does not hold the samples of all channels, or there is a mark of a break in it.
+            As `check_length`, or if the rate is none of EEG, or there is a mark of a break.
         """
         rate_hz, (lowest, highest) = float(self.raw.info["sfreq"]), SAMPLE_RATES_HZ
         if not lowest <= rate_hz <= highest:
@@ -82,18 +84,7 @@ class MneSamples:
                 f"{self.path}: sampling rate is {rate_hz:g} Hz; allowed: {lowest:g} to {highest:g} Hz; correct "
                 "the header"
             )
-        samples, channels = self.raw.n_times, self.raw.info["nchan"]
-        sizes = [samples * channels * each for each in _SAMPLE_BYTES.get(self.path.suffix.lower(), ())]
-        for file in map(Path, filter(None, self.raw.filenames)):
-            if file == self.path or holds_text(self.path):
-                continue
-            with os_errors(file):
-                size = file.stat().st_size
-            if size not in sizes:
-                raise UserError(
-                    f"{file}: {size} bytes, which are not {samples} samples of {channels} channels: cut off, or "
-                    "of another header; export it again"
-                )
+        check_length(self.path, self.raw)
         for onset_s, text in zip(self.raw.annotations.onset, self.raw.annotations.description, strict=True):
             if onset_s > 0 and _BREAK.fullmatch(text):
                 raise UserError(
@@ -110,8 +101,8 @@ def open_with_mne(path: Path) -> MneSamples:
         If it is of another kind, mne cannot read it, with its reason, or a file that belongs to it is not there or
         is of another recording.
     """
-    if path.suffix.lower() not in _SAMPLE_BYTES:
-        raise UserError(f"{path}: no EEG file by its name; allowed: .edf, .bdf, {', '.join(_SAMPLE_BYTES)}")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UserError(f"{path}: no EEG file by its name; allowed: .edf, .bdf, {', '.join(_SUFFIXES)}")
     import mne  # here, since EDF files are read without it and it takes a second
 
     require_signal_files(path)
@@ -128,8 +119,10 @@ def open_with_mne(path: Path) -> MneSamples:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    """What mne says of a file; of damage that its readers did not expect, that it is damaged."""
+    """What mne says of a file; of what its readers did not expect, that it is damaged or of another form."""
     reason = " ".join(str(error).split())
+    if epochs := _EPOCHS.search(reason):
+        return UserError(f"{path}: epoched, of {epochs[1]} epochs; give the continuous recording")
     if not reason or "<class " in reason or not isinstance(error, (ValueError, RuntimeError, OSError)):
-        reason = f"damaged: {type(error).__name__} in mne"
+        reason = f"damaged, or of a form that mne does not read: {type(error).__name__} in mne"
     return UserError(f"{path}: cannot be read ({reason}); export it again, as EDF")

@@ -204,6 +204,7 @@ def derive(
     missing: str = "error",
     montage: Montage = DOUBLE_BANANA,
     excluded: Collection[str] = (),
+    remedy: str = "give another --montage, such as as-recorded",
 ) -> ChannelSources:
     """Find the channels of a montage among raw channel names.
 
@@ -220,6 +221,8 @@ def derive(
     montage
     excluded
         Raw channels that count as missing.
+    remedy
+        What to do where none is there.
 
     >>> sources = derive(["CZ", "F3-FP1", "PZ"], missing="zero")
     >>> sources.plus[9], sources.minus[9], sources.plus[0], sources.minus[0], sum(sources.mask)
@@ -244,10 +247,7 @@ def derive(
     absent = [name for name, source in sources.items() if source == (None, None)]
     there = ", ".join(name for name in names if name not in excluded) or "none"
     if len(absent) == len(sources):
-        raise UserError(
-            f"no channel of {_describe(montage)} can be derived; channels there: "
-            f"{there}; give another --montage, such as as-recorded"
-        )
+        raise UserError(f"no channel of {_describe(montage)} can be derived; channels there: {there}; {remedy}")
     if absent and missing == "error":
         raise UserError(
             f"missing channel {', '.join(absent)}; channels there: {there}; "

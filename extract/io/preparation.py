@@ -162,7 +162,7 @@ def find_ratio(sample_rate_hz: float, target_rate_hz: float) -> Fraction:
         raise UserError(
             f"sampling rate is {sample_rate_hz:.9g} Hz, which cannot be resampled to {target_rate_hz:g} Hz: by "
             f"{ratio} it drifts by {float(drift_samples):.2g} samples in an hour (allowed: "
-            f"{_DRIFT_SAMPLES_PER_HOUR}); correct the rate in the header, or resample the recording"
+            f"{_DRIFT_SAMPLES_PER_HOUR}); correct the rate, or resample the recording"
         )
     return ratio
 

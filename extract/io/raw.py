@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from extract.io import edf_header as edf
 from extract.io.annex import explain_absent_content
 from extract.io.channel_names import may_be_eeg
 from extract.io.edf_samples import EdfSamples, check_times
+from extract.io.mne_lengths import check_length
 from extract.io.mne_samples import MneSamples, open_with_mne
 from extract.io.montage import DOUBLE_BANANA, ChannelSources, Montage, derive
 from extract.io.preparation import normalise, prepare
@@ -92,10 +94,10 @@ def read_outline(path: Path) -> EegOutline:
             rate_hz = _find_highest_rate(header)
             duration_s, start = header.records * header.record_s, header.start
         else:
-            with_mne = open_with_mne(path)
-            rate_hz = float(with_mne.raw.info["sfreq"])
-            duration_s, start = with_mne.raw.n_times / rate_hz, with_mne.start
-            with_mne.close()
+            with closing(open_with_mne(path)) as with_mne:
+                check_length(path, with_mne.raw)
+                rate_hz = float(with_mne.raw.info["sfreq"])
+                duration_s, start = with_mne.raw.n_times / rate_hz, with_mne.start
     except (OSError, ValueError):
         return EegOutline()
     usable = 0 < duration_s < math.inf and edf.SAMPLE_RATES_HZ[0] <= rate_hz <= edf.SAMPLE_RATES_HZ[1]

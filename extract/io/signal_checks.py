@@ -21,6 +21,24 @@ DUPLICATE_TOLERANCE_UV = 1.0  # two gains may round a signal differently
 SCAN_S = 60
 
 
+@dataclass(frozen=True)
+class Remedies:
+    """What to do about samples that are refused, by where they come from."""
+
+    values: str  # that are not finite
+    flat: str
+    amplitude: str
+    duplicate: str
+
+
+OF_FILE = Remedies(
+    values="export the file again without such samples",
+    flat="export the file again",
+    amplitude="the unit in the header is probably wrong (V, mV, uV), or the gain; correct it",
+    duplicate="rename or remove one of them",
+)
+
+
 class Samples(Protocol):
     """Raw channels of a file, by index."""
 
@@ -41,7 +59,13 @@ class ChannelFaults:
 
 
 def scan(
-    path: Path, samples: Samples, names: Sequence[str], sources: ChannelSources, length: int, sample_rate_hz: float
+    path: Path,
+    samples: Samples,
+    names: Sequence[str],
+    sources: ChannelSources,
+    length: int,
+    sample_rate_hz: float,
+    remedies: Remedies = OF_FILE,
 ) -> ChannelFaults:
     """Read all of a signal, a minute at a time.
 
@@ -70,19 +94,22 @@ def scan(
     step = math.ceil(SCAN_S * sample_rate_hz)
     for start in range(0, length, step):
         raw_uv = samples.read_uv(needed, start, min(start + step, length))
-        check_samples(path, names, sources, raw_uv, start / sample_rate_hz, sample_rate_hz)
+        check_samples(path, names, sources, raw_uv, start / sample_rate_hz, sample_rate_hz, remedies)
         moving |= (raw_uv != first_uv).any(axis=1)
-        away_uv = (sources.apply(raw_uv[used]) - origin_uv).astype(np.float64)
-        total += away_uv.sum(axis=1)
-        squares += (away_uv**2).sum(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # of amplitudes that are refused below
+            away_uv = (sources.apply(raw_uv[used]) - origin_uv).astype(np.float64)
+            total += away_uv.sum(axis=1)
+            squares += (away_uv**2).sum(axis=1)
     dead = {index for index, moves in zip(needed, moving, strict=True) if not moves}
     pairs = list(zip(sources.plus, sources.minus, strict=True))
     alive = [int(row) for row in np.flatnonzero(squares) if not dead.intersection(pairs[row])]
     if not alive:
-        raise UserError(f"{path}: all channels are flat from beginning to end; export the file again")
-    deviation_uv = np.sqrt(np.maximum(squares / length - (total / length) ** 2, 0))
+        raise UserError(f"{path}: all channels are flat from beginning to end; {remedies.flat}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation_uv = np.sqrt(np.maximum(squares / length - (total / length) ** 2, 0))
+    deviation_uv[np.isnan(deviation_uv)] = np.inf
     flat = tuple(row for row, present in enumerate(sources.mask) if present and row not in alive)
-    return _judge(path, sources.channels, alive, flat, deviation_uv)
+    return _judge(path, sources.channels, alive, flat, deviation_uv, remedies)
 
 
 def _judge(
@@ -91,6 +118,7 @@ def _judge(
     alive: list[int],
     flat: tuple[int, ...],
     deviation_uv: npt.NDArray[np.float64],
+    remedies: Remedies,
 ) -> ChannelFaults:
     """Compare the standard deviation of each channel, ``(C,)``, with that of scalp EEG."""
     median_uv = float(np.median(deviation_uv[alive]))
@@ -98,7 +126,7 @@ def _judge(
     if not lowest <= median_uv <= highest:
         raise UserError(
             f"{path}: standard deviation is {median_uv:.3g} uV (median of channels), scalp EEG has "
-            f"{lowest:g} to {highest:g}: the unit in the header is probably wrong (V, mV, uV); correct it"
+            f"{lowest:g} to {highest:g}; {remedies.amplitude}"
         )
     highest = min(highest, LARGEST_RATIO * median_uv)
     implausible = tuple(row for row in alive if not lowest <= deviation_uv[row] <= highest)
@@ -106,7 +134,7 @@ def _judge(
     if len(implausible) == len(alive):
         raise UserError(
             f"{path}: no channel has the standard deviation of scalp EEG: {listed} (allowed {lowest:g} to "
-            f"{highest:.4g}); check unit and gain"
+            f"{highest:.4g}); {remedies.amplitude}"
         )
     parts = []
     if flat:
@@ -126,6 +154,7 @@ def check_samples(
     raw_uv: npt.NDArray[np.float64],
     start_s: float,
     sample_rate_hz: float,
+    remedies: Remedies = OF_FILE,
 ) -> None:
     """Refuse samples that are not finite, and duplicates that disagree, in a part that begins at ``start_s``."""
     needed = sources.needed
@@ -133,12 +162,12 @@ def check_samples(
         row, sample = np.argwhere(~np.isfinite(raw_uv))[0]
         raise UserError(
             f"{path}: {names[needed[row]]} is not a finite number at {start_s + sample / sample_rate_hz:.2f} s; "
-            "export the file again without such samples"
+            f"{remedies.values}"
         )
     for index, other in sources.duplicates:
         apart_uv = np.abs(raw_uv[needed.index(index)] - raw_uv[needed.index(other)]).max()
         if apart_uv > DUPLICATE_TOLERANCE_UV:
             raise UserError(
                 f"{path}: {names[index]} occurs twice and differs by up to {apart_uv:.1f} uV "
-                f"(allowed: {DUPLICATE_TOLERANCE_UV} uV); rename or remove one of them"
+                f"(allowed: {DUPLICATE_TOLERANCE_UV} uV); {remedies.duplicate}"
             )

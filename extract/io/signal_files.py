@@ -8,8 +8,16 @@ from extract.io.annex import explain_absent_content
 from store.runtime.errors import UserError, os_errors
 
 _MOST_HEADER_BYTES = 1 << 20  # of a BrainVision header
-_NAMED = re.compile(r"^(?:DataFile|MarkerFile)[ \t]*=[ \t]*(.+?)[ \t]*$", re.MULTILINE)
-_TEXT = re.compile(r"^DataFormat[ \t]*=[ \t]*ASCII[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_COMMENT = "[Comment]"  # begins the part of a BrainVision header that says nothing of the data
+
+
+def _field(name: str) -> re.Pattern[str]:
+    """Finds the values of a field of a BrainVision header."""
+    return re.compile(rf"^(?:{name})[ \t]*[=:][ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+
+
+_NAMED, _FORMAT = _field("DataFile|MarkerFile"), _field("DataFormat")
+_ORIENTATION, _POINTS = _field("DataOrientation"), _field("DataPoints")
 
 
 def find_signal_files(path: Path) -> list[Path]:
@@ -95,7 +103,28 @@ def require_own_samples(path: Path, files: Iterable[Path]) -> None:
 
 def holds_text(path: Path) -> bool:
     """Whether the samples of a BrainVision header are written as text."""
-    return path.suffix.lower() == ".vhdr" and bool(_TEXT.search(_read_header(path)))
+    return path.suffix.lower() == ".vhdr" and "ASCII" in map(str.upper, _FORMAT.findall(_read_header(path)))
+
+
+def is_vectorized(path: Path) -> bool:
+    """Whether the data of a BrainVision header are one channel after the other."""
+    return "VECTORIZED" in _ORIENTATION.findall(_read_header(path))
+
+
+def read_data_points(path: Path) -> int | None:
+    """Samples of each channel as a BrainVision header says; None if it does not.
+
+    Raises
+    ------
+    UserError
+        If it is no number.
+    """
+    for text in _POINTS.findall(_read_header(path)):
+        try:
+            return int(text)
+        except ValueError as error:
+            raise UserError(f"{path}: DataPoints is '{text}'; allowed: a whole number; export it again") from error
+    return None
 
 
 def _find_rival(header: Path, named: Path) -> Path | None:
@@ -124,6 +153,7 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _read_header(path: Path) -> str:
-    """Text of a BrainVision header."""
+    """Text of a BrainVision header, up to its comment."""
     with os_errors(path), path.open("rb") as file:
-        return file.read(_MOST_HEADER_BYTES).decode("utf-8", "replace").replace("\r", "\n")
+        text = file.read(_MOST_HEADER_BYTES).decode("utf-8", "replace").replace("\r", "\n")
+    return text.partition(_COMMENT)[0]

@@ -10,13 +10,20 @@ import numpy.typing as npt
 from extract.io.edf_header import SAMPLE_RATES_HZ
 from extract.io.montage import Montage, derive
 from extract.io.preparation import normalise, prepare
-from extract.io.signal_checks import SCAN_S, check_samples, scan
+from extract.io.signal_checks import SCAN_S, Remedies, check_samples, scan
 from extract.io.windows import WindowShape, cut_window
 from store import FeatureSpec
 from store.runtime.errors import UserError
 from store.schema import count_seconds, count_windows
 
 STANDARD_INPUT = Path("standard input")  # as errors name it
+_WANTED = "send float32, little-endian, microvolts, all channels of a sample, then those of the next"
+_REMEDIES = Remedies(
+    values=_WANTED,
+    flat="check the sender",
+    amplitude=_WANTED,
+    duplicate="rename one of them in --channel-names",
+)
 _READ_BYTES = 1 << 16
 _ENDLESS = 1 << 60  # samples of a recording whose end has not come
 _FAR = 1000  # index of a window far from the beginning
@@ -58,7 +65,7 @@ class SampleStream:
         if not lowest <= sample_rate_hz <= highest:
             raise UserError(f"sample rate is {sample_rate_hz:g} Hz; allowed: {lowest:g} to {highest:g}")
         try:
-            sources = derive(names, missing, montage)
+            sources = derive(names, missing, montage, remedy="give the run's channels by --channel-names")
         except UserError as error:
             raise UserError(f"{STANDARD_INPUT}: {error}") from error
         self.sample_rate_hz = sample_rate_hz
@@ -140,16 +147,12 @@ class SampleStream:
         most = round(SCAN_S * self.sample_rate_hz)
         self._receive(most)
         if not self._received:
-            raise UserError(
-                f"{STANDARD_INPUT}: no samples received; send float32 microvolts, channels interleaved"
-            )
+            raise UserError(f"{STANDARD_INPUT}: no samples received; {_WANTED}")
         length = min(self._received, most)
-        faults = scan(STANDARD_INPUT, self, self._names, self._sources, length, self.sample_rate_hz)
+        part = Path(f"{STANDARD_INPUT}, first {SCAN_S} s")
+        faults = scan(part, self, self._names, self._sources, length, self.sample_rate_hz, _REMEDIES)
         if faults.text and missing == "error":
-            raise UserError(
-                f"{STANDARD_INPUT}: in its first {SCAN_S} s {faults.text}; to use zeros instead, add "
-                "--missing zero"
-            )
+            raise UserError(f"{part}: {faults.text}; to use zeros instead, add --missing zero")
         self._sources = self._sources.without((*faults.flat, *faults.implausible))
 
     def _receive(self, stop: int) -> None:
@@ -175,9 +178,10 @@ class SampleStream:
             )
 
     def _check(self, samples_uv: npt.NDArray[np.float32], start: int) -> None:
-        needed = samples_uv[list(self._sources.needed)].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # numbers that are none are looked for
+            needed = samples_uv[list(self._sources.needed)].astype(np.float64)
         at_s = start / self.sample_rate_hz
-        check_samples(STANDARD_INPUT, self._names, self._sources, needed, at_s, self.sample_rate_hz)
+        check_samples(STANDARD_INPUT, self._names, self._sources, needed, at_s, self.sample_rate_hz, _REMEDIES)
 
     def _forget(self, before: int) -> None:
         """Drop samples that no later window reads: each reads from where the one before began, or later."""
@@ -187,7 +191,13 @@ class SampleStream:
 
 
 def lookahead_s(spec: FeatureSpec, sample_rate_hz: float) -> float:
-    """Seconds of EEG that filters and resampling need beyond the end of a window."""
+    """Seconds of EEG that filters and resampling need beyond the end of a window.
+
+    Raises
+    ------
+    UserError
+        If samples of this rate cannot be resampled to that of the spec.
+    """
     last = 0
 
     def read(start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -196,6 +206,9 @@ def lookahead_s(spec: FeatureSpec, sample_rate_hz: float) -> float:
         return np.zeros((len(spec.input_channels), stop - start), np.float32)
 
     channel_mask = [True] * len(spec.input_channels)
-    prepared = prepare(read, _ENDLESS, sample_rate_hz, channel_mask, spec)
+    try:
+        prepared = prepare(read, _ENDLESS, sample_rate_hz, channel_mask, spec)
+    except UserError as error:
+        raise UserError(f"{STANDARD_INPUT}: {error}") from error
     cut_window(*prepared, WindowShape.of(spec), index=_FAR)
     return last / sample_rate_hz - (_FAR * spec.stride_s + spec.window_s)

@@ -23,10 +23,25 @@ from tests.helpers.signal_files import channel, noise, rewrite, with_channel, wr
 def test_truncated(edf, change):
     data = write_edf(edf, with_channel()).read_bytes()
     edf.write_bytes(data[:change] if change < 0 else data + bytes(change))
-    with pytest.raises(
-        ValueError, match=r"one.edf: truncated or still being written: \d+ bytes, \d+ by its header"
-    ):
+    what = "truncated" if change < 0 else "longer than its header says,"
+    with pytest.raises(ValueError, match=rf"one.edf: {what} or still being written: \d+ bytes, \d+ by its header"):
         open_signal(edf)
+
+
+@pytest.mark.parametrize(("kind", "other"), [("edf", "bdf"), ("bdf", "edf")])
+@pytest.mark.parametrize("kept", [1, 0.7])
+def test_a_file_of_the_other_kind_is_named(tmp_path, kind, other, kept):
+    path = tmp_path / f"one.{kind}"
+    make, file = {"edf": (edfio.EdfSignal, edfio.Edf), "bdf": (edfio.BdfSignal, edfio.Bdf)}[kind]
+    signals = [make(noise(i), 64, label=name, physical_dimension="uV") for i, name in enumerate(CHANNELS)]
+    file(signals).write(path)
+    renamed = path.with_suffix(f".{other}")
+    renamed.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    message = rf"one.{other}: is of the {kind.upper()} format by its first bytes; name it .{kind}$"
+    with pytest.raises(UserError, match=message):
+        open_signal(renamed)
+    with open_signal(path) as signal:
+        assert signal.samples == 256
 
 
 def claims(edf, at, text, width=8):
@@ -41,7 +56,7 @@ def claims(edf, at, text, width=8):
         (244, "nan", 8, "no valid EDF or BDF header .*'nan' where a number belongs"),
         (244, "inf", 8, "no valid EDF or BDF header .*'inf' where a number belongs"),
         (236, "99999999", 8, r"truncated or still being written: \d+ bytes, \d+ by its header"),
-        (236, "-1", 8, "truncated or still being written"),
+        (236, "-1", 8, "still being written, or never finished: -1 data records by its header; fetch or export"),
         (244, "1 s", 8, r"no valid EDF or BDF header \('1 s' where a number belongs\); export the file again"),
         (236, "many", 8, r"no valid EDF or BDF header \('many' where a whole number belongs\)"),
         (252, "9999", 4, "no valid EDF or BDF header .its length is not what it says"),

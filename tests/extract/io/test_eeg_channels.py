@@ -82,9 +82,7 @@ def test_data_that_were_cut_off_are_refused(tmp_path, form, data):
     (channels,) = read_eeg_channels(paths[FILES[form][0]], 512)
     assert channels.signal_uv.shape == (18, 4.5 * 64)
     paths[data].write_bytes(paths[data].read_bytes()[:-100])
-    with pytest.raises(
-        UserError, match=rf"one.{data}: \d+ bytes, which are not \d+ samples of 18 channels: cut off"
-    ):
+    with pytest.raises(UserError, match=rf"one.{data}: .*\d+ bytes, .*\d+ samples of 18 channels"):
         read_eeg_channels(paths[FILES[form][0]], 512)
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
+from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, EegOutline, open_signal, read_outline
 from extract.io.signal_files import find_signal_files
 from store.runtime.errors import UserError
@@ -13,6 +15,7 @@ from tests.fuzz.formats import FILES, write_recording
 from tests.helpers.eeg import RATE_HZ, noise_uv
 
 SEED = 110  # of the fuzzed recording
+SAMPLES = 288
 
 
 def write(folder: Path, form: str, **fields: object) -> dict[str, Path]:
@@ -37,14 +40,117 @@ def test_a_sound_recording(tmp_path: Path, form: str) -> None:
         np.testing.assert_allclose(signal.read(0, signal.samples), wanted_uv, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize(("form", "data"), [("vhdr", "eeg"), ("set and fdt", "fdt")])
-@pytest.mark.parametrize("size", [100, -1, 1])
-def test_data_of_another_length(tmp_path: Path, form: str, data: str, size: int) -> None:
-    paths = write(tmp_path, form)
-    content = paths[data].read_bytes()
-    paths[data].write_bytes(content[:size] if size != 1 else content + b"x")
-    with pytest.raises(UserError, match=rf"one.{data}: \d+ bytes, which are not \d+ samples of 18 channels: cut"):
+def cut(path: Path, size: int) -> None:
+    """Cut a file off, or let it be longer."""
+    content = path.read_bytes()
+    path.write_bytes(content[:size] if size < len(content) else content + bytes(size - len(content)))
+
+
+@pytest.mark.parametrize("size", [100, SAMPLES * 72 - 1, SAMPLES * 72 + 1])
+def test_data_that_are_no_whole_samples(tmp_path: Path, size: int) -> None:
+    paths = write(tmp_path, "vhdr")
+    cut(paths["eeg"], size)
+    message = rf"one.eeg: {size} bytes, which are not \d+ samples of 18 channels: cut off, or of another header"
+    with pytest.raises(UserError, match=message):
+        opened(paths["vhdr"])
+
+
+@pytest.mark.parametrize("size", [72, SAMPLES * 72 - 1, SAMPLES * 72 + 1])
+def test_an_fdt_of_another_length_than_its_header_says(tmp_path: Path, size: int) -> None:
+    paths = write(tmp_path, "set and fdt")
+    cut(paths["fdt"], size)
+    what = "truncated" if size < SAMPLES * 72 else "longer than its header says,"
+    message = rf"one.fdt: {what} or still being written: {size} bytes, 20736 by its header \(288 samples of 18 ch"
+    with pytest.raises(UserError, match=message):
+        opened(paths["set"])
+
+
+def write_oriented(folder: Path, orientation: str, points: object) -> dict[str, Path]:
+    """A BrainVision recording of noise, with so many data points by its header, None without."""
+    paths = write(folder, "vhdr")
+    text = paths["vhdr"].read_text().replace("=MULTIPLEXED", f"={orientation}")
+    text = text if points is None else text.replace("SamplingInterval", f"DataPoints={points}\nSamplingInterval")
+    paths["vhdr"].write_text(text + "\n[Comment]\nDataPoints=7\n")
+    if orientation == "VECTORIZED":
+        samples = np.frombuffer(paths["eeg"].read_bytes(), "<f4").reshape(SAMPLES, 18)
+        paths["eeg"].write_bytes(samples.T.tobytes())
+    return paths
+
+
+@pytest.mark.parametrize("orientation", ["MULTIPLEXED", "VECTORIZED"])
+def test_data_points_are_those_of_the_header(tmp_path: Path, orientation: str) -> None:
+    paths = write_oriented(tmp_path, orientation, SAMPLES)
+    with open_signal(paths["vhdr"]) as signal:
+        np.testing.assert_allclose(signal.read(0, SAMPLES), noise_uv(4.5, SEED), rtol=1e-4, atol=1e-3)
+    for samples, what in ((SAMPLES // 2, "truncated"), (SAMPLES + 1, "longer than its header says,")):
+        cut(paths["eeg"], samples * 72)
+        message = f"one.eeg: {what} or still being written: {samples} points, 288 by its header; fetch or export"
+        with pytest.raises(UserError, match=message):
+            opened(paths["vhdr"])
+        assert read_outline(paths["vhdr"]) == EegOutline()  # so that no event is said to lie past its end
+    paths = write_oriented(tmp_path, orientation, "many")
+    with pytest.raises(UserError, match=r"one.vhdr: .*'many'.*; export it again"):
+        opened(paths["vhdr"])
+
+
+def test_channels_one_after_the_other_need_data_points(tmp_path: Path) -> None:
+    """Without them the length is that of the file, so a part of it would be channels of other samples."""
+    paths = write_oriented(tmp_path, "VECTORIZED", None)
+    with pytest.raises(UserError, match=r"one.vhdr: VECTORIZED without DataPoints, .*; export it as MULTIPLEXED"):
+        opened(paths["vhdr"])
+    paths = write_oriented(tmp_path, "MULTIPLEXED", None)
+    assert opened(paths["vhdr"]).samples == SAMPLES
+
+
+@pytest.mark.parametrize("form", ["vhdr", "set and fdt"])
+def test_a_recording_without_samples(tmp_path: Path, form: str) -> None:
+    paths = write(tmp_path, form, **({} if form == "vhdr" else {"pnts": 0}))
+    paths[FILES[form][1]].write_bytes(b"")
+    with pytest.raises(UserError, match=r"one\.(vhdr|set): holds no samples; export it again"):
         opened(paths[FILES[form][0]])
+
+
+def write_flat_set(path: Path, **fields: object) -> Path:
+    """An EEGLAB file as newer versions write it, each field a variable."""
+    channels = np.zeros(len(CHANNELS), [("labels", object)])
+    channels["labels"] = CHANNELS
+    signal_uv = noise_uv(4.5, SEED).astype("<f4")
+    eeg = {"setname": "x", "nbchan": 18, "pnts": SAMPLES, "srate": float(RATE_HZ), "trials": 1, "xmin": 0.0}
+    savemat(path, eeg | {"xmax": 4.5, "chanlocs": channels, "event": [], "data": signal_uv} | fields)
+    return path
+
+
+def test_a_matrix_of_another_shape_than_its_header_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal_uv = noise_uv(4.5, SEED)
+    monkeypatch.chdir(tmp_path)
+    with open_signal(write_flat_set(Path("one.set"))) as signal:
+        np.testing.assert_allclose(signal.read(0, SAMPLES), signal_uv, rtol=1e-4, atol=1e-3)
+    for fields, message in (
+        ({"pnts": 100}, "holds 18 x 288 samples, which are not 100 of 18 channels; export it again"),
+        ({"data": signal_uv.T, "pnts": 18}, "holds 288 x 18 samples, which are not 18 of 18 channels"),
+        ({"data": np.vstack([signal_uv, signal_uv])}, "holds 36 x 288 samples, which are not 288 of 18 channels"),
+    ):
+        with pytest.raises(UserError, match=f"one.set: {message}"):
+            opened(write_flat_set(tmp_path / "one.set", **fields))
+    with pytest.raises(UserError, match=r"one.set: holds 288 x 18 samples, which are not 18 of 18 channels"):
+        opened(write(tmp_path, "set", data=signal_uv.T)["set"])
+
+
+@pytest.mark.parametrize("form", ["set", "set and fdt"])
+def test_epochs_are_named(tmp_path: Path, form: str) -> None:
+    paths = write(tmp_path, form, trials=12, pnts=24)
+    with pytest.raises(UserError, match=r"one.set: epoched, of 12 epochs; give the continuous recording"):
+        opened(paths["set"])
+    paths = write(tmp_path, form, trials=0)
+    with pytest.raises(UserError, match=r"one.set: cannot be read \(damaged, or of a form that mne does not read"):
+        opened(paths["set"])
+
+
+def test_a_form_that_mne_does_not_read(tmp_path: Path) -> None:
+    paths = write(tmp_path, "set", chaninfo=[])
+    message = r"one.set: cannot be read \(damaged, or of a form that mne does not read: AttributeError in mne\)"
+    with pytest.raises(UserError, match=message):
+        opened(paths["set"])
 
 
 def test_a_break_of_brainvision(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_all_flat(edf):
 @pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e3])
 def test_wrong_unit_shows_in_the_amplitude(edf, factor):
     write_edf(edf, [channel(n, noise(i) * factor, bounds=None) for i, n in enumerate(CHANNELS)])
-    message = r"deviation is (\S+) uV .*, scalp EEG has 0.5 to 5000: the unit in the header is probably wrong"
+    message = r"deviation is (\S+) uV .*, scalp EEG has 0.5 to 5000; the unit in the header is probably wrong"
     with pytest.raises(ValueError, match=message) as refusal:
         open_signal(edf)
     assert float(re.search(message, str(refusal.value))[1]) == pytest.approx(30 * factor, rel=0.1)

@@ -79,7 +79,7 @@ def test_no_channel_of_a_plausible_amplitude() -> None:
     montage = NAMED["behind-the-ear"]
     noise = np.random.default_rng(0).normal(0, (0.3, 6000.0), (640, 2)).astype("<f4")
     with pytest.raises(
-        UserError, match="standard input: no channel has the standard deviation of scalp EEG: focal"
+        UserError, match="standard input, first 60 s: no channel has the standard deviation of scalp EEG: focal"
     ):
         open_stream(noise.tobytes(), names=("BTEleft SD", "CROSStop SD"), missing="zero", montage=montage)
 
@@ -114,7 +114,7 @@ def test_channels_are_derived_and_missing_ones_are_zeros(tmp_path: Path) -> None
 def test_a_channel_that_is_flat_at_first_is_missing(tmp_path: Path) -> None:
     samples = np.frombuffer(samples_of(write(tmp_path / "x"))[0], "<f4").reshape(-1, 18).copy()
     samples[:, 3] = 7
-    with pytest.raises(UserError, match="standard input: in its first 60 s flat from beginning to end: P3-O1; to"):
+    with pytest.raises(UserError, match="standard input, first 60 s: flat from beginning to end: P3-O1; to use"):
         open_stream(samples.tobytes())
     assert open_stream(samples.tobytes(), missing="zero").channel_mask.index(False) == 3
 
@@ -125,15 +125,50 @@ def test_what_is_no_eeg_is_refused_in_a_line(tmp_path: Path) -> None:
     late = samples.copy()
     late[65 * 64 + 32, 2] = np.nan
     for broken, rate_hz, names, message in (
-        (b"", 64, CHANNELS, "standard input: no samples received; send float32 microvolts"),
+        (b"", 64, CHANNELS, "standard input: no samples received; send float32, little-endian, microvolts"),
         (content[:-5], 64, CHANNELS, "ends after 67 of the 72 bytes of a sample of 18 channels as float32; check"),
         (content, 64, CHANNELS[:5], r"standard input: missing channel .*; to encode zeros instead"),
-        (content, 64, ("ECG",), "standard input: no channel of double-banana can be derived"),
+        (content, 64, ("ECG",), "can be derived; channels there: ECG; give the run's channels by --channel-names"),
         (content, 1, CHANNELS, "sample rate is 1 Hz; allowed: 10 to 100000"),
         (content, float("nan"), CHANNELS, "sample rate is nan Hz"),
         (late.tobytes(), 64, CHANNELS, "standard input: C3-P3 is not a finite number at 65.50 s"),
-        ((samples * 1e-6).tobytes(), 64, CHANNELS, "standard input: standard deviation is .* the unit"),
+        (
+            (samples * 1e-6).tobytes(),
+            64,
+            CHANNELS,
+            "standard input, first 60 s: stand.* 5000; send float32",
+        ),
         (content + content[:40], 64, CHANNELS, "ends after 40 of the 72 bytes"),
     ):
         with pytest.raises(UserError, match=message):
             list(open_stream(broken, rate_hz, names=names).windows(spec()))
+
+
+@pytest.mark.parametrize("seconds", [2, 70])
+@pytest.mark.parametrize("kind", ["<i2", "<i4", "<f8", ">f4", ">i2"])
+@pytest.mark.parametrize("sd_uv", [30, 3000])
+def test_samples_of_another_kind_are_refused_as_those_of_a_stream(kind: str, seconds: int, sd_uv: float) -> None:
+    """A warning of numpy would fail the test."""
+    samples = np.random.default_rng(0).normal(0, sd_uv, (64 * seconds, 18)).astype(kind)
+    wanted = "send float32, little-endian, microvolts, all channels of a sample, then those of the next"
+    with pytest.raises(UserError, match=r"standard input.*: ") as raised:
+        open_stream(samples.tobytes())
+    assert str(raised.value).endswith(wanted)
+    for missing in ("error", "zero"):
+        with pytest.raises(UserError) as raised:
+            open_stream(samples.tobytes(), missing=missing)
+        assert "header" not in str(raised.value)
+        assert "export" not in str(raised.value)
+
+
+def test_what_a_stream_is_asked_for_is_of_a_stream(tmp_path: Path) -> None:
+    content, _ = samples_of(write(tmp_path / "x"))
+    samples = np.frombuffer(content, "<f4").reshape(-1, 18)
+    twice = np.hstack([samples, 2 * samples[:, :1]]).tobytes()
+    with pytest.raises(UserError, match=r"standard input: FP1-F3 occurs twice .*; rename one of them in"):
+        open_stream(twice, names=(*CHANNELS, "FP1-F3"))
+    with pytest.raises(UserError, match=r"standard input, first 60 s: all channels are flat .*; check the sender"):
+        open_stream(np.ones_like(samples).tobytes())
+    polyphase = spec(resampling=POLYPHASE, sample_rate_hz=256)
+    with pytest.raises(UserError, match=r"standard input: sampling rate is .*; correct the rate, or resample"):
+        lookahead_s(polyphase, 255.99741)
