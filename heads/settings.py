@@ -40,8 +40,7 @@ class RunOptions:
     """What a command may do to an existing run folder."""
 
     retrain: bool = False
-    """Move folds aside that were trained on other labels, persons or features, or with another version of a head
-    of your own, and train them again."""
+    """Move folds aside that were trained on other labels, persons, features or code of a head; retrain them."""
     force: bool = False
     """Write the run into a folder that contains other files."""
 
