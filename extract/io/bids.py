@@ -129,20 +129,24 @@ def _sort_out(
 ) -> tuple[list[Recording], list[Recording], list[Ignored]]:
     """Make recordings of files, those with usual names first; two files of one recording count once."""
     by_entities: dict[frozenset[str], list[Path]] = {}
-    misnamed, ignored = [], []
+    misnamed, ignored, odd = [], [], []
     for file in files:
         if reason := _explain_lost_folder(file):
             misnamed.append(_to_misnamed(file, bids, participants, reason))
             continue
         if reason := _explain_odd_name(file, bids):
-            is_stray, folders = file.parent == bids, file.relative_to(bids).parts[1:-1]
-            if is_stray or {*_NO_RECORDINGS, *_NO_EEG_FOLDERS}.intersection(folders):
-                ignored.append(Ignored(file, _subject_of(file, bids), reason, is_stray))
-            else:
-                misnamed.append(_to_misnamed(file, bids, participants, reason))
+            odd.append((file, reason))
             continue
         same = frozenset(part for part in _name_of(file).split("_") if not part.startswith("desc-"))
         by_entities.setdefault(same, []).append(file)
+    usual = [file for same_files in by_entities.values() for file in same_files]
+    for file, reason in odd:
+        is_stray, folders = file.parent == bids, file.relative_to(bids).parts[1:-1]
+        is_other = not _may_be_recording(file, usual) or {*_NO_RECORDINGS, *_NO_EEG_FOLDERS}.intersection(folders)
+        if is_stray or is_other:
+            ignored.append(Ignored(file, _subject_of(file, bids), reason, is_stray))
+        else:
+            misnamed.append(_to_misnamed(file, bids, participants, reason))
     recordings = []
     for same_files in by_entities.values():
         # the original first, then what can be read, then by name
@@ -154,6 +158,14 @@ def _sort_out(
             ignored.append(Ignored(other, _subject_of(other, bids), reason))
         recordings.append(_to_recording(first, bids, participants, problem))
     return sorted(recordings, key=lambda recording: recording.name), misnamed, ignored
+
+
+def _may_be_recording(file: Path, usual: Sequence[Path]) -> bool:
+    """Whether a file with an odd name may be a recording, not a copy of one beside it or a link to one."""
+    stem = os.path.splitext(_unpacked(file.name))[0]
+    is_copy = any(other.parent == file.parent and f"{_name_of(other)}_eeg" in stem for other in usual)
+    is_link = os.path.realpath(file) in {os.path.realpath(other) for other in usual if other.name == file.name}
+    return not (is_copy or is_link)
 
 
 def _explain_other(first: Path, other: Path) -> tuple[str, bool]:

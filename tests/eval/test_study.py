@@ -16,7 +16,7 @@ from eval.scoring import standard_test
 from eval.study import outcome, work
 from eval.study.__main__ import main
 from eval.study.jobs import list_jobs
-from extract import pipeline
+from extract import publishing
 from heads import probe, train
 from tests.helpers.studies import make_bids, study_arguments
 
@@ -133,8 +133,8 @@ def test_given_again_it_computes_and_writes_nothing(
         pytest.fail("computed again")
 
     for module, name in (
-        (pipeline, "encode_recordings"),
-        (pipeline, "encode_recording"),
+        (publishing, "encode_recordings"),
+        (publishing, "encode_recording"),
         (train, "_train_group"),
         (probe, "_fit"),
         (work, "score_and_choose"),

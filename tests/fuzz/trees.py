@@ -169,7 +169,7 @@ _EDITS: dict[str, Callable[[TreeEdit, Entry, Path], None]] = {
 }
 LOCAL = frozenset(_EDITS) - {"also bdf", "also EDF"}  # what may not stop the other subjects
 HARMLESS = frozenset(
-    {"nothing", "copy", "copy (1)", "finder", "partial", "odd file", "folder loop", "empty subject", "derivative"}
+    {"nothing", "copy", "copy (1)", "finder", "partial", "folder loop", "empty subject", "derivative"}
     | {"link out", "EDF", "subject link", "desc"}
 )
 
@@ -215,7 +215,7 @@ def _judge_account(bids: Path, stored: dict[str, Stored], outcome: Outcome, said
     account = re.search(r"^(\d+) recordings? found: (.*)$", outcome.out, re.MULTILINE)
     if not account or int(account[1]) != sum(int(part.split()[0]) for part in account[2].split(", ")):
         raise Finding("extract: the counts do not add up", said)
-    failed = set(re.findall(r"^  sub-([^_:]+)", outcome.err, re.MULTILINE))
+    failed = set(re.findall(r"^  sub-([^_:/]+)", outcome.err, re.MULTILINE))
     seen = 0
     for folder, folders, files in os.walk(bids):
         if "derivatives" in folders:

@@ -10,6 +10,7 @@ import pytest
 
 from extract.io.bids import DataSet, find_data_set, find_recordings
 from store.runtime.errors import UserError
+from tests.helpers.eeg import noise_uv, write_recording
 
 
 def add_file(bids: Path, folder: str, name: str) -> Path:
@@ -299,3 +300,14 @@ def test_the_name_of_a_data_set(bids: Path) -> None:
     description.write_text("{")
     with pytest.raises(UserError, match=r"dataset_description.json: not a JSON file of UTF-8 text .*; correct it"):
         find_data_set(bids)
+
+
+@pytest.mark.parametrize("name", ["Copy of {}_eeg.edf", "{}_eeg (1).edf", "{}_eeg - Copy.edf"])
+def test_a_copy_by_its_name_is_no_recording_of_its_own(tmp_path: Path, name: str) -> None:
+    path = write_recording(tmp_path, "01", 0, noise_uv(4, 0))
+    copy = path.with_name(name.format(path.name.removesuffix("_eeg.edf")))
+    copy.write_bytes(b"")
+    found = find_data_set(tmp_path)
+    assert (len(found.recordings), len(found.ignored), found.misnamed) == (1, 1, ())
+    path.unlink()
+    assert [item.path for item in find_data_set(tmp_path).misnamed] == [copy]
