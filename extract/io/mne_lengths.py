@@ -86,7 +86,8 @@ def _read_shape(path: Path, raw: Any) -> tuple[int, ...] | None:
         return tuple(raw._data.shape)
     from scipy.io import whosmat  # here, since it is seldom needed
 
-    with suppress(NotImplementedError):  # MATLAB 7.3, which mne reads where pymatreader is installed
+    # scipy tells no shape of MATLAB 7.3 files, and mne reads them only with pymatreader, which is no dependency
+    with suppress(NotImplementedError):
         return next((tuple(shape) for name, shape, _ in whosmat(path) if name == "data"), None)
     return None
 

@@ -90,7 +90,7 @@ def summarise(
         outcomes.seconds / 3600,
         tuple(failures),
         tuple(notes),
-        bool(stray) or any(map(_differs, subjects)),
+        bool(stray) or any(subject.plan.differs for subject in subjects),
     )
 
 
@@ -125,12 +125,6 @@ def explain_emptiness(store: Path, summary: Summary) -> str | None:
     if summary.failures or not is_left_out or any(store.glob("sub-*.h5")):
         return None
     return f"{store}: no subject, since no recording of the data set can be used; mend one"
-
-
-def _differs(subject: Subject) -> bool:
-    """Whether an extraction would have to do anything for a subject, or could not."""
-    has_nothing = subject.stored is None and not subject.plan.select(Action.ENCODE)
-    return subject.plan.is_blocked if has_nothing else subject.plan.differs
 
 
 def _keeps_unusable(subject: Subject, wrong: Collection[str]) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from extract.io.montage import CHANNELS
 from store import Event, FeatureSpec, RecordingInfo
 from store.reader import open_file
 from store.schema import count_windows
@@ -25,6 +26,9 @@ SPEC = FeatureSpec(
     channels=("FP1-F3", "F3-C3", "C3-P3"),
     resampling="linear, each window",
     precision="float32",
+)
+OWN_ENCODER_SPEC = replace(
+    SPEC, encoder="mine", weights_sha256="", sample_rate_hz=100, hop=100, frames=4, dims=2, channels=CHANNELS
 )
 
 

@@ -15,23 +15,12 @@ from extract.encoders import protocol, registry
 from extract.encoders.checked import CheckedEncoder
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.registry import load_encoder
-from extract.io.montage import CHANNELS
 from store.runtime.errors import UserError
-from tests.helpers import stores
 from tests.helpers.eeg import noise_uv, write_recording
 from tests.helpers.paths import ROOT
+from tests.helpers.stores import OWN_ENCODER_SPEC as SPEC
 
 SETTINGS = EncoderSettings(encoder="mine:Mine")
-SPEC = dataclasses.replace(
-    stores.SPEC,
-    encoder="mine",
-    weights_sha256="",
-    sample_rate_hz=100,
-    hop=100,
-    frames=4,
-    dims=2,
-    channels=CHANNELS,
-)
 
 
 class Mine:

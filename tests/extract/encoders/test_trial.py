@@ -11,19 +11,10 @@ from extract.encoders.checked import CheckedEncoder
 from extract.encoders.protocol import EncoderSettings
 from extract.encoders.trial import find_fault, make_windows
 from extract.io.montage import CHANNELS
+from store import FeatureSpec
 from store.runtime.errors import UserError
-from tests.helpers import stores
+from tests.helpers.stores import OWN_ENCODER_SPEC as SPEC
 
-SPEC = dataclasses.replace(
-    stores.SPEC,
-    encoder="mine",
-    weights_sha256="",
-    sample_rate_hz=100,
-    hop=100,
-    frames=4,
-    dims=2,
-    channels=CHANNELS,
-)
 BFLOAT16 = dataclasses.replace(SPEC, precision="bfloat16")
 CODES = dataclasses.replace(SPEC, features="codes", dtype="uint8")
 Features = NDArray[np.generic]
@@ -130,7 +121,7 @@ def with_small_dim() -> Encode:
         (with_small_dim(), SPEC),
     ],
 )
-def test_rounding_is_no_fault(right: Encode, spec: stores.FeatureSpec) -> None:
+def test_rounding_is_no_fault(right: Encode, spec: FeatureSpec) -> None:
     assert find_fault(right, spec) is None
 
 
