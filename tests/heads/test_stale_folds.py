@@ -1,6 +1,7 @@
 """A fold that was trained on an old store is not kept in a run that another process took to the new one."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ def go_on(run: Path, path: Path, folds: str = "01") -> None:
     follow_store(Run.open(run), dataset.store, dataset.folds(folds), retrain=True)
 
 
+def relabel_and_go_on(run: Path, path: Path, subject: str) -> None:
+    """Another process goes on with the run after a subject was relabelled."""
+    relabel(path / f"sub-{subject}.h5")
+    go_on(run, path)
+
+
 def interrupt_work(monkeypatch: pytest.MonkeyPatch, command: str, meanwhile: Callable[[], None]) -> None:
     """Let something happen once, after the heads have trained and before anything of them is written."""
     module, name = WORK[command]
@@ -65,12 +72,7 @@ def test_what_was_trained_before_another_process_went_on_is_not_kept(
     command: str,
 ) -> None:
     path, run = make_store(persons=3, lengths_s=(60,)), tmp_path / "run"
-
-    def meanwhile() -> None:
-        relabel(path / "sub-02.h5")
-        go_on(run, path)
-
-    interrupt_work(monkeypatch, command, meanwhile)
+    interrupt_work(monkeypatch, command, partial(relabel_and_go_on, run, path, "02"))
     assert MAINS[command](commands(path, run)[command]) == 2
     (line,) = capsys.readouterr().err.splitlines()[-1:]
     assert f"not kept, since {run / 'config.json'} records another store" in line
@@ -114,12 +116,7 @@ def test_folds_without_what_changed_are_kept(
     without = Fold("04", ("04",), ("01",), ("02",))
     folds = StoreDataset(store.open(path)).folds("01")
     monkeypatch.setattr("heads.train.plan_folds", lambda *arguments: (*folds, without))
-
-    def meanwhile() -> None:
-        relabel(path / "sub-03.h5")
-        go_on(run, path)
-
-    interrupt_work(monkeypatch, "train", meanwhile)
+    interrupt_work(monkeypatch, "train", partial(relabel_and_go_on, run, path, "03"))
     assert train([*commands(path, run)["train"], "--inner", "one"]) == 2
     err = capsys.readouterr().err
     assert "the other folds are finished, but fold 01 not kept," in err
