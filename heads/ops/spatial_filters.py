@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from heads.ops import avx512_impl, torch_impl
+from heads.ops import amx_impl, avx512_impl, torch_impl
 from heads.ops.blocks import WorkBlock, full_blocks
 
 
@@ -160,7 +160,7 @@ def _check_shapes(features: Tensor, weight: Tensor, seconds: int, blocks: Sequen
 
 def _choose_implementation(features: Tensor) -> Any:
     """The module that computes with features of this device and type."""
-    return avx512_impl if avx512_impl.can_run(features) else torch_impl
+    return next((form for form in (amx_impl, avx512_impl) if form.can_run(features)), torch_impl)
 
 
 def _scale_weights(weight: Tensor, mean: Tensor, scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ def response_max(
     """
     maximum = torch.zeros(len(weight), len(features), seconds, weight.shape[1])
     max_frame = torch.zeros_like(maximum, dtype=torch.int32) if save else None
-    sizes = _response_sizes(features, weight.shape[1], blocks)
+    sizes = response_sizes(features, weight.shape[1], blocks)
     responses, scratch = features.new_empty(max(sizes)), torch.empty(max(sizes))
     for (windows, trials), size in zip(blocks, sizes, strict=True):
         of_block = filter_responses(features[windows], weight[trials], seconds, responses[:size])
@@ -49,7 +49,7 @@ def response_max_and_variance(
     """
     maximum, variance = torch.zeros(2, len(weight), len(features), seconds, weight.shape[1])
     max_frame = torch.zeros_like(maximum, dtype=torch.int32) if save else None
-    sizes = _response_sizes(features, weight.shape[1], blocks)
+    sizes = response_sizes(features, weight.shape[1], blocks)
     centred, scratch = features.new_empty(sum(sizes) if save else max(sizes)), torch.empty(max(sizes))
     places = torch.split(centred, sizes) if save else [centred[:size] for size in sizes]
     for (windows, trials), place in zip(blocks, places, strict=True):
@@ -94,7 +94,7 @@ def weight_grad_max_and_variance(
     trials_total, _, seconds, filters = max_frame.shape
     total = torch.zeros(trials_total, filters, features.shape[2])
     product = torch.empty_like(total, dtype=features.dtype)
-    sizes = _response_sizes(features, filters, blocks)
+    sizes = response_sizes(features, filters, blocks)
     scratch = torch.empty(2, max(sizes))
     for (windows, trials), place in zip(blocks, torch.split(centred, sizes), strict=True):
         count, length = windows.stop - windows.start, features.shape[1] // seconds
@@ -120,7 +120,7 @@ def filter_responses(features: Tensor, weight: Tensor, seconds: int, out: Tensor
     return responses.view(len(features), seconds, -1, *weight.shape[:2])
 
 
-def _response_sizes(features: Tensor, filters: int, blocks: Sequence[WorkBlock]) -> list[int]:
+def response_sizes(features: Tensor, filters: int, blocks: Sequence[WorkBlock]) -> list[int]:
     """Number of responses of each block. Memory is taken for the largest: fresh memory costs more than a pass."""
     each = features.shape[1] * filters
     return [each * (windows.stop - windows.start) * (trials.stop - trials.start) for windows, trials in blocks]

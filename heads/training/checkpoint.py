@@ -19,12 +19,12 @@ def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
 
 
 def load_checkpoint(path: Path, fresh: Mapping[str, Any], device: torch.device) -> dict[str, Any] | None:
-    """Read a state that `save_checkpoint` wrote; None if it is not known to be of the same data.
+    """Read a state that `save_checkpoint` wrote; None if it is not known to be of the same data and heads.
 
     Parameters
     ----------
     fresh
-        The state of a training that begins, which the file has to fit; its ``data`` is a hash of the data.
+        The state of a training that begins, which the file has to fit; its ``data`` says which data and heads.
 
     Raises
     ------

@@ -1,5 +1,6 @@
 """The heads that a group of trials needs: its own, and inner heads, which folds may share."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class StackPlan:
     Attributes
     ----------
     heads : list of StackedHead
-        Inner heads of the same persons and settings are one.
+        Inner heads of the same persons and settings are one. Neighbours train on much the same persons.
     own : list of int
         The head that each trial is about.
     choosing : list of dict
@@ -37,22 +38,32 @@ class StackPlan:
     """
 
     def __init__(self, trials: Sequence[Trial]) -> None:
-        self.heads: list[StackedHead] = []
-        self.own: list[int] = []
-        self.choosing: list[dict[str, int]] = []
+        heads: list[StackedHead] = []
+        own: list[int] = []
+        choosing: list[dict[str, int]] = []
         inner: dict[StackedHead, int] = {}
         for trial in trials:
-            self.own.append(len(self.heads))
-            self.heads.append(StackedHead(trial.fold.train, trial.settings))
-            choosing: dict[str, int] = {}
+            own.append(len(heads))
+            heads.append(StackedHead(trial.fold.train, trial.settings))
+            of_trial: dict[str, int] = {}
             for split in trial.fold.splits:
                 head = StackedHead(split.train, trial.settings)
-                number = inner.setdefault(head, len(self.heads)) if trial.fold.inner else self.own[-1]
-                if number == len(self.heads):
-                    self.heads.append(head)
-                choosing |= dict.fromkeys(split.validation, number)
-            self.choosing.append(choosing)
+                number = inner.setdefault(head, len(heads)) if trial.fold.inner else own[-1]
+                if number == len(heads):
+                    heads.append(head)
+                of_trial |= dict.fromkeys(split.validation, number)
+            choosing.append(of_trial)
+        order = order_heads(heads)
+        place = {number: row for row, number in enumerate(order)}
+        self.heads = [heads[number] for number in order]
+        self.own = [place[number] for number in own]
+        self.choosing = [{person: place[number] for person, number in of.items()} for of in choosing]
         self.kept = [(number, head) for number in range(len(trials)) for head in self.needed([number])]
+
+    @property
+    def identity(self) -> str:
+        """Hash of the heads in their order."""
+        return hashlib.sha256(repr(self.heads).encode()).hexdigest()
 
     def needed(self, trials: Iterable[int]) -> list[int]:
         """Heads that trials need, each once."""
@@ -66,6 +77,21 @@ class StackPlan:
     def rows_predicting(self, person: str) -> list[int]:
         """Rows of ``kept`` whose heads predict a validation person for their trial."""
         return [row for row, (number, head) in enumerate(self.kept) if self.choosing[number].get(person) == head]
+
+
+def order_heads(heads: Sequence[StackedHead]) -> list[int]:
+    """Order heads so that each is followed by the one whose training persons differ least, from the first on.
+
+    Neighbours that train on the same windows share the products of these.
+    """
+    persons = sorted({person for head in heads for person in head.train})
+    trains = np.array([np.isin(persons, head.train) for head in heads])
+    order, rest = [0], np.arange(1, len(heads))
+    while len(rest):
+        nearest = int((trains[rest] != trains[order[-1]]).sum(1).argmin())
+        order.append(int(rest[nearest]))
+        rest = np.delete(rest, nearest)
+    return order
 
 
 def stack_rates(heads: Sequence[StackedHead], dataset: Dataset, device: torch.device) -> dict[str, torch.Tensor]:

@@ -293,7 +293,8 @@ class StackedTrainer:
 
     def state(self) -> dict[str, object]:
         """All that a resumed training needs."""
-        return {"data": self.dataset.identity, **{name: getattr(self, name) for name in _STATE}}
+        data = f"{self.dataset.identity} {self.plan.identity}"
+        return {"data": data, **{name: getattr(self, name) for name in _STATE}}
 
     def load(self, checkpoint: Path) -> None:
         """Go on from a file of `state`, unless it is of other data.

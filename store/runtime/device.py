@@ -54,8 +54,13 @@ def can_use_avx512_kernels(precision: str) -> bool:
 
     has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
     if precision == "bfloat16":
-        return has_avx512 and {"avx512_bf16", "amx_bf16"} & _instructions() == {"avx512_bf16"}  # torch uses AMX
+        return has_avx512 and "avx512_bf16" in _instructions() and not has_amx()  # which torch uses
     return has_avx512
+
+
+def has_amx() -> bool:
+    """Whether torch multiplies bfloat16 with AMX here."""
+    return "amx_bf16" in _instructions()
 
 
 def _instructions() -> set[str]:

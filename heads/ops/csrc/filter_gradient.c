@@ -1,49 +1,57 @@
 /* Gradient of filters: a product, or where only the largest response of a second has one, a sum of one frame each. */
 #include "kernel.h"
 
-INLINE void response_grads_block(const Work *work, const Block *block, int bfloat16)
+/* Of a head's filters in a block, which begin with column `c` of it. */
+INLINE void response_grads_head(const Work *work, const Block *block, Py_ssize_t c, int bfloat16)
 {
-    Py_ssize_t filters = work->filters, columns = block->columns, length = work->length, size = bfloat16 ? 2 : 4;
-    Py_ssize_t second = block->window * work->seconds, seconds = block->windows * work->seconds;
-    Py_ssize_t frames = seconds * length;
+    Py_ssize_t filters = work->filters, length = work->length, size = bfloat16 ? 2 : 4;
+    Py_ssize_t second = block->window * work->seconds, frames = block->windows * work->seconds * length;
+    Py_ssize_t row_bytes = work->windows * work->seconds * length * size;
     const __m512i apart = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                                             _mm512_set1_epi32((int)(frames * size)));
-    for (Py_ssize_t c = 0; c < columns; c += filters)
-        for (Py_ssize_t i = 0; i < filters; i += LANES) {
-            __mmask16 mask = lanes(filters - i);
-            char *to = work->response_grads + (block->offset + (c + i) * frames) * size;
-            __m512 previous = _mm512_setzero_ps();
-            for (Py_ssize_t f = 0; f < frames; f++) {
-                Py_ssize_t from = place(work, (block->column + c) / filters, second + f / length) + i;
-                __m512 grad_max = _mm512_maskz_loadu_ps(mask, work->maximum + from);
+                                             _mm512_set1_epi32((int)row_bytes));
+    for (Py_ssize_t i = 0; i < filters; i += LANES) {
+        __mmask16 mask = lanes(filters - i);
+        char *to = work->response_grads + (block->column + c + i) * row_bytes + second * length * size;
+        __m512 previous = _mm512_setzero_ps();
+        for (Py_ssize_t f = 0; f < frames; f++) {
+            Py_ssize_t from = place(work, (block->column + c) / filters, second + f / length) + i;
+            __m512 grad_max = _mm512_maskz_loadu_ps(mask, work->maximum + from), value = _mm512_setzero_ps();
+            __m512i max_frame = _mm512_maskz_loadu_epi32(mask, work->max_frame + from);
+            __mmask16 is_max = _mm512_cmpeq_epi32_mask(max_frame, _mm512_set1_epi32((int)(second * length + f)));
+            if (work->centred) {
                 __m512 slope = _mm512_maskz_loadu_ps(mask, work->variance + from) * (2.0f / (float)length);
-                __m512i max_frame = _mm512_maskz_loadu_epi32(mask, work->max_frame + from);
-                __mmask16 is_max = _mm512_cmpeq_epi32_mask(max_frame, _mm512_set1_epi32((int)(second * length + f)));
-                const char *at = work->centred + (block->offset + f * columns + c + i) * size;
-                __m512 value = load(at, mask, bfloat16) * slope;
-                value = _mm512_mask_add_ps(value, is_max, value, grad_max);
-                if (!bfloat16)
-                    _mm512_mask_i32scatter_ps(to + f * size, mask, apart, value, 1);
-                else if (f % 2 == 0)
-                    previous = value;
-                else {
-                    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(previous));
-                    __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(value));
-                    __m512i both = _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
-                    _mm512_mask_i32scatter_epi32(to + (f - 1) * size, mask, apart, both, 1);
-                }
+                const char *at = work->centred + (block->offset + f * block->columns + c + i) * size;
+                value = load(at, mask, bfloat16) * slope;
+            }
+            value = _mm512_mask_add_ps(value, is_max, value, grad_max);
+            if (!bfloat16)
+                _mm512_mask_i32scatter_ps(to + f * size, mask, apart, value, 1);
+            else if (f % 2 == 0)
+                previous = value;
+            else {
+                __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(previous));
+                __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(value));
+                __m512i both = _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+                _mm512_mask_i32scatter_epi32(to + (f - 1) * size, mask, apart, both, 1);
             }
         }
+    }
 }
 
-/* Fills response_grads from centred and from the gradients of maximum and variance, in their places. */
+/* Fills response_grads from the gradient of maximum, in its place, and where there is centred from that of variance.
+ * A thread takes the heads of a block one by one. */
 AVX512 void response_grads(Work *work)
 {
-    for (const Block *block; (block = take_block(work));)
-        if (work->bfloat16)
-            response_grads_block(work, block, 1);
-        else
-            response_grads_block(work, block, 0);
+    Py_ssize_t mine = take(&work->next), number = 0;
+    for (const Block *block = work->blocks; block < work->blocks + work->count; block++)
+        for (Py_ssize_t c = 0; c < block->columns; c += work->filters)
+            if (number++ == mine) {
+                if (work->bfloat16)
+                    response_grads_head(work, block, c, 1);
+                else
+                    response_grads_head(work, block, c, 0);
+                mine = take(&work->next);
+            }
 }
 
 /* A slice of the gradient from its sums (columns, SLICE). Those of bfloat16 were unpacked: of 32 values, the first
@@ -83,11 +91,13 @@ INLINE void pack(const char *frame, Py_ssize_t row_bytes, Py_ssize_t left, char 
 INLINE void weight_grad_slice(const Work *work, Py_ssize_t begin, float *sums, int bfloat16)
 {
     Py_ssize_t left = work->inner - begin, size = bfloat16 ? 2 : 4, row_bytes = work->inner * size;
+    Py_ssize_t window_frames = work->seconds * work->length, all_frames = work->windows * window_frames;
     char *panels = (char *)(sums + work->columns * SLICE);
     memset(sums, 0, work->columns * SLICE * sizeof(float));
     for (const Block *block = work->blocks; block < work->blocks + work->count; block++) {
-        Py_ssize_t frames = block->windows * work->seconds * work->length, steps = frames / (1 + bfloat16);
-        const char *x = work->features + block->window * work->seconds * work->length * row_bytes + begin * size;
+        Py_ssize_t frames = block->windows * window_frames, steps = frames / (1 + bfloat16);
+        Py_ssize_t first = block->window * window_frames;
+        const char *x = work->features + first * row_bytes + begin * size;
         for (int i = 0; i < SLICE; i += COLUMNS)
             for (Py_ssize_t step = 0; step < steps; step++)
                 pack(x + step * (1 + bfloat16) * row_bytes + i * size, row_bytes, left - i,
@@ -95,8 +105,10 @@ INLINE void weight_grad_slice(const Work *work, Py_ssize_t begin, float *sums, i
         for (Py_ssize_t c = 0; c < block->columns; c += ROWS) {
             Py_ssize_t count = block->columns - c < ROWS ? block->columns - c : ROWS;
             const char *rows[ROWS];
-            for (Py_ssize_t i = 0; i < ROWS; i++)
-                rows[i] = work->response_grads + (block->offset + (c + (i < count ? i : 0)) * frames) * size;
+            for (Py_ssize_t i = 0; i < ROWS; i++) {
+                Py_ssize_t row = block->column + c + (i < count ? i : 0);
+                rows[i] = work->response_grads + (row * all_frames + first) * size;
+            }
             for (int i = 0; i < SLICE; i += COLUMNS) {
                 float product[ROWS * COLUMNS], *to = sums + (block->column + c) * SLICE + i;
                 (bfloat16 ? multiply_bfloat16 : multiply_float32)(rows, panels + i * steps * 4, steps, product);

@@ -49,6 +49,7 @@ static PyObject *run(void (*stage)(Work *), PyObject *arguments)
 }
 
 static PyObject *call_filter_responses(PyObject *self, PyObject *arguments) { return run(filter_responses, arguments); }
+static PyObject *call_pool_responses(PyObject *self, PyObject *arguments) { return run(pool_responses, arguments); }
 static PyObject *call_response_grads(PyObject *self, PyObject *arguments) { return run(response_grads, arguments); }
 static PyObject *call_weight_grad(PyObject *self, PyObject *arguments) { return run(weight_grad, arguments); }
 static PyObject *call_pair_max_frames(PyObject *self, PyObject *arguments) { return run(pair_max_frames, arguments); }
@@ -56,6 +57,7 @@ static PyObject *call_weight_grad_max(PyObject *self, PyObject *arguments) { ret
 
 static PyMethodDef methods[] = {
     {"filter_responses", call_filter_responses, METH_VARARGS, "filter_responses(work, threads): work is an address"},
+    {"pool_responses", call_pool_responses, METH_VARARGS, "pool_responses(work, threads)"},
     {"response_grads", call_response_grads, METH_VARARGS, "response_grads(work, threads)"},
     {"weight_grad", call_weight_grad, METH_VARARGS, "weight_grad(work, threads)"},
     {"pair_max_frames", call_pair_max_frames, METH_VARARGS, "pair_max_frames(work, threads)"},

@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define VERSION 2 /* of Work and of the stages: avx512_impl.py runs this one only */
+#define VERSION 3 /* of Work and of the stages: avx512_impl.py runs this one only */
 #define LANES 16
 #define ROWS 8    /* of a product */
 #define VECTORS 2 /* of LANES columns of a product */
@@ -39,8 +39,8 @@ typedef struct {
     float *maximum;       /* (heads, windows, seconds, filters) */
     int32_t *max_frame;   /* the same: the frame that has it, counted from the first of all windows; or NULL */
     float *variance;      /* the same; or NULL */
-    char *centred;        /* of each block (frames, columns): responses less their mean; or NULL */
-    char *response_grads; /* of each block (columns, frames) */
+    char *centred;        /* of each block (frames, columns): responses less their mean; or NULL for none */
+    char *response_grads; /* (columns, frames of all windows), filled where a block is */
     Pair *pairs;          /* of each block (columns, seconds / 2) */
     float *gradient;      /* of the weights, (columns, inner) */
     char *scratch;
@@ -89,6 +89,7 @@ void multiply_bfloat16(const char *const rows[ROWS], const char *panel, Py_ssize
 
 /* Stages: all threads run one together, until no block or slice is left. */
 void filter_responses(Work *work);
+void pool_responses(Work *work);
 void response_grads(Work *work);
 void weight_grad(Work *work);
 void pair_max_frames(Work *work);

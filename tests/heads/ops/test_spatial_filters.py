@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import heads.ops.blocks
-from heads.ops import avx512_impl
+from heads.ops import amx_impl, avx512_impl, kernel, spatial_filters, torch_impl
 from heads.ops.blocks import WorkBlock, partition_windows
 from heads.ops.spatial_filters import filter_max, filter_max_and_variance
+from store.runtime import device
 
 SECONDS = 4
 Filter = Callable[..., Any]
@@ -22,11 +23,18 @@ Filter = Callable[..., Any]
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which form computes."""
     if request.param == "torch":
-        monkeypatch.setattr(avx512_impl, "COMPILED", False)
+        monkeypatch.setattr(kernel, "COMPILED", False)
     elif not avx512_impl.can_run(torch.zeros(1, 2, 2)):
         pytest.skip("needs AVX-512 and a C compiler")
     monkeypatch.setattr(heads.ops.blocks, "_MOST_WINDOWS", 3)  # more than one block, the last is smaller
     return str(request.param)
+
+
+def can_compile_for(dtype: torch.dtype) -> bool:
+    """Whether the processor has what the compiled forms use, though torch may have more."""
+    wanted = {torch.float32: set(), torch.bfloat16: {"avx512_bf16"}}[dtype]
+    has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return kernel.COMPILED and has_avx512 and wanted <= device._instructions()
 
 
 def arrays(frames: int, windows: int = 7, trials: int = 3, filters: int = 2, inner: int = 6) -> tuple[Tensor, ...]:
@@ -70,33 +78,75 @@ def test_values_and_gradients_are_those_of_autograd(form: str, filters_of: Filte
     torch.testing.assert_close(gradient(found, given[1]), gradient(wanted, given[1]))
 
 
+def draw_any_shape(data: st.DataObject, even: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, int, list[WorkBlock]]:
+    """Arrays, seconds and blocks of any size; heads hold out some of the windows, so blocks differ in filters."""
+    seconds, windows, trials, filters = (data.draw(st.integers(1, most)) for most in (4, 40, 4, 40))
+    any_or_even = (lambda least, most: st.integers(1, most // 2).map((2).__mul__)) if even else st.integers
+    length, inner = data.draw(any_or_even(2, 18)), data.draw(any_or_even(1, 90))
+    counts = torch.rand(trials, windows, generator=torch.Generator().manual_seed(windows)) < 0.7
+    counts[:, : windows // 2] = counts[:, :1]
+    blocks = partition_windows(counts.numpy())
+    return *arrays(seconds * length, windows, trials, filters, inner), seconds, blocks
+
+
+def relative_error(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm().clamp(min=1e-6))
+
+
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(data=st.data())
 @pytest.mark.parametrize("filters_of", [filter_max, filter_max_and_variance])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_any_shape_compiled(filters_of: Filter, dtype: torch.dtype, data: st.DataObject) -> None:
-    """Heads hold out some of the windows, so blocks differ in their filters."""
-    if not avx512_impl.can_run(torch.zeros(1, 2, 2, dtype=dtype)):
-        pytest.skip("needs AVX-512, here with bfloat16 and no AMX, and a C compiler")
-    seconds, windows, trials, filters = (data.draw(st.integers(1, most)) for most in (4, 40, 4, 40))
-    any_or_even = (
-        st.integers if dtype == torch.float32 else lambda least, most: st.integers(1, most // 2).map((2).__mul__)
-    )
-    length, inner = data.draw(any_or_even(2, 18)), data.draw(any_or_even(1, 90))
-    given = arrays(seconds * length, windows, trials, filters, inner)
-    features = given[0].to(dtype)
-    counts = torch.rand(trials, windows, generator=torch.Generator().manual_seed(windows)) < 0.7
-    counts[:, : windows // 2] = counts[:, :1]
-    blocks = partition_windows(counts.numpy())
-    inside = torch.zeros(trials, windows, 1, 1)
+    """The form for AVX-512, also where another is faster."""
+    if not can_compile_for(dtype):
+        pytest.skip("needs AVX-512, here with bfloat16, and a C compiler")
+    features, *rest, seconds, blocks = draw_any_shape(data, even=dtype == torch.bfloat16)
+    given = features.to(dtype), *rest
+    inside = torch.zeros(len(given[1]), len(features), 1, 1)
     for block_windows, block_trials in blocks:
         inside[block_trials, block_windows] = 1
-    found = stacked(filters_of(features, *given[1:], seconds, blocks or None)) * inside
-    wanted = plainly(filters_of, features, *given[1:], seconds) * inside
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spatial_filters, "_choose_implementation", lambda features: avx512_impl)
+        found = stacked(filters_of(*given, seconds, blocks or None)) * inside
+        of_weight = gradient(found, given[1])
+    wanted = plainly(filters_of, *given, seconds) * inside
     torch.testing.assert_close(found, wanted.float(), rtol=1e-3, atol=1e-3)
-    of_weight = [gradient(values, given[1]) for values in (found, wanted)]
-    error = float((of_weight[0] - of_weight[1]).norm() / of_weight[1].norm().clamp(min=1e-6))
+    error = relative_error(of_weight, gradient(wanted, given[1]))
     assert error < (1e-4 if dtype == torch.float32 else 0.02)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(data=st.data())
+def test_any_shape_multiplied_by_torch_and_pooled_in_c(data: st.DataObject) -> None:
+    """The form for AMX is the form in torch operations with the same products, on any processor."""
+    if not can_compile_for(torch.bfloat16):
+        pytest.skip("needs AVX-512 with bfloat16 and a C compiler")
+    features, weight, _, _, seconds, blocks = draw_any_shape(data, even=True)
+    blocks = blocks or [WorkBlock(slice(0, len(features)), slice(0, len(weight)))]
+    features, weight = features.bfloat16(), weight.detach().bfloat16()
+    generator = torch.Generator().manual_seed(0)
+    grads = torch.randn(2, len(weight), len(features), seconds, weight.shape[1], generator=generator)
+    frames, of_max, of_both, gradients = [], [], [], []
+    for form in (amx_impl, torch_impl):
+        for save in (False, True):
+            maximum, max_frame = form.response_max(features, weight, seconds, blocks, save)
+            *both, saved = form.response_max_and_variance(features, weight, seconds, blocks, save)
+            of_max.append(maximum)
+            of_both.append(both)
+        assert torch.equal(saved[0], max_frame)
+        frames.append(max_frame)
+        saved[0] = frames[0]  # of equal frames the forms choose others
+        gradient_of_max = form.weight_grad_max(features, frames[0], grads[0], blocks)
+        gradients.append((gradient_of_max, form.weight_grad_max_and_variance(features, saved, *grads, blocks)))
+    for maximum, (same, variance) in zip(of_max, of_both, strict=True):
+        torch.testing.assert_close([maximum, same], [of_max[-1]] * 2, rtol=0, atol=0)
+        torch.testing.assert_close(variance, of_both[-1][1], rtol=1e-4, atol=1e-5)
+    responses = torch.einsum("bfp,knp->kbfn", features.float(), weight.float()).flatten(1, 2)
+    for windows, trials in blocks:
+        at_frame = responses.gather(1, frames[0].flatten(1, 2).long()).view_as(of_max[0])[trials, windows]
+        torch.testing.assert_close(at_frame, of_max[0][trials, windows], rtol=0.01, atol=0.01)
+    assert max(relative_error(found, wanted) for found, wanted in zip(*gradients, strict=True)) < 0.02
 
 
 @pytest.mark.parametrize("filters_of", [filter_max, filter_max_and_variance])
@@ -219,30 +269,41 @@ def test_weights_and_blocks_of_other_features_are_refused(form: str, filters_of:
 def test_python_and_c_agree_on_their_common_memory() -> None:
     """What was compiled is not older than the source."""
     compiled = pytest.importorskip("heads.ops._kernel", reason="needs a C compiler")
-    assert 8 * len(avx512_impl._WORK) == compiled.WORK_BYTES
-    assert compiled.VERSION == avx512_impl._VERSION
+    assert 8 * len(kernel._WORK) == compiled.WORK_BYTES
+    assert compiled.VERSION == kernel._VERSION
 
 
 def test_a_kernel_of_an_older_source_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avx512_impl, "_VERSION", 3)
-    avx512_impl._load_kernel.cache_clear()
+    monkeypatch.setattr(kernel, "_VERSION", kernel._VERSION + 1)
+    kernel.load_kernel.cache_clear()
     pytest.importorskip("heads.ops._kernel", reason="needs a C compiler")
     with pytest.raises(ImportError, match="install the package again"):
-        avx512_impl._load_kernel()
+        kernel.load_kernel()
 
 
-def test_what_the_compiled_form_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_compiled_forms_take(monkeypatch: pytest.MonkeyPatch) -> None:
     able = {"float32"}
-    monkeypatch.setattr(avx512_impl, "COMPILED", True)
+    monkeypatch.setattr(kernel, "COMPILED", True)
     monkeypatch.setattr(avx512_impl, "can_use_avx512_kernels", lambda precision: precision in able)
+    monkeypatch.setattr(amx_impl, "has_amx", lambda: "amx" in able)
     features = torch.zeros(1, 8, 6)
-    assert avx512_impl.can_run(features)
-    assert not avx512_impl.can_run(features.double())
-    assert not avx512_impl.can_run(features.to("meta"))
-    assert not avx512_impl.can_run(features.bfloat16())
+
+    def form(features: Tensor) -> object:
+        return spatial_filters._choose_implementation(features)
+
+    assert form(features) is avx512_impl
+    assert form(features.double()) is torch_impl
+    assert form(features.to("meta")) is torch_impl
+    assert form(features.bfloat16()) is torch_impl
     able.add("bfloat16")
-    assert avx512_impl.can_run(features.bfloat16())
-    assert not avx512_impl.can_run(features[:, 1:].bfloat16())
-    assert not avx512_impl.can_run(features[..., 1:].bfloat16())
-    monkeypatch.setattr(avx512_impl, "COMPILED", False)
-    assert not avx512_impl.can_run(features)
+    assert form(features.bfloat16()) is avx512_impl
+    assert form(features[:, 1:].bfloat16()) is torch_impl
+    assert form(features[..., 1:].bfloat16()) is torch_impl
+    able.add("amx")
+    assert form(features.bfloat16()) is amx_impl
+    assert form(features[..., 1:].bfloat16()) is amx_impl
+    assert form(features[:, 1:].bfloat16()) is torch_impl
+    assert form(features) is avx512_impl
+    monkeypatch.setattr(kernel, "COMPILED", False)
+    assert form(features) is torch_impl
+    assert form(features.bfloat16()) is torch_impl

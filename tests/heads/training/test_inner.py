@@ -1,6 +1,7 @@
 """What is chosen for a person: by predictions for all others, made by heads that saw neither."""
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from heads.dataset import StoreDataset
 from heads.folds import Fold, Inner, make_folds
 from heads.inference import best_threshold, predict_persons, predict_recordings
 from heads.models.head import Head
-from heads.training.plan import StackPlan
+from heads.training.plan import StackedHead, StackPlan, order_heads
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
 from store.reader import open_file
@@ -113,6 +114,26 @@ def test_a_person_without_seizures_is_predicted_and_has_no_say_in_the_epoch(tmp_
     assert result.validation is not None
     assert {name[4:6] for name in result.validation} == {"02", "03", "04"}
     assert all(np.isfinite(entry["validation_auroc"]) for entry in result.history)
+
+
+def test_neighbours_in_the_stack_train_on_much_the_same_persons(make_store: Callable[..., Path]) -> None:
+    dataset = StoreDataset(store.open(make_store(persons=8)))
+    folds = make_folds(dataset.label_counts(), "all", 4)
+    plan = StackPlan([Trial(fold, replace(SETTINGS, seed=seed)) for seed in (0, 1) for fold in folds])
+
+    def changes(heads: Sequence[StackedHead]) -> int:
+        return sum(len({*one.train} ^ {*other.train}) for one, other in itertools.pairwise(heads))
+
+    trial_after_trial = [plan.heads[number] for number in plan.needed(range(len(plan.own)))]
+    assert len(trial_after_trial) == len(plan.heads)
+    assert changes(plan.heads) < 0.6 * changes(trial_after_trial)
+    assert order_heads(plan.heads) == list(range(len(plan.heads)))
+    for number, trial in enumerate(plan.own):
+        seed, fold = divmod(number, len(folds))
+        assert plan.heads[trial] == StackedHead(folds[fold].train, replace(SETTINGS, seed=seed))
+        for split in folds[fold].splits:
+            (inner,) = {plan.choosing[number][person] for person in split.validation}
+            assert plan.heads[inner].train == split.train
 
 
 def test_pairs_train_one_head_for_two_folds(make_store: Callable[..., Path], tmp_path: Path) -> None:
