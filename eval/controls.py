@@ -23,15 +23,14 @@ from eval.report.files import write_table
 from eval.scoring.alarms import average_alarms, measure_alarms
 from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.choice import POSTPROCESSING
+from eval.scoring.control_results import Control, read_controls, tabulate_controls, write_controls
 from eval.scoring.results import find_persons_seen
 from eval.scoring.scored_heads import hash_file
 from eval.scoring.scored_runs import ScoredRun, read_scored_run, require_same_test
 from eval.scoring.scores import bootstrap_interval
 from heads.run_folder import Run
 from store.gate import read_json
-from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
-from store.runtime.cli import to_one_line
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.options import optional
@@ -74,26 +73,6 @@ class ControlsCommand:
 
 
 @dataclass(frozen=True)
-class Control:
-    """One control: its result, the expected result, and whether they agree (None if that is undefined)."""
-
-    name: str
-    result: str
-    expected: str
-    holds: bool | None
-    values: dict[str, float | int | None]
-    made_of: str = ""  # hash of its inputs
-    run: str = ""  # hash of the run's folds and scores at that time
-
-    @property
-    def line(self) -> str:
-        """The control as one line."""
-        verdict = {True: "as expected", False: "NOT AS EXPECTED", None: ""}[self.holds]
-        expected = f" (expected: {self.expected})" if self.expected else ""
-        return f"{to_one_line(self.name)}: {self.result}{expected} {verdict}".rstrip()
-
-
-@dataclass(frozen=True)
 class _Task:
     """Controls to make: hash of their inputs, and the function that makes them."""
 
@@ -115,7 +94,7 @@ def controls(command: ControlsCommand) -> int:
     warn_of_changed_heads(command.run)
     out = command.out or command.run / "controls"
     guard_folder(out, inputs=[command.run, *command.on], own="controls.json")
-    known, tasks = _read_known(out), _list_tasks(command, run, out)
+    known, tasks = read_controls(out), _list_tasks(command, run, out)
     state = _hash_run(run)
     results = list(_run_tasks(tasks, known, state, out))
     names = {control.name for control in results}
@@ -128,8 +107,8 @@ def controls(command: ControlsCommand) -> int:
             f"{_TWIN}: not given; extract the data set with --encoder random, train and score a run on "
             "it with the same settings, and give it as --twin"
         )
-    _write(out, results)
-    write_table(out, "controls", _tabulate(results))
+    write_controls(out, results)
+    write_table(out, "controls", tabulate_controls(results))
     print(f"\nControls: {out / 'controls.json'}, {out / 'controls.md'}")
     return int(any(control.holds is False for control in results))
 
@@ -143,7 +122,7 @@ def _run_tasks(
         found = known.pop(task.made_of, None)
         made = [replace(control, made_of=task.made_of, run=state) for control in found or task.make()]
         if found is None:
-            _write(out, [*results, *made, *itertools.chain(*known.values())])
+            write_controls(out, [*results, *made, *itertools.chain(*known.values())])
         for control in made:
             print(control.line, flush=True)
         results += made
@@ -191,33 +170,6 @@ def _hash_run(run: Run) -> str:
     """Hash of the folds and scores of a run; a control of another hash is of an earlier state of the run."""
     files = [path for result in run.folds for path in (result.path / "fold.json", result.path / POSTPROCESSING)]
     return _hash(*(hash_file(path) for path in (*files, run.path / "metrics.json") if path.is_file()))
-
-
-def _read_known(out: Path) -> dict[str, list[Control]]:
-    """Controls of an earlier call, by what they follow from; those of an earlier version are made again."""
-    path = out / "controls.json"
-    known: dict[str, list[Control]] = {}
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-        for control in (Control(**row) for row in rows):
-            known.setdefault(control.made_of, []).append(control)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({error}); remove it, and the controls are run again") from error
-    known.pop("", None)
-    return known
-
-
-def _write(out: Path, results: Sequence[Control]) -> None:
-    write_text(out / "controls.json", json.dumps([asdict(one) for one in results], indent=2) + "\n")
-
-
-def _tabulate(results: Sequence[Control]) -> pd.DataFrame:
-    """Results and what was expected as text, a row a control."""
-    columns = {
-        "result": [control.result for control in results],
-        "expected": [control.expected for control in results],
-    }
-    return pd.DataFrame(columns, [control.name for control in results]).rename_axis(columns="control")
 
 
 def _check_shuffled(scores: pd.DataFrame) -> Control:

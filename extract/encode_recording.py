@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import version
 from itertools import chain, groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,12 @@ from extract.io.prefetch import prefetch
 from extract.io.recorded_channels import hash_channels, open_recording
 from extract.io.windows import label_seconds
 from extract.planning.encode_settings import EncodeSettings
-from extract.planning.paths import part_path, published_path
-from extract.planning.plan import Found, explain_encoding, explain_relabelling
-from extract.planning.rows import update_row
-from store import FeatureSpec, RecordingInfo, StoreError
-from store.reader import StoreFile, open_file
+from extract.planning.parts import holds, is_published, read_part, relabel_part
+from extract.planning.paths import part_path
+from store import FeatureSpec, RecordingInfo
 from store.runtime.errors import DiskFullError, UserError, from_os_error, is_disk_full
 from store.schema import Source, count_seconds, count_windows
-from store.writer import relabel_file, write_file
+from store.writer import write_file
 
 _BLOCK_WINDOWS = 128  # read and encoded at once: 19 MB of signal at 512 Hz, and what fills a GPU
 _RECORDING_WINDOWS = 8  # what a recording counts in a batch beside its windows: few are opened before it is full
@@ -97,44 +94,6 @@ def encode_recording(recording: Recording, settings: EncodeSettings) -> Recordin
     return result
 
 
-def is_part(recording: Recording, settings: EncodeSettings) -> bool:
-    """Whether a complete part of this recording, as it is now, is there. A damaged one is encoded again."""
-    part = _read_part(recording, settings)
-    return part is not None and _holds(part, recording, settings)
-
-
-def _read_part(recording: Recording, settings: EncodeSettings) -> StoreFile | None:
-    """The part of a recording, complete and of the encoder's spec; None if there is none."""
-    path = part_path(settings.store, recording.subject, recording.name)
-    try:
-        if not path.exists():
-            return None
-        part = open_file(path)
-        part.verify()
-    except (StoreError, OSError):  # removed by an extraction that published the subject meanwhile
-        return None
-    return part if part.spec == load_encoder(settings.only_encoder).spec else None
-
-
-def _relabel_part(part: StoreFile, recording: Recording, settings: EncodeSettings) -> bool:
-    """Write a part anew with the events and person of now; False if its features are of another signal."""
-    info, before = part.recordings[0], part.sources.get(recording.name)
-    if before is None or info.name != recording.name:
-        return False
-    now = read_source(recording, settings.missing, before)
-    if explain_encoding(info, before, now, 0, settings.missing):
-        return False
-    annotations = None
-    if now.events_sha256 is not None or not settings.unlabelled:
-        annotations = read_annotations(recording.events_path, info.duration_s)
-        now = replace(now, events_sha256=annotations.sha256)
-    row = update_row(part, 0, Found(recording, now, annotations))
-    relabel_file(
-        part.path, recordings=[row.info], labels=row.labels, sources={info.name: row.source} if row.source else {}
-    )
-    return True
-
-
 def explain_unusable(recording: Recording, spec: FeatureSpec, missing: str) -> str | None:
     """Say why a recording cannot be encoded, after a check of all of its signal; None if it can."""
     try:
@@ -145,42 +104,12 @@ def explain_unusable(recording: Recording, spec: FeatureSpec, missing: str) -> s
     return None
 
 
-def is_published(recording: Recording, settings: EncodeSettings) -> bool:
-    """Whether the subject's file holds this recording as it is now."""
-    path = published_path(settings.store, recording.subject)
-    try:
-        status = path.stat()
-        state = status.st_ino, status.st_size, status.st_mtime_ns
-        return _holds(_open_published(path, state), recording, settings)
-    except (StoreError, FileNotFoundError):
-        return False
-
-
-@lru_cache(maxsize=1)
-def _open_published(path: Path, state: tuple[int, int, int]) -> StoreFile:
-    """A subject's file, opened once for all of its recordings as long as it stays as it is."""
-    del state
-    return open_file(path)
-
-
-def _holds(file: StoreFile, recording: Recording, settings: EncodeSettings) -> bool:
-    info = file.by_name.get(recording.name)
-    before = file.sources.get(recording.name)
-    if info is None or before is None:
-        return False
-    now = read_source(recording, settings.missing, before)
-    changed = explain_encoding(info, before, now, 0, settings.missing) or explain_relabelling(
-        info, before, now, None
-    )
-    return not changed
-
-
 def _open(recording: Recording, settings: EncodeSettings) -> _Opened | RecordingResult:
     try:
         if is_published(recording, settings):
             return RecordingResult(recording)
-        part = _read_part(recording, settings)
-        if part is not None and (_holds(part, recording, settings) or _relabel_part(part, recording, settings)):
+        part = read_part(recording, settings)
+        if part is not None and (holds(part, recording, settings) or relabel_part(part, recording, settings)):
             return RecordingResult(recording)
         source = read_source(recording, settings.missing)
         spec = load_encoder(settings.only_encoder).spec

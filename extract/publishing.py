@@ -11,13 +11,13 @@ from extract.encode_recording import (
     RecordingResult,
     encode_recording,
     encode_recordings,
-    is_part,
 )
 from extract.io.bids import Recording
 from extract.planning.account import describe_plan
 from extract.planning.command import ExtractCommand
 from extract.planning.decision import Decision, Verdict, decide
 from extract.planning.extraction import Extraction
+from extract.planning.parts import is_part
 from extract.planning.paths import left_out_path, part_path
 from extract.planning.plan import Action
 from extract.planning.publish import join_subject, remove_parts, rewrite_subject, write_as_it_is
