@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from heads.folds import Fold, Inner, LabelCounts, make_folds
 from store import RecordingInfo, Store
-from store.layout import FeatureMoments, spread_frames
+from store.layout import FeatureMoments, dequantize, spread_frames
 
 INVALID = -1  # label of a second past the recording's end, or of a recording without labels
 
@@ -142,7 +142,7 @@ class Dataset(ABC):
 
 
 class StoreDataset(Dataset):
-    """All windows of a store."""
+    """All windows of a store; for a ``torch.utils.data.DataLoader`` a map-style data set, also in its workers."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -150,7 +150,7 @@ class StoreDataset(Dataset):
         self.window_s, self.stride_s = store.spec.window_s, store.spec.stride_s
         self.codebooks = store.codebooks
         self.shape = (store.spec.head_frames, len(store.spec.channels), store.latent_dims)
-        self._files = [(file.features(), file.windows) for file in store.files]
+        self._files = self._map_files()
         first_of = dict(zip((file.subject for file in store.files), store.first_windows.tolist(), strict=False))
         self.first_window = {info.name: first_of[info.subject] + info.first_window for info in self.recordings}
         self.labels = np.full((store.windows, self.window_s), INVALID, np.int8)
@@ -160,6 +160,27 @@ class StoreDataset(Dataset):
             rows = slice(self.first_window[info.name], self.first_window[info.name] + info.windows)
             self.labels[rows] = window_labels(self.labels_of(info), info.windows, self.window_s, self.stride_s)
             self.person[rows] = numbers[info.person]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the mapped features: another process maps the files again."""
+        return {name: value for name, value in vars(self).items() if name != "_files"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._files = self._map_files()
+
+    def _map_files(self) -> list[tuple[NDArray[Any], int]]:
+        return [(file.features(), file.windows) for file in self.store.files]
+
+    def __getitem__(self, window: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+        """Latents of a window, ``(F, C, D)``, codes looked up, and the labels of its seconds, ``(S,)``.
+
+        A label is 1 for seizure, 0 for background and -1 for a second that has none.
+        """
+        index = range(len(self))[window]  # counts from the end if negative; an IndexError ends a loop
+        stored = self.features(np.array([index]))
+        latents = stored.astype(np.float32) if self.codebooks is None else dequantize(stored, self.codebooks)
+        return latents[0], self.labels[index].copy()
 
     def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
         """1-Hz labels of a recording, ``(T,)``; -1 if it has none."""

@@ -32,6 +32,7 @@ from heads.run_folder import (
 )
 from heads.run_folder.head_sources import HeadSources
 from heads.run_folder.lock import lock_folder
+from heads.run_folder.sweep_choice import SWEEP_TABLE
 from heads.settings import InnerOption, MemoryOption, RunOptions, SplitOption, TrainSettings, field_sentences
 from store import open_stores
 from store.runtime.atomic import write_text
@@ -156,7 +157,7 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     write_folds(run, trained, dataset, torch.device(device))
     best = [unseeded(row.trial) for row in chosen]
     table = tabulate(rows, best, [name for name, values in grid.items() if len(values) > 1])
-    write_text(command.out / "sweep.csv", table.to_csv(index=False))
+    write_text(command.out / SWEEP_TABLE, table.to_csv(index=False))
     return run, table
 
 
@@ -311,11 +312,13 @@ def _run(command: SweepSettings) -> None:
     run, table = sweep(command)
     print(table.head(_ROWS_SHOWN).to_string(float_format=lambda value: f"{value:.4g}"))
     if len(table) > _ROWS_SHOWN:
-        print(f"... {len(table) - _ROWS_SHOWN} more settings in {run.path / 'sweep.csv'}")
+        print(f"... {len(table) - _ROWS_SHOWN} more settings in {run.path / SWEEP_TABLE}")
     if failed := int(table["failed"].sum()):
         print(f"failed: {failed} trainings diverged and have no score; try a lower lr")
     print("\nEach fold's test person was predicted once, with the setting chosen on the other persons.")
     print(f"run in {run.path}; score it with: {command_line('eval', run.path)}")
+    if command.split is None:  # else the head of the split is a detector
+        print(f"for a detector, with the setting that most folds chose: {run.command_for('final')}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -328,5 +331,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Train many head settings on every fold, and choose one per fold on validation persons.\n\n"
         "Start with: --store and --out, several values for any setting, --random to try a subset.",
         examples=["--store store --out runs/sweep --lr 1e-3 3e-4 --hidden 64 128 --seed 0 1"],
-        elsewhere={"--fold": "a sweep tests on every person in turn; heads.train takes --fold"},
+        elsewhere={
+            "--fold": "a sweep tests on every person in turn and ends with the command for a detector; "
+            f"{command_line('heads.train')} takes --fold"
+        },
     )

@@ -85,7 +85,7 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     from heads.training.groups import split_groups
 
     if (command.fold is None) == (command.split is None):
-        raise UserError("--fold or --split is required, and not both: a fold, or a given split")
+        raise UserError("give --fold or --split, not both")
     kept_bytes = command.kept_bytes
     dataset = StoreDataset(open_stores(command.store))
     device = torch.device(choose_device(command.device))

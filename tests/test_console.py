@@ -203,6 +203,7 @@ def test_the_options_to_start_with_fit_a_line(name: str, capsys: pytest.CaptureF
         (["detect", "a.edf", "b.tsv", "--run", "none"], "train makes one"),
         (["store", "infi"], "(did you mean info?)"),
         (["sweep", "--store", "none"], "see {}sweep --help"),
+        (["sweep", "--fold", "final"], "train takes --fold"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -171,7 +171,7 @@ def score_run(
     store = run.open_store(store_paths)
     folds = run.folds
     if not folds:
-        raise UserError(f"{run.path}: no finished fold; {run.command_for('all', store.paths)} makes them")
+        raise UserError(f"{run.path}: no finished fold; {run.remedy_for('all', store.paths)}")
     for result in folds:
         if unknown := {*result.fold.test, *result.fold.validation} - set(store.persons):
             raise UserError(

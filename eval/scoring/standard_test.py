@@ -158,8 +158,7 @@ def prepare_test(run_path: Path, store_path: Path, out: Path, selection: str) ->
         folds = tuple(result for result in run.folds if result.fold.is_given)
     if not folds:
         raise UserError(
-            f"{run.path}: no finished {'final ' * (selection == 'final')}fold; "
-            f"{run.command_for(selection)} makes {'one' if selection == 'final' else 'them'}"
+            f"{run.path}: no finished {'final ' * (selection == 'final')}fold; {run.remedy_for(selection)}"
         )
     for result in folds:
         _, spec, _ = load_head(result.head_path)

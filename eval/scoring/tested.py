@@ -69,5 +69,5 @@ def find_final(run: Run) -> Path:
     fold = run.path_of_head_in_use
     if not (head := fold / "head.safetensors").is_file():
         again = f"remove {fold}, then " if (fold / "fold.json").is_file() else ""
-        raise UserError(f"{head}: no trained head; {again}{run.command_for('final')} makes one")
+        raise UserError(f"{head}: no trained head; {again}{run.remedy_for('final')}")
     return fold

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from heads.folds import DEFAULT_INNER
 from heads.settings import TrainSettings
 from store.runtime.commands import command_line
 
@@ -34,7 +35,13 @@ def describe_head(settings: Mapping[str, Any]) -> str:
     return f"{' or '.join(head) if isinstance(head, list) else head} head"
 
 
-def fold_command(path: Path, config: Mapping[str, Any], fold: str, stores: Sequence[Path] = ()) -> str:
+def fold_command(
+    path: Path,
+    config: Mapping[str, Any],
+    fold: str,
+    stores: Sequence[Path] = (),
+    chosen: Mapping[str, str | None] | None = None,
+) -> str:
     """What to type to have a fold in a run; a final head of a sweep goes to a run of its own, ``PATH-final``.
 
     Parameters
@@ -45,17 +52,20 @@ def fold_command(path: Path, config: Mapping[str, Any], fold: str, stores: Seque
         "final" or "all".
     stores
         Where the run's stores are now; where they were if not given.
+    chosen
+        For the final head of a sweep, values of the settings that the sweep tried several values of.
     """
     settings, store = config["settings"], config["store"]
     paths = [str(path) for path in stores] or [one["path"] for one in store.get("members") or [store]]
     kind = kind_of(settings)
+    options = list(_options(kind, settings))
     if kind == "sweep" and fold == "final":
-        settings = {name: value for name, value in settings.items() if not isinstance(value, list)}
-        path, kind = path.with_name(f"{path.name}-final"), "train"
+        path, kind = _beside(path, "final"), "train"
+        options = list(_options_of_final(settings, chosen or {}))
     folds = [] if kind == "sweep" else ["--fold", fold]
     if "split" in settings:
         folds = ["--split", settings["split"]]
-    return command_line(f"heads.{kind}", "--store", *paths, *folds, "--out", path, *_options(kind, settings))
+    return command_line(f"heads.{kind}", "--store", *paths, *folds, "--out", path, *options)
 
 
 def describe_difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
@@ -66,6 +76,20 @@ def describe_difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> 
     ]
     more = len(names) - _SHOWN
     return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """Path of a folder beside a run's, which may be given as ``.``."""
+    named = path if path.name.strip(".") else path.resolve()
+    return named.with_name(f"{named.name}-{suffix}")
+
+
+def _options_of_final(settings: Mapping[str, Any], chosen: Mapping[str, str | None]) -> Iterator[str]:
+    """Options of `train` for one setting of a sweep; a new run folder does not know how persons choose."""
+    first = {name: value[0] if isinstance(value, list) else value for name, value in settings.items()}
+    yield from _options("train", {**first, **chosen, "random": None})
+    if "split" not in settings and settings["inner"] != DEFAULT_INNER:
+        yield from ("--inner", str(settings["inner"]))
 
 
 def _options(kind: str, settings: Mapping[str, Any]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from heads.run_folder.fold_result import FoldResult, read_array, read_fold
 from heads.run_folder.head_sources import HeadSources
 from heads.run_folder.repeat import describe_difference, fold_command, kind_of
 from heads.run_folder.store_change import describe_store, find_change, name_folds, open_recorded
+from heads.run_folder.sweep_choice import read_most_chosen
 from store import RecordingInfo, Store, StoreError
 from store.runtime.atomic import write_bytes, write_text
 from store.runtime.commands import command_line
@@ -121,8 +122,35 @@ class Run:
         return tuple(read_fold(path, (path.parent if one_seed else path.parent.parent).name) for path in paths)
 
     def command_for(self, fold: str, stores: Sequence[Path] = ()) -> str:
-        """What to type to have the fold "final", or "all", in this run; see `fold_command`."""
-        return fold_command(self.path, self.config, fold, stores)
+        """What to type to have the fold "final", or "all", in this run; see `fold_command`.
+
+        Raises
+        ------
+        UserError
+            If the final head is of a sweep whose table, which says what the folds chose, is not there.
+        """
+        chosen = None
+        if fold == "final" and self._is_sweep:
+            again = fold_command(self.path, self.config, "all", stores)
+            chosen = read_most_chosen(self.path, again)
+        return fold_command(self.path, self.config, fold, stores, chosen)
+
+    def remedy_for(self, fold: str, stores: Sequence[Path] = ()) -> str:
+        """Say what makes the fold "final", or "all", of this run, to end a message.
+
+        Raises
+        ------
+        UserError
+            As `command_for`.
+        """
+        command = self.command_for(fold, stores)
+        if fold == "final" and self._is_sweep:
+            return f"{command} makes one in a run of its own, with the setting that most folds chose"
+        return f"{command} makes {'one' if fold == 'final' else 'them'}"
+
+    @property
+    def _is_sweep(self) -> bool:
+        return kind_of(self.config["settings"]) == "sweep"
 
     def fold_path(self, name: str) -> Path:
         """Folder of a fold."""

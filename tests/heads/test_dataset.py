@@ -1,5 +1,6 @@
 """Windows of a store under one index."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 import store
 from heads.dataset import StoreDataset, merge_windows, window_labels
 from heads.folds import LabelCounts
+from heads.sklearn import load_arrays
 from store.schema import count_windows
-from tests.helpers.stores import SPEC, write_subject
+from store.writer import write_file
+from tests.helpers.stores import SPEC, recording, write_subject
 
 
 @given(st.integers(1, 60), st.integers(1, 6), st.data())
@@ -103,3 +107,44 @@ def test_batches_hold_every_window_once_with_its_features_and_labels(make_store:
     doubled = next(dataset.batches(7, epoch=2, read=lambda windows: 2 * windows))
     np.testing.assert_array_equal(doubled.features, 2 * doubled.windows)
     assert not np.array_equal(doubled.windows, batches[0].windows)
+
+
+def write_codes(path: Path) -> Path:
+    """A store of one subject's codes."""
+    rng, info = np.random.default_rng(0), recording(0, 38)
+    spec = replace(SPEC, features="codes", dtype="uint8", dims=2)
+    codes = rng.integers(0, 7, (info.windows, *spec.shape), np.uint8)
+    books = rng.normal(size=(2, 7, 5)).astype(np.float32)
+    labels = (np.arange(38) > 20).astype(np.uint8)
+    write_file(path / f"sub-{info.subject}.h5", spec, [info], labels, iter([codes]), {"encoder": {}}, books)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["latents", "codes"])
+def test_a_window_by_its_number_is_latents_and_labels(
+    make_store: Callable[..., Path], tmp_path: Path, kind: str
+) -> None:
+    path = make_store(persons=2, lengths_s=(38,)) if kind == "latents" else write_codes(tmp_path)
+    dataset = StoreDataset(store.open(path))
+    features, labels, _ = load_arrays(dataset)
+    windows = list(dataset)  # ends with the windows
+    np.testing.assert_array_equal(np.stack([window for window, _ in windows]), features)
+    np.testing.assert_array_equal(np.stack([seconds for _, seconds in windows]), labels)
+    assert windows[0][0].dtype == np.float32
+    assert windows[-1][1].tolist()[2:] == [-1, -1]
+    np.testing.assert_array_equal(dataset[-1][0], features[-1])
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+    windows[0][1][:] = -1  # a user's own
+    np.testing.assert_array_equal(dataset.labels, labels)
+
+
+def test_torch_loads_batches_in_a_process_of_its_own(make_store: Callable[..., Path]) -> None:
+    dataset = StoreDataset(store.open(make_store(persons=2, lengths_s=(4000,))))
+    wanted, labels, _ = load_arrays(dataset)
+    assert len(pickle.dumps(dataset)) < wanted.nbytes / 4  # no features
+    loader = DataLoader(dataset, batch_size=1500, num_workers=1, multiprocessing_context="spawn")
+    batches = list(loader)
+    assert [len(features) for features, _ in batches] == [1500, 500]
+    np.testing.assert_array_equal(np.concatenate([features for features, _ in batches]), wanted)
+    np.testing.assert_array_equal(np.concatenate([seconds for _, seconds in batches]), labels)

@@ -183,11 +183,9 @@ def test_splits_that_cannot_be_are_refused_in_one_line(
         path, "participants:part", capsys
     )
     assert "--inner and --split do not go together" in refuse(path, "participants:split", capsys, "--inner", "2")
-    assert "--fold or --split is required, and not both" in refuse(
-        path, "participants:split", capsys, "--fold", "all"
-    )
+    assert "give --fold or --split, not both" in refuse(path, "participants:split", capsys, "--fold", "all")
     assert train(["--store", str(path), *QUICK]) == 2
-    assert "--fold or --split is required, and not both" in capsys.readouterr().err
+    assert "give --fold or --split, not both" in capsys.readouterr().err
     assert probe(["--store", str(path), "--fold", "01", "--split", "participants:split"]) == 2
     assert "--fold and --split do not go together" in capsys.readouterr().err
 

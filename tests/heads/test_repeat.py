@@ -47,13 +47,30 @@ QUICK = ["--epochs", "2", "--lr", "0.01", "--filters", "4", "--hidden", "4", "--
         (
             {"lr": [0.1, 0.2], "hidden": 8, "random": None},
             "final",
-            "heads.train --store s --fold final --out r/a-final --hidden 8",
+            "heads.train --store s --fold final --out r/a-final --hidden 8 --lr 0.2",
+        ),
+        (
+            {"lr": [0.1, 0.2], "random": None, "inner": "pairs", "seed": [3, 4]},
+            "final",
+            "heads.train --store s --fold final --out r/a-final --lr 0.2 --seed 3 --inner pairs",
+        ),
+        (
+            {"lr": [0.1, 0.2], "random": None, "inner": "one", "split": "participants:part"},
+            "final",
+            "heads.train --store s --split participants:part --out r/a-final --lr 0.2",
         ),
     ],
 )
 def test_the_command_is_whole(settings: dict[str, object], fold: str, command: str) -> None:
-    config = {"settings": settings, "store": {"path": "s"}}
-    assert fold_command(Path("r/a"), config, fold) == f"python -m {command}"
+    config = {"settings": {"inner": 4, **settings}, "store": {"path": "s"}}
+    assert fold_command(Path("r/a"), config, fold, chosen={"lr": "0.2"}) == f"python -m {command}"
+
+
+def test_a_run_given_as_a_dot_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sweep").mkdir()
+    monkeypatch.chdir(tmp_path / "sweep")
+    config = {"settings": {"random": None, "inner": 4}, "store": {"path": "s"}}
+    assert fold_command(Path(), config, "final").endswith(f"--out {tmp_path / 'sweep-final'}")
 
 
 def test_it_names_all_stores_or_where_they_are_now() -> None:

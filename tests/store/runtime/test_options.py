@@ -60,7 +60,8 @@ MISTAKES = [
     (
         "heads.sweep",
         [*SWEEP, "--fold", "01"],
-        "no option --fold: a sweep tests on every person in turn; heads.train takes --fold",
+        "no option --fold: a sweep tests on every person in turn and ends with the command for a detector; "
+        "python -m heads.train takes --fold",
     ),
     (
         "heads.probe",
