@@ -16,7 +16,6 @@ from torch import Tensor
 
 from heads.folds import Fold
 from heads.models.head import Head
-from heads.run_folder.sweep_choice import FOLDS_CHOOSING
 from heads.settings import TrainSettings
 from heads.training.trials import Trial, TrialResult
 from store.runtime.atomic import write_bytes, write_text
@@ -179,7 +178,7 @@ def tabulate(rows: Sequence[SweepRow], best: Sequence[TrainSettings], names: Seq
                 "sd": scores.std(ddof=1) if len(scores) > 1 else np.nan,
                 "best_epoch": np.median([row.best_epoch for row in of_setting]),
                 "failed": len(of_setting) - len(scores),
-                FOLDS_CHOOSING: sum(choice == setting for choice in best),
+                "folds_choosing": sum(choice == setting for choice in best),
             }
         )
     return pd.DataFrame(table).sort_values("validation_auroc", ascending=False, ignore_index=True)

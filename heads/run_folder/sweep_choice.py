@@ -9,7 +9,6 @@ from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_settings
 
 SWEEP_TABLE = "sweep.csv"  # in the run folder: one row per setting, the best validation score first
-FOLDS_CHOOSING = "folds_choosing"
 
 
 def read_most_chosen(path: Path, sweep_command: str) -> dict[str, str | None]:
@@ -32,7 +31,7 @@ def read_most_chosen(path: Path, sweep_command: str) -> dict[str, str | None]:
     table = path / SWEEP_TABLE
     try:
         rows = list(csv.DictReader(table.read_text().splitlines()))
-        chosen = max(rows, key=lambda row: int(row[FOLDS_CHOOSING]))  # the first, if several have as many
+        chosen = max(rows, key=lambda row: int(row["folds_choosing"]))  # the first, if several have as many
     except (FileNotFoundError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise UserError(f"{table}: missing or damaged; {sweep_command} writes it") from error
     names = [field.name for field in fields(TrainSettings) if field.name in chosen]
