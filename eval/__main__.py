@@ -160,7 +160,7 @@ def _publish(results: Results, command: EvalCommand) -> None:
         _print_table(table)
         print("\n-: undefined. Mean, sd and bootstrap interval are over the persons for whom a score is defined.")
     if results.seeds and len(persons):
-        print("\nScores and counts are means over seeds. A row a seed: its mean over persons. sd: over seeds.\n")
+        print("\nScores and counts are means over seeds. One row per seed, mean over persons; sd is over seeds.\n")
         _print_table(format_heads(seed_means(results), results.background, "seed"))
     if results.unlabelled:
         print(describe_time_in_alarm(results.time_in_alarm()))

@@ -67,7 +67,7 @@ def draw_f1(sweep: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 
 @styled
 def draw_persons(persons: pd.DataFrame, summary: pd.DataFrame, background: Background) -> Figure:
-    """A dot a person and score; line and band are the mean and its 95 % interval.
+    """One dot per person and score; line and band are the mean and its 95 % interval.
 
     Where ``background`` is too little for a rate, false alarms are counts.
     """
@@ -160,7 +160,7 @@ def draw_probabilities(bins: pd.DataFrame) -> Figure:
 
 @styled
 def draw_training(folds: Sequence[FoldResult], key: str, name: str) -> Figure:
-    """An entry of the history over epochs, a line a fold, a dot where its best epoch is."""
+    """An entry of the history over epochs: one line per fold, a dot at its best epoch."""
     figure, (axes,) = panels()
     for fold in folds:
         epochs = [entry["epoch"] for entry in fold.history]
@@ -170,7 +170,7 @@ def draw_training(folds: Sequence[FoldResult], key: str, name: str) -> Figure:
         axes.plot(*zip(*best, strict=True), "o", color=LIGHT["orange"], markersize=4)
     axes.set(xlabel="epoch", ylabel=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title(f"{name[0].upper()}{name[1:]}, a line a fold")
+    axes.set_title(f"{name[0].upper()}{name[1:]}, one line per fold")
     return figure
 
 

@@ -29,15 +29,15 @@ _AVERAGED = ("sensitivity", "persons", "f1")  # of several seeds; the other figu
 _CAPTIONS = {
     "sensitivity": "One threshold for all persons, at values even in log odds, and the thresholds as chosen "
     "for each, with the interval over persons. The rest of the post-processing is each fold's own.",
-    "persons": "A dot a person; line and band are the mean and its 95 % bootstrap interval over persons.",
+    "persons": "Each dot is a person; line and band are the mean and its 95 % bootstrap interval over persons.",
     "f1": "Mean over persons, over the same thresholds.",
     "roc": "How well the probability of a second ranks seizure before background.",
     "precision-recall": "The same with precision, which depends on how rare seizure is.",
     "reliability": "Whether a probability of 0.7 means seizure in 70 % of seconds. Heads weigh seizures up, so "
     "that probabilities can be too high where seizures are rare. Expected calibration error: $error.",
     "probabilities": "Seconds of all persons.",
-    "loss": "A line a fold, a dot at the epoch that was kept.",
-    "validation": "On persons that are not tested, a dot at the epoch that was kept.",
+    "loss": "Each line is a fold, with a dot at the epoch that was kept.",
+    "validation": "On persons that are not tested, with a dot at the epoch that was kept.",
 }
 _SCORES_NOTE = (
     "Event and sample scores by SzCORE (timescoring): counts are added up over a person's recordings, "

@@ -22,7 +22,8 @@ from store.runtime.cli import to_one_line
 from store.runtime.plurals import count_noun
 
 _CAPTION = (
-    "AUROC of each second: a dot a person, line and bar are the mean and its 95 % bootstrap interval over persons."
+    "AUROC of each second: each dot is a person, line and bar are the mean and its 95 % bootstrap interval over "
+    "persons."
 )
 
 
@@ -67,7 +68,7 @@ def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
 
 @styled
 def draw_study(rows: Sequence[CombinationScores]) -> Figure:
-    """A row a combination, below its name: a dot a person, the mean, and its 95 % interval over persons."""
+    """One row per combination, below its name: a dot for each person, the mean and its 95 % interval."""
     figure, (axes,) = panels(height=0.7 + 0.42 * len(rows))
     for number, row in enumerate(rows):
         values = row.persons["auroc"].dropna().to_numpy(float)
