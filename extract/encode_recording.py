@@ -23,8 +23,8 @@ from extract.io.prefetch import prefetch
 from extract.io.recorded_channels import hash_channels, open_recording
 from extract.io.windows import label_seconds
 from extract.planning.encode_settings import EncodeSettings
-from extract.planning.parts import holds, is_published, read_part, relabel_part
 from extract.planning.paths import part_path
+from extract.planning.stored_recording import holds, is_published, read_part, relabel_part
 from store import FeatureSpec, RecordingInfo
 from store.runtime.errors import DiskFullError, UserError, from_os_error, is_disk_full
 from store.schema import Source, count_seconds, count_windows

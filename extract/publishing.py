@@ -17,11 +17,11 @@ from extract.planning.account import describe_plan
 from extract.planning.command import ExtractCommand
 from extract.planning.decision import Decision, Verdict, decide
 from extract.planning.extraction import Extraction
-from extract.planning.parts import is_part
 from extract.planning.paths import left_out_path, part_path
 from extract.planning.plan import Action
 from extract.planning.publish import join_subject, remove_parts, rewrite_subject, write_as_it_is
 from extract.planning.spec import require_same_spec
+from extract.planning.stored_recording import is_part
 from extract.planning.subject import Subject, shorten
 from store import FeatureSpec
 from store.runtime.atomic import write_text

@@ -42,4 +42,4 @@ def without_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("extract.planning.spec.load_encoder", load)
     monkeypatch.setattr("extract.encode_recording.load_encoder", load)
-    monkeypatch.setattr("extract.planning.parts.load_encoder", load)
+    monkeypatch.setattr("extract.planning.stored_recording.load_encoder", load)

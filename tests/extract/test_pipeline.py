@@ -14,7 +14,7 @@ from extract.encoders.registry import load_encoder
 from extract.io.bids import find_recordings
 from extract.io.montage import CHANNELS
 from extract.io.windows import resample
-from extract.planning import parts
+from extract.planning import stored_recording
 from extract.planning.encode_settings import EncodeSettings
 from store import Event
 from store.reader import StoreFile
@@ -247,13 +247,13 @@ def test_a_published_file_is_opened_once_for_all_new_recordings(
     for number in range(3, 9):
         write_recording(data.bids, "01", number, noise_uv(8, number))
     opened = []
-    open_file = parts.open_file
+    open_file = stored_recording.open_file
 
     def count(path: Path) -> StoreFile:
         opened.append(path)
         return open_file(path)
 
-    monkeypatch.setattr(parts, "open_file", count)
+    monkeypatch.setattr(stored_recording, "open_file", count)
     assert data.extract() == 0
     assert opened == [data.store / "sub-01.h5"]
     assert len(open_file(opened[0]).recordings) == 8
