@@ -4,6 +4,8 @@ BIN := .venv/bin
 OUT := demo
 BIDS ?= chbmit-clips
 STUDY ?= studies/chbmit-clips
+OLD_PYTHON := %s is Python %s; 3.11 or later is needed: remove .venv if it is there, and add PYTHON=python3.11
+CHECK_PYTHON := import sys; sys.version_info >= (3, 11) or sys.exit("$(OLD_PYTHON)" % (sys.argv[1], sys.version.split()[0]))
 
 .PHONY: help demo test lint docs tables bench clean
 
@@ -11,6 +13,7 @@ help:  ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 .venv/installed: pyproject.toml constraints.txt $(wildcard extract/braincodec/csrc/*.c heads/ops/csrc/*.[ch])
+	@for python in $(PYTHON) $(wildcard $(BIN)/python); do $$python -c '$(CHECK_PYTHON)' $$python || exit 1; done
 	@echo "== installing into .venv: some minutes and about 1.5 GB the first time, for torch"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
