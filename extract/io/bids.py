@@ -26,6 +26,7 @@ _NO_EEG = ("ecg", "emg", "eog", "physio", "stim", "beh", "ieeg", "meg", "mov", "
 _NO_RECORDINGS = ("derivatives", "sourcedata", "code", "stimuli")
 _NO_EEG_FOLDERS = ("anat", "beh", "dwi", "emg", "fmap", "func", "ieeg", "meg", "motion", "nirs", "perf", "pet")
 _DEEPEST = 6  # folders below a subject
+_DESCRIPTION = "dataset_description.json"
 
 
 @dataclass(frozen=True)
@@ -107,21 +108,28 @@ def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
         root = frozenset([_identify(bids)])
         entries = sorted(path for path in bids.iterdir() if path.name.lower().startswith("sub-"))
         files = [file for entry in entries for file in _walk(entry, root)]
+    if all(file.parent == bids for file in files):
+        raise UserError(f"{bids}: {_explain_no_subject(bids)}")
     selected = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
     participants = read_participants(bids)
     chosen = [file for file in files if selected is None or _subject_of(file, bids) in selected]
     recordings, misnamed, ignored = _sort_out(chosen, bids, participants)
     present = {recording.subject for recording in [*recordings, *misnamed]}
-    if all(file.parent == bids for file in files):
-        raise UserError(
-            f"{bids}: no EEG in this folder; a BIDS data set has "
-            f"sub-*/[ses-*/]eeg/*_eeg with one of {', '.join(EXTENSIONS)}"
-        )
     if absent := sorted((selected or set()) - present):
         everyone = sorted({_subject_of(file, bids) for file in files})
         raise UserError(f"{bids}: no EEG of subject {list_names(absent)}; subjects there: {list_names(everyone)}")
     name, is_named = _read_name(bids)
     return DataSet(bids, name, is_named, tuple(recordings), tuple(ignored), participants, tuple(misnamed))
+
+
+def _explain_no_subject(folder: Path) -> str:
+    """Say that a folder holds no subject with EEG, and which one to give if it lies in a data set."""
+    data_set = next((parent for parent in folder.parents if (parent / _DESCRIPTION).is_file()), None)
+    if data_set is not None:
+        return f"lies within the data set {data_set}; give that folder"
+    return (
+        f"no EEG in this folder; a BIDS data set has sub-*/[ses-*/]eeg/*_eeg with one of {', '.join(EXTENSIONS)}"
+    )
 
 
 def _sort_out(
@@ -232,7 +240,7 @@ def _explain_odd_name(path: Path, bids: Path) -> str | None:
     stem = os.path.splitext(_unpacked(path.name))[0]
     folders = path.relative_to(bids).parts[:-1]
     first, *entities = stem.removesuffix("_eeg").split("_")
-    if path.parent.name != "eeg":
+    if not folders or folders[-1] != "eeg":
         return "is not in a folder called eeg; move it there"
     if not folders[0].startswith("sub-"):
         return f"its folder is called {folders[0]}; rename it to {folders[0].lower()}"
@@ -294,7 +302,7 @@ def _subject_of(path: Path, bids: Path) -> str:
 
 def _read_name(bids: Path) -> tuple[str, bool]:
     """Name of a data set, and whether it has one of its own."""
-    path = bids / "dataset_description.json"
+    path = bids / _DESCRIPTION
     if reason := explain_absent_content(path):
         raise UserError(f"{path}: {reason}")
     if path.is_file():

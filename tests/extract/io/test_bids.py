@@ -91,6 +91,20 @@ def test_no_eeg(tmp_path: Path) -> None:
         find_recordings(tmp_path)
 
 
+@pytest.mark.parametrize("folder", ["sub-01", "sub-01/ses-01", "sub-01/ses-01/eeg", "derivatives"])
+def test_a_folder_within_a_data_set(bids: Path, folder: str) -> None:
+    (bids / "dataset_description.json").write_text("{}")
+    with pytest.raises(UserError, match=f"{folder}: lies within the data set {bids}; give that folder$"):
+        find_recordings(bids / folder)
+
+
+def test_a_data_set_whose_folder_is_called_eeg(bids: Path) -> None:
+    bids = bids.rename(bids.with_name("eeg"))
+    add_file(bids, ".", "sub-01_ses-01_task-x_eeg.edf")
+    (ignored,) = find_data_set(bids).ignored
+    assert ignored.reason == "is not in a folder called eeg; move it there"
+
+
 def test_no_such_subject(bids: Path) -> None:
     with pytest.raises(UserError, match="no EEG of subject 07; subjects there: 01, 02, chb21"):
         find_recordings(bids, ["02", "sub-07"])
