@@ -20,7 +20,7 @@ from store.interop.overview import describe, format_overview
 from store.interop.table import export
 from store.reader import list_files, open_file, open_store
 from store.runtime.cli import run, to_one_line
-from store.runtime.commands import command_line
+from store.runtime.commands import command_line, name_command
 from store.runtime.errors import StoreError, UserError
 from store.runtime.names import to_path_name
 from store.runtime.options import describe_unknown, optional
@@ -87,7 +87,7 @@ def _verify(command: VerifyCommand) -> int:
             file.verify(numbers)
         except StoreError as error:
             damaged += 1
-            print(f"{command_line('store verify')}: error: {to_one_line(error)}", file=sys.stderr)
+            print(f"{name_command('store verify')}: error: {to_one_line(error)}", file=sys.stderr)
         else:
             read = f"{len(numbers)} of {count_noun(count, 'recording')} read"
             print(f"{path.name}: intact, {read}, {count_noun(file.windows, 'window')}")
@@ -119,11 +119,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     if name is None:
         is_asked = bool({"-h", "--help"} & set(arguments))
-        print("\n".join(_help(command_line("store"))), file=sys.stdout if is_asked else sys.stderr)
+        print("\n".join(_help(name_command("store"))), file=sys.stdout if is_asked else sys.stderr)
         return 0 if is_asked else 2
     if name not in _COMMANDS:
         unknown = to_one_line(describe_unknown("command", name, list(_COMMANDS)))
-        print(f"{command_line('store')}: error: {unknown}; allowed: {', '.join(_COMMANDS)}", file=sys.stderr)
+        print(f"{name_command('store')}: error: {unknown}; allowed: {', '.join(_COMMANDS)}", file=sys.stderr)
         return 2
     arguments.remove(name)
     work, settings, example = _COMMANDS[name]
@@ -140,7 +140,7 @@ def _help(prog: str) -> list[str]:
         "",
         *(f"  {name:<8}{settings.__doc__}" for name, (_, settings, _) in _COMMANDS.items()),
         "",
-        f"Example: {prog} info STORE",
+        f"Example: {command_line('store', 'info', 'STORE')}",
         "",
         f"{prog} COMMAND --help lists the options of a command.",
     ]

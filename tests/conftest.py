@@ -1,5 +1,6 @@
 """Small stores on disk, and the real EEG where it is at hand."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import torch
 from store import FeatureSpec
 from tests.helpers.paths import REAL
 from tests.helpers.stores import SPEC, write_subject
+
+# as in an activated environment: hints call this Python "python"
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from store.runtime.commands import command_line
+from store.runtime.commands import command_line, name_command
 from store.runtime.errors import UserError, from_os_error
 from store.runtime.options import read_options
 
@@ -51,11 +51,11 @@ def run(
     elsewhere
         Options of similar commands that this one lacks, and what to say of each.
     """
-    prog = command_line(module)
+    prog = name_command(module)
     _given.set(shlex.join([*prog.split(), *_arguments(argv)]))
     with _ForgivingStreams():
         try:
-            shown = _describe_command(description, prog, examples)
+            shown = _describe_command(description, command_line(module), examples)
             return command(read_options(settings_type, _options(argv), prog, shown, elsewhere)) or 0
         except KeyboardInterrupt:
             print(f"{prog}: interrupted; finished parts are kept, run the same command to resume", file=sys.stderr)
@@ -79,8 +79,8 @@ def _options(argv: Sequence[str] | None) -> list[str]:
     return [argument for argument in _arguments(argv) if argument != "--debug"]
 
 
-def _describe_command(description: str, prog: str, examples: Sequence[str]) -> str:
-    calls = [f"Example: {prog} {example}" for example in examples]
+def _describe_command(description: str, call: str, examples: Sequence[str]) -> str:
+    calls = [f"Example: {call} {example}" for example in examples]
     debug = "With --debug, an error also shows its traceback."
     return "\n\n".join([description, *calls, debug])
 
