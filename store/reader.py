@@ -37,6 +37,9 @@ class StoreFile(SubjectContent):
     file_state: tuple[int, int, int]  # inode, bytes and time of change, to notice another file at the path
     original: "StoreFile | None" = None  # with its own names, if several stores are read as one
 
+    def __repr__(self) -> str:
+        return f"<StoreFile {self.path}: person {self.person}, {_describe_content(self.recordings, self.spec)}>"
+
     @cached_property
     def windows(self) -> int:
         """Windows of all recordings."""
@@ -148,6 +151,10 @@ class Store:
     path: Path  # of several folders the first
     files: tuple[StoreFile, ...]
     members: tuple[StoreMember, ...] = ()  # of several folders, as `store.open_stores` joins them
+
+    def __repr__(self) -> str:
+        content = _describe_content(self.recordings, self.spec)
+        return f"<Store {self.location}: {count_noun(len(self.persons), 'person')}, {content}>"
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -264,6 +271,11 @@ class Store:
     def moments(self, person: str) -> FeatureMoments:
         """Moments of latents over a person's recordings."""
         return self._moments[person]
+
+
+def _describe_content(recordings: Sequence[RecordingInfo], spec: FeatureSpec) -> str:
+    hours = sum(info.duration_s for info in recordings) / 3600
+    return f"{count_noun(len(recordings), 'recording')} of {hours:.2f} h, {spec.encoder} {spec.features}"
 
 
 def open_store(path: Path | str) -> Store:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.runtime.errors import StoreError, UserError
-from store.runtime.plurals import list_names
+from store.runtime.plurals import count_noun, list_names
 
 FORMAT = "braincodec-seizure-features"
 FORMAT_VERSION = 2  # version 1 is read for ever
@@ -180,6 +180,10 @@ class RecordingInfo:
     channel_mask: tuple[bool, ...]  # of the encoder's input: False where a channel is missing and encoded as zeros
     events: tuple[Event, ...]  # seizures only
     labelled: bool = True  # False without events file: its labels are stored as 0 and count nowhere
+
+    def __repr__(self) -> str:
+        events = count_noun(len(self.events), "seizure") if self.labelled else "no labels"
+        return f"<RecordingInfo {self.name}: person {self.person}, {self.duration_s:.2f} s, {events}>"
 
     def mask_of(self, channels: int) -> tuple[bool, ...]:
         """Which of so many channels of features are there: all, where the encoder mixes its input."""

@@ -20,7 +20,7 @@ from heads.run_folder.checkpoints import Checkpoints
 from heads.run_folder.config import complete_settings, read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
 from heads.run_folder.head_sources import HeadSources
-from heads.run_folder.repeat import describe_difference, fold_command, kind_of
+from heads.run_folder.repeat import describe_difference, describe_head, fold_command, kind_of
 from heads.run_folder.store_change import describe_store, find_change, name_folds, open_recorded
 from heads.run_folder.sweep_choice import read_most_chosen
 from store import RecordingInfo, Store, StoreError
@@ -38,6 +38,10 @@ class Run:
     path: Path
     config: dict[str, Any]
     seed: int | None = None  # of a run of several seeds, whose heads and predictions; None is all of them
+
+    def __repr__(self) -> str:
+        of_seed = "" if self.seed is None else f", seed {self.seed}"
+        return f"<Run {self.path}: {describe_head(self.config['settings'])}{of_seed}>"
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any], *, force: bool = False) -> "Run":

@@ -216,3 +216,11 @@ def test_a_probe_without_the_store_says_so(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "store")
     with pytest.raises(ValueError, match="no such store"):
         run.open_store()
+
+
+def test_a_run_is_shown_in_a_line() -> None:
+    run = Run(Path("runs/a"), {"settings": {"head": "linear", "seed": [0, 1]}, "store": {"recordings": {}}})
+    assert [repr(each) for each in (run, run.of_seed(1))] == [
+        "<Run runs/a: linear head>",
+        "<Run runs/a: linear head, seed 1>",
+    ]

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -81,3 +82,15 @@ def test_a_file_cut_off_after_opening_is_noticed(opened: Store) -> None:
     path.write_bytes(path.read_bytes()[:-3000])
     with pytest.raises(StoreError, match="the file was cut off"):
         opened.files[0].read(0, 100)
+
+
+def test_what_was_opened_is_shown_in_a_line(opened: Store) -> None:
+    assert repr(opened) == f"<Store {opened.path}: 3 persons, 3 recordings of 0.34 h, random latents>"
+    assert repr(opened.files[0]) == (
+        f"<StoreFile {opened.path}/sub-01.h5: person 01, 1 recording of 0.11 h, random latents>"
+    )
+    assert (
+        repr(opened.recordings[0])
+        == "<RecordingInfo sub-01_ses-01_task-szMonitoring_run-00: person 01, 400.00 s, 1 seizure>"
+    )
+    assert repr(replace(opened.recordings[0], labelled=False)).endswith("400.00 s, no labels>")
