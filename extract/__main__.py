@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from extract.pipeline import extract
+from extract.planning.account import describe_reasons
 from extract.planning.command import ExtractCommand
 from extract.planning.summary import Summary
 from store.runtime.cli import run, to_one_line
@@ -30,14 +31,13 @@ def _command(command: ExtractCommand) -> int:
     print(f"{subjects} complete in {command.store}; {encoded}")
     _print_account(summary, done=True)
     if summary.failures:
-        skippable = {f"{item.name}: {item.reason}" for item in summary.account.left_out} & set(summary.failures)
-        hint = " (--skip-unusable publishes them without these recordings)" if skippable else ""
+        hint = " (--skip-unusable publishes them without these recordings)" if summary.is_skippable else ""
         print(
             f"{len(summary.failures)} failed, their subjects stay unchanged until you fix them{hint}:",
             file=sys.stderr,
         )
-        for failure in summary.failures:
-            print(f"  {to_one_line(failure)}", file=sys.stderr)
+        for line in describe_reasons(summary.failures, summary.stems):
+            print(f"  {to_one_line(line)}", file=sys.stderr)
     _print_refusal(summary)
     if summary.failures or summary.refusal:
         return 1
@@ -52,10 +52,10 @@ def _print_account(summary: Summary, *, done: bool) -> None:
     for note in summary.notes:
         print(to_one_line(note))
     print(summary.account.describe(done=done))
-    for item in summary.account.left_out:
-        line = f"{item.name}: {item.reason}"
-        if not done or not {line, item.reason} & set(summary.failures):  # those are named below
-            print(f"  left out: {to_one_line(line)}")
+    named_below = set(summary.failures) if done else set()
+    left_out = [entry for entry in summary.account.left_out if entry not in named_below]
+    for line in describe_reasons(left_out, summary.stems):
+        print(f"  left out: {to_one_line(line)}")
 
 
 def _print_refusal(summary: Summary) -> None:

@@ -116,7 +116,7 @@ def _note_changes(work: Extraction, subject: Subject, decision: Decision) -> Non
         outcomes.errors.setdefault(step.name, step.reason)
     for name in decision.missing:
         outcomes.changed.add(name)
-        outcomes.errors[name] = f"{name} changed during the extraction; run the same command again"
+        outcomes.errors[name] = "changed during the extraction; run the same command again"
 
 
 def _list_complete(work: Extraction, subject: Subject, unusable: Collection[str]) -> set[str]:

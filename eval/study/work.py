@@ -64,7 +64,7 @@ def extract_store(command: StudyCommand, encoder: str, features: str, *, tested:
         ),
         tell=lambda line: None,
     )
-    require_usable(command, bids, summary.failures)
+    require_usable(command, bids, [f"{failure.name}: {failure.reason}" for failure in summary.failures])
     print(
         f"{store}: {summary.encoded_hours:.2f} h encoded in {time.perf_counter() - begin:.0f} s; "
         f"{summary.account.describe(done=True)}",

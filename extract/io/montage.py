@@ -249,9 +249,9 @@ def derive(
     if len(absent) == len(sources):
         raise UserError(f"no channel of {_describe(montage)} can be derived; channels there: {there}; {remedy}")
     if absent and missing == "error":
+        channels = ", ".join(_describe_channel(name, montage) for name in absent)
         raise UserError(
-            f"missing channel {', '.join(absent)}; channels there: {there}; "
-            "to encode zeros instead, add --missing zero"
+            f"missing channel {channels}; channels there: {there}; to encode zeros instead, add --missing zero"
         )
     found = ChannelSources(tuple(sources), *zip(*sources.values(), strict=True))
     used = set(found.used)
@@ -261,6 +261,17 @@ def derive(
 
 def _describe(montage: Montage) -> str:
     return "the table of derivations" if montage.name == TABLE else montage.name
+
+
+def _describe_channel(name: str, montage: Montage) -> str:
+    """Name of a channel, with what it is derived from where its name does not tell.
+
+    >>> _describe_channel("focal", NAMED["behind-the-ear"]), _describe_channel("FP1-F3", DOUBLE_BANANA)
+    ('focal (BTEleft SD or BTEright SD)', 'FP1-F3')
+    """
+    pairs = (each for each in montage.derivations if each.name == name)
+    ways = ["-".join(filter(None, (each.anode, each.cathode))) for each in pairs]
+    return name if ways == [name] else f"{name} ({' or '.join(ways)})"
 
 
 def _split(name: str) -> list[str]:

@@ -1,13 +1,14 @@
 """Describe what is done with a subject, and account for every recording found."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from extract.planning.plan import Action, SubjectPlan
 from store.runtime.plurals import count_noun, list_names
 from store.schema import LeftOut
 
+_MOST_NAMED = 3
 _TO_DO = {Action.ENCODE: "encode", Action.RELABEL: "relabel", Action.PRUNE: "prune"}
 _DONE = {Action.ENCODE: "encoded", Action.RELABEL: "relabelled", Action.PRUNE: "pruned"}
 
@@ -45,6 +46,34 @@ class Account:
         return f"{count_noun(self.found, 'recording')} found: {', '.join(parts)}"
 
 
+def describe_reasons(entries: Iterable[LeftOut], stems: Mapping[str, str]) -> list[str]:
+    """Say why recordings cannot be used: a line for each, but for those of one reason a line together.
+
+    Parameters
+    ----------
+    stems
+        Path of each recording's files as reasons name them, without their endings, by its name.
+
+    >>> entries = [LeftOut(name, f"sub-01/{name}_eeg.edf: is flat") for name in "ab"]
+    >>> describe_reasons(entries, {"a": "sub-01/a", "b": "sub-01/b"})
+    ['2 recordings (a, b): *_eeg.edf: is flat']
+    >>> describe_reasons(entries[:1], {})
+    ['a: sub-01/a_eeg.edf: is flat']
+    """
+    groups: dict[str, list[LeftOut]] = {}
+    for entry in entries:
+        stem = stems.get(entry.name)
+        groups.setdefault(entry.reason.replace(stem, "*") if stem else entry.reason, []).append(entry)
+    return [_describe_group(reason, group) for reason, group in groups.items()]
+
+
+def _describe_group(reason: str, group: Sequence[LeftOut]) -> str:
+    if len(group) == 1:
+        return f"{group[0].name}: {group[0].reason}"
+    names = list_names([entry.name for entry in group], _MOST_NAMED)
+    return f"{count_noun(len(group), 'recording')} ({names}): {reason}"
+
+
 def describe_plan(plan: SubjectPlan, *, done: bool, encoded: Iterable[str] | None = None) -> str:
     """Say in a line what is, or was, done with a subject; empty if nothing is.
 
@@ -76,7 +105,7 @@ def describe_gone(plan: SubjectPlan) -> str:
     gone = plan.select(Action.KEEP_GONE)
     if not gone:
         return ""
-    names = list_names([step.name for step in gone], most=3)
+    names = list_names([step.name for step in gone], _MOST_NAMED)
     return (
         f"sub-{plan.subject}: keeps {count_noun(len(gone), 'recording')} gone from the data set ({names}); "
         "--prune removes what is gone"

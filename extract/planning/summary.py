@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from extract.io.bids import DataSet
+from extract.io.bids import DataSet, Recording
 from extract.planning.account import Account
 from extract.planning.paths import published_path
 from extract.planning.plan import Action, Step
@@ -35,7 +35,9 @@ class Summary:
     subjects: tuple[str, ...]  # in the store, as the data set is now
     waiting: tuple[str, ...]  # for other shards
     encoded_hours: float
-    failures: tuple[str, ...]  # a line for each recording, or file of the store, that has to be mended
+    failures: tuple[LeftOut, ...]  # recordings, and files of the store by their path, that have to be mended
+    is_skippable: bool  # whether subjects could be published without some of them
+    stems: Mapping[str, str]  # path of a recording's files within the data set, without their endings, by name
     notes: tuple[str, ...]  # what labels do not show
     differs: bool  # whether the store differed from the data set
     refusal: str | None = None  # why no command opens the store as it is
@@ -53,29 +55,32 @@ def summarise(
 ) -> Summary:
     """Sum up an extraction, or with ``done`` False what is to be done."""
     states: dict[str, list[str]] = {}
-    left_out = [LeftOut(str(item.path.relative_to(data.path)), item.reason) for item in data.ignored]
-    stray = [] if skip_unusable else [item for item in data.ignored if item.is_stray]
-    failures = [f"{item.path.relative_to(data.path)}: {item.reason}" for item in stray]
+    ignored = {LeftOut(str(item.path.relative_to(data.path)), item.reason): item for item in data.ignored}
+    stray = [] if skip_unusable else [entry for entry, item in ignored.items() if item.is_stray]
+    left_out, skippable, failures = list(ignored), list(stray), list[LeftOut]()
     complete: list[str] = []
     waiting: list[str] = []
     notes: list[str] = []
     for subject in subjects:
         wrong = dict(_find_wrong(subject, outcomes, is_sharded=is_sharded, done=done))
-        left_out += [LeftOut(name, reason) for name, reason in wrong.items()]
+        entries = [LeftOut(name, reason) for name, reason in wrong.items()]
+        left_out += entries
+        changed = [entry for entry in entries if entry.name in outcomes.changed]
         if subject.error:
-            failures.append(subject.error)
+            path = published_path(store, subject.name)
+            failures.append(LeftOut(str(path), subject.error.removeprefix(f"{path}: ")))
         elif not skip_unusable:
-            failures += [f"{name}: {reason}" for name, reason in wrong.items() if name not in outcomes.changed]
-        changed = outcomes.changed & wrong.keys()
-        failures += [wrong[name] for name in sorted(changed)]
+            skippable += [entry for entry in entries if entry not in changed]
+        failures += changed
         for step in subject.plan.steps:
             if step.name not in wrong:
                 states.setdefault(_classify(step, subject, outcomes, done=done), []).append(step.name)
         if skip_unusable and done and _keeps_unusable(subject, wrong):
-            failures.append(
-                f"{published_path(store, subject.name)}: none of the subject's recordings can be used now, so the "
-                "file stays as it was; fix one, or remove the file"
+            reason = (
+                "none of the subject's recordings can be used now, so the file stays as it was; fix one, or "
+                "remove the file"
             )
+            failures.append(LeftOut(str(published_path(store, subject.name)), reason))
         file = _find_file(subject, store, outcomes)
         if file is not None and _holds_all(file, subject, wrong) and (skip_unusable or not wrong) and not changed:
             complete.append(subject.name)
@@ -88,10 +93,16 @@ def summarise(
         tuple(complete),
         tuple(waiting),
         outcomes.seconds / 3600,
-        tuple(failures),
+        (*skippable, *failures),
+        bool(skippable),
+        {recording.name: _stem_of(recording, data) for recording in data.recordings},
         tuple(notes),
         bool(stray) or any(subject.plan.differs for subject in subjects),
     )
+
+
+def _stem_of(recording: Recording, data: DataSet) -> str:
+    return str(recording.events_path.relative_to(data.path)).removesuffix("_events.tsv")
 
 
 def explain_refusal(store: Path, subjects: Sequence[Subject], changing: Collection[str] = ()) -> str | None:

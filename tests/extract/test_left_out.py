@@ -35,6 +35,19 @@ def test_missing_channels_are_a_policy(data: Data, capsys: Capture) -> None:
     assert {k: v for k, v in content(data.store).items() if not k.startswith(".parts")} == stored
 
 
+def test_a_reason_that_recordings_share_is_said_once(data: Data, capsys: Capture) -> None:
+    signal_uv = noise_uv(8, 10)
+    signal_uv[CHANNELS.index("P3-O1")] = 0
+    for run in (0, 1):
+        write_recording(data.bids, "01", run, signal_uv)
+    shared = f"2 recordings ({NAME(0)}, {NAME(1)}): *_eeg.edf: flat from beginning to end: P3-O1; "
+    for options, place in (((), "  "), (("--skip-unusable",), "  left out: ")):
+        data.extract(*options)
+        output = "".join(capsys.readouterr())
+        assert f"\n{place}{shared}" in output
+        assert output.count("flat from") == 1
+
+
 def test_a_recording_that_cannot_be_used_may_be_left_out(data: Data, capsys: Capture) -> None:
     good = data.edf("01", 1).read_bytes()
     data.edf("01", 1).write_bytes(good[:-5000])

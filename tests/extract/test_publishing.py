@@ -67,7 +67,7 @@ def test_a_stored_recording_replaced_meanwhile_lets_its_subject_wait(
     out, error = capsys.readouterr()
     assert "sub-02: encoded 1 recording (new)" in out
     assert "1 subject complete" in out
-    assert f"  {NAME(0)} changed during the extraction; run the same command again\n" in error
+    assert f"  {NAME(0)}: changed during the extraction; run the same command again\n" in error
     assert "--skip-unusable" not in error
     assert [info.name for info in opened(data).recordings] == [NAME(0), NAME(1)]
     assert data.extract(*options) == 0

@@ -260,6 +260,12 @@ def test_a_table_survives_its_spec():
     assert derive(["CZ", "T3-A1", "T7"], montage=montage).plus == (1, 0)
 
 
+def test_a_missing_channel_says_what_it_is_derived_from():
+    derivations = (Derivation("left", "T7", "A1"), Derivation("left", "T7"), Derivation("CZ", "CZ"))
+    with pytest.raises(UserError, match=r"missing channel left \(T7-A1 or T7\), CZ; channels there: PZ, F7-A1; "):
+        derive(["PZ", "F7-A1"], montage=Montage("table", (*derivations, Derivation("z", "PZ"))))
+
+
 @pytest.mark.parametrize("montage", [*NAMED.values(), as_recorded(["AF3", "O1"])], ids=lambda m: m.name)
 def test_a_montage_follows_from_its_spec(montage):
     assert from_spec(replace(SPEC, montage=montage.name, channels=montage.channels)) == montage
