@@ -1,6 +1,7 @@
 """``braincodec-seizure COMMAND``: all commands under one name. Only the given command is imported."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,6 +28,7 @@ COMMANDS = {  # name: module with a main, purpose
 # Spins of a waiting thread before it sleeps. With libgomp's default of 300,000, training beside another program
 # is many times slower than its share of the processor.
 SPINS = "5000"
+_INTERRUPTED = 130  # exit status
 _USAGE = "usage: braincodec-seizure [--help] [--version] COMMAND ..."
 
 
@@ -54,17 +56,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         from store.runtime.commands import called_as
 
         with called_as(_names()):
-            return _load_and_run(COMMANDS[name][0], rest)
+            status = _load_and_run(COMMANDS[name][0], rest)
     except KeyboardInterrupt:
-        return _say_interrupted(f"braincodec-seizure {name}")
+        status = _say_interrupted(f"braincodec-seizure {name}")
+    return _prepare_end(status) if argv is None else status
 
 
 def run_module(module: str) -> int:
     """Run a command started by ``python -m``, return its exit status; Ctrl-C during imports prints one line."""
     try:
-        return _load_and_run(module, sys.argv[1:])
+        status = _load_and_run(module, sys.argv[1:])
     except KeyboardInterrupt:
-        return _say_interrupted(f"python -m {module.removesuffix('.__main__')}")
+        status = _say_interrupted(f"python -m {module.removesuffix('.__main__')}")
+    return _prepare_end(status)
+
+
+def _prepare_end(status: int) -> int:
+    """Ignore Ctrl-C after an interrupt, while threads end: another one would only add a traceback."""
+    if status == _INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return status
 
 
 def _load_and_run(module: str, arguments: Sequence[str]) -> int:
@@ -77,7 +88,7 @@ def _load_and_run(module: str, arguments: Sequence[str]) -> int:
 def _say_interrupted(command: str) -> int:
     """Report Ctrl-C during the imports of a command; a running command reports it itself."""
     print(f"{command}: interrupted before it began", file=sys.stderr)
-    return 130
+    return _INTERRUPTED
 
 
 def _names() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Encode recordings, and publish each subject as soon as all of its recordings are there."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 
@@ -164,15 +164,18 @@ def _encode_with_bar(
         for recording, duration_s in work.durations_s.items()
     }
     total, failed = sum(windows[recording] for recording in recordings), 0
-    with tqdm(total=total, unit=" windows", disable=None) as bar:
 
-        def show(count: int) -> None:
-            hours, total_hours = ((n * spec.stride_s) / 3600 for n in (bar.n + count, total))
-            progress = f"{hours:.2f} of {total_hours:.2f} h of EEG"
-            bar.set_postfix_str(f"{progress}, {failed} failed" if failed else progress, refresh=False)
-            bar.update(count)
+    def show(count: int) -> None:
+        hours, total_hours = ((n * spec.stride_s) / 3600 for n in (bar.n + count, total))
+        progress = f"{hours:.2f} of {total_hours:.2f} h of EEG"
+        bar.set_postfix_str(f"{progress}, {failed} failed" if failed else progress, refresh=False)
+        bar.update(count)
 
-        for result in _encode_all(recordings, work.command, show):
+    with (
+        tqdm(total=total, unit=" windows", disable=None) as bar,
+        closing(_encode_all(recordings, work.command, show)) as results,
+    ):
+        for result in results:
             failed += result.error is not None
             total -= windows[result.recording] - result.windows  # what was there already, or failed
             bar.total = total
@@ -181,7 +184,7 @@ def _encode_with_bar(
 
 def _encode_all(
     recordings: Sequence[Recording], command: ExtractCommand, progress: Callable[[int], object]
-) -> Iterator[RecordingResult]:
+) -> Generator[RecordingResult, None, None]:
     if command.alone:
         yield from encode_recordings(recordings, command, progress)
         return

@@ -184,6 +184,30 @@ def test_ctrl_c_while_a_command_is_loaded_is_one_line(module: str, tmp_path: Pat
     assert finished.returncode == 130
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        "sys.exit(run_module('works'))",
+        "COMMANDS['works'] = 'works', ''; sys.argv[1:] = ['works']; sys.exit(main())",
+    ],
+)
+def test_ctrl_c_while_an_interrupted_command_ends_is_ignored(start: str, tmp_path: Path) -> None:
+    """Pressed once more while a thread finishes what it does."""
+    (tmp_path / "works.py").write_text("""
+import os, signal, time
+from concurrent.futures import ThreadPoolExecutor
+def press():
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.5)
+def main(argv):
+    ThreadPoolExecutor(1).submit(press)
+    return 130
+""")
+    finished = run(tmp_path, "-c", f"import sys; from braincodec_seizure import *; {start}")
+    assert (finished.returncode, finished.stderr) == (130, "")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_options_to_start_with_fit_a_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = help_of(lambda: main([name, "--help"]), capsys)

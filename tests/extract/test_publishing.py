@@ -1,12 +1,14 @@
 """What changes in the data set while an extraction runs."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from extract import encode_recording
+from extract import encode_recording, publishing
 from tests.helpers.eeg import noise_uv, write_recording
 from tests.helpers.extraction import NAME, Data, lines, opened, same_content
 from tests.helpers.extraction import fresh as extract_anew
@@ -72,3 +74,22 @@ def test_a_stored_recording_replaced_meanwhile_lets_its_subject_wait(
     assert [info.name for info in opened(data).recordings] == [NAME(0), NAME(1)]
     assert data.extract(*options) == 0
     assert same_content(opened(data), opened(extract_anew(data)))
+
+
+def test_ctrl_c_while_an_interrupted_extraction_ends_is_one_line(
+    data: Data, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def press(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    def encode(*arguments: Any) -> Iterator[encode_recording.RecordingResult]:
+        with ExitStack() as at_end:
+            at_end.callback(press)
+            yield from encode_all(*arguments)
+
+    encode_all = publishing._encode_all
+    monkeypatch.setattr(publishing, "_encode_all", encode)
+    monkeypatch.setattr(publishing, "_note_result", press)
+    shutil.rmtree(data.store)
+    assert data.extract() == 130  # what is raised where nobody can take it fails the test
+    assert capsys.readouterr().err.count("\n") == 1
