@@ -93,7 +93,10 @@ def _read_content(path: Path) -> bytes:
     if reason := explain_absent_content(path):
         raise UserError(f"{path}: {reason}")
     if not path.is_file():
-        raise UserError(f"{path}: no such events file; each recording needs one, bckg if without seizure")
+        raise UserError(
+            f"{path}: no such events file; write one, with one row of eventType bckg if the recording has no "
+            "seizure, or accept recordings without one by --unlabelled"
+        )
     return read_content(path)
 
 

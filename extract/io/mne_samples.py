@@ -102,7 +102,9 @@ def open_with_mne(path: Path) -> MneSamples:
         is of another recording.
     """
     if path.suffix.lower() not in _SUFFIXES:
-        raise UserError(f"{path}: no EEG file by its name; allowed: .edf, .bdf, {', '.join(_SUFFIXES)}")
+        raise UserError(
+            f"{path}: its name is not that of an EEG file; allowed: .edf, .bdf, {', '.join(_SUFFIXES)}"
+        )
     import mne  # here, since EDF files are read without it and it takes a second
 
     require_signal_files(path)

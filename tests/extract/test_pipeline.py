@@ -115,7 +115,7 @@ def test_a_bad_recording_leaves_the_others_and_is_named(data: Data, capsys: pyte
     assert data.extract() == 1
     out, err = capsys.readouterr()
     assert "1 subject complete" in out
-    assert "run-01_events.tsv: no such events file; each recording needs one" in err
+    assert "run-01_events.tsv: no such events file; write one" in err
     assert store.open(data.store).persons == ("02",)
     parts = list((data.store / ".parts" / "sub-01").glob("*.h5"))
     assert [part.name for part in parts] == ["sub-01_ses-01_task-szMonitoring_run-00.h5"]

@@ -140,12 +140,12 @@ def test_a_removed_events_file(data: Data, capsys: Capture) -> None:
     data.events("01", 0).unlink()
     before = content(data.store)
     assert data.extract() == 1
-    assert "run-00_events.tsv: no such events file; each recording needs one" in capsys.readouterr().err
+    assert "run-00_events.tsv: no such events file; write one" in capsys.readouterr().err
     assert content(data.store) == before
     assert data.extract("--unlabelled") == 0
     out = lines(capsys)
     assert out[0] == "sub-01: relabelled 1 recording (events file removed)"
-    assert f"{NAME(0)}: without events file; its seconds count nowhere in scores" in out
+    assert f"{NAME(0)}: without events file; its seconds are not scored" in out
     info = opened(data).recordings[0]
     assert (info.labelled, info.events, opened(data).labels[:11].sum()) == (False, (), 0)
     assert same_content(opened(data), opened(fresh(data, "--unlabelled")))

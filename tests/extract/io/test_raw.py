@@ -172,7 +172,7 @@ def test_empty_file(tmp_path):
 def test_no_eeg_file_by_its_name(tmp_path, name):
     path = tmp_path / name
     path.write_text("print()")
-    with pytest.raises(UserError, match=r"no EEG file by its name; allowed: .edf, .bdf, .vhdr, .set$"):
+    with pytest.raises(UserError, match=r"its name is not that of an EEG file; allowed: .edf, .bdf, .vhdr, .set$"):
         open_signal(path)
 
 
