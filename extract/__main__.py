@@ -15,7 +15,7 @@ from extract.planning.command import ExtractCommand
 from extract.planning.summary import Summary
 from store.runtime.cli import run, to_one_line
 from store.runtime.commands import command_line
-from store.runtime.plurals import count_noun
+from store.runtime.plurals import count_noun, list_names
 
 
 def _command(command: ExtractCommand) -> int:
@@ -26,9 +26,8 @@ def _command(command: ExtractCommand) -> int:
         _print_refusal(summary)
         return int(summary.differs)
     elapsed_s = time.perf_counter() - begin
-    subjects = count_noun(len(summary.subjects), "subject")
     encoded = f"{summary.encoded_hours:.2f} h of EEG encoded in {elapsed_s:.0f} s"
-    print(f"{subjects} complete in {command.store}; {encoded}")
+    print(f"{_describe_complete(command, summary)}; {encoded}")
     _print_account(summary, done=True)
     if summary.failures:
         hint = " (--skip-unusable publishes them without these recordings)" if summary.is_skippable else ""
@@ -46,6 +45,15 @@ def _command(command: ExtractCommand) -> int:
         return 0
     print(f"inspect it with: {command_line('store', 'info', command.store)}")
     return 0
+
+
+def _describe_complete(command: ExtractCommand, summary: Summary) -> str:
+    """Say how many subjects are complete, or of those that were chosen, which, and how many there are."""
+    if not command.subject or not summary.subjects:
+        return f"{count_noun(len(summary.subjects), 'subject')} complete in {command.store}"
+    names = list_names([f"sub-{subject}" for subject in summary.subjects])
+    in_all = count_noun(len(list(command.store.glob("sub-*.h5"))), "subject")
+    return f"{names} complete in {command.store}, which holds {in_all}"
 
 
 def _print_account(summary: Summary, *, done: bool) -> None:

@@ -18,7 +18,7 @@ from extract.planning.extraction import Extraction
 from extract.planning.paths import left_out_path
 from extract.planning.persons import describe_move, find_moved, move
 from extract.planning.plan import Action
-from extract.planning.publish import list_gone_parts, remove_parts
+from extract.planning.publish import list_gone_parts, remove_empty_folders, remove_parts
 from extract.planning.renamed import find_renamed
 from extract.planning.resolve import resolve_settings
 from extract.planning.spec import find_readable, require_spec
@@ -45,6 +45,15 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     StoreError
         If the store holds features of another spec.
     """
+    is_new = not command.store.exists()
+    try:
+        return _extract(command, tell or _print)
+    finally:
+        if (is_new or command.prune) and not command.check_only and command.shard is None:
+            remove_empty_folders(command.store)
+
+
+def _extract(command: ExtractCommand, tell: Callable[[str], object]) -> Summary:
     command.check()
     command.check_codes()
     guard_folder(command.store, inputs=[command.bids], own="sub-*.h5", apart=[command.bids])
@@ -53,7 +62,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
     data = find_data_set(command.bids, command.subject or None)
     source = SubjectSource(data, command.store, command.policy, command.unlabelled, command.force)
     source, subjects = _look_at_all(source, is_whole=not command.subject)
-    work = Extraction(command, source, subjects, tell or _print)
+    work = Extraction(command, source, subjects, tell)
     moved = list(find_moved(source, subjects))
     if command.check_only:
         work.say(*(describe_move(file, person) for file, person in moved))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,14 @@ def remove_parts(store: Path, *subjects: str) -> None:
     """Remove the parts of subjects; another extraction of one that is published notices that it is."""
     for subject in subjects:
         shutil.rmtree(parts_path(store, subject), ignore_errors=True)
+
+
+def remove_empty_folders(store: Path) -> None:
+    """Remove the folders of parts that hold nothing, and that of a store that does."""
+    parts = parts_path(store, "").parent
+    for folder in (*parts.glob("sub-*"), parts, store):
+        with suppress(OSError):  # holds something, or is not there
+            folder.rmdir()
 
 
 def list_gone_parts(store: Path, subjects: Collection[str]) -> list[str]:

@@ -299,3 +299,9 @@ def test_a_subject_of_another_data_set_that_shares_one_recording_stays(data: Dat
     assert other.extract("--prune") == 1  # no command opens a store with a recording under two persons
     assert subjects(data) == ["sub-01", "sub-02", "sub-kid"]
     assert opened(data, "02").dataset == "Clinic"
+
+
+def test_pruning_leaves_no_empty_folders(data: Data) -> None:
+    shutil.rmtree(data.bids / "sub-02")
+    assert data.extract("--prune") == 0
+    assert [path.name for path in data.store.iterdir()] == ["sub-01.h5"]

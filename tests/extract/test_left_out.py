@@ -48,6 +48,17 @@ def test_a_reason_that_recordings_share_is_said_once(data: Data, capsys: Capture
         assert output.count("flat from") == 1
 
 
+def test_an_extraction_without_any_result_leaves_no_folder(data: Data) -> None:
+    shutil.rmtree(data.store)
+    for edf in data.bids.rglob("*.edf"):
+        edf.write_bytes(edf.read_bytes()[:-5000])
+    assert data.extract() == 1
+    assert not data.store.exists()
+    data.store.mkdir()  # the user's own
+    assert data.extract() == 1
+    assert data.store.exists()
+
+
 def test_a_recording_that_cannot_be_used_may_be_left_out(data: Data, capsys: Capture) -> None:
     good = data.edf("01", 1).read_bytes()
     data.edf("01", 1).write_bytes(good[:-5000])

@@ -62,7 +62,7 @@ def test_only_what_is_asked_is_extracted(data: Data) -> None:
 
 def test_parts_go_when_the_subject_is_there(data: Data) -> None:
     assert data.extract() == 0
-    assert [path.name for path in (data.store / ".parts").iterdir()] == []
+    assert sorted(path.name for path in data.store.iterdir()) == ["sub-01.h5", "sub-02.h5"]
 
 
 def test_a_second_extraction_does_nothing(data: Data, capsys: pytest.CaptureFixture) -> None:
@@ -216,6 +216,13 @@ def test_unreadable_checkpoint(data: Data, tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "bad.pt").write_bytes(b"no weights")
     assert data.extract(encoder=str(tmp_path / "bad.pt")) == 2
     assert "bad.pt" in capsys.readouterr().err
+
+
+def test_chosen_subjects_are_named_and_all_are_counted(data: Data, capsys: pytest.CaptureFixture) -> None:
+    data.extract()
+    assert f"2 subjects complete in {data.store}; " in capsys.readouterr().out
+    data.extract("--subject", "02")
+    assert f"sub-02 complete in {data.store}, which holds 2 subjects; " in capsys.readouterr().out
 
 
 def test_another_spec_does_not_mix(data: Data, capsys: pytest.CaptureFixture) -> None:
