@@ -59,7 +59,7 @@ def write_averages(results: Results) -> None:
     _write_tables(results)
     write_table(path / "tables", "seeds", format_heads(seeds, background, "seed"))
     more = {"seeds": to_metrics_rows(add_spread(seeds)), **_describe_test(results)}
-    write_metrics(path, results.persons, results.summary, more, seeds.std(ddof=0))
+    write_metrics(path, results.persons, results.summary, more, seeds.std(ddof=1))
 
 
 def _write_tables(results: Results) -> None:
@@ -104,7 +104,7 @@ def write_metrics(
     Parameters
     ----------
     spread
-        Standard deviation of the means over seeds, a last row of ``metrics.csv``.
+        Sample sd of the means over seeds, a last row of ``metrics.csv``.
     """
     table = pd.concat([persons.astype(object), summary.loc[list(_SUMMARY_ROWS)]])
     if spread is not None:

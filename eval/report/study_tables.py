@@ -24,7 +24,7 @@ def format_study(table: pd.DataFrame, background: Background) -> pd.DataFrame:
     cells.index = pd.Index(table["encoder"])
     rows = table.to_dict(orient="records")
     cells["AUROC"] = [format_interval(row, "auroc", 3) for row in rows]
-    cells["sd over seeds"] = [format_number(row["auroc_sd"], 3) if row["seeds"] > 1 else "" for row in rows]
+    cells["sd over seeds"] = [format_number(row["auroc_sd"], 3) for row in rows]
     cells["from the first"] = [_format_difference(row) for row in rows]
     for heading in ("event sens", "event F1", "sample F1"):
         cells[heading] = [format_interval(row, HEADLINE[heading], 3) for row in rows]
@@ -83,7 +83,6 @@ def format_tests(table: pd.DataFrame) -> pd.DataFrame:
     for heading, (column, decimals) in columns.items():
         cells[heading] = [format_number(value, decimals) for value in table[column]]
     cells["in alarm"] = [_format_share(row) for row in table.to_dict(orient="records")]
-    cells.loc[(table["seeds"] == 1).to_numpy(), "sd over seeds"] = ""
     return cells.rename_axis(index=None, columns="encoder")
 
 

@@ -22,7 +22,7 @@ class Alarms:
     hours: float  # labelled or not, seizures left out
     alarmed_hours: float
     heads: int = 1  # whose mean the alarms are
-    spread: float = 0.0  # standard deviation over heads of the share in alarm
+    spread: float | None = None  # sample sd over heads of the share in alarm
 
     @property
     def alarmed_share(self) -> float:
@@ -37,7 +37,7 @@ class Alarms:
         """
         text = f"{count_noun(self.persons, 'person')}, {self.hours:.1f} h: "
         text += f"{100 * self.alarmed_share:.1f} % of the time in alarm"
-        if self.heads > 1:
+        if self.spread is not None:
             text += f" (mean over {self.heads} seeds, sd {100 * self.spread:.1f} %)"
         if self.labelled_hours:
             text += f", {count_alarms(self.false_alarms)} in {self.labelled_hours:.1f} h with labels"
@@ -66,13 +66,14 @@ def measure_alarms(results: Results) -> Alarms:
 
 
 def average_alarms(alarms: Sequence[Alarms]) -> Alarms:
-    """Alarms of several heads on the same persons: the means, and the spread of the share in alarm (divisor n)."""
+    """Alarms of several heads on the same persons: the means, and the sample sd of the share in alarm."""
+    shares = [one.alarmed_share for one in alarms if one.hours]
     return replace(
         alarms[0],
         false_alarms=float(np.mean([one.false_alarms for one in alarms])),
         alarmed_hours=float(np.mean([one.alarmed_hours for one in alarms])),
         heads=len(alarms),
-        spread=float(np.std([one.alarmed_share for one in alarms])) if alarms[0].hours else 0.0,
+        spread=float(np.std(shares, ddof=1)) if len(shares) > 1 else None,
     )
 
 

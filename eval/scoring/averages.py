@@ -39,8 +39,8 @@ def average_scores(results: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.Dat
 
 
 def add_spread(heads: pd.DataFrame) -> pd.DataFrame:
-    """Scores of heads, then their mean and their standard deviation (divisor n)."""
-    return pd.concat([heads, pd.DataFrame({"mean": heads.mean(), "sd": heads.std(ddof=0)}).T])
+    """Scores of heads, then their mean and their sample sd."""
+    return pd.concat([heads, pd.DataFrame({"mean": heads.mean(), "sd": heads.std(ddof=1)}).T])
 
 
 def average_seeds(run: Run, results: Mapping[int, Results]) -> Results:

@@ -142,14 +142,14 @@ def score_person(recordings: Sequence[ScoredRecording]) -> dict[str, float]:
 def summarise(persons: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Mean, sd and interval of each column over the persons for whom it is defined, and their number.
 
-    The sd is that of the persons themselves (divisor n), as szcore-evaluation reports it. The interval is the
-    95 % percentile bootstrap of the mean over persons; with fewer than two of them it is undefined.
+    The sd is the sample sd (divisor n - 1; szcore-evaluation divides by n). The interval is the 95 % percentile
+    bootstrap of the mean over persons. With fewer than two persons both are undefined.
     """
     intervals = {column: bootstrap_interval(values.dropna().to_numpy(), rng) for column, values in persons.items()}
     return pd.DataFrame(
         {
             "mean": persons.mean(),
-            "sd": persons.std(ddof=0),
+            "sd": persons.std(ddof=1),
             "ci95_low": {column: low for column, (low, _) in intervals.items()},
             "ci95_high": {column: high for column, (_, high) in intervals.items()},
             "defined": persons.count(),

@@ -42,8 +42,8 @@ class CombinationScores:
 
     @property
     def spread(self) -> pd.Series:
-        """Standard deviation over seeds of each mean over persons (divisor n)."""
-        return pd.DataFrame({seed: scores.mean() for seed, scores in self.seeds.items()}).T.std(ddof=0)
+        """Sample sd over seeds of each mean over persons; nan for one seed."""
+        return pd.DataFrame({seed: scores.mean() for seed, scores in self.seeds.items()}).T.std(ddof=1)
 
 
 def tabulate_study(rows: Sequence[CombinationScores]) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def tabulate_study(rows: Sequence[CombinationScores]) -> pd.DataFrame:
     Returns
     -------
     encoder, features, head, seeds, persons; each score NAME of `eval.scoring.scores.HEADLINE`, with NAME_low and
-    NAME_high (95 % bootstrap over persons) and NAME_sd (over seeds); auroc_difference with low and high (paired
+    NAME_high (95 % bootstrap over persons) and NAME_sd (sample sd over seeds); auroc_difference with low and high (paired
     by person); false_alarms (number in all, mean over seeds) and background_hours.
     """
     table = []
@@ -103,12 +103,12 @@ def tabulate_tests(tests: Mapping[Combination, Sequence[Path]]) -> pd.DataFrame:
     -------
     encoder, features, head, seeds, persons, auroc, event.sensitivity, sample.f1 (means over persons), false_alarms
     (in all), background_hours, alarmed: the share in alarm of background and of recordings without labels; of
-    ``auroc`` and ``alarmed`` also NAME_sd, over seeds (divisor n).
+    ``auroc`` and ``alarmed`` also NAME_sd, the sample sd over seeds.
     """
     rows = []
     for combination, paths in tests.items():
         seeds = pd.DataFrame([_measure_test(path) for path in paths])
-        spread = {f"{name}_sd": seeds[name].std(ddof=0) for name in ("auroc", "alarmed")}
+        spread = {f"{name}_sd": seeds[name].std(ddof=1) for name in ("auroc", "alarmed")}
         rows.append({**vars(combination), "seeds": len(paths), **seeds.mean(), **spread})
     return pd.DataFrame(rows).astype({"persons": int})
 

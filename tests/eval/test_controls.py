@@ -18,7 +18,7 @@ from eval import controls
 from eval.__main__ import main as evaluate
 from eval.controls import main
 from eval.scoring import identity_audit, shuffled_labels, standard_test
-from eval.scoring.alarms import measure_alarms
+from eval.scoring.alarms import Alarms, average_alarms, measure_alarms
 from eval.scoring.identity_audit import PersonSeconds, audit_identity
 from eval.scoring.shuffled_labels import (
     ShuffledDataset,
@@ -182,6 +182,12 @@ def test_removed_seconds_have_no_mean_and_no_scale() -> None:
 def test_the_audit_needs_background_of_two_persons() -> None:
     with pytest.raises(UserError, match="1 person with 20 s of background; the audit needs two or more"):
         audit_identity({"a": seconds(0, np.random.default_rng(0)), "b": seconds(0, np.random.default_rng(0), 16)})
+
+
+def test_alarms_of_several_heads_have_a_sample_sd_and_those_of_one_head_none() -> None:
+    one, other = Alarms(1, 0, 0, 0.0, 2.0, 0.1), Alarms(1, 0, 0, 0.0, 2.0, 0.3)
+    assert average_alarms([one]).spread is None
+    assert average_alarms([one, other]).describe().endswith("(mean over 2 seeds, sd 7.1 %)")
 
 
 def test_alarms_are_counted_on_persons_that_no_pretraining_saw() -> None:

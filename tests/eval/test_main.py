@@ -121,12 +121,15 @@ def test_metrics_are_those_of_the_timelines(run: Run) -> None:
 
 
 def test_means_and_sds_are_those_of_szcore_evaluation(run: Run) -> None:
-    """Figures that szcore-evaluation 0.0.7 gives for these predictions against the same references."""
+    """Figures of szcore-evaluation 0.0.7 for these predictions and references, its sds times sqrt(n / (n - 1))."""
     main([str(run.path), "--no-report"])
     content = _read(run)
     wanted = {
         "mean": {"event": (0.5, 0.5, 1 / 3, 90.0), "sample": (0.25, 2 / 3, 0.2857142857, 900.0)},
-        "sd": {"event": (0.5, 0.0, 1 / 3, 127.2792206), "sample": (0.25, 0.0, 0.2857142857, 1272.7922061)},
+        "sd": {
+            "event": (0.5**0.5, None, 2**0.5 / 3, 155.8845727),
+            "sample": (0.125**0.5, None, 0.4040610178, 1558.845727),
+        },
     }
     for row, groups in wanted.items():
         for group, figures in groups.items():

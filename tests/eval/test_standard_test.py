@@ -90,7 +90,7 @@ def test_every_head_is_scored_then_their_mean_and_spread(
     content = read(tmp_path)
     aurocs = [head["mean"]["auroc"] for head in heads.values()]
     assert [content["heads"][name]["auroc"] for name in heads] == aurocs
-    assert content["heads"]["sd"]["auroc"] == pytest.approx(np.std(aurocs))
+    assert content["heads"]["sd"]["auroc"] == pytest.approx(np.std(aurocs, ddof=1))
     person = [head["persons"]["11"]["event"]["f1"] for head in heads.values()]
     assert content["persons"]["11"]["event"]["f1"] == pytest.approx(np.mean(person))
     assert "mean over 4 heads; AUROC" in capsys.readouterr().out
@@ -242,12 +242,12 @@ def test_the_time_in_alarm_of_several_heads_is_their_mean_with_its_spread(
     person = [head["12"]["alarmed"] for head in heads]
     assert content["time_in_alarm"]["12"]["alarmed"] == pytest.approx(np.mean(person))
     assert [content["heads"][name]["alarmed"] for name in ("01", "mean", "sd")] == pytest.approx(
-        [shares[0], np.mean(shares), np.std(shares)]
+        [shares[0], np.mean(shares), np.std(shares, ddof=1)]
     )
     text = capsys.readouterr().out
     assert re.search(rf"mean over 4 heads; .*: {100 * np.mean(shares):.1f} % of the time in alarm", text)
     table = pd.read_csv(out / "tables" / "heads.csv", index_col=0)
-    assert table["in alarm"]["sd"] == f"{100 * np.std(shares):.1f} %"
+    assert table["in alarm"]["sd"] == f"{100 * np.std(shares, ddof=1):.1f} %"
     assert ("AUROC" in table) == bool(labelled)
     assert list(read_scored_run(out).scores.index) == list(labelled)
 

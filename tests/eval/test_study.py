@@ -69,8 +69,9 @@ def test_the_table_is_the_mean_over_persons_of_scores_averaged_over_seeds(finish
     )
     averaged = {person: (first[person] + second[person]) / 2 for person in first}
     assert table["auroc"].tolist() == pytest.approx([np.mean([*averaged.values()]), np.mean([*probe.values()])])
-    spread = np.std([np.mean([*first.values()]), np.mean([*second.values()])])
-    assert table["auroc_sd"].tolist() == pytest.approx([spread, 0])
+    spread = np.std([np.mean([*first.values()]), np.mean([*second.values()])], ddof=1)
+    assert table["auroc_sd"].tolist() == pytest.approx([spread, np.nan], nan_ok=True)
+    assert pd.read_csv(finished / "tables" / "scores.csv")["sd over seeds"].tolist() == [f"{spread:.3f}", "-"]
     difference = np.mean([probe[person] - averaged[person] for person in probe])
     assert np.isnan(table["auroc_difference"][0])
     assert table["auroc_difference"][1] == pytest.approx(difference)
@@ -110,7 +111,7 @@ def test_heads_trained_on_everyone_are_tested_on_other_data(finished: Path) -> N
     assert table["persons"].tolist() == [3, 3]  # one of them without labels
     tested = finished / "runs" / LINEAR / "test"
     shares = [share_in_alarm(tested / "heads" / f"final-seed-{seed}") for seed in (0, 1)]
-    assert table["in alarm"][0] == f"{100 * np.mean(shares):.1f} % (sd {100 * np.std(shares):.1f} %)"
+    assert table["in alarm"][0] == f"{100 * np.mean(shares):.1f} % (sd {100 * np.std(shares, ddof=1):.1f} %)"
     assert table["in alarm"][1] == f"{100 * share_in_alarm(finished / 'runs' / PROBE / 'test'):.1f} %"
     share_in_alarm(tested)  # the mean over seeds has the same persons
 
@@ -167,7 +168,7 @@ def test_a_seed_that_is_added_costs_that_seed_alone(
     scores = [f"{LINEAR}/seed-0", f"{LINEAR}/seed-1", "bandpower-latents-linear/seed-2"]
     means = [np.mean([*read_auroc(study_folder, one).values()]) for one in scores]
     assert table["auroc"][0] == pytest.approx(np.mean(means))
-    assert table["auroc_sd"][0] == pytest.approx(np.std(means))
+    assert table["auroc_sd"][0] == pytest.approx(np.std(means, ddof=1))
 
 
 def test_a_seed_that_is_added_to_earlier_heads_has_their_context(study_folder: Path, bids: Path) -> None:

@@ -57,7 +57,7 @@ def score_outside(references: Path, predictions: Path) -> dict[str, dict[str, fl
             row |= {f"{group}.{ours}": getattr(total, theirs) for ours, theirs in RATES.items()}
         rows.append(row)
     table = pd.DataFrame(rows)
-    return {"mean": table.mean().to_dict(), "sd": table.std(ddof=0).to_dict()}
+    return {"mean": table.mean().to_dict(), "sd": table.std(ddof=1).to_dict()}
 
 
 def score_by_szcore_evaluation(references: Path, predictions: Path, out: Path) -> dict[str, dict[str, float]]:
@@ -77,7 +77,7 @@ def ours(folder: Path) -> dict[str, dict[str, float]]:
     content: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
     return {
         row: {f"{group}.{name}": content[row][group][name] for group in ("event", "sample") for name in RATES}
-        for row in ("mean", "sd")
+        for row in ("mean", "sd", "defined")
     }
 
 
@@ -116,5 +116,9 @@ def test_scores_are_those_of_szcore_evaluation(
 ) -> None:
     folder, references = scored[key]
     wanted = score_by_szcore_evaluation(references, folder / "predictions", tmp_path / "out.json")
-    for row in ("mean", "sd"):
-        assert ours(folder)[row] == pytest.approx(wanted[row], abs=1e-9, rel=0)
+    found = ours(folder)
+    assert found["mean"] == pytest.approx(wanted["mean"], abs=1e-9, rel=0)
+    for name, count in found["defined"].items():  # szcore-evaluation divides by n, not by n - 1
+        assert found["sd"][name] * np.sqrt((count - 1) / count) == pytest.approx(
+            wanted["sd"][name], abs=1e-9, rel=0
+        )
