@@ -25,6 +25,7 @@ from store.runtime.atomic import update_text, write_text
 from store.runtime.text_table import to_csv
 
 _SUMMARY_ROWS = ("mean", "sd", "ci95_low", "ci95_high")
+_NOTE = "fp_per_day_note"  # column that says so where rates mean little
 
 
 def write_choices(results: Results, folder: Path, seed: str = "") -> None:
@@ -110,13 +111,9 @@ def write_metrics(
     if spread is not None:
         table = pd.concat([table, spread.to_frame("sd_seeds").T])
     background = measure_background(persons)
-    headings = {
-        column: f"{column} ({background.shortage})"
-        for column in table.columns
-        if column.endswith("per_day") and not background.suffices
-    }
-    write_csv(path / "metrics.csv", table.rename(columns=headings).rename_axis("person").reset_index())
-    content = {**metrics(persons, summary), **more}
+    table[_NOTE] = background.note
+    write_csv(path / "metrics.csv", table.rename_axis("person").reset_index())
+    content = {**metrics(persons, summary), "background_hours": background.hours, **more}
     write_text(path / "metrics.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
@@ -135,12 +132,10 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def format_curve(curve: pd.DataFrame, background: Background) -> pd.DataFrame:
-    """The operating curve for a file: false alarms as rates only where background suffices."""
+    """The operating curve for a file, with a note where background is too little for its rates."""
     table = curve.reset_index()
-    if not background.suffices:
-        heading = f"false_alarms ({background.shortage})"
-        return table.drop(columns="fp_per_day").rename(columns={"false_alarms": heading})
     table["fp_per_hour"] = table["fp_per_day"] / 24
+    table[_NOTE] = background.note
     return table
 
 

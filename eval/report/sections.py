@@ -10,11 +10,13 @@ from eval.report.markup import format_table, format_wide
 from eval.report.tables import SUMMARY_ROWS, format_heads, format_number
 from eval.report.timeline import clock
 from eval.scoring.averages import list_choices
+from eval.scoring.background import RATE_NEEDS_H, Background
 from eval.scoring.choice import PostProcessingChoice
 from eval.scoring.results import Results
 from eval.scoring.seizures import find_unlabelled_events
 from eval.scoring.validity_checks import list_left_out
 from heads.run_folder import FoldResult
+from store import Store
 from store.runtime.cli import to_one_line
 from store.runtime.plurals import count_noun
 
@@ -41,11 +43,36 @@ def format_seeds(results: Results) -> str:
 
 def format_settings(results: Results) -> str:
     """What was run, what was chosen, and which recordings count less than one thinks."""
-    folds = [_fold_cells(name, fold, choice) for name, (fold, choice) in list_choices(results).items()]
     return (
         f'<table class="text"><tbody>{_describe_run(results)}</tbody></table><h3>Chosen for each fold</h3>'
-        f"{format_wide(_FOLD_HEADINGS, folds)}{_data_notes(results)}"
+        f"{_format_choices(results)}{_data_notes(results)}"
     )
+
+
+def _format_choices(results: Results) -> str:
+    """What was chosen for each fold; false alarms a day only where the validation persons suffice for a rate."""
+    choices, hours = list_choices(results), _background_hours(results.store)
+    backgrounds = {
+        name: Background(sum(hours.get(person, 0.0) for person in fold.fold.validation))
+        for name, (fold, _) in choices.items()
+    }
+    folds = [_fold_cells(name, *choice, backgrounds[name].suffices) for name, choice in choices.items()]
+    note = (
+        f"<p class='muted'>A dash under validation FP/day: less than {RATE_NEEDS_H:.0f} h of background of "
+        "validation persons in this store, too little for a rate.</p>"
+    )
+    is_short = not all(background.suffices for background in backgrounds.values())
+    return format_wide(_FOLD_HEADINGS, folds) + note * is_short
+
+
+def _background_hours(store: Store) -> dict[str, float]:
+    """Labelled hours without seizure of each person."""
+    hours: dict[str, float] = {}
+    for info in store.recordings:
+        if info.labelled:
+            background_s = int((store.labels(info) == 0).sum())
+            hours[info.person] = hours.get(info.person, 0.0) + background_s / 3600
+    return hours
 
 
 def _describe_run(results: Results) -> str:
@@ -95,11 +122,11 @@ def _data_notes(results: Results) -> str:
     return notes
 
 
-def _fold_cells(name: str, result: FoldResult, choice: PostProcessingChoice) -> tuple[object, ...]:
+def _fold_cells(name: str, result: FoldResult, choice: PostProcessingChoice, is_rate: bool) -> tuple[object, ...]:
     post, fold = choice.post, result.fold
     chosen_on = f"all others, in {len(fold.inner)} groups" if fold.inner else ", ".join(fold.validation)
     return (
         *(name, chosen_on, result.best_epoch, f"{post.threshold:.3f}"),
         *(f"{post.threshold * post.hysteresis_ratio:.3f}", f"{post.smoothing_s} s", f"{post.min_duration_s} s"),
-        *(format_number(choice.f1, 3), format_number(choice.fp_per_day, 1)),
+        *(format_number(choice.f1, 3), format_number(choice.fp_per_day, 1) if is_rate else "-"),
     )

@@ -28,6 +28,11 @@ class Background:
         """
         return f"{self.hours:.1f} h of background: too little for a rate, which needs {RATE_NEEDS_H:.0f} h"
 
+    @property
+    def note(self) -> str:
+        """What is missing for a rate; empty if nothing is."""
+        return "" if self.suffices else self.shortage
+
     def describe(self, false_alarms: float, per_day: float) -> str:
         """False alarms as a rate, or as a count where background is too little for one.
 

@@ -52,8 +52,8 @@ def tabulate_study(rows: Sequence[CombinationScores]) -> pd.DataFrame:
     Returns
     -------
     encoder, features, head, seeds, persons; each score NAME of `eval.scoring.scores.HEADLINE`, with NAME_low and
-    NAME_high (95 % bootstrap over persons) and NAME_sd (sample sd over seeds); auroc_difference with low and high (paired
-    by person); false_alarms (number in all, mean over seeds) and background_hours.
+    NAME_high (95 % bootstrap over persons) and NAME_sd (sample sd over seeds); auroc_difference with low and high
+    (paired by person); false_alarms (number in all, mean over seeds) and background_hours.
     """
     table = []
     for row in rows:

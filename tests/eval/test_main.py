@@ -164,8 +164,11 @@ def test_csv_has_a_row_a_person_then_mean_sd_and_interval(run: Run) -> None:
     assert float(rows[3]["event.sensitivity"]) == 0.5
     assert [rows[0][f"event.{name}"] for name in ("tp", "fn", "fp")] == ["1", "0", "1"]
     assert [float(row["auroc"]) for row in rows[5:]] == _read(run)["ci95"]["auroc"]
-    (heading,) = [name for name in rows[0] if name.startswith("event.fp_per_day")]
-    assert heading == "event.fp_per_day (0.2 h of background: too little for a rate, which needs 24 h)"
+    assert float(rows[0]["event.fp_per_day"]) == 270
+    notes = {row["fp_per_day_note"] for row in rows}
+    assert notes == {"0.2 h of background: too little for a rate, which needs 24 h"}
+    background_s = [float(row["seconds"]) - float(row["ictal_seconds"]) for row in rows[:3]]
+    assert _read(run)["background_hours"] == pytest.approx(sum(background_s) / 3600)
 
 
 def test_table_shows_persons_summary_and_where_the_files_are(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,6 +103,7 @@ def test_the_page_says_what_was_run_and_what_to_beware_of(run: Path) -> None:
         "epochs 2",
         "all others, in 2 groups",
         "none is on record",
+        "A dash under validation FP/day: less than 24 h of background",
     ):
         assert words in text
     for heading in ("Errors", "Scores", "Figures", "Timelines of the other recordings", "What was run"):
