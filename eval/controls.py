@@ -29,6 +29,7 @@ from eval.scoring.scored_heads import hash_file
 from eval.scoring.scored_runs import ScoredRun, read_scored_run, require_same_test
 from eval.scoring.scores import bootstrap_interval
 from heads.run_folder import Run
+from store import Store
 from store.gate import read_json
 from store.runtime.cli import run as run_command
 from store.runtime.device import choose_device
@@ -60,6 +61,11 @@ class ControlsCommand:
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Folder of a run that eval has scored."""
+    store: Annotated[
+        tuple[Path, ...],
+        tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(default: the path used in training)"),
+    ] = ()
+    """New path of the run's store, or stores, if they have moved since training."""
     twin: Annotated[Path | None, optional("RUN")] = None
     """Scored run with the same settings on an untrained encoder (extracted with --encoder random)."""
     on: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE ...", help_behavior_hint="(default: none)")] = ()
@@ -136,7 +142,7 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
     from eval.scoring.shuffled_labels import plan_shuffled, score_shuffled
     from heads.dataset import StoreDataset
 
-    device, store = torch.device(choose_device(command.device)), run.open_store()
+    device, store = torch.device(choose_device(command.device)), run.open_store(command.store)
     scored = read_scored_run(command.run)
     twin = None if command.twin is None else _read_twin(scored, command.twin)
     tests = [_prepare_test(command.run, path, out) for path in dict.fromkeys(command.on)]
@@ -149,7 +155,7 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
 
     tasks = [
         _Task(_hash("shuffled", settings, folds, identity, command.seed), check_shuffled),
-        _Task(_hash("identity", identity), partial(_check_identity, run, out)),
+        _Task(_hash("identity", identity), partial(_check_identity, store, out)),
     ]
     if twin is not None:
         rows = [scored.scores.to_csv(), twin.scores.to_csv()]
@@ -186,10 +192,10 @@ def _check_shuffled(scores: pd.DataFrame) -> Control:
     return Control(name, text, f"{low:.3f} to {high:.3f}", low <= mean <= high, values)
 
 
-def _check_identity(run: Run, out: Path) -> Iterator[Control]:
+def _check_identity(store: Store, out: Path) -> Iterator[Control]:
     from eval.scoring.identity_audit import audit_identity, read_seconds
 
-    audit = audit_identity(read_seconds(run.open_store(), out))
+    audit = audit_identity(read_seconds(store, out))
     yield Control(
         "telling persons apart",
         f"{audit.accuracy:.3f} of the background seconds of {audit.persons} persons are assigned to the right one",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from heads.folds import Fold
-from store import FeatureSpec, Store, open_stores
+from store import FeatureSpec, Store, StoreError, open_stores
 from store.interop.join import original_persons
 from store.runtime.errors import UserError
 from store.runtime.plurals import count_noun, list_names, noun_with_names
@@ -75,7 +75,13 @@ def open_recorded(recorded: Mapping[str, Any], paths: Sequence[Path] = ()) -> St
             f"--store: {count_noun(len(paths), 'folder')}, the run was trained on {len(members)} "
             f"({', '.join(member['path'] for member in members)}); name them all, in this order"
         )
-    return open_stores(paths or [Path(member["path"]) for member in members], [one["name"] for one in members])
+    recorded_paths = [Path(member["path"]) for member in members]
+    if not paths and (missing := [path for path in recorded_paths if not path.exists()]):
+        raise StoreError(
+            f"{missing[0]}: no such store, but the run was trained on it; if it has moved, give --store "
+            f"{'with all of its stores, in order' if len(members) > 1 else 'with its new path'}"
+        )
+    return open_stores(paths or recorded_paths, [one["name"] for one in members])
 
 
 def list_known_as(recorded: Mapping[str, Any], name: str) -> list[tuple[str, str]]:

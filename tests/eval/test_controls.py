@@ -308,6 +308,17 @@ def test_what_was_found_on_others_is_kept_while_the_run_is_the_same(
     ]
 
 
+def test_the_store_of_a_run_may_have_moved(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = pd.DataFrame({"auroc": [0.5], "chance_sd": [0.1]}, ["04"])
+    monkeypatch.setattr(shuffled_labels, "score_shuffled", lambda *arguments: scores)
+    (tmp_path / "store").rename(tmp_path / "moved")
+    assert main([str(run)]) == 2
+    assert "no such store, but the run was trained on it; if it has moved, give --store" in capsys.readouterr().err
+    assert main([str(run), "--store", str(tmp_path / "moved")]) == 0
+
+
 def test_a_given_split_that_has_changed_is_shuffled_again(
     make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -241,8 +241,12 @@ def test_only_finished_folds_are_scored(run: Run, capsys: pytest.CaptureFixture[
     assert list(_read(run)["persons"]) == ["01", "03"]
 
 
-def test_a_moved_store_is_named_by_an_option(run: Run, tmp_path: Path) -> None:
+def test_a_moved_store_is_named_by_an_option(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "store").rename(tmp_path / "moved")
+    assert (
+        f"{tmp_path / 'store'}: no such store, but the run was trained on it; if it has moved, give --store"
+        in (_fails(capsys, run.path))
+    )
     assert main([str(run.path), "--no-report", "--store", str(tmp_path / "moved")]) == 0
 
 
