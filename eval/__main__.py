@@ -141,7 +141,7 @@ def _publish_heads(scored: Mapping[str, Results], out: Path) -> None:
     unlabelled = [describe_time_in_alarm(heads.time_in_alarm)] if len(heads.time_in_alarm) else []
     print(f"\n{out}: mean over {len(scored)} heads; {'; '.join(labelled + unlabelled)}\n")
     _print_table(heads.table)
-    print("\nA row a head: its mean over persons. sd: the spread over heads.")
+    print("\nEach row is the mean over persons of one head; sd is the sample sd over heads.")
     print(f"Scores: {out / 'metrics.json'}, {out / 'metrics.csv'}, {out / 'tables'}")
 
 
@@ -158,9 +158,9 @@ def _publish(results: Results, command: EvalCommand) -> None:
     if len(persons):
         print(f"{describe_scores(persons, results.summary)}\n")
         _print_table(table)
-        print("\n-: undefined. Mean, sd and bootstrap interval are over the persons for whom a score is defined.")
+        print("\n-: undefined. Mean, sample sd and interval are over the persons for whom a score is defined.")
     if results.seeds and len(persons):
-        print("\nScores and counts are means over seeds. One row per seed, mean over persons; sd is over seeds.\n")
+        print("\nScores and counts are means over seeds. Below, each row is one seed's mean over persons.\n")
         _print_table(format_heads(seed_means(results), results.background, "seed"))
     if results.unlabelled:
         print(describe_time_in_alarm(results.time_in_alarm()))

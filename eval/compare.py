@@ -114,12 +114,12 @@ def choose_metrics(scores: pd.DataFrame) -> dict[str, str]:
 def compare(
     scores: Mapping[str, pd.DataFrame], metrics: Mapping[str, str], rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Paired differences of each run from the first, a row a metric and run.
+    """Paired differences of each run from the first, one row per metric and run.
 
     Parameters
     ----------
     scores
-        Name of the run -> scores, a row a person; the same persons in each.
+        Name of the run -> scores, one row per person; the same persons in each.
     metrics
         Heading -> column of the scores.
 
@@ -154,7 +154,7 @@ def compare(
 
 
 def format_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The comparison as text, a row a metric and run; undefined is a dash."""
+    """The comparison as text, one row per metric and run; undefined is a dash."""
     cells = pd.DataFrame({"run": table["run"]})
     for column, form in {"mean": "{:.3f}", "difference": "{:+.3f}", "low": "{:+.3f}", "high": "{:+.3f}"}.items():
         cells[column] = table[column].map(lambda value, form=form: "-" if np.isnan(value) else form.format(value))

@@ -112,9 +112,10 @@ def export(command: ExportCommand) -> None:
         )
     write_bytes(command.output, content)
     checked = count_noun(count, "window")
-    print(f"{to_one_line(command.output)}: {len(content) / 1e6:.1f} MB, equal to {apart:.1g} on {checked}")
+    print(f"{to_one_line(command.output)}: {len(content) / 1e6:.1f} MB")
+    print(f"Its probabilities differ from this package's by at most {apart:.1g} on {checked}.")
     for difference in of_own:
-        print(f"the run is of {spec.precision}, from which it differs by {difference:.2g}")
+        print(f"From those in {spec.precision}, as the run was trained, they differ by at most {difference:.2g}.")
 
 
 def _require_packages() -> None:

@@ -166,7 +166,7 @@ def unseeded(trial: Trial) -> TrainSettings:
 
 
 def tabulate(rows: Sequence[SweepRow], best: Sequence[TrainSettings], names: Sequence[str]) -> pd.DataFrame:
-    """Make a row a setting: validation AUROC (mean, sd over folds and seeds), failures, folds that chose it."""
+    """Make one row per setting: validation AUROC (mean, sample sd), failures, folds that chose it."""
     table = []
     for setting, group in itertools.groupby(rows, lambda row: unseeded(row.trial)):
         of_setting = list(group)

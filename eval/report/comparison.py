@@ -13,7 +13,7 @@ from eval.scoring.scores import bootstrap_interval
 
 @styled
 def draw_comparison(scores: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) -> Figure:
-    """A panel a metric, a column a run: dots of one person are joined, bars are means with 95 % intervals.
+    """One panel per metric, one column per run: dots of one person are joined, bars are means with 95 % intervals.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ def draw_probabilities(bins: pd.DataFrame) -> Figure:
 
 @styled
 def draw_training(folds: Sequence[FoldResult], key: str, name: str) -> Figure:
-    """An entry of the history over epochs: one line per fold, a dot at its best epoch."""
+    """An entry of the history over epochs, one line per fold, a dot where its best epoch is."""
     figure, (axes,) = panels()
     for fold in folds:
         epochs = [entry["epoch"] for entry in fold.history]

@@ -77,7 +77,7 @@ def _write_tables(results: Results) -> None:
 
 
 def seed_means(results: Results) -> pd.DataFrame:
-    """Mean scores over persons, a row a seed."""
+    """Mean scores over persons, one row per seed."""
     return average_scores({str(seed): own for seed, own in results.seeds.items()})[2]
 
 
@@ -100,7 +100,7 @@ def write_metrics(
     more: Mapping[str, Any],
     spread: pd.Series | None = None,
 ) -> None:
-    """Write ``metrics.csv``, a row a person, then mean, sd and interval, and last ``metrics.json``.
+    """Write ``metrics.csv``, one row per person, then mean, sd and interval, and last ``metrics.json``.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def format_curve(curve: pd.DataFrame, background: Background) -> pd.DataFrame:
 
 
 def format_rates(curve: pd.DataFrame) -> pd.DataFrame:
-    """Sensitivity at fixed false-alarm rates as text, a row a rate."""
+    """Sensitivity at fixed false-alarm rates as text, one row per rate."""
     table = read_at_rates(curve)
     cells = {
         "false alarms/h": [f"{value:.3f}" for value in table["fp_per_hour"]],

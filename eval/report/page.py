@@ -27,17 +27,17 @@ from store.runtime.plurals import count_noun
 _FIRST = ("sensitivity", "persons")  # figures of the first screen
 _AVERAGED = ("sensitivity", "persons", "f1")  # of several seeds; the other figures are of the first
 _CAPTIONS = {
-    "sensitivity": "One threshold for all persons, at values even in log odds, and the thresholds as chosen "
-    "for each, with the interval over persons. The rest of the post-processing is each fold's own.",
-    "persons": "Each dot is a person; line and band are the mean and its 95 % bootstrap interval over persons.",
+    "sensitivity": "Blue: one threshold for all persons, in equal steps of the log odds. Orange: the thresholds as "
+    "chosen for each fold, with the 95 % interval over persons. All other post-processing is as chosen for each fold.",
+    "persons": "One dot per person; line and band are the mean and its 95 % bootstrap interval over persons.",
     "f1": "Mean over persons, over the same thresholds.",
     "roc": "How well the probability of a second ranks seizure before background.",
     "precision-recall": "The same with precision, which depends on how rare seizure is.",
-    "reliability": "Whether a probability of 0.7 means seizure in 70 % of seconds. Heads weigh seizures up, so "
-    "that probabilities can be too high where seizures are rare. Expected calibration error: $error.",
+    "reliability": "Whether a probability of 0.7 means seizure in 70 % of seconds. Training gives seizure "
+    "seconds more weight, so probabilities can be too high where seizures are rare. Expected calibration error: $error.",
     "probabilities": "Seconds of all persons.",
-    "loss": "Each line is a fold, with a dot at the epoch that was kept.",
-    "validation": "On persons that are not tested, with a dot at the epoch that was kept.",
+    "loss": "One line per fold, with a dot at the epoch that was kept.",
+    "validation": "One line per fold, on persons that it does not test, with a dot at the epoch that was kept.",
 }
 _SCORES_NOTE = (
     "Event and sample scores by SzCORE (timescoring): counts are added up over a person's recordings, "
@@ -60,7 +60,7 @@ def write_report(
     Parameters
     ----------
     table
-        Scores as text, a row a person and what is known over persons.
+        Scores as text, one row per person and what is known over persons.
     reader
         Reads the EEG that is drawn beside misses and false alarms; none is drawn if not given.
 
@@ -112,7 +112,7 @@ def _page(
         "facts": format_facts(results, provenance),
         "numbers": format_numbers(results),
         "first": "".join(drawing for name, drawing in drawings.items() if name in _FIRST),
-        "warnings": items and f'<section class="warnings"><strong>Beware</strong><ul>{items}</ul></section>',
+        "warnings": items and f'<section class="warnings"><strong>Warnings</strong><ul>{items}</ul></section>',
         "errors": errors.format_errors(results, found, reader),
         "scores": _format_scores(results, table),
         "figures": "".join(drawing for name, drawing in drawings.items() if name not in _FIRST),

@@ -22,10 +22,10 @@ from store.runtime.parallel import WorkerSettings
 class HeadScores:
     """Scores of several heads on the same recordings, averaged."""
 
-    persons: pd.DataFrame  # a row a person; empty without labelled recordings
+    persons: pd.DataFrame  # one row per person; empty without labelled recordings
     summary: pd.DataFrame  # as `eval.scoring.scores.summarise`
     time_in_alarm: pd.DataFrame  # of unlabelled recordings, as `Results.time_in_alarm`
-    table: pd.DataFrame  # of text, a row a head
+    table: pd.DataFrame  # of text, one row per head
 
 
 def score_and_choose(run: Run, stores: Sequence[Path], workers: WorkerSettings) -> Results:

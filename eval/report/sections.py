@@ -21,7 +21,7 @@ from store.runtime.cli import to_one_line
 from store.runtime.plurals import count_noun
 
 _FOLD_HEADINGS = (
-    *("fold", "chosen on", "best epoch", "threshold", "held while above", "smoothing", "shortest event"),
+    *("fold", "chosen on", "best epoch", "threshold", "held while above", "smoothing", "minimum duration"),
     *("validation event F1", "validation FP/day"),
 )
 

@@ -22,7 +22,7 @@ from store.runtime.cli import to_one_line
 from store.runtime.plurals import count_noun
 
 _CAPTION = (
-    "AUROC of each second: each dot is a person, line and bar are the mean and its 95 % bootstrap interval over "
+    "AUROC per second. One dot per person; diamond and bar are the mean and its 95 % bootstrap interval over "
     "persons."
 )
 
@@ -68,7 +68,7 @@ def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
 
 @styled
 def draw_study(rows: Sequence[CombinationScores]) -> Figure:
-    """One row per combination, below its name: a dot for each person, the mean and its 95 % interval."""
+    """One row per combination, below its name: one dot per person, the mean and its 95 % interval over persons."""
     figure, (axes,) = panels(height=0.7 + 0.42 * len(rows))
     for number, row in enumerate(rows):
         values = row.persons["auroc"].dropna().to_numpy(float)

@@ -11,7 +11,7 @@ from eval.scoring.scores import HEADLINE
 
 
 def format_study(table: pd.DataFrame, background: Background) -> pd.DataFrame:
-    """All scores, a row a combination; false alarms are counts where background is too little for a rate.
+    """All scores, one row per combination; false alarms are counts where background is too little for a rate.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def format_study(table: pd.DataFrame, background: Background) -> pd.DataFrame:
 
 
 def pivot_study(table: pd.DataFrame) -> pd.DataFrame:
-    """AUROC with its interval: a row an encoder with its features, a column a head."""
+    """AUROC with its interval: one row per encoder with its features, one column per head."""
     rows = table.to_dict(orient="records")
     names = [_name_encoder(row["encoder"], row["features"]) for row in rows]
     heads = list(dict.fromkeys(row["head"] for row in rows))
@@ -68,7 +68,7 @@ def _name_encoder(encoder: str, features: str) -> str:
 
 
 def format_tests(table: pd.DataFrame) -> pd.DataFrame:
-    """Scores of final heads on other data, a row a combination.
+    """Scores of final heads on other data, one row per combination.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ def _describe_choices(results: Results) -> str:
     return (
         f"in {where}, on {_describe_choosing(testing[0][0].fold)}: "
         f"{_describe_criterion(results.config['settings'])}, threshold and post-processing by the best event F1; "
-        f"threshold {thresholds}, shortest event {shortest} s"
+        f"threshold {thresholds}, minimum event duration {shortest} s"
     )
 
 

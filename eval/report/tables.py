@@ -32,7 +32,7 @@ _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasci
 
 
 def format_scores(persons: pd.DataFrame, summary: pd.DataFrame, background: Background) -> pd.DataFrame:
-    """Lay out a row a person, then what is known over persons; cells are text.
+    """Lay out one row per person, then what is known over persons; cells are text.
 
     Where background is too little for a rate, false alarms are counts alone. The last rows are the number of
     persons for whom a score is defined, and sums.

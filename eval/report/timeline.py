@@ -135,7 +135,7 @@ def _bar(event: Interval, left: float, right: float, top: int, kind: str, what: 
 
 
 def _curve(values: NDArray[np.float64], columns: int) -> str:
-    """Path with a point a column, relative; where seconds are many, at the largest of each column's.
+    """Path with one point per column, relative; where seconds are many, at the largest of each column's.
 
     >>> _curve(np.array([0.0, 0.5, 0.5, 0.5, 1.0]), 5)
     'M.5 50l1-25h2l1-25'

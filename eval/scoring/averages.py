@@ -14,7 +14,7 @@ from store.runtime.errors import UserError
 
 
 def average_persons(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Scores of persons averaged over tables, a row a person, each over the tables that define it.
+    """Scores of persons averaged over tables, one row per person, each over the tables that define it.
 
     >>> average_persons([pd.DataFrame({"f1": [1.0, 0.0]}, ["01", "02"]), pd.DataFrame({"f1": [0.0]}, ["01"])])
          f1

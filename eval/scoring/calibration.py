@@ -18,7 +18,7 @@ def bin_reliability(labels: NDArray[Any], probabilities: NDArray[Any]) -> pd.Dat
 
     Returns
     -------
-    A row a bin: from_probability, to_probability, seconds, mean_probability, seizure_share (nan if empty).
+    One row per bin: from_probability, to_probability, seconds, mean_probability, seizure_share (nan if empty).
 
     Examples
     --------

@@ -52,7 +52,7 @@ def write_controls(out: Path, results: Sequence[Control]) -> None:
 
 
 def tabulate_controls(results: Sequence[Control]) -> pd.DataFrame:
-    """Results and what was expected as text, a row a control."""
+    """Results and what was expected as text, one row per control."""
     columns = {
         "result": [control.result for control in results],
         "expected": [control.expected for control in results],

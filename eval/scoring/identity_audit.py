@@ -44,7 +44,7 @@ class IdentityAudit:
 
     accuracy: float  # of telling persons apart, mean over persons
     persons: int
-    scores: pd.DataFrame  # a row a person: AUROC as_is, and with the person's mean and scale removed
+    scores: pd.DataFrame  # one row per person: AUROC as_is, and with the person's mean and scale removed
 
     @property
     def chance(self) -> float:

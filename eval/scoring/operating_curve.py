@@ -21,7 +21,7 @@ def sweep_thresholds(
 
     Returns
     -------
-    A row a threshold: sensitivity, precision, f1, fp_per_day, and the number of false_alarms in all.
+    One row per threshold: sensitivity, precision, f1, fp_per_day, and the number of false_alarms in all.
     """
     alike: dict[PostProcessing, list[str]] = {}  # persons whose post-processing differs by its threshold alone
     for person in persons:
@@ -48,7 +48,7 @@ def read_at_rates(curve: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    A row a rate: fp_per_day, fp_per_hour, sensitivity, threshold; nan where no threshold has so few.
+    One row per rate: fp_per_day, fp_per_hour, sensitivity, threshold; nan where no threshold has so few.
     """
     rows = []
     for rate in RATES_PER_DAY:

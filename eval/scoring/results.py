@@ -43,7 +43,7 @@ class Results:
     posts: dict[str, PostProcessing]  # by tested person
     recordings: Recordings  # that have labels
     unlabelled: Recordings  # of which only the time in alarm is known
-    persons: pd.DataFrame  # a row a person, a column a score
+    persons: pd.DataFrame  # one row per person, one column per score
     summary: pd.DataFrame  # as `eval.scoring.scores.summarise`
     seeds: dict[int, "Results"] = field(default_factory=dict)  # several whose averages the scores are
 

@@ -25,7 +25,7 @@ class ScoredRun:
 
     path: Path
     config: dict[str, Any]
-    scores: pd.DataFrame  # a row a person
+    scores: pd.DataFrame  # one row per person
     folds: dict[str, Fold]
     name: str  # of the folder, or of those above that tell it from other runs
 
@@ -121,7 +121,7 @@ def describe_moved_store(run: ScoredRun) -> str | None:
     if not change:
         return None
     folds = [fold for fold in run.folds.values() if change.concerns(fold)]
-    return f"its store has changed since ({change}), which concerns {name_folds(folds) if folds else 'no fold'}"
+    return f"its store has changed since ({change}); this affects {name_folds(folds) if folds else 'no fold'}"
 
 
 def describe_differences(baseline: ScoredRun, other: ScoredRun) -> list[str]:
@@ -161,7 +161,7 @@ def is_current(run: Run) -> bool:
 
 
 def _read_scores(content: Mapping[str, Any]) -> pd.DataFrame:
-    """Scores of ``metrics.json``, a row a person, with dotted names; undefined is nan."""
+    """Scores of ``metrics.json``, one row per person, with dotted names; undefined is nan."""
     rows = {}
     for person, fields in content["persons"].items():
         flat = {}

@@ -121,7 +121,7 @@ def _explain_miss(recording: ScoredRecording, post: PostProcessing, event: Inter
     near = [interval for interval in intervals if overlap(window, interval)]
     if near:
         longest_s = max(stop - start for start, stop in near)
-        return f"event of {longest_s:.0f} s is shorter than the shortest, {post.min_duration_s} s"
+        return f"event of {longest_s:.0f} s is shorter than the minimum duration, {post.min_duration_s} s"
     distances = [(_distance_s(interval, event), interval) for interval in recording.detected_intervals]
     if distances and min(distances)[0] <= _NEAR_S:
         distance_s, interval = min(distances)

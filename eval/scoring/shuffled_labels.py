@@ -65,7 +65,7 @@ def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.
 
     Returns
     -------
-    A row a person who has both labels: auroc, and chance_sd as `chance_deviation`.
+    One row per person who has both labels: auroc, and chance_sd as `chance_deviation`.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class CombinationScores:
     """Scores of one combination, by seed."""
 
     combination: Combination
-    seeds: Mapping[str, pd.DataFrame]  # seed -> scores, a row a person
+    seeds: Mapping[str, pd.DataFrame]  # seed -> scores, one row per person
 
     @property
     def persons(self) -> pd.DataFrame:
@@ -47,7 +47,7 @@ class CombinationScores:
 
 
 def tabulate_study(rows: Sequence[CombinationScores]) -> pd.DataFrame:
-    """A row a combination: means over persons, their intervals, spread over seeds, differences from the first row.
+    """One row per combination: means over persons, intervals, spread over seeds, differences from the first row.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def _compare(row: CombinationScores, first: CombinationScores) -> dict[str, floa
 
 
 def tabulate_tests(tests: Mapping[Combination, Sequence[Path]]) -> pd.DataFrame:
-    """Scores of final heads on other data, a row a combination, averaged over its seeds.
+    """Scores of final heads on other data, one row per combination, averaged over its seeds.
 
     Parameters
     ----------

@@ -197,4 +197,4 @@ def _note_labels(file: StoreFile) -> Iterator[str]:
                 "half of no second, so it labels none and counts only in event scores"
             )
         if not info.labelled:
-            yield f"{info.name}: without events file; its seconds are not scored"
+            yield f"{info.name}: no events file; not scored, only its time in alarm is reported"

@@ -224,7 +224,7 @@ class Run:
         change = find_change(self.config["store"], store)
         if concerned := [result.fold for result in self.folds if change.concerns(result.fold)]:
             raise StoreError(
-                f"{store.location}: not the store that {self.path} was trained on ({change}), which concerns "
+                f"{store.location}: not the store that {self.path} was trained on ({change}); this affects "
                 f"{name_folds(concerned)}; give that store as --store, or train again with --retrain"
             )
         return store

@@ -23,7 +23,7 @@ def adamw_step(
     Parameters
     ----------
     parameters, gradient, exp_avg, exp_avg_sq : (K, P)
-        Parameters, a row a head, with their gradient, which is overwritten, and its moments.
+        Parameters, one row per head, with their gradient, which is overwritten, and its moments.
     step
         Number of the step, from 1.
     weights

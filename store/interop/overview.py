@@ -105,7 +105,7 @@ def _format_notes(row: Mapping[str, Any]) -> Iterator[str]:
     for recording in row["left_out"]:
         yield f"left out  {recording['name']}: {recording['reason']}"
     for name in row["unlabelled"]:
-        yield f"no labels {name}: without events file; its seconds are not scored"
+        yield f"no labels {name}: no events file; not scored, only its time in alarm is reported"
     for name, channels in row["missing_channels"].items():
         yield f"missing   {name}: {', '.join(channels)}"
     for event in row["events_without_label"]:

@@ -145,7 +145,7 @@ def test_a_removed_events_file(data: Data, capsys: Capture) -> None:
     assert data.extract("--unlabelled") == 0
     out = lines(capsys)
     assert out[0] == "sub-01: relabelled 1 recording (events file removed)"
-    assert f"{NAME(0)}: without events file; its seconds are not scored" in out
+    assert f"{NAME(0)}: no events file; not scored, only its time in alarm is reported" in out
     info = opened(data).recordings[0]
     assert (info.labelled, info.events, opened(data).labels[:11].sum()) == (False, (), 0)
     assert same_content(opened(data), opened(fresh(data, "--unlabelled")))

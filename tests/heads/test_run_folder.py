@@ -46,7 +46,7 @@ def test_changed_labels_stop_a_run_and_name_its_folds(
     assert "sub-02_ses-01_task-szMonitoring_run-00: labels" in line
     assert "--retrain" in line
     assert evaluate([str(run), "--no-report"]) == 2
-    assert "run-00: labels), which concerns folds 01, 02, 03" in capsys.readouterr().err
+    assert "run-00: labels); this affects folds 01, 02, 03" in capsys.readouterr().err
     assert MAINS[command]([*arguments, "--retrain"]) == 0
     (aside,) = run.glob("folds-before-*")
     assert (aside / "folds" / "01" / "fold.json").read_bytes() == before

@@ -113,7 +113,7 @@ def test_the_spread_is_in_the_table_the_csv_and_the_report(
     assert evaluate([str(tmp_path / "run"), "--no-report"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"{tmp_path / 'run'}: 4 of 4 persons tested")
-    assert "Scores and counts are means over seeds. One row per seed" in out
+    assert "Below, each row is one seed's mean over persons" in out
     assert f"each seed: {tmp_path / 'run' / 'seed-0'}, {tmp_path / 'run' / 'seed-2'}" in out
 
 

@@ -158,7 +158,7 @@ def test_a_store_that_changed_with_no_other_process_is_known_at_the_next_command
     assert MAINS[command](commands(path, run)[command]) == 2
     assert "run-00: labels); choose another --out, or --retrain" in capsys.readouterr().err
     assert evaluate([str(run), "--no-report"]) == 2
-    assert "run-00: labels), which concerns folds 01, 02, 03" in capsys.readouterr().err
+    assert "run-00: labels); this affects folds 01, 02, 03" in capsys.readouterr().err
 
 
 def test_a_worker_of_a_sweep_that_opened_a_later_store_leaves_no_rows(

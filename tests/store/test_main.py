@@ -88,7 +88,7 @@ def test_info_says_what_is_missing_and_why(tmp_path: Path, capsys: pytest.Captur
     stem = "sub-01_ses-01_task-szMonitoring_run"
     assert lines[7:] == [
         "left out  sub-01_run-09: no samples at all",
-        f"no labels {stem}-01: without events file; its seconds are not scored",
+        f"no labels {stem}-01: no events file; not scored, only its time in alarm is reported",
         f"missing   {stem}-01: F3-C3, C3-P3",
         f"no second {stem}-00: the seizure at 3.20 s (0.30 s) covers more than half of no second, so it labels "
         "none and counts only in event scores",

@@ -96,7 +96,7 @@ def test_the_page_says_what_was_run_and_what_to_beware_of(run: Path) -> None:
         "spatial-fusion head on random latents: 3 of 3 persons tested",
         "too little for a rate, which needs 24 h",
         "Expected calibration error: 0.",
-        "Beware",
+        "Warnings",
         "3 of 3 persons have less than 1 h of background",
         "only 3 tested persons",
         "sub-01_ses-01_task-szMonitoring_run-01",
@@ -126,7 +126,7 @@ def test_of_some_persons_tested_only_these_are_counted(run: Path, tmp_path: Path
     assert "2 recordings of 1 person, 0.1 h, of them 0.01 h in seizure; 1 of 3 persons in the store tested" in text
     assert "in the fold, on all other persons" in text
     assert "C by the smallest log loss per second, threshold and post-processing by the best event F1" in text
-    assert len(re.findall(r"threshold 0\.\d+, shortest event \d+ s", text)) == 1
+    assert len(re.findall(r"threshold 0\.\d+, minimum event duration \d+ s", text)) == 1
 
 
 def test_choices_of_all_seeds_are_told(run: Path, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_choices_of_all_seeds_are_told(run: Path, tmp_path: Path) -> None:
     text = facts(out)
     assert "seeds 0, 1" in text
     assert "in each of 3 folds with each of 2 seeds, on all other persons" in text
-    assert "threshold 0.01 to 0.50, shortest event 10 s" in text
+    assert "threshold 0.01 to 0.50, minimum event duration 10 s" in text
     whole = (out / "report.html").read_text()
     assert all(f"{fold} (seed {seed})" in whole for fold in ("01", "02", "03") for seed in (0, 1))
 

@@ -40,7 +40,7 @@ def test_why_a_seizure_was_missed() -> None:
         (
             detect(record([(100, 130)], [(105, 117)]), short),
             short,
-            "event of 12 s is shorter than the shortest, 20 s",
+            "event of 12 s is shorter than the minimum duration, 20 s",
         ),
         (record([(100, 130)], [(200, 230)]), POST["01"], "outside the tolerance: detected 70 s after the end"),
         (record([(400, 430)], [(300, 350)]), POST["01"], "outside the tolerance: detected 50 s before the onset"),
