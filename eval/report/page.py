@@ -27,14 +27,14 @@ from store.runtime.plurals import count_noun
 _FIRST = ("sensitivity", "persons")  # figures of the first screen
 _AVERAGED = ("sensitivity", "persons", "f1")  # of several seeds; the other figures are of the first
 _CAPTIONS = {
-    "sensitivity": "Blue: one threshold for all persons, in equal steps of the log odds. Orange: the thresholds as "
-    "chosen for each fold, with the 95 % interval over persons. All other post-processing is as chosen for each fold.",
+    "sensitivity": "Blue: one threshold for all persons, in equal steps of the log odds. Orange: the thresholds "
+    "chosen for each fold, with the 95 % interval over persons. The rest of the post-processing is each fold's own.",
     "persons": "One dot per person; line and band are the mean and its 95 % bootstrap interval over persons.",
     "f1": "Mean over persons, over the same thresholds.",
     "roc": "How well the probability of a second ranks seizure before background.",
     "precision-recall": "The same with precision, which depends on how rare seizure is.",
-    "reliability": "Whether a probability of 0.7 means seizure in 70 % of seconds. Training gives seizure "
-    "seconds more weight, so probabilities can be too high where seizures are rare. Expected calibration error: $error.",
+    "reliability": "Whether a probability of 0.7 means seizure in 70 % of seconds. Training gives seizure seconds "
+    "more weight, so probabilities can be too high where seizures are rare. Expected calibration error: $error.",
     "probabilities": "Seconds of all persons.",
     "loss": "One line per fold, with a dot at the epoch that was kept.",
     "validation": "One line per fold, on persons that it does not test, with a dot at the epoch that was kept.",
