@@ -20,6 +20,7 @@ from eval.report.eeg_reader import EegReader, EegSnippet
 from eval.report.files import seed_means, write_choices
 from eval.report.headline import describe_scores, describe_split, describe_tested, describe_time_in_alarm
 from eval.report.publish import score_and_choose, write_heads, write_results
+from eval.report.stale import list_made_before
 from eval.report.tables import format_heads, format_scores
 from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.results import Results
@@ -147,8 +148,8 @@ def _publish_heads(scored: Mapping[str, Results], out: Path) -> None:
 
 def _publish(results: Results, command: EvalCommand) -> None:
     """Write all files of the results, and print what they say."""
-    metrics = results.path / "metrics.json"
-    before = metrics.read_bytes() if metrics.is_file() else None
+    metrics, report = results.path / "metrics.json", results.path / "report.html"
+    before, had_report = metrics.read_bytes() if metrics.is_file() else None, report.is_file()
     write_results(results)
     path, persons, store = results.path, results.persons, results.store
     print(f"{path}: {to_one_line(describe_tested(persons, len(store.persons)))}")
@@ -169,8 +170,13 @@ def _publish(results: Results, command: EvalCommand) -> None:
         print(f"warning: {to_one_line(warning)}")
     if before == metrics.read_bytes():
         print("\nScored before, and the scores are the same.")
+    elif before is not None and (made_before := list_made_before(results.path)):
+        print(f"\nOf the scores before: {', '.join(map(str, made_before))}; give their commands again.")
     _print_paths(results)
-    if not command.no_report:
+    if command.no_report:
+        if had_report and not report.is_file():
+            print(f"Removed: {report} and its figures, of other scores; eval without --no-report makes new ones")
+    else:
         print(f"Report: {_write_report(results, table, warnings, command.bids)}")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from eval.report.stale import remove_report
 from eval.report.tables import format_heads, format_number, format_scores, to_latex, to_markdown
 from eval.scoring.averages import add_spread, average_scores
 from eval.scoring.background import Background, measure_background
@@ -102,6 +103,8 @@ def write_metrics(
 ) -> None:
     """Write ``metrics.csv``, one row per person, then mean, sd and interval, and last ``metrics.json``.
 
+    A report of other scores is removed.
+
     Parameters
     ----------
     spread
@@ -114,7 +117,11 @@ def write_metrics(
     table[_NOTE] = background.note
     write_csv(path / "metrics.csv", table.rename_axis("person").reset_index())
     content = {**metrics(persons, summary), "background_hours": background.hours, **more}
-    write_text(path / "metrics.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    file = path / "metrics.json"
+    if not file.is_file() or file.read_bytes() != text.encode():
+        remove_report(path)
+    write_text(file, text)
 
 
 def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:

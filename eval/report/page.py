@@ -28,7 +28,7 @@ _FIRST = ("sensitivity", "persons")  # figures of the first screen
 _AVERAGED = ("sensitivity", "persons", "f1")  # of several seeds; the other figures are of the first
 _CAPTIONS = {
     "sensitivity": "Blue: one threshold for all persons, in equal steps of the log odds. Orange: the thresholds "
-    "chosen for each fold, with the 95 % interval over persons. The rest of the post-processing is each fold's own.",
+    "chosen per fold, with the 95 % interval over persons. The rest of the post-processing is each fold's own.",
     "persons": "One dot per person; line and band are the mean and its 95 % bootstrap interval over persons.",
     "f1": "Mean over persons, over the same thresholds.",
     "roc": "How well the probability of a second ranks seizure before background.",

@@ -143,6 +143,23 @@ def test_the_same_run_gives_the_same_metrics(run: Run) -> None:
     assert _read(run) == first
 
 
+def test_no_report_of_other_scores_stays(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(run.path)]) == main([str(run.path), "--no-report"]) == 0
+    page, figures = run.path / "report.html", run.path / "figures"
+    assert page.is_file()
+    (run.path / "comparison").mkdir()
+    (figures / "mine.svg").touch()
+    path = next(run.path.rglob("sub-01*run-00_probabilities.npy"))
+    np.save(path, np.load(path)[::-1])
+    capsys.readouterr()
+    assert main([str(run.path), "--no-report"]) == 0
+    out = capsys.readouterr().out
+    assert f"Of the scores before: {run.path / 'comparison'}; give their commands again." in out
+    assert f"Removed: {page} and its figures, of other scores" in out
+    assert not page.exists()
+    assert [file.name for file in figures.iterdir()] == ["mine.svg"]
+
+
 def test_events_lie_at_the_bids_path(run: Run) -> None:
     main([str(run.path), "--no-report"])
     files = sorted(path.relative_to(run.path) for path in run.path.rglob("*_events.tsv"))

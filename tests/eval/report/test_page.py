@@ -18,6 +18,7 @@ from eval.report.page import write_report
 from eval.report.palette import DARK, LIGHT
 from eval.report.provenance import Provenance
 from eval.report.publish import score_and_choose
+from eval.report.stale import FIGURES
 from eval.report.style import save_figure
 from eval.scoring.averages import average_seeds
 from eval.scoring.background import Background, measure_background
@@ -155,9 +156,7 @@ def test_choices_of_all_seeds_are_told(run: Path, tmp_path: Path) -> None:
 
 def test_figures_are_also_files(run: Path) -> None:
     names = {path.name for path in (run / "figures").iterdir()}
-    drawn = ("sensitivity", "persons", "f1", "roc", "precision-recall", "reliability", "probabilities", "loss")
-    drawn = (*drawn, "validation")
-    assert names == {f"{name}.{kind}" for name in drawn for kind in ("svg", "png")} | {
+    assert names == {f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png")} | {
         f"timeline-{person}.svg" for person in ("01", "02", "03")
     }
     for path in (run / "figures").glob("*.svg"):
