@@ -28,6 +28,7 @@ from eval.scoring.scored_runs import (
     require_same_test,
 )
 from eval.scoring.scores import HEADLINE, bootstrap_interval
+from eval.scoring.validity_checks import find_score_warnings, merge_warnings
 from store.runtime.atomic import write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
@@ -183,6 +184,8 @@ def _print_comparison(runs: Sequence[ScoredRun], table: pd.DataFrame) -> None:
     print(f"p: Wilcoxon signed-rank test, two-sided, one of {comparisons} comparisons, not corrected for that.")
     if not background.suffices:
         print(f"False alarms are counts: {background.shortage}.")
+    for warning in merge_warnings({run.name: find_score_warnings(run.config, run.scores) for run in runs}):
+        print(f"warning: {to_one_line(warning)}")
 
 
 def _claim_folder(out: Path | None, runs: Sequence[ScoredRun], table: pd.DataFrame) -> Path:

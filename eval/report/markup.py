@@ -29,6 +29,12 @@ def format_figure(name: str, svg: str, caption: str) -> str:
     return f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
+def format_warnings(warnings: Sequence[str]) -> str:
+    """Warnings as a list; nothing if there are none."""
+    items = "".join(f"<li>{escape(to_one_line(text))}</li>" for text in warnings)
+    return items and f'<section class="warnings"><strong>Warnings</strong><ul>{items}</ul></section>'
+
+
 def format_page(template: str, title: str, fill: Mapping[str, str], css: str = "") -> str:
     """A whole page, in the frame and the colours that all pages share.
 

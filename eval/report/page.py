@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from eval.report import errors, figures, sections
 from eval.report.eeg_reader import EegReader
 from eval.report.headline import describe_tested, describe_time_in_alarm
-from eval.report.markup import format_figure, format_page
+from eval.report.markup import format_figure, format_page, format_warnings
 from eval.report.provenance import Provenance
 from eval.report.style import save_figure
 from eval.report.summary import format_facts, format_numbers
@@ -104,7 +104,6 @@ def _page(
     provenance: Provenance,
     reader: EegReader | None,
 ) -> str:
-    items = "".join(f"<li>{escape(to_one_line(text))}</li>" for text in warnings)
     found = errors.list_errors(results)
     drawings = {name: format_figure(name, text, _caption(name, results)) for name, text in svg.items()}
     fill = {
@@ -112,7 +111,7 @@ def _page(
         "facts": format_facts(results, provenance),
         "numbers": format_numbers(results),
         "first": "".join(drawing for name, drawing in drawings.items() if name in _FIRST),
-        "warnings": items and f'<section class="warnings"><strong>Warnings</strong><ul>{items}</ul></section>',
+        "warnings": format_warnings(warnings),
         "errors": errors.format_errors(results, found, reader),
         "scores": _format_scores(results, table),
         "figures": "".join(drawing for name, drawing in drawings.items() if name not in _FIRST),

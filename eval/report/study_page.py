@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from eval.report.markup import format_figure, format_page, format_wide
+from eval.report.markup import format_figure, format_page, format_warnings, format_wide
 from eval.report.palette import LIGHT
 from eval.report.provenance import Provenance
 from eval.report.style import label, panels, save_figure, styled
@@ -38,6 +38,7 @@ class StudyPage:
     skipped: Sequence[str]
     reports: Mapping[str, str]  # name -> path of the report, from the folder
     background: Background
+    warnings: Sequence[str]
 
 
 def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
@@ -48,6 +49,7 @@ def write_study_page(page: StudyPage, provenance: Provenance) -> Path:
     text += count_noun(len(scores), "person")
     fill = {
         "lead": escape(f"{text}, {scores['seconds'].sum() / 3600:.1f} h."),
+        "warnings": format_warnings(page.warnings),
         "figure": format_figure("auroc", svg, _CAPTION),
         "table": _format_scores(page.table),
         "note": escape(_describe_table(page)),

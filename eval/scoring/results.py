@@ -76,11 +76,6 @@ class Results:
         return str(self.config["settings"].get("head", "unknown"))
 
     @property
-    def training_persons(self) -> tuple[str, ...]:
-        """Tested persons of the training data, if such were asked for."""
-        return tuple((read_tested(self.config) or {}).get("training_persons", ()))
-
-    @property
     def persons_seen(self) -> tuple[str, ...]:
         """Persons that the encoder saw in pretraining; none if the store is known to be of another data set."""
         return find_persons_seen(self.config["store"])

@@ -33,6 +33,11 @@ def read_tested(config: Mapping[str, Any]) -> dict[str, Any] | None:
     return dict(tested)
 
 
+def find_training_persons(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Tested persons of the training data, if such were asked for."""
+    return tuple((read_tested(config) or {}).get("training_persons", ()))
+
+
 def _is_tested_head(head: object) -> bool:
     """Whether an entry holds persons that a head was tested and trained on."""
     sides = [head.get("test"), head.get("train")] if isinstance(head, dict) else [None]

@@ -1,15 +1,17 @@
 """Reasons to trust the scores less than the figures suggest."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from eval.scoring.averages import list_choices
 from eval.scoring.background import find_always_alarmed
-from eval.scoring.results import Results
+from eval.scoring.results import Results, find_persons_seen
 from eval.scoring.seizures import find_unlabelled_events
+from eval.scoring.tested import find_training_persons
 from store.runtime.plurals import count_noun, list_names, noun_with_names
 from store.schema import LeftOut
 
@@ -21,10 +23,37 @@ _NAMED = 3  # recordings; the report names all
 
 def find_warnings(results: Results) -> list[str]:
     """Sentences on what weakens the scores, the most serious first."""
-    checks = [_check_split(results), _check_data(results)]
+    checks = [
+        _check_split(results),
+        _check_known_persons(results.config, results.persons),
+        _check_data(results),
+    ]
     if len(results.persons):
         checks += [_check_persons(results.persons), _check_choices(results)]
     return list(itertools.chain.from_iterable(checks))
+
+
+def find_score_warnings(config: Mapping[str, Any], persons: pd.DataFrame) -> list[str]:
+    """Those of `find_warnings` that follow from scores of persons and the ``config.json`` beside them."""
+    checks = [_check_known_persons(config, persons)]
+    if len(persons):
+        checks.append(_check_persons(persons))
+    return list(itertools.chain.from_iterable(checks))
+
+
+def merge_warnings(warnings: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warnings of several runs, each once: what does not concern all of them is preceded by their names.
+
+    >>> merge_warnings({"a": ["few persons", "always on"], "b": ["few persons"]})
+    ['few persons', 'a: always on']
+    """
+    by_text: dict[str, list[str]] = {}
+    for name, texts in warnings.items():
+        for text in texts:
+            by_text.setdefault(text, []).append(name)
+    return [
+        text if len(names) == len(warnings) else f"{list_names(names)}: {text}" for text, names in by_text.items()
+    ]
 
 
 def list_left_out(results: Results) -> list[LeftOut]:
@@ -33,18 +62,22 @@ def list_left_out(results: Results) -> list[LeftOut]:
 
 
 def _check_split(results: Results) -> Iterator[str]:
-    """Persons that were tested and known before."""
+    """Folds that knew the persons they test."""
     folds = [result.fold for result in results.folds]
     if leaks := sorted(fold.name for fold in folds if set(fold.test) & {*fold.train, *fold.validation}):
         yield (
             f"folds that chose or trained on the persons they test: {list_names(leaks)}; do not use their scores"
         )
-    if results.training_persons:
+
+
+def _check_known_persons(config: Mapping[str, Any], persons: pd.DataFrame) -> Iterator[str]:
+    """Tested persons that head or encoder knew before."""
+    if training_persons := find_training_persons(config):
         yield (
-            f"persons of the training data are scored: {list_names(results.training_persons)}; their scores are "
+            f"persons of the training data are scored: {list_names(training_persons)}; their scores are "
             "not a test of new persons"
         )
-    if overlap := sorted(set(results.persons_seen) & set(results.persons.index)):
+    if overlap := sorted({*find_persons_seen(config["store"])} & {*persons.index}):
         yield (
             f"the encoder saw persons of these names in pretraining: {list_names(overlap)}; if they are the "
             "tested ones (the same data set), their scores are not a test of new persons"

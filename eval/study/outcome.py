@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import pandas as pd
 from eval.report.files import write_csv, write_table
 from eval.report.provenance import Provenance, describe_now
 from eval.report.study_tables import format_study, format_tests, pivot_study
+from eval.scoring.averages import average_persons
 from eval.scoring.background import Background, measure_background
 from eval.scoring.scored_runs import read_metrics
 from eval.scoring.study_scores import Combination, CombinationScores, tabulate_study, tabulate_tests
+from eval.scoring.validity_checks import find_score_warnings, merge_warnings
 from eval.study.checks import read_mark, write_mark
 from eval.study.jobs import Job
 from eval.study.options import StudyCommand
@@ -30,6 +32,7 @@ class StudyOutcome:
     tests: pd.DataFrame | None  # of text, on other data
     background: Background
     reports: dict[str, str]  # job -> path of its report, from the folder of the study
+    warnings: list[str]
 
     @property
     def text(self) -> pd.DataFrame:
@@ -52,7 +55,29 @@ def read_outcome(command: StudyCommand, jobs: Sequence[Job]) -> StudyOutcome:
         format_tests(tabulate_tests(tests)) if command.test_bids is not None else None,
         measure_background(rows[0].persons),
         {str(job): str((job.path / "report.html").relative_to(command.out)) for job in jobs},
+        _find_warnings(rows, jobs, tests if command.test_bids is not None else {}),
     )
+
+
+def _find_warnings(
+    rows: Sequence[CombinationScores], jobs: Sequence[Job], tests: Mapping[Combination, Sequence[Path]]
+) -> list[str]:
+    """What weakens the scores of combinations, and of their heads on other data, each reason once."""
+    by_combination = {job.combination: job for job in jobs}
+    own = {
+        str(row.combination): find_score_warnings(
+            Run.open(by_combination[row.combination].path).config, row.persons
+        )
+        for row in rows
+    }
+    on_others = {
+        str(combination): find_score_warnings(
+            Run.open(by_combination[combination].test_path).config,
+            average_persons(read_metrics(path)[0] for path in paths),
+        )
+        for combination, paths in tests.items()
+    }
+    return merge_warnings(own) + [f"on other data: {text}" for text in merge_warnings(on_others)]
 
 
 def _score_paths(job: Job) -> Iterator[tuple[str, Path]]:
@@ -83,7 +108,7 @@ def write_outcome(command: StudyCommand, outcome: StudyOutcome, skipped: Sequenc
     if outcome.tests is not None:
         write_table(command.out / "tables", "tests", outcome.tests)
     known = outcome.rows, outcome.text, outcome.tests, skipped, outcome.reports, outcome.background
-    write_study_page(StudyPage(command.out, *known), provenance)
+    write_study_page(StudyPage(command.out, *known, outcome.warnings), provenance)
     write_mark(command, content=content)
     return path
 
@@ -92,7 +117,15 @@ def _hash_content(outcome: StudyOutcome, skipped: Sequence[str], provenance: Pro
     """Hash of what the page shows, but for date and command."""
     tests = "" if outcome.tests is None else outcome.tests.to_csv()
     persons = [row.persons.to_csv() for row in outcome.rows]
-    content = [outcome.table.to_csv(), tests, persons, list(skipped), outcome.reports, provenance.code]
+    content = [
+        outcome.table.to_csv(),
+        tests,
+        persons,
+        list(skipped),
+        outcome.reports,
+        outcome.warnings,
+        provenance.code,
+    ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -105,5 +138,7 @@ def print_outcome(command: StudyCommand, outcome: StudyOutcome, page: Path) -> N
     if outcome.tests is not None and command.test_bids is not None:
         tests = outcome.tests.rename(index=to_one_line).to_string()
         print(f"\nHeads trained on everyone, on {to_one_line(command.test_bids)}, mean over seeds:\n\n{tests}\n")
+    for warning in outcome.warnings:
+        print(f"warning: {to_one_line(warning)}")
     print(f"Page: {page}")
     print(f"Tables: {command.out / 'study.csv'}, {command.out / 'tables'}")

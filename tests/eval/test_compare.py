@@ -92,6 +92,23 @@ def test_a_comparison_is_a_table_and_a_picture(tmp_path: Path, capsys: pytest.Ca
     assert (folder / "table.md").read_text().splitlines()[0].startswith("| metric | run | mean | difference |")
 
 
+def test_what_weakens_scores_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [scored(tmp_path / name, table().head(4).assign(**{"sample.fp_per_day": 0.0})) for name in ("a", "b")]
+    config = json.loads((runs[1] / "config.json").read_text())
+    config["store"]["provenance"] = {"encoder": {"persons_seen": ["02"]}}
+    (runs[1] / "config.json").write_text(json.dumps(config))
+    assert main(["compare", *map(str, runs)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("warning: only 4 tested persons: means and intervals say little about new persons\n") == 1
+    assert "warning: b: the encoder saw persons of these names in pretraining: 02; if they" in out
+    for run in runs:
+        scored(run, table().head(4).assign(**{"sample.fp_per_day": 80_000.0}))
+    assert main(["compare", *map(str, runs)]) == 0
+    assert (
+        "warning: detections cover more than half of the background of persons 01, 02" in capsys.readouterr().out
+    )
+
+
 def test_false_alarms_are_compared_as_rates_only_where_background_suffices() -> None:
     assert choose_metrics(table(seconds=100))["false alarms"] == "event.fp"
     assert choose_metrics(table(seconds=5 * 3600)) == HEADLINE
