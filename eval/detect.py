@@ -5,6 +5,7 @@ if __name__ == "__main__":
 
     raise SystemExit(run_module("eval.detect"))
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -34,7 +35,7 @@ from store.runtime.errors import DiskFullError, UserError, from_os_error
 from store.runtime.limits import require_within
 from store.runtime.options import optional
 from store.runtime.outputs import guard_folder
-from store.runtime.plurals import count_noun
+from store.runtime.plurals import count_noun, noun_with_names
 
 _DESCRIPTION = """Detect seizures in EEG files, or in live samples, with the final head of a run.
 
@@ -53,7 +54,8 @@ _PATHS = (
     "samples on standard input. The last path is the events file to write, in SzCORE's format, or the folder for "
     "those of several files; replaced if it is from this command. Missing folders are created."
 )
-_STREAM = Path("-")
+_STREAM = "-"
+_NAMED = 3  # files that failed for the same reason
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class DetectCommand:
     """The command line of ``python -m eval.detect``."""
 
     paths: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]],
+        tyro.conf.Positional[tuple[str, ...]],  # a Path would drop the slash that names a folder
         tyro.conf.arg(metavar="INPUT ... OUTPUT", help=_PATHS, help_behavior_hint=""),
     ]
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
@@ -86,13 +88,19 @@ class DetectCommand:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Paths to read."""
-        return self.paths[:1] if self.is_stream else self.paths[:-1]
+        return tuple(map(Path, self.paths[:1] if self.is_stream else self.paths[:-1]))
 
     @property
     def output(self) -> Path | None:
         """Path to write; optional for samples on standard input."""
         last = self.paths[-1] if len(self.paths) > 1 else None
-        return None if self.is_stream and last == _STREAM else last
+        return None if last is None or (self.is_stream and last == _STREAM) else Path(last)
+
+    @property
+    def into_folder(self) -> bool:
+        """Whether the output is a folder: of several files, or named as one, or there."""
+        several = len(self.inputs) > 1 or self.inputs[0].is_dir()
+        return several or self.paths[-1].endswith(("/", os.sep)) or Path(self.paths[-1]).is_dir()
 
     @property
     def is_stream(self) -> bool:
@@ -134,7 +142,7 @@ def detect(command: DetectCommand) -> int:
         raise UserError(
             "--sample-rate-hz and --channel-names are for samples on standard input; files contain theirs"
         )
-    if len(command.inputs) == 1 and not command.inputs[0].is_dir():
+    if not command.into_folder:
         task = DetectionTask(command.inputs[0], command.output, command.probabilities)
         _guard(task, command)
         print(_detect_in_file(task, _load(command), command.missing))
@@ -178,12 +186,16 @@ def _detect_in_files(command: DetectCommand, output: Path) -> int:
         if folder is not None:
             if folder.is_file():
                 raise UserError(f"{folder}: is a file; give a folder for several files")
+            if folder.suffix == ".tsv" and not folder.is_dir():
+                raise UserError(
+                    f"{folder}: is named as a file; several inputs give a folder of tables, so name a folder"
+                )
             guard_folder(folder, inputs=[*folders, command.run], own="sub-*/", apart=data_sets)
     tasks = find_tasks(command.inputs, output, command.probabilities)
     detector = _load(command)
     record_detector(output, detector, command.missing, command.force)
     todo = [task for task in tasks if not is_finished(task, output)]
-    failed = 0
+    failures: dict[str, list[Path]] = {}  # reason -> files
     with tqdm(total=len(todo), unit=" files", disable=None) as bar:
         for task in todo:
             try:
@@ -194,21 +206,27 @@ def _detect_in_files(command: DetectCommand, output: Path) -> int:
             except DiskFullError:
                 raise
             except (UserError, OSError) as error:
-                failed += 1
-                bar.write(_explain(task, error), file=sys.stderr)
+                files = failures.setdefault(_explain(task, error), [])
+                files.append(task.eeg)
+                if len(files) == 1:
+                    bar.write(f"failed: {to_one_line(task.eeg)}: {_explain(task, error)}", file=sys.stderr)
             bar.update()
+    for files in failures.values():
+        if len(files) > 1:
+            more = noun_with_names("more file", [path.name for path in files[1:]], _NAMED)
+            print(to_one_line(f"failed as {files[0]}: {len(files) - 1} {more}"), file=sys.stderr)
+    failed = sum(map(len, failures.values()))
     there = f", {len(tasks) - len(todo)} of them already done" if len(tasks) > len(todo) else ""
     print(f"{len(tasks) - failed} of {count_noun(len(tasks), 'file')}{there}. Events: {to_one_line(output)}")
     return 1 if failed else 0
 
 
 def _explain(task: DetectionTask, error: UserError | OSError) -> str:
-    """One line on a file that cannot be used."""
+    """Why a file cannot be used, without its path, as one line."""
     known = from_os_error(error) if isinstance(error, OSError) else error
     if known is None:
         raise error
-    text = str(known)
-    return to_one_line(f"failed: {text if text.startswith(str(task.eeg)) else f'{task.eeg}: {text}'}")
+    return to_one_line(str(known).removeprefix(f"{task.eeg}: "))
 
 
 def _detect_on_standard_input(command: DetectCommand) -> None:

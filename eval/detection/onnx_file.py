@@ -1,7 +1,10 @@
 """Export a detector as an ONNX file, and compare the two on the same windows."""
 
 import copy
+import logging
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +95,16 @@ def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> D
 def to_onnx(detector: DetectorModule, spec: FeatureSpec, metadata: dict[str, str]) -> bytes:
     """The detector as the content of an ONNX file, for any number of windows."""
     shape = (len(spec.channels), spec.window_s * spec.sample_rate_hz)
-    program = torch.onnx.export(
-        detector,
-        (torch.zeros(2, *shape),),
-        dynamo=True,
-        verbose=False,
-        input_names=["eeg_uv"],
-        output_names=["probability"],
-        dynamic_shapes=({0: torch.export.Dim("windows")},),
-    )
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            detector,
+            (torch.zeros(2, *shape),),
+            dynamo=True,
+            verbose=False,
+            input_names=["eeg_uv"],
+            output_names=["probability"],
+            dynamic_shapes=({0: torch.export.Dim("windows")},),
+        )
     assert program is not None  # with dynamo there is one
     model = program.model_proto
     model.producer_name = PRODUCER
@@ -108,6 +112,20 @@ def to_onnx(detector: DetectorModule, spec: FeatureSpec, metadata: dict[str, str
         model.metadata_props.add(key=name, value=value)
     content: bytes = model.SerializeToString()
     return content
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Leave out what torch's exporter says of operators of torchvision, and of a class that it uses itself."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r".*\bLeafSpec\b.*deprecated", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def compare(

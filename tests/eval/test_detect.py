@@ -260,11 +260,6 @@ def test_the_final_folds_post_processing_is_used(line: Path, tmp_path: Path) -> 
     assert find(run.parent, eeg).events == ()
 
 
-def test_a_folder_is_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "a.edf"), str(tmp_path), "--run", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.endswith(f"{tmp_path}: is a folder; give a file\n")
-
-
 def test_an_input_is_never_overwritten(line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither by name, nor by a link, nor as the table of probabilities, nor the run's head, even by force."""
     run = Path(shutil.copytree(line / "run", tmp_path / "run"))

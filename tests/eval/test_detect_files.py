@@ -126,6 +126,24 @@ def test_a_bids_data_set_keeps_its_tree_and_only_eeg_counts(
     assert main([str(bids), str(bids / "derivatives" / "detections"), *run]) == 0
 
 
+def test_a_folder_that_is_there_or_ends_in_a_slash_takes_the_events(line: Path, tmp_path: Path) -> None:
+    eeg, run = write(tmp_path / "a", seconds=20), ["--run", str(line / "run")]
+    (tmp_path / "there").mkdir()
+    for output in (f"{tmp_path / 'new'}/", str(tmp_path / "there")):
+        assert main([str(eeg), output, *run]) == 0
+        assert sorted(contents(Path(output))) == ["a_events.tsv", "detect.json"]
+
+
+def test_equal_reasons_are_one_line_and_their_files(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / f"{number}.edf" for number in range(6)]
+    assert main([*map(str, paths), str(tmp_path / "out"), "--run", str(line / "run")]) == 1
+    lines = [text for text in capsys.readouterr().err.splitlines() if text.startswith("failed")]
+    assert lines[0].startswith(f"failed: {paths[0]}: no such file")
+    assert lines[1:] == [f"failed as {paths[0]}: 5 more files 1.edf, 2.edf, 3.edf and 2 more"]
+
+
 def test_several_files_go_into_a_folder(line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = write(tmp_path / "a", seconds=20), write(tmp_path / "b", seconds=20, suffix=".bdf")
     out, run = tmp_path / "out", ["--run", str(line / "run")]
@@ -135,6 +153,7 @@ def test_several_files_go_into_a_folder(line: Path, tmp_path: Path, capsys: pyte
     same = write(tmp_path / "a", seconds=20, suffix=".bdf")
     for arguments, message in (
         ([first, same, out], f"{same} and {first} would both be written to {out / 'a_events.tsv'}; rename one"),
+        ([first, second, tmp_path / "events.tsv"], f"{tmp_path / 'events.tsv'}: is named as a file; several"),
         ([first, second, first], f"{first}: is a file; give a folder for several files"),
         ([tmp_path / "out", out], f"{out}: is the input {out}"),
         ([tmp_path / "empty", out], f"{tmp_path / 'empty'}: no EEG file in it (.edf, .bdf, .vhdr, .set); give"),

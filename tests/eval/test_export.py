@@ -1,8 +1,12 @@
 """A run as an ONNX file: the module that is exported against the package, and the file where onnx is there."""
 
 import importlib.util
+import logging
 import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ import torch
 
 from eval.__main__ import main as evaluate
 from eval.detection.detector import as_stored
-from eval.detection.onnx_file import make_detector
+from eval.detection.onnx_file import make_detector, to_onnx
 from eval.export import main as export
 from extract.__main__ import main as extract
 from extract.demo import main as demo
@@ -55,6 +59,22 @@ def test_the_module_is_the_package(head_name: str, features: str) -> None:
         expected = torch.stack([logits[max(0, i - 2) : i + 3].mean() for i in range(12)]).sigmoid().view(3, 4)
         torch.testing.assert_close(detector(torch.from_numpy(windows_uv)), expected, rtol=0, atol=1e-4)
     assert expected.std() > 1e-4
+
+
+def test_the_exporter_says_nothing_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def export_loudly(*arguments: Any, **options: Any) -> Any:
+        logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+        logger.warning("torchvision is not installed. Skipping %s", "nms")
+        warnings.warn("`isinstance(treespec, LeafSpec)` is deprecated, use another", FutureWarning, stacklevel=2)
+        return SimpleNamespace(model_proto=SimpleNamespace(SerializeToString=lambda: b"onnx"))
+
+    monkeypatch.setattr(torch.onnx, "export", export_loudly)
+    spec: Any = SimpleNamespace(channels=("a",), window_s=4, sample_rate_hz=256)
+    detector: Any = None
+    assert to_onnx(detector, spec, {}) == b"onnx"
+    assert not caplog.records
 
 
 def test_what_cannot_be_exported_is_named() -> None:
