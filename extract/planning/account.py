@@ -47,31 +47,35 @@ class Account:
 
 
 def describe_reasons(entries: Iterable[LeftOut], stems: Mapping[str, str]) -> list[str]:
-    """Say why recordings cannot be used: a line for each, but for those of one reason a line together.
+    """Say why recordings or files cannot be used: a line for each, but for those of one reason a line together.
 
     Parameters
     ----------
     stems
-        Path of each recording's files as reasons name them, without their endings, by its name.
+        Path of each recording's files as reasons name them, without their endings, by its name; other entries are
+        files.
 
     >>> entries = [LeftOut(name, f"sub-01/{name}_eeg.edf: is flat") for name in "ab"]
     >>> describe_reasons(entries, {"a": "sub-01/a", "b": "sub-01/b"})
     ['2 recordings (a, b): *_eeg.edf: is flat']
     >>> describe_reasons(entries[:1], {})
     ['a: sub-01/a_eeg.edf: is flat']
+    >>> describe_reasons([LeftOut("sub-01.h5", "is damaged"), LeftOut("sub-02.h5", "is damaged")], {})
+    ['2 files (sub-01.h5, sub-02.h5): is damaged']
     """
     groups: dict[str, list[LeftOut]] = {}
     for entry in entries:
         stem = stems.get(entry.name)
         groups.setdefault(entry.reason.replace(stem, "*") if stem else entry.reason, []).append(entry)
-    return [_describe_group(reason, group) for reason, group in groups.items()]
+    return [_describe_group(reason, group, stems) for reason, group in groups.items()]
 
 
-def _describe_group(reason: str, group: Sequence[LeftOut]) -> str:
+def _describe_group(reason: str, group: Sequence[LeftOut], stems: Mapping[str, str]) -> str:
     if len(group) == 1:
         return f"{group[0].name}: {group[0].reason}"
     names = list_names([entry.name for entry in group], _MOST_NAMED)
-    return f"{count_noun(len(group), 'recording')} ({names}): {reason}"
+    noun = "recording" if all(entry.name in stems for entry in group) else "file"
+    return f"{count_noun(len(group), noun)} ({names}): {reason}"
 
 
 def describe_plan(plan: SubjectPlan, *, done: bool, encoded: Iterable[str] | None = None) -> str:
