@@ -206,15 +206,15 @@ def _detect_in_files(command: DetectCommand, output: Path) -> int:
             except DiskFullError:
                 raise
             except (UserError, OSError) as error:
-                files = failures.setdefault(_explain(task, error), [])
-                files.append(task.eeg)
-                if len(files) == 1:
-                    bar.write(f"failed: {to_one_line(task.eeg)}: {_explain(task, error)}", file=sys.stderr)
+                reason = _explain(task, error)
+                if reason not in failures:
+                    bar.write(f"failed: {to_one_line(task.eeg)}: {reason}", file=sys.stderr)
+                failures.setdefault(reason, []).append(task.eeg)
             bar.update()
     for files in failures.values():
         if len(files) > 1:
-            more = noun_with_names("more file", [path.name for path in files[1:]], _NAMED)
-            print(to_one_line(f"failed as {files[0]}: {len(files) - 1} {more}"), file=sys.stderr)
+            others = noun_with_names("more file", [path.name for path in files[1:]], _NAMED)
+            print(to_one_line(f"failed as {files[0]}: {len(files) - 1} {others}"), file=sys.stderr)
     failed = sum(map(len, failures.values()))
     there = f", {len(tasks) - len(todo)} of them already done" if len(tasks) > len(todo) else ""
     print(f"{len(tasks) - failed} of {count_noun(len(tasks), 'file')}{there}. Events: {to_one_line(output)}")
