@@ -1,6 +1,7 @@
 """A sweep that is killed or interrupted goes on with the same command, to the same cells."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def test_a_stopped_sweep_goes_on(
     process = subprocess.Popen(
         [sys.executable, "-m", "heads.sweep", *arguments],
         preexec_fn=_heed_sigint,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # as in this process: rounding may depend on it
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
