@@ -35,7 +35,7 @@ class SecondFeatures(ABC):
 
     @abstractmethod
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features ``(N, P)`` and labels ``(N,)`` float32 of a person's labelled seconds, in order, in blocks."""
+        """Features ``(N, P)`` and labels ``(N,)`` float32 of the labelled seconds of a person, in blocks."""
 
     @abstractmethod
     def as_head(self, models: LinearModels, row: int) -> Head:
@@ -52,7 +52,7 @@ class SecondFeatures(ABC):
 
     def scores(self, person: str, models: LinearModels) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Labels ``(N,)`` and scores ``(N, R)`` of a person's seconds, in float32."""
-        most = self.dataset.window_s * sum(info.windows for info, _ in self.dataset.recordings_of(person))
+        most = sum(info.seconds for info, _ in self.dataset.recordings_of(person))
         labels, scores = torch.empty(most), torch.empty(most, len(models.bias))
         count = 0
         for x, y in self.blocks(person):
@@ -78,11 +78,35 @@ class PooledSeconds(SecondFeatures):
         self._features = DeviceFeatures(dataset, pooling, torch.device("cpu"), keep=True, kept_bytes=kept_bytes)
 
     def blocks(self, person: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features ``(N, P)`` and labels ``(N,)`` float32 of a person's labelled seconds, in order, in blocks."""
+        """Features ``(N, P)`` and labels ``(N,)`` float32 of the labelled seconds of a person, in blocks.
+
+        Where windows overlap, features of a second are their mean over the windows that hold it.
+        """
         rows = np.flatnonzero(self.dataset.person == self.dataset.persons.index(person))
-        for windows in _split_windows(rows):
-            x, labels = self._take(windows), torch.from_numpy(self.dataset.labels[windows]).flatten()
+        starts = self._number_seconds(rows)
+        for first in range(0, len(rows), _BLOCK_WINDOWS):
+            stop = min(first + _BLOCK_WINDOWS, len(rows))
+            begin, end = starts[first], starts[stop]
+            holding = slice(np.searchsorted(starts, begin - self.dataset.window_s, "right"), stop)
+            x, labels = self._average(rows[holding], starts[holding] - begin, int(end - begin))
             yield x[labels != INVALID], labels[labels != INVALID].float()
+
+    def _number_seconds(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number of the first second of each of a person's windows, and of seconds in all, ``(B + 1,)``."""
+        ends_recording = np.isin(windows + 1, [*self.dataset.first_window.values(), len(self.dataset)])
+        steps = np.where(ends_recording, self.dataset.window_s, self.dataset.stride_s)
+        return np.concatenate([[0], np.cumsum(steps)])
+
+    def _average(self, windows: NDArray[np.int64], starts: NDArray[np.int64], count: int) -> tuple[Tensor, Tensor]:
+        """Mean over windows that begin at ``starts (B,)``, of seconds 0 to ``count``: features and labels."""
+        second = torch.from_numpy(starts[:, None] + np.arange(self.dataset.window_s)).flatten()
+        inside = (second >= 0) & (second < count)
+        second, x = second[inside], self._take(windows)[inside]
+        mean = x.new_zeros(count, self.size).index_add_(0, second, x)
+        mean /= second.bincount(minlength=count)[:, None]
+        labels = torch.full((count,), INVALID, dtype=torch.int8)
+        labels[second] = torch.from_numpy(self.dataset.labels[windows]).flatten()[inside]
+        return mean, labels
 
     def _take(self, windows: NDArray[np.int64]) -> Tensor:
         """Features of the seconds of windows, ``(B * S, P)``."""

@@ -1,6 +1,7 @@
 """What logistic regression is fitted to: groups of persons, and samples of long recordings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import store
 from heads.closed_form import logistic_folds
 from heads.closed_form.electrodes import PooledElectrodes
 from heads.closed_form.logistic_folds import fit_logistic_folds
+from heads.closed_form.seconds import PooledSeconds
 from heads.dataset import StoreDataset
 from heads.folds import LabelCounts, split_persons
+from tests.helpers.stores import SPEC
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 11, 22])
@@ -41,6 +44,14 @@ def test_many_background_seconds_are_sampled(
     scores = [seconds.scores("02", one)[1][:, 0] for one in map(_models, (full, sampled))]
     assert np.corrcoef(*scores)[0, 1] > 0.98
     assert not np.allclose(*scores)
+
+
+def test_classes_weigh_the_same_at_every_stride(make_store: Callable[..., Path]) -> None:
+    for stride_s in (4, 1):
+        path = make_store(persons=3, spec=replace(SPEC, stride_s=stride_s), name=f"stride-{stride_s}")
+        seconds = PooledSeconds(StoreDataset(store.open(path)), "mean")
+        rows = logistic_folds.thin_background(seconds, "02", 180)
+        assert [rows.count[rows.y == label].sum().item() for label in (0, 1)] == [180, 30]
 
 
 def _models(fitted: logistic_folds.FittedFold) -> logistic_folds.LinearModels:

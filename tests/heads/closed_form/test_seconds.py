@@ -39,3 +39,27 @@ def test_predictions_of_models_are_those_of_their_heads(
             assert predicted.keys() == by_head.keys()
             for name, values in by_head.items():
                 np.testing.assert_allclose(predicted[name][row], values, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride_s", [1, 2, 3, 4])
+def test_each_second_counts_once_with_its_mean_over_windows(
+    make_store: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, stride_s: int
+) -> None:
+    monkeypatch.setattr("heads.closed_form.seconds._BLOCK_WINDOWS", 8)
+    opened = store.open(make_store(persons=2, lengths_s=(61, 45), spec=replace(SPEC, stride_s=stride_s)))
+    dataset = StoreDataset(opened)
+    seconds = PooledSeconds(dataset, "mean")
+    wanted, labels = [], []
+    for info, _ in dataset.recordings_of("02"):
+        pooled = opened.latents(info).reshape(info.windows, 4, 2, 15).mean(2)
+        for second in range(info.seconds):
+            held = [(w, second - w * stride_s) for w in range(info.windows) if 0 <= second - w * stride_s < 4]
+            wanted.append(np.mean([pooled[at] for at in held], 0))
+        labels += opened.labels(info).tolist()
+    x, y = (torch.cat(part) for part in zip(*seconds.blocks("02"), strict=True))
+    np.testing.assert_allclose(x, wanted, atol=1e-5)
+    assert y.tolist() == labels
+    count = dataset.label_counts()["02"]
+    assert seconds.moments("02").count.tolist() == [count.background, count.ictal]
+    models = fit_ridge_lda(seconds.moments("02"), [0.01], "ridge")
+    assert seconds.scores("02", models)[0].tolist() == labels
