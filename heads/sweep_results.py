@@ -63,7 +63,7 @@ class SweepRow:
             raise ValueError(f"best_epoch is {self.best_epoch!r}")
         if not isinstance(self.head_prefix, str) or not isinstance(self.error, str | None):
             raise ValueError("head_prefix or error is not text")
-        if not self.error and not (np.isfinite(self.score) and np.isfinite(self.threshold)):
+        if not self.error and not (np.isfinite(self.score) and 0 <= self.threshold <= 1):
             raise ValueError(f"score is {self.score}, threshold {self.threshold}")
         return self
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.scoring.events import DetectedEvent, events_from_mask
+from heads.run_folder.fold_result import describe_invalid
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import POSTPROCESSING, translate_keys
 
@@ -96,9 +97,8 @@ def require_probabilities(values: NDArray[Any]) -> None:
     UserError
         With the number of those values and the first of them.
     """
-    invalid = values[~((values >= 0) & (values <= 1))]
-    if len(invalid):
-        raise UserError(f"{len(invalid)} values are not probabilities (0 to 1), the first is {invalid[0]}")
+    if problem := describe_invalid(values):
+        raise UserError(problem)
 
 
 def smooth(probabilities: NDArray[Any], window_s: int) -> NDArray[np.float64]:

@@ -18,10 +18,10 @@ from eval.scoring.calibration import apply_temperature
 from eval.scoring.choice import PostProcessingChoice
 from eval.scoring.fold_choice import FoldChooser, choose_in_worker
 from eval.scoring.operating_curve import sweep_thresholds
-from eval.scoring.postprocess import PostProcessing, require_probabilities
+from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import SCORES, ScoredRecording, score_person, summarise
 from eval.scoring.tested import open_trained_run, read_tested
-from heads.run_folder import FoldResult, Run
+from heads.run_folder import FoldResult
 from heads.run_folder.store_change import list_known_as
 from store import RecordingInfo, Store
 from store.interop.dataset_names import list_persons_seen, same_dataset
@@ -184,7 +184,7 @@ def score_run(
         choices = dict(bar)
     choices = {name: choices[name] for name in names}
     posts = {person: choices[result.fold.name].post for result in folds for person in result.fold.test}
-    probabilities = {info.name: _read(run, info) for info in store.recordings if info.person in posts}
+    probabilities = {info.name: run.probabilities(info) for info in store.recordings if info.person in posts}
     return score_recordings(run.scores_path, run.config, store, folds, choices, posts, probabilities)
 
 
@@ -217,16 +217,6 @@ def score_recordings(
     recordings, unlabelled = (dict(sorted(group.items())) for group in (recordings, unlabelled))
     known = path, config, store, tuple(folds), dict(choices), dict(posts)
     return Results(*known, recordings, unlabelled, persons, summary)
-
-
-def _read(run: Run, info: RecordingInfo) -> NDArray[np.float32]:
-    """Predicted probabilities of a recording, ``(T,)``."""
-    values = run.probabilities(info)
-    try:
-        require_probabilities(values)
-    except UserError as error:
-        raise UserError(f"{run.probabilities_path(info)}: {error}; train the fold again") from error
-    return values
 
 
 def _detect(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -105,7 +104,7 @@ def _parse(metadata: Mapping[str, str], state: dict[str, Tensor]) -> tuple[Featu
     if not isinstance(settings.dropout, int | float) or not 0 <= settings.dropout < 1:
         raise ValueError(f"dropout is {settings.dropout!r}")
     threshold = float(metadata["threshold"])
-    if not math.isfinite(threshold):
+    if not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}")
     if unusable := [name for name, value in state.items() if not value.isfinite().all()]:
         raise ValueError(f"{unusable[0]} is not finite")

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 import struct
 import zipfile
 import zlib
@@ -170,7 +169,21 @@ def require_probabilities(path: Path, values: Any) -> NDArray[np.float32]:
     if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype != np.float32:
         described = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
         raise _damaged(path, f"holds {described}, expected float32 (seconds,)")
+    if problem := describe_invalid(values):
+        raise _damaged(path, problem)
     return np.array(values)
+
+
+def describe_invalid(values: NDArray[Any]) -> str:
+    """Say how many values are not within 0 to 1, and the first of them; empty if all are.
+
+    >>> describe_invalid(np.array([0.5, 1.5, np.nan]))
+    '2 values are not probabilities from 0 to 1, the first is 1.5'
+    """
+    invalid = values[~((values >= 0) & (values <= 1))]
+    if not len(invalid):
+        return ""
+    return f"{len(invalid)} values are not probabilities from 0 to 1, the first is {invalid[0]}"
 
 
 def _problem(content: Mapping[str, Any], folder: str) -> str:
@@ -187,7 +200,7 @@ def _problem(content: Mapping[str, Any], folder: str) -> str:
         return problem
     if type(content["best_epoch"]) is not int or not 0 <= content["best_epoch"] <= _MOST_EPOCHS:
         return f"best_epoch is {content['best_epoch']!r}, expected a count"
-    if not _is_number(content["threshold"]) or not math.isfinite(content["threshold"]):
+    if not _is_number(content["threshold"]) or not 0 <= content["threshold"] <= 1:
         return f"threshold is {content['threshold']!r}, expected a probability"
     history = content["history"]
     if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):

@@ -320,7 +320,7 @@ def test_a_prediction_that_is_not_finite_is_an_error(run: Run, capsys: pytest.Ca
     path = next(run.path.rglob("sub-02*_probabilities.npy"))
     np.save(path, np.full(160, np.nan, np.float32))
     error = _fails(capsys, run.path)
-    assert f"{path}: 160 values are not probabilities (0 to 1), the first is nan; train the fold" in error
+    assert f"{path}: damaged (160 values are not probabilities from 0 to 1, the first is nan); remove" in error
 
 
 @pytest.mark.parametrize("side", ["test", "validation"])

@@ -7,6 +7,7 @@ import pytest
 
 from heads.folds import Fold
 from heads.run_folder import FoldResult
+from heads.run_folder.fold_result import read_fold
 from store.runtime.errors import UserError
 
 
@@ -41,3 +42,20 @@ def test_predictions_that_do_not_add_up_are_an_error(tmp_path: Path, seconds: li
     np.savez_compressed(result.validation_path, **arrays)
     with pytest.raises(UserError, match=r"validation\.npz: damaged"):
         result.validation_probabilities()
+
+
+@pytest.mark.parametrize("odd", [3.5, -0.1, np.nan])
+def test_values_that_are_not_probabilities_are_an_error(tmp_path: Path, odd: float) -> None:
+    """Also in an archive of an earlier version."""
+    result = FoldResult(Fold("01", ("01",), ("02",), ("03",)), tmp_path, 1, 0.5, ())
+    values = np.array([0.2, odd], np.float32)
+    result.write_validation({"sub-02": values})
+    problem = rf"validation\.npz: damaged \(1 values are not probabilities from 0 to 1, the first is {odd}"
+    with pytest.raises(UserError, match=problem):
+        result.validation_probabilities()
+    np.savez_compressed(result.validation_path, **{"sub-02": values})
+    with pytest.raises(UserError, match=problem):
+        result.validation_probabilities()
+    FoldResult(result.fold, tmp_path, 1, odd, ()).write()
+    with pytest.raises(UserError, match=f"threshold is {odd}, expected a probability"):
+        read_fold(tmp_path / "fold.json", "01")

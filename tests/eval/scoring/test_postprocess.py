@@ -68,7 +68,7 @@ def test_a_probability_equal_to_the_threshold_counts() -> None:
 
 @pytest.mark.parametrize("odd", [math.nan, -0.1, 1.5, math.inf])
 def test_what_is_no_probability_is_refused(odd: float) -> None:
-    with pytest.raises(ValueError, match=rf"1 values are not probabilities \(0 to 1\), the first is {odd}"):
+    with pytest.raises(ValueError, match=f"1 values are not probabilities from 0 to 1, the first is {odd}"):
         PostProcessing(0.5).detect(np.array([0.2, odd]), 2.0)
 
 
