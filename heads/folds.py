@@ -118,7 +118,8 @@ def make_folds(counts: Mapping[str, LabelCounts], selection: str, inner: Inner =
         return tuple(_make_fold(counts, to_path_name(person), (person,), inner) for person in persons)
     if selection == "final":
         return (_make_fold(counts, "final", (), inner),)
-    person = selection if selection in counts else {to_path_name(p): p for p in persons}.get(selection)
+    names = {to_path_name(person): person for person in persons} | {person: person for person in persons}
+    person = names.get(selection) or names.get(selection.removeprefix("sub-"))
     if person is None:
         raise UserError(f"no person {selection!r} in the store; allowed: all, final, {list_names(persons)}")
     return (_make_fold(counts, to_path_name(person), (person,), inner),)

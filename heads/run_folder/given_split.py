@@ -59,7 +59,7 @@ def plan_folds(
         If a fold cannot be made, or the split cannot be read.
     """
     if split is None:
-        return make_folds(counts, selection.removeprefix("sub-"), inner)
+        return make_folds(counts, selection, inner)
     return (make_given_fold(counts, read_split(split, store), f"--split {split}"),)
 
 

@@ -37,6 +37,12 @@ def test_one_fold_is_the_same_as_in_all() -> None:
     assert make_folds(counts, "03")[0] == make_folds(counts, "all")[2]
 
 
+def test_a_person_is_selected_with_or_without_sub() -> None:
+    assert make_folds(dict.fromkeys(("01", "02", "03"), BOTH), "sub-02")[0].test == ("02",)
+    for persons in (("sub-01", "sub-02", "sub-03"), ("02", "sub-02", "03")):
+        assert make_folds(dict.fromkeys(persons, BOTH), "sub-02")[0].test == ("sub-02",)
+
+
 def test_final_trains_on_everyone_in_the_end() -> None:
     (fold,) = make_folds({name: BOTH for name in ("01", "02", "03")}, "final")
     assert (fold.test, fold.validation, fold.train) == ((), ("01",), ("02", "03"))
