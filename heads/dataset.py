@@ -112,7 +112,7 @@ class Dataset(ABC):
         drawn = []
         for person, (seizure, background) in enumerate(self._windows_of):
             if background_per_seizure is not None:
-                quota = min(len(background), int(np.ceil(background_per_seizure * max(1, len(seizure)))))
+                quota = int(min(len(background), np.ceil(background_per_seizure * max(1, len(seizure)))))
                 background = np.random.default_rng([epoch, person]).choice(background, quota, replace=False)
             drawn += [seizure, background]
         return rng.permutation(np.concatenate(drawn))

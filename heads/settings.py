@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import math
 import textwrap
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +47,7 @@ class RunOptions:
 
 
 _PROGRAM_GIB = 0.5  # of the program, before it trains
-_LEAST_GIB = 0.75
+_MEMORY_GIB = (0.75, 1e6)
 _INNER = (
     "Inner heads that choose epoch, threshold and post-processing of a fold. N: divide all other persons into N "
     "groups and predict each group with a head trained on the rest; pairs: the same, with each person as a group; "
@@ -87,10 +88,10 @@ class MemoryOption:
         Raises
         ------
         UserError
-            If the memory does not suffice for any training.
+            If the memory does not suffice for any training, or is no amount.
         """
-        if not self.memory >= _LEAST_GIB:
-            raise UserError(f"--memory {self.memory}: not usable; allowed: {_LEAST_GIB} GiB and more")
+        if not is_within(self.memory, _MEMORY_GIB):
+            raise UserError(f"--memory {self.memory}: not usable; allowed: {describe_limits(_MEMORY_GIB)} GiB")
         return int((self.memory - _PROGRAM_GIB) / 3 * (1 << 30))
 
     def group_bytes(self, nested: bool) -> int:
@@ -139,17 +140,17 @@ class TrainSettings(HeadSettings):
         require = partial(self._require, as_options)
         for name in ("filters", "hidden", "epochs", "patience", "batch_windows"):
             require(name, getattr(self, name) >= 1, "1 and more")
-        for name in ("lr", "clip_norm"):
-            require(name, getattr(self, name) > 0, "more than 0")
-        require("weight_decay", self.weight_decay >= 0, "0 and more")
+        require("lr", 0 < self.lr < math.inf, "more than 0, finite")
+        require("clip_norm", self.clip_norm > 0, "more than 0")
+        require("weight_decay", 0 <= self.weight_decay < math.inf, "0 and more, finite")
         require("seed", is_within(self.seed, SEEDS), describe_limits(SEEDS))
         require("context_s", self.context_s >= 1 and self.context_s % 2 == 1, "odd numbers from 1")
         require("dropout", 0 <= self.dropout < 1, "from 0 to less than 1")
         require("pooling", self.pooling in POOLINGS, ", ".join(POOLINGS))
         require("precision", self.precision in ("auto", "float32", "bfloat16"), "auto, float32, bfloat16")
-        require("positive_weight", self.positive_weight is None or self.positive_weight > 0, "more than 0")
-        ratio = self.background_per_seizure
-        require("background_per_seizure", ratio is None or ratio > 0, "more than 0")
+        for name in ("positive_weight", "background_per_seizure"):
+            value = getattr(self, name)
+            require(name, value is None or 0 < value < math.inf, "more than 0, finite, or none")
 
     def _require(self, as_option: bool, name: str, fine: bool, allowed: str) -> None:
         if not fine:
