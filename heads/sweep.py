@@ -128,8 +128,7 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     require_groups(folds, command.inner)
     device = choose_device(command.device)
     grid = {name: getattr(command, name) for name in TrainSettings.__dataclass_fields__}
-    if empty := [name for name, values in grid.items() if not values]:
-        raise UserError(f"--{empty[0].replace('_', '-')}: no value to try; give one or more, or leave it out")
+    _require_values(grid)
     recorded = {name: values[0] if len(values) == 1 else values for name, values in grid.items()}
     seeds = grid.pop("seed")
     tried = combinations(grid, command.random)
@@ -159,6 +158,16 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     table = tabulate(rows, best, [name for name, values in grid.items() if len(values) > 1])
     write_text(command.out / SWEEP_TABLE, table.to_csv(index=False))
     return run, table
+
+
+def _require_values(grid: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse a setting without a value, or with a value twice, which would count as two."""
+    for name, values in grid.items():
+        option = f"--{name.replace('_', '-')}"
+        if not values:
+            raise UserError(f"{option}: no value to try; give one or more, or leave it out")
+        if len(set(values)) < len(values):
+            raise UserError(f"{option} {' '.join(map(str, values))}: give each value once")
 
 
 def _is_written(row: "SweepRow", run: Run, dataset: StoreDataset) -> bool:
