@@ -61,6 +61,10 @@ class Dataset(ABC):
         """Features as stored, ``(B, F, C, D)`` or codes ``(B, F, C, Q)``, in the order asked."""
 
     @abstractmethod
+    def missing_electrodes(self, windows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether windows lack an electrode, ``(B, C)``, whose `features` are what zeros were encoded to."""
+
+    @abstractmethod
     def moments(self, persons: Sequence[str]) -> FeatureMoments:
         """Count, sum and sum of squares of latents over the recordings of persons."""
 
@@ -175,12 +179,30 @@ class StoreDataset(Dataset):
     def __getitem__(self, window: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
         """Latents of a window, ``(F, C, D)``, codes looked up, and the labels of its seconds, ``(S,)``.
 
-        A label is 1 for seizure, 0 for background and -1 for a second that has none.
+        Latents are nan for electrodes that the recording lacks. A label is 1 for seizure, 0 for background and -1
+        for a second that has none.
         """
         index = range(len(self))[window]  # counts from the end if negative; an IndexError ends a loop
-        stored = self.features(np.array([index]))
+        return self.latents(np.array([index]))[0], self.labels[index].copy()
+
+    def latents(self, windows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Latents of windows, ``(B, F, C, D)``, codes looked up; nan for electrodes that a recording lacks."""
+        stored = self.features(windows)
         latents = stored.astype(np.float32) if self.codebooks is None else dequantize(stored, self.codebooks)
-        return latents[0], self.labels[index].copy()
+        latents.swapaxes(1, 2)[self.missing_electrodes(windows)] = np.nan
+        return latents
+
+    def missing_electrodes(self, windows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the recordings of windows lack an electrode, ``(B, C)``."""
+        first, missing = self._missing_by_recording
+        return missing[np.searchsorted(first, windows, "right") - 1]
+
+    @cached_property
+    def _missing_by_recording(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """First window of each recording, ascending, and whether it lacks an electrode, ``(recordings, C)``."""
+        infos = sorted(self.recordings, key=lambda info: self.first_window[info.name])
+        masks = np.array([info.mask_of(self.shape[1]) for info in infos])
+        return np.array([self.first_window[info.name] for info in infos]), ~masks
 
     def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
         """1-Hz labels of a recording, ``(T,)``; -1 if it has none."""
@@ -233,6 +255,7 @@ class ArrayDataset(Dataset):
     Parameters
     ----------
     features : (B, F, C, D)
+        All nan for electrodes that a window lacks.
     labels : (B, S)
         Labels of seconds: 1 seizure, 0 background, -1 unknown.
     """
@@ -241,6 +264,9 @@ class ArrayDataset(Dataset):
         windows, window_s = labels.shape
         seconds, mask = windows * window_s, (True,) * features.shape[2]
         info = RecordingInfo("all", "all", "all", 0, windows, 0, seconds, float(seconds), "", mask, ())
+        self._missing: NDArray[np.bool_] = np.isnan(features[:, 0, :, 0])
+        if self._missing.any():
+            features = np.where(self._missing[:, None, :, None], 0, features)
         self._features, self.labels = features, labels.astype(np.int8)
         self.person = np.zeros(windows, np.int64)
         self.persons, self.recordings, self.first_window = ("all",), (info,), {"all": 0}
@@ -251,9 +277,18 @@ class ArrayDataset(Dataset):
         """Features of windows, in the order asked."""
         return self._features[windows]
 
+    def missing_electrodes(self, windows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether windows lack an electrode, ``(B, C)``."""
+        missing: NDArray[np.bool_] = self._missing[windows]
+        return missing
+
     def moments(self, persons: Sequence[str]) -> FeatureMoments:
-        """Count, sum and sum of squares over all windows."""
-        return FeatureMoments.of(self._features, [True] * self.shape[1])
+        """Count, sum and sum of squares over all windows, without missing electrodes."""
+        lacking = np.unique(self._missing, axis=0)  # a row for each set of electrodes that windows lack
+        parts = (
+            FeatureMoments.of(self._features[(self._missing == row).all(1)], (~row).tolist()) for row in lacking
+        )
+        return sum(parts, FeatureMoments.zeros(*self.shape[1:]))
 
     def labels_of(self, info: RecordingInfo) -> NDArray[Any]:
         """1-Hz labels of all windows, ``(T,)``."""
@@ -262,7 +297,7 @@ class ArrayDataset(Dataset):
     @cached_property
     def identity(self) -> str:
         """Hash of features and labels."""
-        digest = hashlib.sha256(self.labels.tobytes())
+        digest = hashlib.sha256(self.labels.tobytes() + self._missing.tobytes())
         for window in self._features:
             digest.update(window.tobytes())
         return digest.hexdigest()

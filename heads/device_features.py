@@ -42,7 +42,7 @@ class DeviceFeatures:
         self._stored: Tensor | None = None  # the whole store, on a GPU
         self._kept: Tensor | None = None  # all windows as the head takes them
         self._vectors: Tensor | None = None  # of the codebooks, one after the other
-        missing = _missing_electrodes(dataset)
+        missing = torch.from_numpy(dataset.missing_electrodes(np.arange(len(dataset))))
         is_told = head.leaves_out_missing and bool(missing.any())
         self._missing = missing.to(device) if is_told else None  # (W, C) bool
         if dataset.codebooks is not None:
@@ -120,15 +120,6 @@ class DeviceFeatures:
         if self._stored is not None:
             return self._stored[torch.from_numpy(windows).to(self._device)]
         return torch.from_numpy(self._dataset.features(windows)).to(self._device)
-
-
-def _missing_electrodes(dataset: Dataset) -> Tensor:
-    """Whether an electrode is missing in a window, ``(W, C)`` bool."""
-    missing = np.zeros((len(dataset), dataset.shape[1]), bool)
-    for info in dataset.recordings:
-        first = dataset.first_window[info.name]
-        missing[first : first + info.windows] = ~np.array(info.mask_of(dataset.shape[1]))
-    return torch.from_numpy(missing)
 
 
 def _fits(dataset: Dataset, device: torch.device) -> bool:

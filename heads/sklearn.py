@@ -6,13 +6,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from heads.dataset import INVALID, StoreDataset
 from heads.settings import TrainSettings
 from heads.training.arrays import train_on_arrays
-from store.layout import spread_frames
 from store.runtime.errors import UserError
 
 _BLOCK_WINDOWS = 512
@@ -26,11 +26,13 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def fit(self, X: NDArray[Any], y: NDArray[Any]) -> "_HeadClassifier":
         """Train on features ``X (B, F, C, D)`` and labels of seconds ``y (B, S)``, or of windows ``(B,)``.
 
+        Features of electrodes that a window lacks are nan: they stand for the electrode's training mean.
+
         Raises
         ------
         UserError
-            If shapes do not fit, values are not finite, labels are not 0 and 1 (or -1 for unknown), or training
-            diverges.
+            If shapes do not fit, values are not finite other than nan for a whole electrode of a window, labels
+            are not 0 and 1 (or -1 for unknown), or training diverges.
         """
         X, y = _checked(X), np.asarray(y)
         labels = y[:, None] if y.ndim == 1 else y
@@ -55,12 +57,13 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         if X.shape[1:] != self.head_.shape:
             raise UserError(f"windows are {X.shape[1:]}, the head was trained on {self.head_.shape}")
         blocks = (X[start : start + _BLOCK_WINDOWS] for start in range(0, len(X), _BLOCK_WINDOWS))
-        logits = torch.cat([self.head_(torch.from_numpy(block).float()) for block in blocks]).numpy()
+        fill = self.head_.fill_missing
+        logits = torch.cat([self.head_(fill(torch.from_numpy(block).float())) for block in blocks]).numpy()
         return logits[:, 0] if self.per_window_ else logits
 
     def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float32]:
         """Probabilities of background and seizure, ``(B, S, 2)``, or ``(B, 2)`` if the labels were of windows."""
-        seizure = 1 / (1 + np.exp(-self.decision_function(X)))
+        seizure = expit(self.decision_function(X))
         return np.stack([1 - seizure, seizure], -1)
 
     def predict(self, X: NDArray[Any]) -> NDArray[np.int64]:
@@ -80,6 +83,7 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        tags.input_tags.allow_nan = True
         tags.target_tags.multi_output = True
         return tags
 
@@ -109,7 +113,7 @@ class SpatialFusionClassifier(_HeadClassifier):
         self.positive_weight, self.seed = positive_weight, seed
 
 
-class LinearProbe(_HeadClassifier):
+class LinearClassifier(_HeadClassifier):
     """`LinearHead` as a classifier; parameters as in `heads.settings.TrainSettings`."""
 
     _head = "linear"
@@ -130,18 +134,24 @@ class LinearProbe(_HeadClassifier):
 
 
 def load_arrays(dataset: StoreDataset) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.str_]]:
-    """A store's windows as ``X (B, F, C, D)``, ``y (B, S)`` and the person of each window, for scikit-learn."""
-    parts = [spread_frames(dataset.store.latents(info), dataset.window_s) for info in dataset.recordings]
+    """A store's windows as ``X (B, F, C, D)``, ``y (B, S)`` and the person of each window, for scikit-learn.
+
+    Features are nan for electrodes that a recording lacks.
+    """
     rows = np.concatenate(
         [dataset.first_window[info.name] + np.arange(info.windows) for info in dataset.recordings]
     )
-    return np.concatenate(parts), dataset.labels[rows], np.array(dataset.persons)[dataset.person[rows]]
+    return dataset.latents(rows), dataset.labels[rows], np.array(dataset.persons)[dataset.person[rows]]
 
 
 def _checked(X: NDArray[Any]) -> NDArray[Any]:
     X = np.asarray(X)
     if X.ndim != 4 or not len(X):
         raise UserError(f"X is {X.shape}, expected windows x frames x electrodes x dims")
-    if not np.isfinite(X).all():
-        raise UserError("X holds values that are not finite; leave these windows out")
+    is_missing = np.isnan(X).all((1, 3), keepdims=True)
+    if not (np.isfinite(X) | is_missing).all():
+        raise UserError(
+            "X holds values that are not finite; leave these windows out; an electrode that a window lacks is nan "
+            "in all frames and dims"
+        )
     return X

@@ -37,7 +37,7 @@ IDENTIFIERS = {
     *("_Group", "_train_slots", "ahead", "cautions", "counting", "fuse_and_pool", "fuse_and_vary", "fusion"),
     *("interrupts", "interrupts_wait", "judge", "machine", "noise_size", "on_log_scale", "own_gpu", "pieces"),
     *("pool_and_vary", "read_cells", "read_post", "run_config", "slots", "suits_avx512", "sums_of", "takes"),
-    *("train_group", "work_ahead", "write_aside", "write_cells"),
+    *("LinearProbe", "train_group", "work_ahead", "write_aside", "write_cells"),
 }
 # Those that no English sentence holds; help is prose.
 COMPOUNDS = {name for name in IDENTIFIERS if re.search(r"_|[a-z][A-Z]", name)}

@@ -2,19 +2,23 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 import store
 from heads.dataset import StoreDataset
 from heads.device_features import DeviceFeatures
 from heads.folds import make_folds
+from heads.inference import predict_windows
 from heads.models.head import Head
 from heads.models.registry import HEADS, make_head
 from heads.probe import ProbeCommand, probe
 from heads.settings import HeadSettings, TrainSettings
+from heads.sklearn import LinearClassifier, SpatialFusionClassifier, load_arrays
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
 from tests.helpers.stores import write_subject
@@ -61,6 +65,24 @@ def test_training_and_predictions(stores: list[Path], tmp_path: Path, head: str,
         for name, values in one.validation.items():
             assert np.isfinite(values).all()
             np.testing.assert_array_equal(two.validation[name], values)
+
+
+@pytest.mark.parametrize("estimator", [SpatialFusionClassifier(epochs=2, filters=6), LinearClassifier(epochs=2)])
+def test_arrays_and_estimators(stores: list[Path], estimator: Any) -> None:
+    """They are nan in arrays and single windows, and estimators take nan for the training mean."""
+    one, two = (StoreDataset(store.open(path)) for path in stores)
+    x, y, person = load_arrays(one)
+    np.testing.assert_array_equal(load_arrays(two)[0], x)
+    np.testing.assert_array_equal(np.stack([window for window, _ in two]), x)
+    assert np.isnan(x[person == "01"]).all((0, 1, 3)).tolist() == [False, True, False]
+    assert np.isnan(x).sum() == np.isnan(x[person == "01", :, 1]).sum() + np.isnan(x[person == "03", :, 0]).sum()
+    fitted = clone(estimator).fit(x, y)
+    np.testing.assert_allclose(fitted.head_.mean, np.nanmean(x, (0, 1)), atol=1e-5)
+    np.testing.assert_allclose(fitted.head_.scale, 1 / np.nanstd(x, (0, 1)), rtol=1e-4)
+    state = {name: value[None] for name, value in fitted.head_.state_dict().items()}
+    features = DeviceFeatures(one, fitted.head_, torch.device("cpu"))
+    by_store = predict_windows(fitted.head_, state, features, np.arange(len(one)))[0]
+    np.testing.assert_allclose(fitted.predict_proba(x)[..., 1], by_store, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from sklearn.utils import estimator_checks
 
 import store
 from heads.dataset import StoreDataset
-from heads.sklearn import LinearProbe, SpatialFusionClassifier, load_arrays
+from heads.sklearn import LinearClassifier, SpatialFusionClassifier, load_arrays
 
 KINDS = {
     "fusion": SpatialFusionClassifier(filters=4, hidden=6, epochs=6, lr=1e-2, batch_windows=16),
-    "linear": LinearProbe(epochs=6, lr=1e-2, batch_windows=16),
+    "linear": LinearClassifier(epochs=6, lr=1e-2, batch_windows=16),
 }
 
 
@@ -74,6 +74,13 @@ def test_cross_validation_takes_what_a_store_gives(make_store: Callable[..., Pat
     assert fitted.score(x, y, np.arange(len(x)) == 3) == (fitted.predict(x)[3] == y[3]).mean()
 
 
+def test_a_window_far_on_one_side_has_a_probability(arrays: tuple[Any, ...]) -> None:
+    x, y, _ = arrays
+    fitted = clone(KINDS["linear"]).fit(x, y)
+    fitted.head_.out.bias.data.fill_(-1e4)
+    np.testing.assert_array_equal(fitted.predict_proba(x), np.broadcast_to([1, 0], (*y.shape, 2)))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_scikit_learn_runs_no_check_that_needs_two_axes(kind: str) -> None:
     """Features are windows x frames x electrodes x dims; its checks of fitting make samples x features alone."""
@@ -113,6 +120,7 @@ def test_scikit_learns_checks_that_need_no_features(kind: str, name: str) -> Non
         (lambda x, y: (x[:, 0], y), r"X is \(30, 3, 5\), expected windows x frames x electrodes x dims"),
         (lambda x, y: (x[:0], y[:0]), r"X is \(0, 8, 3, 5\), expected windows"),
         (lambda x, y: (np.where(x > 3, np.nan, x), y), "X holds values that are not finite"),
+        (lambda x, y: (x * [[np.inf], [1], [1]], y), "X holds values that are not finite"),
         (lambda x, y: (x, y[1:]), r"y is \(29, 4\), expected one row of labels for each of the 30 windows"),
         (lambda x, y: (x, y * 0), r"labels are \[.*0.*\]; 0 and 1 are both needed"),
     ],
