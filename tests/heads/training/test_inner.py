@@ -31,20 +31,42 @@ from tests.helpers.training import CPU, INNER, SETTINGS, assert_chose_the_same, 
 def test_held_out_features_change_nothing(tmp_path: Path, precision: str, pooling: str, inner: Inner) -> None:
     """Noise in place of the tested person's features leaves all that is chosen for it bit-identical.
 
-    Also where other folds train on it in the same pass.
+    Also where other folds train on it in the same pass, as long as none stops.
     """
     settings = replace(SETTINGS, precision=precision, pooling=pooling)
-    for folder, signal in (("a", 1.5), ("b", 40.0)):
-        for number, person in enumerate(("01", "02", "03", "04")):
-            seed = number + (100 if folder == "b" and person == "02" else 0)
-            own = signal if person == "02" else 1.5
-            write_subject(tmp_path / folder, person, (120, 90), seed, own)
+    write_with_noise_in_02(tmp_path)
     (one,), (two,) = (train(tmp_path / folder, settings, tmp_path, "02", inner) for folder in "ab")
     assert_chose_the_same(one, two)
     every, other = (train(tmp_path / folder, settings, tmp_path, "all", inner) for folder in "ab")
+    assert {len(result.history) for result in (*every, *other)} == {settings.epochs}
     assert_chose_the_same(every[1], other[1])
     assert not torch.equal(every[2].head.out.weight, other[2].head.out.weight)
     assert every[2].history != other[2].history
+
+
+@pytest.mark.parametrize("inner", INNER)
+def test_held_out_features_decide_by_rounding_alone_when_other_folds_stop(tmp_path: Path, inner: Inner) -> None:
+    """The sums of fewer heads are computed in another order."""
+    settings = replace(SETTINGS, filters=24, epochs=8, patience=1)
+    write_with_noise_in_02(tmp_path)
+    every, other = (train(tmp_path / folder, settings, tmp_path, "all", inner) for folder in "ab")
+    assert [len(result.history) for result in every] != [len(result.history) for result in other]
+    one, two = every[1], other[1]
+    assert_same(one, two, rtol=1e-4, atol=1e-5)
+    assert one.best_epoch == two.best_epoch
+    assert one.threshold == pytest.approx(two.threshold, abs=1e-5)
+    assert one.validation is not None
+    assert two.validation is not None
+    for name, values in one.validation.items():
+        np.testing.assert_allclose(two.validation[name], values, atol=1e-5)
+
+
+def write_with_noise_in_02(folder: Path) -> None:
+    """Write two stores, "a" and "b", that differ in the features of person 02."""
+    for name, signal, seed in (("a", 1.5, 1), ("b", 40.0, 101)):
+        for number, person in enumerate(("01", "02", "03", "04")):
+            own = (seed, signal) if person == "02" else (number, 1.5)
+            write_subject(folder / name, person, (120, 90), *own)
 
 
 @pytest.mark.parametrize("inner", INNER)
