@@ -158,7 +158,7 @@ class StoreDataset(Dataset):
         first_of = dict(zip((file.subject for file in store.files), store.first_windows.tolist(), strict=False))
         self.first_window = {info.name: first_of[info.subject] + info.first_window for info in self.recordings}
         self.labels = np.full((store.windows, self.window_s), INVALID, np.int8)
-        self.person = np.empty(store.windows, np.int64)
+        self.person = np.full(store.windows, -1, np.int64)  # of no person
         numbers = {person: number for number, person in enumerate(self.persons)}
         for info in self.recordings:
             rows = slice(self.first_window[info.name], self.first_window[info.name] + info.windows)

@@ -285,7 +285,8 @@ def open_store(path: Path | str) -> Store:
     ------
     StoreError
         If the folder is not there or holds no subject, if a file is incomplete, of another format,
-        damaged or misnamed, if the files do not share one spec, or if two persons share a recording.
+        damaged or misnamed, if the files do not share one spec, if two persons share a recording, or if two
+        recordings have the same name.
     """
     files = tuple(open_file(file) for file in list_files(Path(path)))
     require_one_store(files)
@@ -298,7 +299,8 @@ def require_one_store(files: Sequence[StoreFile]) -> None:
     Raises
     ------
     StoreError
-        If one is misnamed, if they do not share one spec, or if two persons share a recording.
+        If one is misnamed, if they do not share one spec, if two persons share a recording, or if two recordings
+        have the same name.
     """
     for file in files:
         if file.path.stem != f"sub-{file.subject}":
@@ -311,6 +313,9 @@ def require_one_store(files: Sequence[StoreFile]) -> None:
                 "move one of them to another folder"
             )
     require_one_person(files)
+    require_distinct_recordings(
+        files, lambda file, other: "write it again with a name of its own, as BIDS gives each recording"
+    )
 
 
 def merge_persons(file: StoreFile, other: StoreFile) -> str:
@@ -345,6 +350,30 @@ def require_one_person(
                 raise StoreError(
                     f"{file.path}: {info.name} has the same features as {twin}, and is of person {file.person}, "
                     f"not {other.person}; {remedy(file, other)}"
+                )
+
+
+def require_distinct_recordings(files: Iterable[StoreFile], remedy: Callable[[StoreFile, StoreFile], str]) -> None:
+    """Refuse two recordings of one name: windows, labels and predictions are found by it.
+
+    Parameters
+    ----------
+    files
+    remedy
+        Says what to do about two files that hold a recording of one name.
+
+    Raises
+    ------
+    StoreError
+        Naming the files and the recording.
+    """
+    seen: dict[str, StoreFile] = {}
+    for file in files:
+        for info in file.recordings:
+            if (other := seen.setdefault(info.name, file)) is not file:
+                raise StoreError(
+                    f"{file.path}: holds {info.name.rpartition('/')[2]}, which {other.path} holds too; "
+                    f"{remedy(file, other)}"
                 )
 
 

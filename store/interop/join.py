@@ -6,7 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from store.interop.dataset_names import same_dataset
-from store.reader import Store, StoreFile, StoreMember, merge_persons, open_store, require_one_person
+from store.reader import (
+    Store,
+    StoreFile,
+    StoreMember,
+    merge_persons,
+    open_store,
+    require_distinct_recordings,
+    require_one_person,
+)
 from store.runtime.commands import command_line
 from store.runtime.errors import StoreError, UserError
 
@@ -44,7 +52,7 @@ def open_stores(paths: Sequence[Path], names: Sequence[str] | None = None) -> St
     members = _name_members(stores, names or name_folders(resolved))
     pairs = zip(stores, members, strict=True)
     files = tuple(_rename(file, member) for store, member in pairs for file in store.files)
-    _require_distinct_recordings(files)
+    require_distinct_recordings(files, _leave_one_out)
     require_one_person(files, _merge_or_remove)
     return Store(stores[0].path, files, members)
 
@@ -131,13 +139,5 @@ def _merge_or_remove(file: StoreFile, other: StoreFile) -> str:
     )
 
 
-def _require_distinct_recordings(files: Sequence[StoreFile]) -> None:
-    seen: dict[str, StoreFile] = {}
-    for file in files:
-        for info in file.recordings:
-            other = seen.setdefault(info.name, file)
-            if other is not file:
-                raise StoreError(
-                    f"{file.path}: holds {info.name.rpartition('/')[2]} of {file.dataset}, which {other.path} "
-                    "holds too; a recording counts once, leave one of the files out"
-                )
+def _leave_one_out(file: StoreFile, other: StoreFile) -> str:
+    return f"a recording of {file.dataset} counts once, leave one of the files out"

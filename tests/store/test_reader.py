@@ -11,8 +11,9 @@ import pytest
 
 import store
 from store import Store, StoreError
+from store.writer import write_file
 from tests.helpers.processes import start, wait
-from tests.helpers.stores import SPEC, write_subject
+from tests.helpers.stores import SPEC, recording, write_subject
 
 
 @pytest.fixture
@@ -94,3 +95,17 @@ def test_what_was_opened_is_shown_in_a_line(opened: Store) -> None:
         == "<RecordingInfo sub-01_ses-01_task-szMonitoring_run-00: person 01, 400.00 s, 1 seizure>"
     )
     assert repr(replace(opened.recordings[0], labelled=False)).endswith("400.00 s, no labels>")
+
+
+def test_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
+    for subject in ("01", "02"):
+        info = replace(recording(1, 8), name="night", subject=subject, person=subject)
+        features = [np.full((2, *SPEC.shape), float(subject), np.float32)]
+        provenance = {"encoder": {}, "versions": {}}
+        write_file(tmp_path / f"sub-{subject}.h5", SPEC, [info], np.zeros(8, np.uint8), features, provenance)
+    with pytest.raises(StoreError) as raised:
+        store.open(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}/sub-02.h5: holds night, which {tmp_path}/sub-01.h5 holds too; write it again with a name of "
+        "its own, as BIDS gives each recording"
+    )
