@@ -59,6 +59,8 @@ class EvalCommand:
     """With --on: score the final head, or the head of every fold and report their mean and spread."""
     allow_training_persons: bool = False
     """With --on: also score persons of the training data, which is no test on new persons."""
+    head: Annotated[tuple[str, ...], optional("HEAD ...")] = ()
+    """With --on: the run's heads that do not ship, each as package.module:Name."""
     bids: Annotated[Path | None, optional("DIR")] = None
     """BIDS data set, to show the EEG around misses and false alarms in the report."""
     no_report: bool = False
@@ -93,9 +95,9 @@ def evaluate(command: EvalCommand) -> None:
     if command.on is not None:
         _test_on_store(command)
         return
-    if command.out is not None or command.allow_training_persons or command.fold != "final":
+    if command.out is not None or command.allow_training_persons or command.fold != "final" or command.head:
         raise UserError(
-            "--out, --fold and --allow-training-persons go with --on STORE; give it, or leave them out"
+            "--out, --fold, --allow-training-persons and --head go with --on STORE; give it, or leave them out"
         )
     run = open_trained_run(command.run)
     if command.bids is not None:
@@ -114,8 +116,8 @@ def _test_on_store(command: EvalCommand) -> None:
 
     if command.on is None or command.out is None:
         raise UserError("--on needs --out DIR, a folder for the scores; the run keeps those of its own test")
-    test = prepare_test(command.run, command.on, command.out, command.fold)
-    warn_of_changed_heads(command.run)
+    test = prepare_test(command.run, command.on, command.out, command.fold, command.head)
+    warn_of_changed_heads(command.run, command.head)
     if test.training_persons and not command.allow_training_persons:
         by_name = ", by name alone, as a data set is not known" if test.compares_names_alone else ""
         who = noun_with_names("training person", test.training_persons)

@@ -72,6 +72,8 @@ class ControlsCommand:
     """Stores of people without seizures, or without labels, to count alarms of the final head on."""
     out: Annotated[Path | None, optional("DIR")] = None
     """Folder for the results. (default: "controls" in the run)"""
+    head: Annotated[str | None, optional("HEAD")] = None
+    """The run's head, if it does not ship: package.module:Name."""
     seed: int = 0
     """Seed of the shuffling."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
@@ -97,7 +99,7 @@ def controls(command: ControlsCommand) -> int:
     if command.seed < 0:
         raise UserError(f"--seed {command.seed}: not usable; allowed: 0 and more")
     run = Run.open(command.run)
-    warn_of_changed_heads(command.run)
+    warn_of_changed_heads(command.run, [command.head])
     out = command.out or command.run / "controls"
     guard_folder(out, inputs=[command.run, *command.on], own="controls.json")
     known, tasks = read_controls(out), _list_tasks(command, run, out)
@@ -145,13 +147,14 @@ def _list_tasks(command: ControlsCommand, run: Run, out: Path) -> list[_Task]:
     device, store = torch.device(choose_device(command.device)), run.open_store(command.store)
     scored = read_scored_run(command.run)
     twin = None if command.twin is None else _read_twin(scored, command.twin)
-    tests = [_prepare_test(command.run, path, out) for path in dict.fromkeys(command.on)]
+    tests = [_prepare_test(command, path, out) for path in dict.fromkeys(command.on)]
     settings, identity = run.config["settings"], {"spec": store.spec.to_dict(), "content": store.identities}
 
     folds = [asdict(fold) for fold in plan_shuffled(run, StoreDataset(store))]
 
     def check_shuffled() -> Iterator[Control]:
-        yield _check_shuffled(score_shuffled(run, store, device, np.random.default_rng(command.seed)))
+        rng = np.random.default_rng(command.seed)
+        yield _check_shuffled(score_shuffled(run, store, device, rng, [command.head]))
 
     tasks = [
         _Task(_hash("shuffled", settings, folds, identity, command.seed), check_shuffled),
@@ -236,14 +239,14 @@ def _compare_twin(trained: ScoredRun, twin: ScoredRun) -> Iterator[Control]:
     )
 
 
-def _prepare_test(path: Path, store_path: Path, out: Path) -> "StandardTest":
+def _prepare_test(command: ControlsCommand, store_path: Path, out: Path) -> "StandardTest":
     from eval.scoring.standard_test import prepare_test
 
-    test = prepare_test(path, store_path, out, "final")
+    test = prepare_test(command.run, store_path, out, "final", [command.head] if command.head else [])
     if test.training_persons:
         raise UserError(
-            f"{store_path}: holds {noun_with_names('training person', test.training_persons)} of {path}; give a "
-            "store of others"
+            f"{store_path}: holds {noun_with_names('training person', test.training_persons)} of {command.run}; "
+            "give a store of others"
         )
     if set(test.store.persons) <= set(find_persons_seen(test.config["store"])):
         raise UserError(f"{store_path}: the encoder saw all of its persons in pretraining; give a store of others")

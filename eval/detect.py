@@ -76,6 +76,8 @@ class DetectCommand:
     """In a run with several seeds, the seed of the head to use. (default: the first)"""
     encoder: Annotated[str | None, optional("ENCODER")] = None
     """The run's encoder, if it does not ship: its checkpoint, or package.module:factory."""
+    head: Annotated[str | None, optional("HEAD")] = None
+    """The run's head, if it does not ship: package.module:Name."""
     force: bool = False
     """Overwrite an output that this command did not write, or events of another detector."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
@@ -130,7 +132,7 @@ def detect(command: DetectCommand) -> int:
     Raises
     ------
     UserError
-        If the run has no scored final fold, its encoder is not available, the EEG cannot be used, or an
+        If the run has no scored final fold, its encoder or head is not available, the EEG cannot be used, or an
         output would overwrite what this command did not write.
     """
     if command.is_stream:
@@ -158,8 +160,8 @@ def _guard(task: DetectionTask, command: DetectCommand) -> None:
 
 
 def _load(command: DetectCommand) -> Detector:
-    detector = load_detector(command.run, command.seed, command.encoder, command.device)
-    warn_of_changed_heads(command.run)
+    detector = load_detector(command.run, command.seed, command.encoder, command.device, command.head)
+    warn_of_changed_heads(command.run, [command.head])
     return detector
 
 

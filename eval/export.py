@@ -52,6 +52,8 @@ class ExportCommand:
     """In a run with several seeds, the seed of the head to export. (default: the first)"""
     encoder: Annotated[str | None, optional("ENCODER")] = None
     """The run's encoder, if it does not ship: its checkpoint."""
+    head: Annotated[str | None, optional("HEAD")] = None
+    """The run's head, if it does not ship: package.module:Name."""
     force: bool = False
     """Overwrite a file that this command did not write."""
 
@@ -83,8 +85,8 @@ def export(command: ExportCommand) -> None:
     inputs = [*detector_files(command.run, command.encoder), *command.check]
     guard_output(command.output, inputs=inputs, is_ours=_is_ours, force=command.force)
     fold = find_final(choose_seed(Run.open(command.run), command.seed))
-    head, spec, _ = load_head(fold / "head.safetensors")
-    warn_of_changed_heads(command.run)
+    head, spec, _ = load_head(fold / "head.safetensors", [command.head])
+    warn_of_changed_heads(command.run, [command.head])
     post = read_choice(fold / POSTPROCESSING).post
     _require_packages()
     exact = replace(spec, precision="float32")

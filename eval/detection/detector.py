@@ -79,7 +79,11 @@ class Detector:
 
 
 def load_detector(
-    path: Path, seed: int | None = None, encoder: str | None = None, device: str = "cpu"
+    path: Path,
+    seed: int | None = None,
+    encoder: str | None = None,
+    device: str = "cpu",
+    head: str | None = None,
 ) -> Detector:
     """Load the detector of a run folder.
 
@@ -89,19 +93,21 @@ def load_detector(
         Of a run of several seeds, whose head to take; the first if None.
     encoder
         The run's encoder, if it is not known by name.
+    head
+        The run's head, if it is not known by name.
 
     Raises
     ------
     UserError
-        If the run has no scored final fold, or its encoder is not available.
+        If the run has no scored final fold, or its encoder or head is not available.
     """
     from heads.models.saved import load_head  # here, since it loads torch
 
     fold = find_final(choose_seed(Run.open(path), seed))
     head_path = fold / "head.safetensors"
-    head, spec, _ = load_head(head_path)
+    trained, spec, _ = load_head(head_path, [head])
     post = read_choice(fold / POSTPROCESSING).post
-    return Detector(matching_encoder(spec, encoder, device), head, post, head_path)
+    return Detector(matching_encoder(spec, encoder, device), trained, post, head_path)
 
 
 def choose_seed(run: Run, seed: int | None) -> Run:

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from heads.dataset import INVALID, StoreDataset
 from heads.folds import Fold
 from heads.inference import predict_persons
 from heads.models.head import Head
+from heads.models.registry import require_named
 from heads.run_folder import Run, plan_folds
 from heads.settings import TrainSettings
 from heads.training.groups import split_groups
@@ -58,10 +59,21 @@ def plan_shuffled(run: Run, dataset: StoreDataset) -> tuple[Fold, ...]:
     return plan_folds(dataset.store, counts, "all", settings.get("inner", "one"), settings.get("split"))
 
 
-def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.Generator) -> pd.DataFrame:
+def score_shuffled(
+    run: Run,
+    store: Store,
+    device: torch.device,
+    rng: np.random.Generator,
+    named_heads: Collection[str | None] = (),
+) -> pd.DataFrame:
     """Scores of persons whose labels are shuffled, by heads trained as those of the run on shuffled labels.
 
     Of a run of several seeds, heads are trained with the first.
+
+    Parameters
+    ----------
+    named_heads
+        Heads ``package.module:Name`` that the user named, whose code may run.
 
     Returns
     -------
@@ -70,11 +82,11 @@ def score_shuffled(run: Run, store: Store, device: torch.device, rng: np.random.
     Raises
     ------
     UserError
-        If the run is a sweep, or training diverges.
+        If the run is a sweep, its head is neither of this project nor named, or training diverges.
     """
     dataset = ShuffledDataset(store, rng)
     scores = {}
-    for fold, head in _fit(run, dataset, plan_shuffled(run, dataset), device):
+    for fold, head in _fit(run, dataset, plan_shuffled(run, dataset), device, named_heads):
         predicted = predict_persons(head, fold.test, dataset, device)
         for person in fold.test:
             infos = [info for info, _ in dataset.recordings_of(person)]
@@ -111,7 +123,11 @@ def expect_mean_auroc(chance_sd: pd.Series) -> tuple[float, float]:
 
 
 def _fit(
-    run: Run, dataset: StoreDataset, folds: tuple[Fold, ...], device: torch.device
+    run: Run,
+    dataset: StoreDataset,
+    folds: tuple[Fold, ...],
+    device: torch.device,
+    named_heads: Collection[str | None],
 ) -> Iterator[tuple[Fold, Head]]:
     settings: Mapping[str, Any] = run.config["settings"]
     if "method" in settings:
@@ -126,7 +142,9 @@ def _fit(
         for one in tqdm(fitted, total=len(folds), unit=" folds", disable=None):
             yield one.fold, one.head
         return
-    trials = [Trial(fold, _read_settings(run)) for fold in folds]
+    settings_of_head = _read_settings(run)
+    require_named(settings_of_head.head, named_heads, run.path)
+    trials = [Trial(fold, settings_of_head) for fold in folds]
     with (
         tempfile.TemporaryDirectory() as folder,
         tqdm(unit=" windows x heads", unit_scale=True, disable=None) as bar,

@@ -1,7 +1,7 @@
 """Standard test: score trained heads on a store of other data."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ class StandardTest:
     store: Store
     out: Path
     folds: tuple[FoldResult, ...]
+    named_heads: tuple[str, ...] = ()  # on the command line, whose code may run
 
     @property
     def heads(self) -> dict[str, FoldResult]:
@@ -132,12 +133,14 @@ class StandardTest:
             choice = read_choice(result.path / POSTPROCESSING)
             posts = dict.fromkeys(self.store.persons, choice.post)
             choices = {result.fold.name: choice}
-            head, _, _ = load_head(result.head_path)
+            head, _, _ = load_head(result.head_path, self.named_heads)
             probabilities = predict_persons(head, self.store.persons, dataset, device)
             yield score_recordings(path, self.config, self.store, [result], choices, posts, probabilities)
 
 
-def prepare_test(run_path: Path, store_path: Path, out: Path, selection: str) -> StandardTest:
+def prepare_test(
+    run_path: Path, store_path: Path, out: Path, selection: str, named_heads: Sequence[str] = ()
+) -> StandardTest:
     """Open run and store, and compare what the heads take with what the store holds.
 
     Parameters
@@ -146,11 +149,14 @@ def prepare_test(run_path: Path, store_path: Path, out: Path, selection: str) ->
         Folder of the scores.
     selection
         "final" for the final head, or that of a given split, "all" for the head of every fold.
+    named_heads
+        Heads ``package.module:Name`` that the user named, whose code may run.
 
     Raises
     ------
     UserError
-        If the heads are not there, have no post-processing, or take other features than the store's.
+        If the heads are not there, have no post-processing, take other features than the store's, or are neither
+        of this project nor named.
     """
     run, store = Run.open(run_path), open_store(store_path)
     folds = tuple(result for result in run.folds if is_final(result) == (selection == "final"))
@@ -161,14 +167,14 @@ def prepare_test(run_path: Path, store_path: Path, out: Path, selection: str) ->
             f"{run.path}: no finished {'final ' * (selection == 'final')}fold; {run.remedy_for(selection)}"
         )
     for result in folds:
-        _, spec, _ = load_head(result.head_path)
+        _, spec, _ = load_head(result.head_path, named_heads)
         if difference := store.spec.difference(spec):
             raise UserError(
                 f"{store.path}: {difference} as for {result.head_path}; extract the data set with the encoder and "
                 "the settings of the run's store"
             )
         read_choice(result.path / POSTPROCESSING)
-    return StandardTest(run, store, out, folds)
+    return StandardTest(run, store, out, folds, tuple(named_heads))
 
 
 def is_final(result: FoldResult) -> bool:

@@ -103,7 +103,7 @@ def _train(command: StudyCommand, job: Job, fold: str, inner: Inner | None) -> R
 def _test(command: StudyCommand, job: Job, run: Run) -> bool:
     """Score final heads on the other data set, unless that was done before; whether it was not."""
     store = store_path(command, job.combination.encoder, job.combination.features, tested=True)
-    test = prepare_test(job.path, store, job.test_path, "final")
+    test = prepare_test(job.path, store, job.test_path, "final", command.heads)
     require_other_persons(command, test.training_persons)
     is_one = len(test.heads) == 1
     is_there = (job.test_path / "config.json").is_file()

@@ -19,7 +19,7 @@ from store import FeatureSpec
 from store.runtime.errors import UserError
 from store.runtime.names import is_bare
 from store.runtime.options import suggest
-from store.runtime.plugins import import_object, load_plugin, plugin_names
+from store.runtime.plugins import import_named, import_object, load_plugin, plugin_names
 
 GROUP = "braincodec_seizure.encoders"
 BUILT_IN = {  # imported only when asked for, since they load torch
@@ -86,7 +86,7 @@ def _load(settings: EncoderSettings) -> FeatureExtractor:
     if Path(name).is_file():
         return _make(_CHECKPOINT, settings)
     if ":" in name:
-        return CheckedEncoder(import_object(name), settings)
+        return CheckedEncoder(import_named(name), settings)
     known = (*BUILT_IN, *plugin_names(GROUP))
     what = (
         f'--encoder: no encoder "{name}"{suggest(name, known)}'

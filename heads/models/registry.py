@@ -1,6 +1,9 @@
 """Heads by name: those of this project, those of installed packages, and any by its import path."""
 
+import shlex
 import threading
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -12,7 +15,7 @@ from heads.models.spatial_fusion import SpatialFusionHead
 from heads.settings import HeadSettings
 from store.runtime.errors import UserError
 from store.runtime.options import suggest
-from store.runtime.plugins import import_object, load_plugin, plugin_names
+from store.runtime.plugins import import_named, load_plugin, plugin_names
 
 GROUP = "braincodec_seizure.heads"  # entry points of installed packages
 HEADS: dict[str, HeadBuilder] = {
@@ -34,7 +37,7 @@ def find_head(name: str) -> HeadBuilder:
     """
     if name in HEADS:
         return HEADS[name]
-    builder: Any = import_object(name) if ":" in name else load_plugin(GROUP, name)
+    builder: Any = import_named(name) if ":" in name else load_plugin(GROUP, name)
     if builder is None:
         known = (*HEADS, *plugin_names(GROUP))
         raise UserError(
@@ -43,6 +46,29 @@ def find_head(name: str) -> HeadBuilder:
     if not callable(builder):
         raise UserError(f"head {name}: is a {type(builder).__name__}; give a subclass of heads.models.head.Head")
     return cast(HeadBuilder, builder)  # a user's: `make_head` tries out what it builds
+
+
+def require_named(head: str, named: Collection[str | None], path: Path) -> None:
+    """Refuse a head that a file names as ``package.module:Name`` unless the user does too: its code would run.
+
+    Parameters
+    ----------
+    head
+        By the file.
+    named
+        On the command line.
+    path
+        The file, or the run.
+
+    Raises
+    ------
+    UserError
+        Naming the option to add.
+    """
+    if ":" in head and head not in named:
+        raise UserError(
+            f"{path}: its head {head} is code of another package; add --head {shlex.quote(head)} to run that code"
+        )
 
 
 def make_head(settings: HeadSettings, shape: tuple[int, int, int], seconds: int, seed: int) -> Head:

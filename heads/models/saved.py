@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from heads.models.head import Head
-from heads.models.registry import HEADS, make_head
+from heads.models.registry import HEADS, make_head, require_named
 from heads.settings import POOLINGS, HeadSettings
 from store import FeatureSpec
 from store.runtime.atomic import write_bytes
@@ -36,13 +36,20 @@ def save_head(path: Path, head: Head, settings: HeadSettings, spec: FeatureSpec,
     write_bytes(path, safetensors.torch.save(tensors, metadata))  # save_file would hide it from other users
 
 
-def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
+def load_head(path: Path, named: Collection[str | None] = ()) -> tuple[Head, FeatureSpec, float]:
     """Read a trained head, the spec of the features that it takes and its threshold.
+
+    Parameters
+    ----------
+    path
+    named
+        Heads ``package.module:Name`` that the user named, whose code may run.
 
     Raises
     ------
     UserError
-        If there is no such file, it holds no head of this project, or its head is of a package that is not here.
+        If there is no such file, it holds no head of this project, or its head is of a package that is not here or
+        that the user did not name.
     """
     if not path.is_file():
         raise UserError(f"{path}: not a trained head; give the head.safetensors of a finished fold")
@@ -60,6 +67,7 @@ def load_head(path: Path) -> tuple[Head, FeatureSpec, float]:
         raise UserError(
             f"{path}: not a head that {command_line('heads.train')} wrote ({reason}); train it again"
         ) from error
+    require_named(settings.head, named, path)
     try:
         head = make_head(settings, shape, spec.window_s, seed=0)
         head.load_state_dict(state)

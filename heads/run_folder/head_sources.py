@@ -25,5 +25,5 @@ def describe_changed_heads(config: Mapping[str, Any], now: HeadSources) -> str:
     return f"another version of {list_names(changed)} ({list_names(list(files))} changed)"
 
 
-def _hash_of(sources: HeadSources, name: str) -> str:
-    return sources[name]["sha256"] if name in sources else ""
+def _hash_of(sources: HeadSources, name: str) -> str | None:
+    return sources[name]["sha256"] if name in sources else None

@@ -28,8 +28,23 @@ def load_plugin(group: str, name: str) -> Any | None:
     return import_object(references.pop()) if references else None
 
 
+def import_named(reference: str) -> Any:
+    """Import ``package.module:name`` as the user named it, from an installed package or the working folder.
+
+    What a file names goes through here only if the user named it as well: to import is to run code.
+
+    Raises
+    ------
+    UserError
+        As `import_object`.
+    """
+    if (folder := os.getcwd()) not in sys.path:
+        sys.path.append(folder)  # last, so that a person's files hide no installed package
+    return import_object(reference)
+
+
 def import_object(reference: str) -> Any:
-    """Import ``package.module:name``, from an installed package or the working folder.
+    """Import ``package.module:name`` from an installed package.
 
     Raises
     ------
@@ -40,8 +55,6 @@ def import_object(reference: str) -> Any:
     3.141592653589793
     """
     module_name, _, name = reference.partition(":")
-    if (folder := os.getcwd()) not in sys.path:
-        sys.path.append(folder)  # last, so that a person's files hide no installed package
     try:
         value: Any = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever the code of other people raises

@@ -11,6 +11,7 @@ import pytest
 from eval.__main__ import main as evaluate
 from eval.detect import main as detect
 from heads.run_folder import Run
+from heads.run_folder.head_sources import describe_changed_heads
 from heads.sweep import main as sweep
 from heads.train import main as train
 from heads.training import stacked
@@ -175,6 +176,12 @@ def test_a_damaged_record_is_one_line(
         assert "config.json: damaged (head_sources holds no files and hashes)" in capsys.readouterr().err
 
 
+def test_a_source_that_is_recorded_without_hash_is_another() -> None:
+    """Else what the file names would be imported as if the command had named it."""
+    recorded = {"head_sources": {HEAD: {"file": "edited_head.py", "sha256": ""}}}
+    assert describe_changed_heads(recorded, {}) == f"another version of {HEAD} (edited_head.py changed)"
+
+
 def test_what_uses_a_trained_head_warns_and_refuses_weights_that_do_not_fit(
     module: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,21 +189,21 @@ def test_what_uses_a_trained_head_warns_and_refuses_weights_that_do_not_fit(
     arguments = ["--store", str(golden / "bandpower"), "--fold", "final", "--head", HEAD]
     assert train([*arguments, *QUICK, "--out", str(run)]) == 0
     assert evaluate([str(run), "--no-report"]) == 0
-    recording, events = str(golden / "recording.edf"), str(tmp_path / "events.tsv")
+    command = [str(golden / "recording.edf"), str(tmp_path / "events.tsv"), "--run", str(run), "--head", HEAD]
     capsys.readouterr()
-    assert detect([recording, events, "--run", str(run)]) == 0
+    assert detect(command) == 0
     assert "warning" not in capsys.readouterr().err
     edit(module)
-    assert detect([recording, events, "--run", str(run)]) == 0
+    assert detect(command) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
     assert line == (
         f"warning: {run}: was trained with another version of {HEAD} ({module} changed); its weights fit, what "
         "they predict may differ"
     )
     on = ["--on", str(golden / "bandpower"), "--out", str(tmp_path / "scores"), "--allow-training-persons"]
-    assert evaluate([str(run), *on, "--no-report"]) == 0
+    assert evaluate([str(run), *on, "--no-report", "--head", HEAD]) == 0
     assert f"{line}\n" in capsys.readouterr().err
     edit(module, "settings.hidden)", "settings.hidden + 1)")
     edit(module, "nn.Linear(settings.hidden,", "nn.Linear(settings.hidden + 1,")
-    assert detect([recording, events, "--run", str(run)]) == 2
+    assert detect(command) == 2
     assert f"its weights do not fit {HEAD}" in capsys.readouterr().err

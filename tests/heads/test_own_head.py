@@ -12,7 +12,9 @@ import torch
 
 import store
 from eval.__main__ import main as evaluate
+from eval.controls import main as controls
 from eval.detect import main as detect
+from eval.export import main as export
 from heads.dataset import StoreDataset
 from heads.models.head import Head
 from heads.models.registry import make_head
@@ -86,7 +88,7 @@ def test_it_trains_with_all_folds_together_as_alone(make_store: Callable[..., Pa
     dataset = StoreDataset(store.open(path))
     settings = TrainSettings(head="my_heads:AverageHead", epochs=6, hidden=4, lr=0.03, batch_windows=16)
     for result in Run.open(tmp_path / "run").folds:
-        head, _, _ = load_head(result.head_path)
+        head, _, _ = load_head(result.head_path, ["my_heads:AverageHead"])
         trial = Trial(result.fold, settings)
         (alone,) = train_stacked([trial], dataset, torch.device("cpu"), tmp_path / f"{result.fold.name}.pt")
         assert alone.score > 0.9
@@ -109,16 +111,45 @@ def test_detect_uses_it_where_its_module_is_found(
     arguments = ["--store", str(golden / "bandpower"), "--fold", "final", "--head", "my_heads:AverageHead"]
     assert train([*arguments, *QUICK, "--out", str(run)]) == 0
     assert evaluate([str(run), "--no-report"]) == 0
-    recording, events = str(golden / "recording.edf"), str(tmp_path / "events.tsv")
-    assert detect([recording, events, "--run", str(run)]) == 0
+    arguments = [str(golden / "recording.edf"), str(tmp_path / "events.tsv"), "--run", str(run)]
+    arguments += ["--head", "my_heads:AverageHead"]
+    assert detect(arguments) == 0
     monkeypatch.delitem(sys.modules, "my_heads")
     sys.path.remove(str(workplace))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     capsys.readouterr()
-    assert detect([recording, events, "--run", str(run)]) == 2
+    assert detect(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "its head cannot be made: my_heads:AverageHead: cannot be imported (ModuleNotFoundError" in line
+
+
+def test_a_run_folder_runs_no_code_that_the_user_does_not_name(
+    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden, run, name = DATA / "golden-v1", tmp_path / "run", "my_heads:AverageHead"
+    store = str(golden / "bandpower")
+    for fold in ("all", "final"):
+        arguments = ["--store", store, "--fold", fold, "--head", name, "--inner", "one"]
+        assert train([*arguments, *QUICK, "--out", str(run)]) == 0
+    assert evaluate([str(run), "--no-report"]) == 0
+    (workplace / "my_heads.py").write_text("raise SystemExit('run')")
+    del sys.modules["my_heads"]
+    on = ["--on", store, "--out", str(tmp_path / "scores"), "--allow-training-persons", "--no-report"]
+    head_path = run / "folds" / "final" / "head.safetensors"
+    for command, arguments, path in (
+        (detect, [str(golden / "recording.edf"), str(tmp_path / "events.tsv"), "--run", str(run)], head_path),
+        (export, [str(run), str(tmp_path / "detector.onnx")], head_path),
+        (evaluate, [str(run), *on], head_path),
+        (controls, [str(run), "--out", str(tmp_path / "controls")], run),
+    ):
+        capsys.readouterr()
+        assert command(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        remedy = f"add --head {name} to run that code"
+        assert line.endswith(f"{path}: its head {name} is code of another package; {remedy}")
+        assert command([*arguments, "--head", name]) == 2
+        assert f"{name}: cannot be imported (SystemExit: run)" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("workplace")
