@@ -5,7 +5,6 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,7 @@ from heads.run_folder.checkpoints import Checkpoints
 from heads.run_folder.config import complete_settings, read_config
 from heads.run_folder.fold_result import FoldResult, read_array, read_fold
 from heads.run_folder.head_sources import HeadSources
+from heads.run_folder.lock import lock_folder
 from heads.run_folder.repeat import describe_difference, describe_head, fold_command, kind_of
 from heads.run_folder.store_change import describe_store, find_change, name_folds, open_recorded
 from heads.run_folder.sweep_choice import read_most_chosen
@@ -270,7 +270,19 @@ def _write_once(path: Path, text: str) -> None:
     temporary = path.parent / f".{uuid.uuid4().hex}.new"  # other writers remove a .tmp that nobody locks
     try:
         write_text(temporary, text)
-        with os_errors(path), suppress(FileExistsError):
-            os.link(temporary, path)
+        with os_errors(path):
+            _move_unless_there(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _move_unless_there(source: Path, path: Path) -> None:
+    """Put a file where none is; under a lock if the file system has no hard links, as exFAT."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        return
+    except OSError:
+        with lock_folder(path.parent):
+            if not os.path.lexists(path):
+                os.replace(source, path)

@@ -1,9 +1,12 @@
 """A run folder follows its store and belongs to one training."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +154,13 @@ def test_names_of_persons_stay_in_the_run(tmp_path: Path) -> None:
     assert make_folds(counts, "site/1") == make_folds(counts, "site%2F1")
 
 
-def _create(path: Path, lr: float, barrier: Any, results: Any) -> int:
+def _refuse(number: int, *paths: Path) -> None:
+    raise OSError(number, os.strerror(number), *paths[:1])
+
+
+def _create(path: Path, lr: float, no_links: int | None, barrier: Any, results: Any) -> int:
+    if no_links is not None:
+        os.link = partial(_refuse, no_links)
     config = {"settings": {"head": "linear", "lr": lr}, "store": CONFIG_STORE}
     barrier.wait()
     try:
@@ -170,18 +179,19 @@ CONFIG_STORE = {
 }
 
 
-def test_of_two_trainings_with_unlike_settings_one_wins(tmp_path: Path) -> None:
-    for number in range(10):
+@pytest.mark.parametrize("no_links", [None, errno.EPERM, errno.ENOTSUP])  # of exFAT, of network file systems
+def test_of_two_trainings_with_unlike_settings_one_wins(tmp_path: Path, no_links: int | None) -> None:
+    for number in range(10 if no_links is None else 3):
         path, results, barrier = tmp_path / str(number), PROCESSES.Queue(), PROCESSES.Barrier(3)
         log = tmp_path / "log"
-        processes = [start(log, _create, path, lr, barrier, results) for lr in (0.1, 0.2, 0.3)]
+        processes = [start(log, _create, path, lr, no_links, barrier, results) for lr in (0.1, 0.2, 0.3)]
         assert [wait(process) for process in processes] == [0, 0, 0], log.read_text()
         answers = dict(results.get() for _ in processes)
         (winner,) = [lr for lr, error in answers.items() if not error]
         assert Run.open(path).config["settings"]["lr"] == winner
         for lr, error in answers.items():
             assert lr == winner or f"settings.lr is {winner}, wanted {lr}" in error
-        assert [entry.name for entry in path.iterdir()] == ["config.json"]
+        assert {entry.name for entry in path.iterdir()} - {".lock"} == {"config.json"}
 
 
 def test_a_folder_of_something_else_is_refused(
