@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 
 __version__ = "0.1.0"
 
@@ -79,6 +80,10 @@ def _prepare_end(status: int) -> int:
 
 
 def _load_and_run(module: str, arguments: Sequence[str]) -> int:
+    if find_spec("fcntl") is None:  # locks, which every command needs
+        what = "needs Linux or macOS; on Windows, install and run it in WSL"
+        print(f"braincodec-seizure: error: {what}", file=sys.stderr)
+        return 2
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read by libgomp when torch is imported
     status: int = import_module(module).main(arguments)

@@ -270,6 +270,15 @@ def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.count("\n") == 1
 
 
+def test_a_system_without_locks_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("braincodec_seizure.find_spec", lambda name: None)
+    assert main(["train", "--help"]) == run_module("heads.train") == 2
+    line = "braincodec-seizure: error: needs Linux or macOS; on Windows, install and run it in WSL\n"
+    assert capsys.readouterr().err == 2 * line
+
+
 def test_the_version_is_one() -> None:
     assert main(["--version"]) == 0
     assert version("braincodec-seizure") == __version__
