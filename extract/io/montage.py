@@ -1,4 +1,4 @@
-"""Montages: the channels that encoders take, and how to derive them from a file's channels. No I/O."""
+"""Montages: the channels that encoders take, and how to derive them from a file's channels."""
 
 import re
 from collections import Counter

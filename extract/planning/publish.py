@@ -22,7 +22,7 @@ from store.writer import join_files, relabel_file, write_file
 def write_as_it_is(
     source: SubjectSource, subject: Subject, write: Callable[[Subject], Decision]
 ) -> tuple[Subject, Decision]:
-    """Write a subject as it is now; again if another extraction has replaced its file or taken its parts."""
+    """Write a subject; look at it and write again, twice at most, if another extraction changed it meanwhile."""
     for is_last in (False, False, True):
         if subject.found and not source.is_as_seen(subject):
             subject = source.look_at(subject.name)

@@ -1,4 +1,4 @@
-"""A signal model of EEG with seizures: electrode potentials in microvolts. No I/O; no person was recorded."""
+"""A signal model of EEG with seizures: electrode potentials in microvolts; no person was recorded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

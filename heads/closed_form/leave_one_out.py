@@ -47,10 +47,10 @@ class FittedFold:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Whom the models of a fold do not see: those that choose by each person, and the head."""
+    """Persons whom each model of a fold leaves out."""
 
     fold: Fold
-    choosing: Mapping[str, LeftOut]
+    choosing: Mapping[str, LeftOut]  # of the model whose predictions for this person choose strength and threshold
     head: LeftOut
 
     @classmethod
@@ -63,7 +63,7 @@ class _Plan:
 
     @property
     def validating(self) -> LeftOut | None:
-        """Persons left out of the model that predicts the validation persons; None if those that choose do."""
+        """Persons left out of the model that predicts the validation persons; None if `choosing` lists theirs."""
         if self.fold.inner or self.fold.is_given:
             return None
         return frozenset((*self.fold.test, *self.fold.validation))

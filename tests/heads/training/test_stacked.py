@@ -37,7 +37,7 @@ def test_free_memory_is_given_back_every_few_steps(
 
 
 @pytest.mark.parametrize("changes", [*({"head": name} for name in HEADS), {"pooling": "max"}], ids=str)
-def test_a_slot_among_many_equals_the_slot_alone(
+def test_a_trial_among_many_equals_the_trial_alone(
     make_store: Callable[..., Path], tmp_path: Path, changes: dict[str, str]
 ) -> None:
     path = make_store()
@@ -72,7 +72,7 @@ def test_folds_that_hold_out_anyone_equal_each_alone(
         assert_same(together[number], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_slots_of_unlike_rates_equal_each_alone(
+def test_trials_of_unlike_rates_equal_each_alone(
     make_store: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("heads.training.stacked._CACHED_HEADS", 4)  # the step goes through them in two parts
@@ -93,7 +93,7 @@ def test_slots_of_unlike_rates_equal_each_alone(
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_slot_equals_a_plain_loop_with_torch_adamw(
+def test_a_trial_equals_a_plain_loop_with_torch_adamw(
     make_store: Callable[..., Path], tmp_path: Path, name: str
 ) -> None:
     """nn modules, torch.optim.AdamW and clip_grad_norm_, batches without the persons that are held out."""
@@ -160,7 +160,7 @@ def test_a_strong_signal_is_learnt_and_the_best_epoch_kept(
 
 
 @pytest.mark.parametrize("inner", INNER)
-def test_patience_stops_a_slot_and_the_group(
+def test_patience_stops_a_trial_and_the_group(
     make_store: Callable[..., Path], tmp_path: Path, inner: Inner
 ) -> None:
     settings = replace(SETTINGS, epochs=50, patience=2, lr=1e-30)
@@ -237,7 +237,7 @@ def test_same_seed_same_weights_other_seed_others(make_store: Callable[..., Path
     assert not torch.equal(one.head.out.weight, other.head.out.weight)
 
 
-def test_a_diverging_slot_fails_and_the_others_finish(make_store: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_diverging_trial_fails_and_the_others_finish(make_store: Callable[..., Path], tmp_path: Path) -> None:
     dataset = StoreDataset(store.open(make_store(persons=3)))
     (fold,) = make_folds(dataset.label_counts(), "01")
     trials = [
