@@ -176,6 +176,11 @@ def shorten(text: str, data: DataSet) -> str:
     return re.sub(rf"(?<![^\s'\"(]){re.escape(str(data.path))}/", "", text)
 
 
+def stem_of(recording: Recording, data: DataSet) -> str:
+    """Path of a recording's files within the data set, without their endings."""
+    return str(recording.events_path.relative_to(data.path)).removesuffix("_events.tsv")
+
+
 def _is_of_another(subject: Subject, data: DataSet) -> bool:
     """Whether the file of a subject is of another data set: it says so, and its signals are others."""
     stored = subject.stored

@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from extract.io.bids import DataSet, Recording
+from extract.io.bids import DataSet
 from extract.planning.account import Account
 from extract.planning.paths import published_path
 from extract.planning.plan import Action, Step
-from extract.planning.subject import Subject
+from extract.planning.subject import Subject, stem_of
 from store.reader import StoreFile, open_file, require_one_store
 from store.runtime.errors import StoreError
 from store.schema import LeftOut, events_without_label
@@ -95,14 +95,10 @@ def summarise(
         outcomes.seconds / 3600,
         (*skippable, *failures),
         bool(skippable),
-        {recording.name: _stem_of(recording, data) for recording in data.recordings},
+        {recording.name: stem_of(recording, data) for recording in data.recordings},
         tuple(notes),
         bool(stray) or any(subject.plan.differs for subject in subjects),
     )
-
-
-def _stem_of(recording: Recording, data: DataSet) -> str:
-    return str(recording.events_path.relative_to(data.path)).removesuffix("_events.tsv")
 
 
 def explain_refusal(store: Path, subjects: Sequence[Subject], changing: Collection[str] = ()) -> str | None:

@@ -18,6 +18,7 @@ from extract.pretrain.settings import PretrainCommand, TrainingSettings
 from extract.pretrain.training import START_WINDOWS, Training, train
 from extract.pretrain.validation import validate
 from store.runtime.atomic import require_writable
+from store.runtime.cli import to_one_line
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_output
@@ -43,7 +44,7 @@ def pretrain(settings: PretrainCommand) -> None:
     _guard(settings, state_path)
     config = BrainCodecConfig(ratios=settings.ratios, quantizers=settings.quantizers, beam=settings.beam)
     eeg = read_eeg(settings.bids, config.sample_rate_hz)
-    print("\n".join([*(f"left out: {reason}" for reason in eeg.unreadable), eeg.describe()]), flush=True)
+    print("\n".join(map(to_one_line, [*eeg.describe_unusable(), eeg.describe()])), flush=True)
     hold_out = find_persons(settings.hold_out, eeg.persons, eeg.folders)
     signals, held_out = split(eeg.signals, hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)
@@ -92,7 +93,7 @@ def _describe_eeg(eeg: "TrainingEeg", signals: Sequence[TrainingSignal]) -> dict
         "channel_hours": sum(s.signal_uv.numel() / s.sample_rate_hz for s in signals) / 3600,
         "channels": eeg.channels,
         "channels_left_out": dict(eeg.left_out),
-        "recordings_left_out": len(eeg.unreadable),
+        "recordings_left_out": len(eeg.unusable),
     }
 
 

@@ -9,10 +9,13 @@ import torch
 
 from extract.io.bids import Recording, find_data_set
 from extract.io.eeg_channels import read_eeg_channels
+from extract.planning.account import describe_reasons
+from extract.planning.subject import shorten, stem_of
 from extract.pretrain.channels import judge_channels
 from extract.pretrain.data import Person, TrainingSignal
 from store.runtime.errors import UserError
 from store.runtime.plurals import count_noun
+from store.schema import LeftOut
 
 
 @dataclass
@@ -24,7 +27,8 @@ class TrainingEeg:
     folders: dict[str, str] = field(default_factory=dict)  # name of the data set by name of its folder
     channels: int = 0  # that are used, of all recordings
     left_out: Counter[str] = field(default_factory=Counter)  # channels, by reason
-    unreadable: list[str] = field(default_factory=list)  # recordings, with the reason
+    unusable: list[LeftOut] = field(default_factory=list)  # recordings, called by folder and name
+    stems: dict[str, str] = field(default_factory=dict)  # path of a recording's files without their endings
 
     def describe(self) -> str:
         """One line for people: what is used and what is not."""
@@ -34,14 +38,19 @@ class TrainingEeg:
         return (
             f"{count_noun(self.channels, 'EEG channel')} of {count_noun(persons, 'person')}, "
             f"{hours:.1f} channel-hours; left out: {count_noun(self.left_out.total(), 'channel')}{reasons}, "
-            f"{count_noun(len(self.unreadable), 'recording')}"
+            f"{count_noun(len(self.unusable), 'recording')}"
         )
+
+    def describe_unusable(self) -> list[str]:
+        """Say which recordings are left out and why, those of one reason together."""
+        return [f"left out: {line}" for line in describe_reasons(self.unusable, self.stems)]
 
 
 def read_eeg(folders: Sequence[Path], sample_rate_hz: float) -> TrainingEeg:
     """All EEG channels of BIDS data sets, low-passed where their rate is above that of the network.
 
-    Recordings that cannot be read and channels that are not worth training on are left out and counted.
+    Recordings that cannot be read or are misnamed, and channels that are not worth training on, are left out and
+    counted.
 
     Raises
     ------
@@ -54,12 +63,16 @@ def read_eeg(folders: Sequence[Path], sample_rate_hz: float) -> TrainingEeg:
         name = folder.resolve().name
         if eeg.folders.setdefault(name, data_set.name) != data_set.name:
             raise UserError(f"--bids: two folders are called {name}; rename one, since --hold-out names them")
-        for recording in data_set.recordings:
+        eeg.stems |= {
+            f"{name}/{recording.name}": stem_of(recording, data_set) for recording in data_set.recordings
+        }
+        for recording in data_set.recordings + data_set.misnamed:
             eeg.persons.add(Person(data_set.name, recording.person))
             try:
                 _add(eeg, data_set.name, recording, sample_rate_hz)
             except UserError as error:
-                eeg.unreadable.append(str(error))
+                reason = shorten(str(error), data_set).removeprefix(f"{recording.name}: ")
+                eeg.unusable.append(LeftOut(f"{name}/{recording.name}", reason))
     return eeg
 
 

@@ -52,8 +52,9 @@ def test_persons_of_two_data_sets_stay_apart_and_what_is_left_out_is_counted(tmp
     assert eeg.folders == {"one": "Data set one", "two": "Data set two"}
     assert len(eeg.persons) == 3
     assert eeg.left_out == {"flat": 1, "absurd amplitude": 1}
-    (reason,) = eeg.unreadable
-    assert "truncated" in reason
+    (left_out,) = eeg.unusable
+    assert left_out.name == "two/sub-02_task-rest"
+    assert left_out.reason.startswith("sub-02/eeg/sub-02_task-rest_eeg.edf: truncated")
     assert eeg.describe() == (
         "3 EEG channels of 2 persons, 0.0 channel-hours; "
         "left out: 2 channels, 1 absurd amplitude, 1 flat, 1 recording"
@@ -66,3 +67,19 @@ def test_folders_of_one_name_and_two_data_sets_are_refused(tmp_path):
         describe(tmp_path / parent / "eeg", f"Data set {parent}")
     with pytest.raises(UserError, match="two folders are called eeg; rename one"):
         read_eeg([tmp_path / "a" / "eeg", tmp_path / "b" / "eeg"], 512)
+
+
+def test_recordings_left_out_for_one_reason_are_one_line_and_misnamed_ones_are_among_them(tmp_path):
+    describe(tmp_path, "Data set")
+    for subject in ("01", "02", "03"):
+        path = write(tmp_path, subject, {"Fp1": noise(20)})
+        path.write_bytes(b"" if subject != "03" else path.read_bytes())
+    path.rename(path.with_name("night.edf"))
+    eeg = read_eeg([tmp_path], 512)
+    together, misnamed = eeg.describe_unusable()
+    name = tmp_path.name
+    assert together.startswith(
+        f"left out: 2 recordings ({name}/sub-01_task-rest, {name}/sub-02_task-rest): *_eeg.edf: "
+    )
+    assert misnamed.startswith(f"left out: {name}/sub-03/eeg/night.edf: its name ")
+    assert eeg.describe().endswith("left out: 0 channels, 3 recordings")
