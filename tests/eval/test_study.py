@@ -99,6 +99,14 @@ def test_what_weakens_the_scores_is_on_the_page_once(finished: Path) -> None:
     assert page.count(f"<li>{text}</li>") == 1
 
 
+def test_a_head_that_the_command_names_is_tested_on_other_data(
+    bids: Path, other_bids: Path, tmp_path: Path
+) -> None:
+    given = ["--bids", str(bids), "--out", str(tmp_path / "study"), "--encoders", "bandpower"]
+    given += ["--features", "latents", "--heads", "heads.models.linear:LinearHead", "--seeds", "0"]
+    assert main([*given, "--test-bids", str(other_bids), "--unlabelled"]) == 0
+
+
 def share_in_alarm(folder: Path) -> float:
     """Share in alarm of background and of the recording without labels, from scores on other data."""
     metrics = json.loads((folder / "metrics.json").read_text())
