@@ -184,7 +184,8 @@ def _print_comparison(runs: Sequence[ScoredRun], table: pd.DataFrame) -> None:
     print(f"p: Wilcoxon signed-rank test, two-sided, one of {comparisons} comparisons, not corrected for that.")
     if not background.suffices:
         print(f"False alarms are counts: {background.shortage}.")
-    for warning in merge_warnings({run.name: find_score_warnings(run.config, run.scores) for run in runs}):
+    warnings = {run.name: find_score_warnings(run.config, run.scores, run.tested) for run in runs}
+    for warning in merge_warnings(warnings):
         print(f"warning: {to_one_line(warning)}")
 
 

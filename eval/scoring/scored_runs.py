@@ -30,6 +30,11 @@ class ScoredRun:
     name: str  # of the folder, or of those above that tell it from other runs
 
     @property
+    def tested(self) -> set[str]:
+        """Persons that the folds test, with labels or without."""
+        return {person for fold in self.folds.values() for person in fold.test}
+
+    @property
     def description(self) -> str:
         """Head, encoder and features."""
         spec, tested = self.config["store"].get("spec", {}), read_tested(self.config)
@@ -49,10 +54,8 @@ def read_scored_run(path: Path) -> ScoredRun:
     """
     run = Run.open(path)
     scores, time_in_alarm = read_metrics(path)
-    in_alarm = set(time_in_alarm.index)
-    folds = _read_folds(run)
-    tested = {person for fold in folds.values() for person in fold.test}
-    if differing := sorted({*scores.index, *in_alarm} ^ tested):
+    scored = ScoredRun(path, run.config, scores, _read_folds(run), path.resolve().name)
+    if differing := sorted({*scores.index, *time_in_alarm.index} ^ scored.tested):
         raise UserError(
             f"{path / 'metrics.json'}: only the scores or only the folds have "
             f"{noun_with_names('person', differing)}; run: {command_line('eval', path)}"
@@ -62,7 +65,7 @@ def read_scored_run(path: Path) -> ScoredRun:
             f"{path / 'metrics.json'}: heads, post-processing, store or scoring method changed since; "
             f"run: {command_line('eval', path)}"
         )
-    return ScoredRun(path, run.config, scores, folds, path.resolve().name)
+    return scored
 
 
 def read_metrics(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,7 +1,7 @@
 """Reasons to trust the scores less than the figures suggest."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def find_warnings(results: Results) -> list[str]:
     """Sentences on what weakens the scores, the most serious first."""
     checks = [
         _check_split(results),
-        _check_known_persons(results.config, results.persons),
+        _check_known_persons(results.config, results.posts),
         _check_data(results),
     ]
     if len(results.persons):
@@ -33,9 +33,17 @@ def find_warnings(results: Results) -> list[str]:
     return list(itertools.chain.from_iterable(checks))
 
 
-def find_score_warnings(config: Mapping[str, Any], persons: pd.DataFrame) -> list[str]:
-    """Those of `find_warnings` that follow from scores of persons and the ``config.json`` beside them."""
-    checks = [_check_known_persons(config, persons)]
+def find_score_warnings(config: Mapping[str, Any], persons: pd.DataFrame, tested: Collection[str]) -> list[str]:
+    """Those of `find_warnings` that follow from scores of persons and the ``config.json`` beside them.
+
+    Parameters
+    ----------
+    persons
+        Scores of tested persons with labelled recordings.
+    tested
+        All tested persons.
+    """
+    checks = [_check_known_persons(config, tested)]
     if len(persons):
         checks.append(_check_persons(persons))
     return list(itertools.chain.from_iterable(checks))
@@ -70,14 +78,14 @@ def _check_split(results: Results) -> Iterator[str]:
         )
 
 
-def _check_known_persons(config: Mapping[str, Any], persons: pd.DataFrame) -> Iterator[str]:
+def _check_known_persons(config: Mapping[str, Any], tested: Collection[str]) -> Iterator[str]:
     """Tested persons that head or encoder knew before."""
     if training_persons := find_training_persons(config):
         yield (
             f"persons of the training data are scored: {list_names(training_persons)}; their scores are "
             "not a test of new persons"
         )
-    if overlap := sorted({*find_persons_seen(config["store"])} & {*persons.index}):
+    if overlap := sorted({*find_persons_seen(config["store"])} & {*tested}):
         yield (
             f"the encoder saw persons of these names in pretraining: {list_names(overlap)}; if they are the "
             "tested ones (the same data set), their scores are not a test of new persons"

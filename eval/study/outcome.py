@@ -66,18 +66,22 @@ def _find_warnings(
     by_combination = {job.combination: job for job in jobs}
     own = {
         str(row.combination): find_score_warnings(
-            Run.open(by_combination[row.combination].path).config, row.persons
+            Run.open(by_combination[row.combination].path).config, row.persons, row.persons.index
         )
         for row in rows
     }
     on_others = {
-        str(combination): find_score_warnings(
-            Run.open(by_combination[combination].test_path).config,
-            average_persons(read_metrics(path)[0] for path in paths),
-        )
+        str(combination): _find_test_warnings(by_combination[combination].test_path, paths)
         for combination, paths in tests.items()
     }
     return merge_warnings(own) + [f"on other data: {text}" for text in merge_warnings(on_others)]
+
+
+def _find_test_warnings(folder: Path, seeds: Sequence[Path]) -> list[str]:
+    """What weakens scores on other data, of which each seed has a folder."""
+    scores, times_in_alarm = zip(*map(read_metrics, seeds), strict=True)
+    tested = {person for table in (*scores, *times_in_alarm) for person in table.index}
+    return find_score_warnings(Run.open(folder).config, average_persons(scores), tested)
 
 
 def _score_paths(job: Job) -> Iterator[tuple[str, Path]]:

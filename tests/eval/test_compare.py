@@ -109,6 +109,21 @@ def test_what_weakens_scores_is_told_once(tmp_path: Path, capsys: pytest.Capture
     )
 
 
+def test_a_person_seen_in_pretraining_is_named_without_labels_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [scored(tmp_path / name, table()) for name in ("a", "b")]
+    for run in runs:
+        metrics, config = (json.loads((run / name).read_text()) for name in ("metrics.json", "config.json"))
+        del metrics["persons"]["02"]
+        metrics["time_in_alarm"] = {"02": {"recordings": 1, "hours": 1.0, "alarmed": 0.5}}
+        config["store"]["provenance"] = {"encoder": {"persons_seen": ["02"]}}
+        for name, content in (("metrics.json", metrics), ("config.json", config)):
+            (run / name).write_text(json.dumps(content))
+    assert main(["compare", *map(str, runs)]) == 0
+    assert "warning: the encoder saw persons of these names in pretraining: 02; if" in capsys.readouterr().out
+
+
 def test_false_alarms_are_compared_as_rates_only_where_background_suffices() -> None:
     assert choose_metrics(table(seconds=100))["false alarms"] == "event.fp"
     assert choose_metrics(table(seconds=5 * 3600)) == HEADLINE

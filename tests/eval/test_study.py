@@ -131,6 +131,17 @@ def test_heads_trained_on_everyone_are_tested_on_other_data(finished: Path) -> N
     share_in_alarm(tested)  # the mean over seeds has the same persons
 
 
+def test_a_tested_person_seen_in_pretraining_is_named_without_labels_too(
+    study_folder: Path, bids: Path, other_bids: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = study_folder / "runs" / PROBE / "test" / "config.json"
+    config = json.loads(path.read_text())
+    config["store"]["provenance"]["encoder"]["persons_seen"] = {"Siena": ["02"]}
+    path.write_text(json.dumps(config))
+    assert main(study_arguments(bids, study_folder, "--test-bids", str(other_bids), "--unlabelled")) == 0
+    assert "on other data: bandpower latents, probe: the encoder saw persons of these" in capsys.readouterr().out
+
+
 def test_what_does_not_exist_is_named(
     finished: Path, bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

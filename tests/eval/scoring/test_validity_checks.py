@@ -1,5 +1,7 @@
 """What is said of scores that mean less than they seem to."""
 
+from dataclasses import replace
+
 from eval.report.headline import describe_scores, describe_tested
 from eval.scoring.background import find_always_alarmed
 from eval.scoring.choice import PostProcessingChoice
@@ -104,3 +106,9 @@ def test_recordings_left_out_and_seizures_that_label_nothing_are_named() -> None
 def test_training_persons_that_are_scored_are_named() -> None:
     results = make_results(by_person(record([], [])), tested={"heads": {}, "training_persons": ["00"]})
     assert find_warnings(results)[0].startswith("persons of the training data are scored: 00; their scores are no")
+
+
+def test_persons_seen_in_pretraining_are_named_without_labels_too() -> None:
+    results = make_results(by_person(record([], [])), persons_seen=["00"])
+    unlabelled = replace(results, persons=results.persons.head(0), recordings={}, unlabelled=results.recordings)
+    assert find_warnings(unlabelled)[0].startswith("the encoder saw persons of these names in pretraining: 00; if")
