@@ -1,7 +1,6 @@
 """Find the EEG files to run a detector on, and the paths of their events files."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,7 +9,8 @@ from pathlib import Path
 from eval.detection.detector import Detector
 from eval.detection.outputs import signal_files
 from store.runtime.atomic import write_text
-from store.runtime.errors import UserError, os_errors
+from store.runtime.errors import UserError
+from store.runtime.walk import walk
 
 SUFFIXES = (".edf", ".bdf", ".vhdr", ".set")
 _RECORD = "detect.json"
@@ -61,18 +61,15 @@ def _find_files(path: Path) -> list[tuple[Path, Path]]:
     if not path.is_dir():
         return [(path, Path(path.name))]
     is_bids = (path / "dataset_description.json").is_file()
-    found = []
-    with os_errors(path):
-        for folder, folders, names in os.walk(path):
-            at_top = Path(folder) == path
-            folders[:] = sorted(
-                name for name in folders if name[0] != "." and not (is_bids and at_top and name in _APART)
-            )
-            for name in sorted(names):
-                stem, suffix = os.path.splitext(name)
-                if name[0] != "." and suffix.lower() in SUFFIXES and (stem.endswith("_eeg") or not is_bids):
-                    file = Path(folder, name)
-                    found.append((file, file.relative_to(path)))
+
+    def enters(folder: Path) -> bool:
+        return folder.name[0] != "." and not (is_bids and folder.parent == path and folder.name in _APART)
+
+    def is_eeg(file: Path) -> bool:
+        is_recording = file.stem.endswith("_eeg") or not is_bids
+        return file.name[0] != "." and file.suffix.lower() in SUFFIXES and is_recording
+
+    found = [(file, file.relative_to(path)) for file in walk(path, enters) if is_eeg(file)]
     if not found:
         raise UserError(f"{path}: no EEG file in it ({', '.join(SUFFIXES)}); give a folder that has some")
     return found

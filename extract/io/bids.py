@@ -2,9 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import mne_bids.config
@@ -13,8 +13,9 @@ from extract.io.annex import explain_absent_content
 from extract.io.participants import Participants, read_participants
 from extract.io.signal_files import explain_absent_signal
 from extract.io.tables import read_content
-from store.runtime.errors import UserError, os_errors
+from store.runtime.errors import UserError
 from store.runtime.plurals import list_names
+from store.runtime.walk import walk
 
 EXTENSIONS = tuple(mne_bids.config.allowed_extensions_eeg)
 _PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
@@ -104,10 +105,7 @@ def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
     if not bids.is_dir():
         what = "a file" if bids.exists() else "no such folder"
         raise UserError(f"{bids}: {what}; give the folder of a BIDS data set")
-    with os_errors(bids):
-        root = frozenset([_identify(bids)])
-        entries = sorted(path for path in bids.iterdir() if path.name.lower().startswith("sub-"))
-        files = [file for entry in entries for file in _walk(entry, root)]
+    files = [file for file in walk(bids, partial(_is_entered, bids)) if _is_listed(file, bids)]
     if all(file.parent == bids for file in files):
         raise UserError(f"{bids}: {_explain_no_subject(bids)}")
     selected = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
@@ -204,25 +202,21 @@ def _to_misnamed(path: Path, bids: Path, participants: Participants, problem: st
     return replace(recording, name=str(path.relative_to(bids)))
 
 
-def _walk(folder: Path, seen: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    """Files below a subject's folder that look like EEG; a link that leads back is not followed."""
-    if not folder.is_dir():
-        yield from [folder] if _explain_lost_folder(folder) or _looks_like_eeg(folder) else []
-        return
-    here = _identify(folder)
-    if here in seen or len(seen) > _DEEPEST:
-        return
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        path = Path(entry.path)
-        if _looks_like_eeg(path) or _explain_lost_folder(path):
-            yield path
-        elif path.is_dir() and not entry.name.startswith(".") and folder.name != "eeg":
-            yield from _walk(path, seen | {here})
+def _is_entered(bids: Path, folder: Path) -> bool:
+    """Whether recordings are looked for in a folder."""
+    parts = folder.relative_to(bids).parts
+    is_deep = len(parts) > _DEEPEST or "eeg" in parts[:-1]
+    return _is_of_subject(parts) and not (is_deep or folder.name.startswith(".") or _looks_like_eeg(folder))
 
 
-def _identify(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
+def _is_listed(path: Path, bids: Path) -> bool:
+    """Whether a file, or a folder that is not entered, is a recording or has to be named."""
+    is_odd_or_eeg = _looks_like_eeg(path) or _explain_lost_folder(path) is not None
+    return _is_of_subject(path.relative_to(bids).parts) and is_odd_or_eeg
+
+
+def _is_of_subject(parts: Sequence[str]) -> bool:
+    return parts[0].lower().startswith("sub-")
 
 
 def _looks_like_eeg(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """The detector on many files: one that is bad does not stop the others, and what is finished stays."""
 
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -71,6 +72,28 @@ def test_each_file_is_as_alone_and_a_bad_one_is_a_line(
         assert main([f"{nights / name}.edf", str(alone), *arguments[2:], "--probabilities", str(table)]) == 0
         assert (out / f"{name}_events.tsv").read_bytes() == alone.read_bytes()
         assert (out / f"{name}_probabilities.tsv").read_bytes() == table.read_bytes()
+
+
+def test_links_to_folders_are_followed(detected: Detected, tmp_path: Path) -> None:
+    (detected.nights / "b").rename(tmp_path / "elsewhere")
+    (detected.nights / "c").symlink_to(tmp_path / "elsewhere")
+    assert main(detected.arguments) == 0
+    assert (detected.out / "c" / "two_events.tsv").is_file()
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    detected: Detected, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = Path.iterdir
+
+    def deny(folder: Path) -> object:
+        if folder.name == "b":
+            raise PermissionError(errno.EACCES, "denied", str(folder))
+        return read(folder)
+
+    monkeypatch.setattr(Path, "iterdir", deny)
+    assert main(detected.arguments) == 2
+    assert f"{detected.nights / 'b'}: permission denied; give a path" in capsys.readouterr().err
 
 
 def test_what_is_finished_stays_and_what_changed_is_made_again(

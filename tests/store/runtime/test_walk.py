@@ -1,0 +1,39 @@
+"""Walking through folders and links to folders."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from store.runtime.errors import UserError
+from store.runtime.walk import walk
+
+
+def make_tree(root: Path) -> Path:
+    for name in ("a/one", "a/skip/two", "linked/three", "tree/four"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (root / "tree" / "b").symlink_to(root / "a")
+    (root / "tree" / "c").symlink_to(root / "linked")
+    (root / "linked" / "back").symlink_to(root / "tree")
+    (root / "linked" / "self").symlink_to("self")
+    return root / "tree"
+
+
+def test_links_to_folders_are_followed_but_not_back(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path)
+    found = [str(path.relative_to(tree)) for path in walk(tree, lambda folder: folder.name != "skip")]
+    assert found == ["b/one", "b/skip", "c/self", "c/three", "four"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, read = make_tree(tmp_path), Path.iterdir
+
+    def deny(folder: Path) -> object:
+        if folder.name == "c":
+            raise PermissionError(errno.EACCES, "denied", str(folder))
+        return read(folder)
+
+    monkeypatch.setattr(Path, "iterdir", deny)
+    with pytest.raises(UserError, match=f"^{tree / 'c'}: permission denied; give a path that you may use$"):
+        list(walk(tree, lambda folder: True))
