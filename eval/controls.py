@@ -26,7 +26,7 @@ from eval.scoring.choice import POSTPROCESSING
 from eval.scoring.control_results import Control, read_controls, tabulate_controls, write_controls
 from eval.scoring.results import find_persons_seen
 from eval.scoring.scored_heads import hash_file
-from eval.scoring.scored_runs import ScoredRun, read_scored_run, require_same_test
+from eval.scoring.scored_runs import ScoredRun, describe_differences, read_scored_run, require_same_test
 from eval.scoring.scores import bootstrap_interval
 from heads.run_folder import Run
 from store import Store
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from eval.scoring.standard_test import StandardTest
 
 _TWIN = "untrained twin"
+_SPEC_OF_TWIN = ("features", "stride_s", "montage", "derivations", "code_search")  # not up to the encoder
 _DESCRIPTION = """Run controls on a scored run.
 
 Start with: RUN, --twin for the run of an untrained encoder, --on for other people.
@@ -223,6 +224,11 @@ def _read_twin(trained: ScoredRun, path: Path) -> ScoredRun:
     encoder = twin.config["store"].get("spec", {}).get("encoder")
     if encoder != "random":
         raise UserError(f"{path}: its encoder is {encoder}; a twin has --encoder random")
+    if differences := describe_differences(trained, twin, _SPEC_OF_TWIN):
+        raise UserError(
+            f"{path}: no twin of {trained.path} ({'; '.join(differences)}); extract and train it with the "
+            "settings of that run"
+        )
     return twin
 
 

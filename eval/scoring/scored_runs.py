@@ -1,7 +1,7 @@
 """Read scored runs from their files, and describe how two of them differ."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,12 +127,20 @@ def describe_moved_store(run: ScoredRun) -> str | None:
     return f"its store has changed since ({change}); this affects {name_folds(folds) if folds else 'no fold'}"
 
 
-def describe_differences(baseline: ScoredRun, other: ScoredRun) -> list[str]:
-    """What else is not the same in two runs: settings, features, the persons of folds."""
+def describe_differences(
+    baseline: ScoredRun, other: ScoredRun, spec_fields: Collection[str] | None = None
+) -> list[str]:
+    """What else is not the same in two runs: settings, features, the persons of folds.
+
+    Parameters
+    ----------
+    spec_fields
+        Which fields of the features' spec to compare; all by default.
+    """
     parts = []
     for entry, (old, new) in {
         "": (baseline.config["settings"], other.config["settings"]),
-        "features' ": (_spec(baseline), _spec(other)),
+        "features' ": (_spec(baseline, spec_fields), _spec(other, spec_fields)),
     }.items():
         keys = sorted(key for key in old.keys() & new.keys() if old[key] != new[key])
         parts += [f"{entry}{key} is {_short(new[key])}, not {_short(old[key])}" for key in keys]
@@ -203,8 +211,9 @@ def _read_folds(run: Run) -> dict[str, Fold]:
     }
 
 
-def _spec(run: ScoredRun) -> dict[str, Any]:
-    return dict(run.config["store"].get("spec", {}))
+def _spec(run: ScoredRun, fields: Collection[str] | None) -> dict[str, Any]:
+    spec = run.config["store"].get("spec", {})
+    return {name: value for name, value in spec.items() if fields is None or name in fields}
 
 
 def _short(value: object) -> str:

@@ -412,6 +412,22 @@ def test_what_is_no_twin_and_no_other_people_is_refused(
     assert "holds training persons 01, 02, 03, 04 of" in capsys.readouterr().err
 
 
+def test_a_twin_of_other_settings_is_refused(
+    run: Path, make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = scored_run(
+        make_store(4, signal=0.1, name="twin-store", spec=replace(SPEC, stride_s=2)), tmp_path / "twin"
+    )
+    config = json.loads((twin / "config.json").read_text())
+    config["settings"]["method"] = "ridge"
+    (twin / "config.json").write_text(json.dumps(config))
+    assert main([str(run), "--twin", str(twin)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (
+        f"{twin}: no twin of {run} (method is 'ridge', not 'lda'; features' stride_s is 2, not 4); extract" in line
+    )
+
+
 def test_without_a_twin_it_says_how_to_make_one(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(run)])
     assert "untrained twin: not given; extract the data set with --encoder random" in capsys.readouterr().out
