@@ -20,7 +20,7 @@ from eval.report.eeg_reader import EegReader, EegSnippet
 from eval.report.files import seed_means, write_choices
 from eval.report.headline import describe_scores, describe_split, describe_tested, describe_time_in_alarm
 from eval.report.publish import score_and_choose, write_heads, write_results
-from eval.report.stale import list_made_before
+from eval.report.stale import list_made_before, remove_scores
 from eval.report.tables import format_heads, format_scores
 from eval.scoring.changed_heads import warn_of_changed_heads
 from eval.scoring.results import Results
@@ -127,7 +127,10 @@ def _test_on_store(command: EvalCommand) -> None:
         )
     if command.bids is not None:
         _require_eeg(test.store, command.bids)
-    test.claim_folder()
+    if changes := test.check_folder():
+        remove_scores(command.out)
+        print(to_one_line(f"{command.out}: replaces the scores before; {'; '.join(changes)}"))
+    test.mark_folder()
     scored = {}
     for results in test.score(torch.device(choose_device("auto"))):
         write_choices(results, results.path / "folds")

@@ -1,7 +1,7 @@
 """Standard test: score trained heads on a store of other data."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,18 +11,21 @@ import torch
 
 from eval.scoring.choice import POSTPROCESSING, read_choice
 from eval.scoring.results import Results, score_recordings
-from eval.scoring.tested import TESTED, read_tested
+from eval.scoring.scored_heads import SCORED, hash_scored
+from eval.scoring.tested import TESTED, read_tested, tests_head_in_use
 from heads.dataset import StoreDataset
 from heads.inference import predict_persons
 from heads.models.saved import load_head
 from heads.run_folder import FoldResult, Run, describe_run
-from heads.run_folder.store_change import list_known_as
+from heads.run_folder.store_change import find_change, list_known_as
 from store import Store
 from store import open as open_store
+from store.gate import read_json
 from store.interop.dataset_names import same_dataset
 from store.runtime.atomic import write_text
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_folder, list_others
+from store.runtime.plurals import list_names
 
 
 @dataclass(frozen=True)
@@ -93,37 +96,67 @@ class StandardTest:
     @property
     def is_scored(self) -> bool:
         """Whether the folder of the scores holds those of heads of the same persons on the store as it is."""
-        path = self.out / "config.json"
-        stored = Run.open(self.out).config if path.is_file() else {}
+        stored = self._read_stored() or {}
         heads = (read_tested(stored) or {}).get("heads")
         same_store = stored.get("store", {}).get("identities") == self.store.identities
         return bool(heads == self.config[TESTED]["heads"] and same_store)
 
-    def claim_folder(self) -> None:
-        """Mark the folder of the scores as holding this test.
+    def check_folder(self) -> list[str]:
+        """Say how this test differs from the one whose scores the folder holds.
 
         Raises
         ------
         UserError
-            If it holds a run or something else, or other heads or another store were tested there.
+            If it holds something else: a run, or scores of another run, on another store, or of the head in use
+            instead of the heads of all folds.
         """
         guard_folder(self.out, inputs=[self.store.path], own="config.json")
-        path = self.out / "config.json"
-        if path.exists():
-            stored = Run.open(self.out).config
-            if read_tested(stored) is None:
-                raise UserError(f"{self.out}: holds a run; choose another folder for scores on other data")
-            wanted = json.loads(json.dumps(self.config))
-            if any(stored.get(key) != wanted[key] for key in (TESTED, "store")):
+        stored = self._read_stored()
+        if stored is None:
+            if others := list_others(self.out):
                 raise UserError(
-                    f"{self.out}: holds scores of {stored[TESTED].get('run')} on {stored['store'].get('path')}; "
-                    "choose another folder"
+                    f"{self.out}: holds {others[0]} and no scores; choose a new folder for scores on other data"
                 )
-        elif others := list_others(self.out):
+            return []
+        tested = read_tested(stored)
+        if tested is None:
+            raise UserError(f"{self.out}: holds a run; choose another folder for scores on other data")
+        if not self._repeats(stored, tested):
+            heads = "the head in use" if tests_head_in_use(tested) else "the heads of all folds"
             raise UserError(
-                f"{self.out}: holds {others[0]} and no scores; choose a new folder for scores on other data"
+                f"{self.out}: holds scores of {heads} of {tested.get('run')} on {stored['store'].get('path')}; "
+                "choose another folder"
             )
-        write_text(path, json.dumps(self.config, indent=2, sort_keys=True) + "\n")
+        return list(self._list_changes(stored["store"], tested["heads"]))
+
+    def mark_folder(self) -> None:
+        """Mark the folder of the scores as holding this test."""
+        write_text(self.out / "config.json", json.dumps(self.config, indent=2, sort_keys=True) + "\n")
+
+    def _read_stored(self) -> dict[str, Any] | None:
+        """Content of ``config.json`` in the folder of the scores; None if there is none."""
+        return Run.open(self.out).config if (self.out / "config.json").is_file() else None
+
+    def _repeats(self, stored: Mapping[str, Any], tested: Mapping[str, Any]) -> bool:
+        """Whether scores are of this run and store by their paths, or of the same heads and features."""
+        if tests_head_in_use(tested) != tests_head_in_use(self.config[TESTED]):
+            return False
+        same_run = tested.get("run") == self.config[TESTED]["run"]
+        same_path = stored["store"].get("path") == self.config["store"]["path"]
+        same_content = stored["store"].get("identities") == self.store.identities
+        metrics = self.out / "metrics.json"
+        scored = read_json(metrics).get(SCORED) if metrics.is_file() else None
+        return (same_run and (same_path or same_content)) or scored == hash_scored(self.config, self.folds)
+
+    def _list_changes(self, store: Mapping[str, Any], heads: Mapping[str, Any]) -> Iterator[str]:
+        """How the test differs from one of a store and heads as ``config.json`` describes them."""
+        now = self.config[TESTED]["heads"]
+        if gone_or_new := sorted(heads.keys() ^ now.keys()):
+            yield f"heads gone or new: {list_names(gone_or_new)}"
+        if retrained := [name for name in now if name in heads and heads[name]["train"] != now[name]["train"]]:
+            yield f"heads trained on other persons: {list_names(retrained)}"
+        if change := find_change(store, self.store):
+            yield f"store changed: {change}"
 
     def score(self, device: torch.device) -> Iterator[Results]:
         """Score each head on all persons of the store; several heads write to a folder each, of their name."""

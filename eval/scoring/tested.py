@@ -38,6 +38,11 @@ def find_training_persons(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple((read_tested(config) or {}).get("training_persons", ()))
 
 
+def tests_head_in_use(tested: Mapping[str, Any]) -> bool:
+    """Whether the final head was tested, or that of a given split, and not the head of every fold."""
+    return all(map(_HEAD_IN_USE.fullmatch, tested["heads"]))
+
+
 def _is_tested_head(head: object) -> bool:
     """Whether an entry holds persons that a head was tested and trained on."""
     sides = [head.get("test"), head.get("train")] if isinstance(head, dict) else [None]
@@ -55,7 +60,7 @@ def open_trained_run(path: Path) -> Run:
     run = Run.open(path)
     if tested := read_tested(run.config):
         again = [str(tested.get("run")), "--on", run.config["store"]["path"], "--out", path]
-        again += [] if all(map(_HEAD_IN_USE.fullmatch, tested["heads"])) else ["--fold", "all"]
+        again += [] if tests_head_in_use(tested) else ["--fold", "all"]
         again += ["--allow-training-persons"] if tested.get("training_persons") else []
         raise UserError(f"{path}: holds scores on other data; repeat {command_line('eval', *again)}")
     return run

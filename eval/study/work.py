@@ -1,6 +1,5 @@
 """The steps of a study: extract, train, score, test. Each step does only what is missing."""
 
-import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,6 +10,7 @@ import torch
 from eval.report.files import write_choices
 from eval.report.provenance import describe_now
 from eval.report.publish import score_and_choose, write_heads, write_results
+from eval.report.stale import remove_scores
 from eval.report.tables import format_scores
 from eval.scoring.results import Results
 from eval.scoring.scored_runs import is_current
@@ -26,7 +26,6 @@ from heads.probe import ProbeCommand, probe
 from heads.run_folder import Run, follow_context
 from heads.train import TrainCommand, train
 from store.runtime.device import choose_device
-from store.runtime.errors import os_errors
 from store.runtime.parallel import WorkerSettings
 
 
@@ -111,9 +110,10 @@ def _test(command: StudyCommand, job: Job, run: Run) -> bool:
     if is_there and test.is_scored and _is_scored(Run.open(job.test_path), last):
         return False
     if is_there:  # scores of other heads, or on what the store was before
-        with os_errors(job.test_path):
-            shutil.rmtree(job.test_path)
-    test.claim_folder()
+        remove_scores(job.test_path)
+    else:
+        test.check_folder()
+    test.mark_folder()
     scored = {}
     for results in test.score(torch.device(choose_device(command.device))):
         write_choices(results, results.path / "folds")

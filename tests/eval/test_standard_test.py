@@ -267,12 +267,49 @@ def test_a_folder_of_something_else_is_refused(
     assert f"{root / 'run'}: holds a run; choose another folder" in refused(capsys, root, root / "run")
     assert score_on(root, tmp_path, "--no-report") == 0
     assert score_on(root, tmp_path, "--no-report") == 0
-    assert f"{tmp_path}: holds scores of {root / 'run'} on {root / 'other'}; choose another" in refused(
-        capsys, root, tmp_path, "--fold", "all"
-    )
+    refusal = refused(capsys, root, tmp_path, "--fold", "all")
+    assert f"{tmp_path}: holds scores of the head in use of {root / 'run'} on {root / 'other'}; choose" in refusal
     assert main([str(tmp_path)]) == 2
     command = f"python -m eval {root / 'run'} --on {root / 'other'} --out {tmp_path}"
     assert capsys.readouterr().err.endswith(f"{tmp_path}: holds scores on other data; repeat {command}\n")
+
+
+def test_after_a_change_of_the_store_it_is_repeated(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "other", tmp_path / "other")
+    shutil.copytree(root / "run", tmp_path / "run")
+    out = tmp_path / "out"
+    assert score_on(tmp_path, out, "--fold", "all", "--no-report") == 0
+    (out / "notes.txt").touch()
+    file = store.open(tmp_path / "other").file_of("11")
+    relabel_file(file.path, recordings=file.recordings, labels=np.roll(file.labels, 5))
+    (tmp_path / "other" / "sub-13.h5").unlink()
+    capsys.readouterr()
+    assert score_on(tmp_path, out, "--fold", "all", "--no-report") == 0
+    text = capsys.readouterr().out
+    assert text.startswith(
+        f"{out}: replaces the scores before; store changed: sub-11_ses-01_task-szMonitoring_run"
+    )
+    assert "_run-00: labels, " in text
+    assert "_run-00: gone and 1 more\n" in text
+    assert [*read(out)["persons"]] == ["11", "12"]
+    assert not list(out.rglob("sub-13*"))
+    assert (out / "notes.txt").is_file()
+
+
+def test_after_a_move_of_run_and_store_it_is_repeated(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert score_on(root, out, "--no-report") == 0
+    shutil.copytree(root / "other", tmp_path / "other")
+    shutil.copytree(root / "run", tmp_path / "run")
+    assert score_on(tmp_path, out, "--no-report") == 0
+    assert "the scores are the same" in capsys.readouterr().out
+    write_subject(tmp_path / "other", "14", (60,), 40)
+    assert score_on(tmp_path, out, "--no-report") == 0
+    assert f"holds scores of the head in use of {tmp_path / 'run'} on" in refused(capsys, root, out)
 
 
 def test_options_that_do_not_go_together_are_refused(

@@ -299,8 +299,13 @@ def test_what_changed_in_the_tested_data_set_is_scored_anew(
     changed = Path(shutil.copytree(other_bids, tmp_path / "eeg"))
     shutil.rmtree(changed / "sub-03")
     shutil.rmtree(study_folder / "test-stores")
+    tested = study_folder / "runs" / LINEAR / "test"
+    (tested / "heads" / "notes.txt").touch()
+    assert len([*tested.rglob("sub-03*_events.tsv")]) == 2
     assert main(study_arguments(bids, study_folder, "--test-bids", str(changed), "--unlabelled")) == 0
     assert pd.read_csv(study_folder / "tables" / "tests.csv")["persons"].tolist() == [2, 2]
+    assert not [*tested.rglob("sub-03*")]
+    assert (tested / "heads" / "notes.txt").is_file()
 
 
 def test_a_folder_of_something_else_is_refused(
