@@ -186,14 +186,18 @@ def _publish(results: Results, command: EvalCommand) -> None:
 
 
 def _print_paths(results: Results) -> None:
-    """Say where all files are."""
+    """Say where the files are that were written."""
     path = results.path
-    print(f"\nScores: {path / 'metrics.json'}, {path / 'metrics.csv'}, {path / 'tables'}")
+    scores = [path / "metrics.json", path / "metrics.csv"]
+    scores += [path / "time_in_alarm.csv"] if results.unlabelled else []
+    scores += [path / "tables"] if len(results.persons) or results.seeds else []
+    print(f"\nScores: {', '.join(map(str, scores))}")
     if results.seeds:
         folders = ", ".join(str(own.path) for own in results.seeds.values())
         print(f"Seizures, events and scores of each seed: {folders}")
     else:
-        print(f"Seizures: {path / 'seizures.csv'}, {path / 'false_alarms.csv'}")
+        if len(results.persons):
+            print(f"Seizures: {path / 'seizures.csv'}, {path / 'false_alarms.csv'}")
         print(f"Events: {path / 'predictions'} (SzCORE events.tsv)")
 
 

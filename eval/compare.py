@@ -92,7 +92,7 @@ def write_comparison(command: CompareCommand) -> None:
         require_same_test(baseline, other)
     scores = {run.name: run.scores for run in runs}
     metrics = choose_metrics(baseline.scores)
-    table = compare(scores, metrics, np.random.default_rng(0))
+    table = compare(scores, metrics)
     out = _claim_folder(command.out, runs, table)
     write_csv(out / "comparison.csv", table)
     write_table(out, "table", format_table(table))
@@ -112,9 +112,7 @@ def choose_metrics(scores: pd.DataFrame) -> dict[str, str]:
     return dict(counts.get(heading, (heading, column)) for heading, column in HEADLINE.items())
 
 
-def compare(
-    scores: Mapping[str, pd.DataFrame], metrics: Mapping[str, str], rng: np.random.Generator
-) -> pd.DataFrame:
+def compare(scores: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) -> pd.DataFrame:
     """Paired differences of each run from the first, one row per metric and run.
 
     Parameters
@@ -137,7 +135,7 @@ def compare(
         for name in others:
             difference = (scores[name][column] - scores[baseline][column]).dropna()
             paired = difference.to_numpy(float).round(9)  # ties stay ties
-            low, high = bootstrap_interval(paired, rng)
+            low, high = bootstrap_interval(paired, np.random.default_rng(0))
             p = float(wilcoxon(paired).pvalue) if paired.any() else math.nan
             rows.append(
                 {

@@ -29,7 +29,7 @@ def table(aurocs: tuple[float, ...] = FIRST, seconds: int = 100) -> pd.DataFrame
 
 
 def compare_all(scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    return compare(scores, HEADLINE, np.random.default_rng(0))
+    return compare(scores, HEADLINE)
 
 
 def scored(path: Path, scores: pd.DataFrame, validation: str = "06") -> Path:
@@ -64,6 +64,12 @@ def test_differences_are_paired_over_persons_whom_both_define() -> None:
     assert second["p"] == pytest.approx(wilcoxon(paired).pvalue)
     assert paired.min() < second["low"] < paired.mean() < second["high"] < paired.max()
     assert math.isnan(first["difference"])
+
+
+def test_an_interval_does_not_depend_on_the_other_runs() -> None:
+    few = compare_all({"a": table(), "b": table(SECOND)})
+    many = compare_all({"a": table(), "c": table(SECOND[::-1]), "b": table(SECOND)})
+    pd.testing.assert_frame_equal(few, many[many["run"] != "c"].reset_index(drop=True))
 
 
 def test_no_difference_has_no_p() -> None:

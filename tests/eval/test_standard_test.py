@@ -190,6 +190,8 @@ def test_unlabelled_recordings_give_the_time_in_alarm_alone(
     first, second, *_ = text.splitlines()
     assert first == f"{out}: no tested recording is labelled"
     assert second.startswith("6 unlabelled recordings of 3 persons, 0.2 h: ")
+    scores = ", ".join(str(out / name) for name in ("metrics.json", "metrics.csv", "time_in_alarm.csv"))
+    assert f"\nScores: {scores}\nEvents: {out / 'predictions'}" in text
     content = read(out)
     assert content["persons"] == {}
     assert content["mean"]["auroc"] is None
