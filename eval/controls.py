@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from eval.scoring.standard_test import StandardTest
 
 _TWIN = "untrained twin"
-_SPEC_OF_TWIN = ("features", "stride_s", "montage", "derivations", "code_search")  # not up to the encoder
+_SPEC_OF_TWIN = ("features", "montage", "derivations", "code_search")  # not up to the encoder
 _DESCRIPTION = """Run controls on a scored run.
 
 Start with: RUN, --twin for the run of an untrained encoder, --on for other people.
@@ -221,10 +221,11 @@ def _check_identity(store: Store, out: Path) -> Iterator[Control]:
 def _read_twin(trained: ScoredRun, path: Path) -> ScoredRun:
     twin = read_scored_run(path)
     require_same_test(trained, twin)
-    encoder = twin.config["store"].get("spec", {}).get("encoder")
-    if encoder != "random":
-        raise UserError(f"{path}: its encoder is {encoder}; a twin has --encoder random")
-    if differences := describe_differences(trained, twin, _SPEC_OF_TWIN):
+    spec, own = (run.config["store"].get("spec", {}) for run in (twin, trained))
+    if spec.get("encoder") != "random":
+        raise UserError(f"{path}: its encoder is {spec.get('encoder')}; a twin has --encoder random")
+    same_window = spec.get("window_s") == own.get("window_s")
+    if differences := describe_differences(trained, twin, (*_SPEC_OF_TWIN, *["stride_s"] * same_window)):
         raise UserError(
             f"{path}: no twin of {trained.path} ({'; '.join(differences)}); extract and train it with the "
             "settings of that run"
