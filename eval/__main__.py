@@ -33,7 +33,7 @@ from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.parallel import WorkerSettings
-from store.runtime.plurals import noun_with_names
+from store.runtime.plurals import count_noun, noun_with_names
 
 _DESCRIPTION = """Score the test predictions of a run by SzCORE's rules; write metrics, events and a report.
 
@@ -61,8 +61,8 @@ class EvalCommand:
     """With --on: also score persons of the training data, which is no test on new persons."""
     head: Annotated[tuple[str, ...], optional("HEAD ...")] = ()
     """With --on: the run's heads that do not ship, each as package.module:Name."""
-    bids: Annotated[Path | None, optional("DIR")] = None
-    """BIDS data set, to show the EEG around misses and false alarms in the report."""
+    bids: Annotated[tuple[Path, ...], optional("DIR ...")] = ()
+    """BIDS data set, to show the EEG around misses and false alarms in the report; for several stores, of each."""
     no_report: bool = False
     """Do not write report.html and its figures."""
     workers: tyro.conf.OmitArgPrefixes[WorkerSettings] = field(default_factory=WorkerSettings)
@@ -100,7 +100,7 @@ def evaluate(command: EvalCommand) -> None:
             "--out, --fold, --allow-training-persons and --head go with --on STORE; give it, or leave them out"
         )
     run = open_trained_run(command.run)
-    if command.bids is not None:
+    if command.bids:
         _require_eeg(run.open_store(command.store), command.bids)
     results = score_and_choose(run, command.store, command.workers)
     if not results.posts:
@@ -125,7 +125,7 @@ def _test_on_store(command: EvalCommand) -> None:
             f"{command.on}: holds {who} of {command.run}{by_name}; leave them out of the store, or add "
             "--allow-training-persons"
         )
-    if command.bids is not None:
+    if command.bids:
         _require_eeg(test.store, command.bids)
     if changes := test.check_folder():
         remove_scores(command.out)
@@ -201,34 +201,48 @@ def _print_paths(results: Results) -> None:
         print(f"Events: {path / 'predictions'} (SzCORE events.tsv)")
 
 
-def _write_report(results: Results, table: pd.DataFrame, warnings: Sequence[str], bids: Path | None) -> Path:
+def _write_report(results: Results, table: pd.DataFrame, warnings: Sequence[str], bids: Sequence[Path]) -> Path:
     from eval.report.page import write_report  # here, since it loads matplotlib
     from eval.report.provenance import describe_now
 
-    if bids is None:
+    if not bids:
         return write_report(results, table, warnings, describe_now())
-    with _open_eeg_of(results.store, bids) as reader:
+    with open_eeg_of(results.store, bids) as reader:
         return write_report(results, table, warnings, describe_now(), reader)
 
 
-def _require_eeg(store: Store, bids: Path) -> None:
-    """Refuse a data set that is not there, or lacks recordings of a store."""
-    with _open_eeg_of(store, bids):
+def _require_eeg(store: Store, bids: Sequence[Path]) -> None:
+    """Refuse data sets that are not there, or lack recordings of a store."""
+    with open_eeg_of(store, bids):
         pass
 
 
-def _open_eeg_of(store: Store, bids: Path) -> AbstractContextManager[EegReader]:
-    return open_eeg(bids, [info.name for info in store.recordings], store.spec)
+def open_eeg_of(store: Store, bids: Sequence[Path]) -> AbstractContextManager[EegReader]:
+    """Read the EEG of a store, or of several, from the data set of each in order, or from one for all."""
+    if len(bids) == 1 and not any(member.prefix for member in store.members):
+        bids = [bids[0]] * len(store.paths)
+    if len(bids) != len(store.paths):
+        raise UserError(
+            f"--bids: {count_noun(len(bids), 'folder')}, of {count_noun(len(store.paths), 'store')} "
+            f"({store.location}); give the data set of each, in this order"
+        )
+    folders = {path.resolve(): folder for path, folder in zip(store.paths, bids, strict=True)}
+    names: dict[Path, dict[str, str]] = {folder: {} for folder in bids}
+    for file in store.files:
+        own = (file.original or file).recordings
+        pairs = zip(file.recordings, own, strict=True)
+        names[folders[file.path.parent.resolve()]] |= {info.name: original.name for info, original in pairs}
+    return open_eeg(names, store.spec)
 
 
 @contextmanager
-def open_eeg(bids: Path, names: Sequence[str], spec: FeatureSpec) -> Iterator[EegReader]:
-    """Read the EEG of a data set for the report, which knows no EEG files."""
+def open_eeg(names: Mapping[Path, Mapping[str, str]], spec: FeatureSpec) -> Iterator[EegReader]:
+    """Read the EEG of data sets for the report, which knows no EEG files; as `SnippetReader`."""
     from extract.io.montage import from_spec  # here, since only --bids needs mne
     from extract.io.snippets import SnippetReader
 
     montage = from_spec(spec)
-    reader = SnippetReader(bids, names, montage)
+    reader = SnippetReader(names, montage)
 
     def read(recording: str, start_s: float, stop_s: float) -> EegSnippet:
         signal_uv, file = reader.read(recording, start_s, stop_s)

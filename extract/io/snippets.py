@@ -1,12 +1,12 @@
-"""Read segments of the recordings of a BIDS data set by name."""
+"""Read segments of the recordings of BIDS data sets by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from extract.io.bids import Recording, find_recordings
+from extract.io.bids import find_recordings
 from extract.io.montage import Montage
 from extract.io.raw import EegFile
 from extract.io.recorded_channels import open_recording
@@ -19,27 +19,21 @@ class SnippetReader:
 
     Parameters
     ----------
-    bids : Path
-        Folder of the data set.
-    names : sequence of str
-        Recordings that will be asked for.
+    names : mapping of Path to mapping of str to str
+        Recordings that will be asked for, in the folder of each data set: the name in question -> that in the data
+        set.
     montage : Montage
         Its channels are read.
 
     Raises
     ------
     UserError
-        If there is no such data set, or it lacks one of the recordings.
+        If there is no such data set, or it lacks one of its recordings.
     """
 
-    def __init__(self, bids: Path, names: Sequence[str], montage: Montage) -> None:
+    def __init__(self, names: Mapping[Path, Mapping[str, str]], montage: Montage) -> None:
         self._montage = montage
-        self._recordings: dict[str, Recording] = {item.name: item for item in find_recordings(bids)}
-        if lacking := sorted(set(names) - self._recordings.keys()):
-            raise UserError(
-                f"{bids}: lacks {len(lacking)} of {count_noun(len(set(names)), 'recording')}, the first is "
-                f"{lacking[0]}; give the data set that the store was extracted from"
-            )
+        self._paths = {name: path for bids in names for name, path in _find_paths(bids, names[bids])}
         self._opened: EegFile | None = None
 
     def read(self, name: str, start_s: float, stop_s: float) -> tuple[npt.NDArray[np.float32], EegFile]:
@@ -50,7 +44,7 @@ class SnippetReader:
         UserError
             If the file cannot be used.
         """
-        file = self._open(self._recordings[name].path)
+        file = self._open(self._paths[name])
         start, stop = (
             min(max(0, round(edge_s * file.sample_rate_hz)), file.samples) for edge_s in (start_s, stop_s)
         )
@@ -67,3 +61,14 @@ class SnippetReader:
             self.close()
             self._opened = open_recording(path, "zero", self._montage)
         return self._opened
+
+
+def _find_paths(bids: Path, names: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """Names in question, and the files of the recordings."""
+    paths = {recording.name: recording.path for recording in find_recordings(bids)}
+    if lacking := sorted(set(names.values()) - paths.keys()):
+        raise UserError(
+            f"{bids}: lacks {len(lacking)} of {count_noun(len(names), 'recording')}, the first is "
+            f"{lacking[0]}; give the data set that the store was extracted from"
+        )
+    yield from ((name, paths[own]) for name, own in names.items())
