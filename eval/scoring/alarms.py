@@ -1,13 +1,14 @@
 """Count alarms of a detector on people without known seizures."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
-from eval.scoring.background import count_alarms
+from eval.scoring.background import count_alarms, measure_background
 from eval.scoring.results import Results
-from eval.scoring.scores import ScoredRecording
 from store.runtime.plurals import count_noun
 
 
@@ -21,13 +22,13 @@ class Alarms:
     labelled_hours: float  # of these recordings, seizures left out
     hours: float  # labelled or not, seizures left out
     alarmed_hours: float
-    heads: int = 1  # whose mean the alarms are
+    heads: int = 1  # number of heads averaged
     spread: float | None = None  # sample sd over heads of the share in alarm
 
     @property
     def alarmed_share(self) -> float:
-        """Share of the time in alarm."""
-        return self.alarmed_hours / self.hours
+        """Share of the time in alarm; nan without any time."""
+        return self.alarmed_hours / self.hours if self.hours else math.nan
 
     def describe(self) -> str:
         """Persons, hours, time in alarm and false alarms.
@@ -47,21 +48,30 @@ class Alarms:
 def measure_alarms(results: Results) -> Alarms:
     """Count alarms outside of seizures, and the time in alarm, on persons that no pretraining saw."""
     seen = set(results.persons_seen)
-    tested = {*results.recordings, *results.unlabelled}
-    known = [person for person in tested if person not in seen]
-    labelled = [one for person in known for one in results.recordings.get(person, {}).values()]
-    unlabelled = [one for person in known for one in results.unlabelled.get(person, {}).values()]
-    false_alarms = sum(len(one.reference_events.match(one.detected_intervals).false_alarms) for one in labelled)
-    labelled_s, alarmed_s = np.sum([(0.0, 0.0), *map(_measure_background, labelled)], axis=0).tolist()
-    hours = sum(one.duration_s for one in unlabelled) / 3600
-    alarmed_hours = sum(stop - onset for one in unlabelled for onset, stop in one.detected_intervals) / 3600
+    known = [person for person in results.posts if person not in seen]
+    scores, time_in_alarm = (table.filter(known, axis=0) for table in (results.persons, results.time_in_alarm()))
+    return replace(sum_alarms(scores, time_in_alarm), left_out=len(results.posts) - len(known))
+
+
+def sum_alarms(scores: pd.DataFrame, time_in_alarm: pd.DataFrame) -> Alarms:
+    """Sum alarms of persons.
+
+    Parameters
+    ----------
+    scores
+        Of labelled recordings, one row per person.
+    time_in_alarm
+        Of unlabelled recordings, as `Results.time_in_alarm`.
+    """
+    background_hours = measure_background(scores).hours
+    false_alarm_s = float((scores["sample.fp_per_day"] * scores["seconds"]).sum()) / 86400
     return Alarms(
-        persons=len(known),
-        left_out=len(tested) - len(known),
-        false_alarms=false_alarms,
-        labelled_hours=labelled_s / 3600,
-        hours=hours + labelled_s / 3600,
-        alarmed_hours=alarmed_hours + alarmed_s / 3600,
+        persons=len({*scores.index, *time_in_alarm.index}),
+        left_out=0,
+        false_alarms=float(scores["event.fp"].sum()),
+        labelled_hours=background_hours,
+        hours=background_hours + float(time_in_alarm["hours"].sum()),
+        alarmed_hours=false_alarm_s / 3600 + float((time_in_alarm["hours"] * time_in_alarm["alarmed"]).sum()),
     )
 
 
@@ -75,12 +85,3 @@ def average_alarms(alarms: Sequence[Alarms]) -> Alarms:
         heads=len(alarms),
         spread=float(np.std(shares, ddof=1)) if len(shares) > 1 else None,
     )
-
-
-def _measure_background(recording: ScoredRecording) -> tuple[float, float]:
-    """Seconds that are labelled background, and how many of them are in alarm."""
-    background = recording.labels == 0
-    alarmed = np.zeros(len(background), bool)
-    for onset_s, stop_s in recording.detected_intervals:
-        alarmed[int(onset_s) : int(np.ceil(stop_s))] = True
-    return float(background.sum()), float((alarmed & background).sum())

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from eval.scoring.scored_heads import SCORED, find_scored_heads, hash_scored, list_files
+from eval.scoring.scores import SCORES
 from eval.scoring.tested import read_tested
 from heads.folds import Fold
 from heads.run_folder import Run, describe_head
@@ -185,7 +186,8 @@ def _read_scores(content: Mapping[str, Any]) -> pd.DataFrame:
             flat.update({key: math.nan if item is None else float(item) for key, item in group.items()})
         flat["event.fp"] = _count_false_alarms(content, person, flat)
         rows[str(person)] = flat
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("person")
+    scores = pd.DataFrame.from_dict(rows, orient="index").rename_axis("person")
+    return scores if rows else scores.reindex(columns=list(SCORES)).astype(float)
 
 
 def _read_time_in_alarm(content: Mapping[str, Any]) -> pd.DataFrame:

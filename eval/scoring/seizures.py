@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from eval.scoring.counts import Interval, overlap, widen
 from eval.scoring.postprocess import PostProcessing, smooth
 from eval.scoring.scores import ScoredRecording
+from store.schema import events_without_label
 
 SEIZURE_COLUMNS = (
     *("person", "recording", "onset_s", "duration_s", "type", "annotations", "hit", "latency_s", "overlap"),
@@ -74,8 +75,7 @@ def find_unlabelled_events(recordings: Recordings) -> pd.DataFrame:
     rows = [
         (person, name, event.onset_s, event.duration_s)
         for person, name, recording in _each(recordings)
-        for event in recording.reference
-        if not _within(recording.labels, (event.onset_s, event.onset_s + event.duration_s)).any()
+        for event in events_without_label(recording.reference, recording.labels)
     ]
     return pd.DataFrame(rows, columns=["person", "recording", "onset_s", "duration_s"])
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eval.scoring.alarms import sum_alarms
 from eval.scoring.averages import average_persons
 from eval.scoring.background import measure_background
 from eval.scoring.scored_runs import read_metrics
@@ -114,16 +115,13 @@ def tabulate_tests(tests: Mapping[Combination, Sequence[Path]]) -> pd.DataFrame:
 
 
 def _measure_test(path: Path) -> dict[str, float]:
-    scores, unlabelled = read_metrics(path)
-    alarmed_h = float((unlabelled["hours"] * unlabelled["alarmed"]).sum())
-    hours = float(unlabelled["hours"].sum())
-    measured: dict[str, float] = {"persons": len({*scores.index, *unlabelled.index})}
-    if scores.empty:
-        measured |= dict.fromkeys((*_TESTED, "false_alarms", "background_hours"), np.nan)
-    else:
-        background_hours = measure_background(scores).hours
-        measured |= {column: float(scores[column].mean()) for column in _TESTED}
-        measured |= {"false_alarms": float(scores["event.fp"].sum()), "background_hours": background_hours}
-        hours += background_hours
-        alarmed_h += float((scores["sample.fp_per_day"] * scores["seconds"]).sum()) / 86400 / 3600
-    return {**measured, "alarmed": alarmed_h / hours if hours else np.nan}
+    scores, time_in_alarm = read_metrics(path)
+    alarms = sum_alarms(scores, time_in_alarm)
+    is_labelled = len(scores) > 0
+    return {
+        "persons": alarms.persons,
+        **{column: float(scores[column].mean()) for column in _TESTED},
+        "false_alarms": alarms.false_alarms if is_labelled else np.nan,
+        "background_hours": alarms.labelled_hours if is_labelled else np.nan,
+        "alarmed": alarms.alarmed_share,
+    }

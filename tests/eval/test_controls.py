@@ -201,7 +201,12 @@ def test_alarms_are_counted_on_persons_that_no_pretraining_saw() -> None:
     alarms = measure_alarms(results)
     assert (alarms.persons, alarms.left_out, alarms.false_alarms) == (2, 1, 1)
     assert alarms.alarmed_share == pytest.approx(60 / 3500)
-    unlabelled = replace(results, recordings={"a": recordings["a"]}, unlabelled={"b": {}, "c": recordings["b"]})
+    unlabelled = replace(
+        results,
+        recordings={"a": recordings["a"]},
+        persons=results.persons.loc[["a"]],
+        unlabelled={"b": recordings["c"], "c": recordings["b"]},
+    )
     alarms = measure_alarms(unlabelled)
     assert alarms.labelled_hours == pytest.approx(1700 / 3600)
     assert alarms.hours == pytest.approx(2700 / 3600)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eval.scoring.postprocess import PostProcessing
 from eval.scoring.scores import ScoredRecording, score_person
-from eval.scoring.seizures import list_false_alarms, list_seizures
+from eval.scoring.seizures import find_unlabelled_events, list_false_alarms, list_seizures
 from store import Event
 from tests.helpers.scored import record
 
@@ -106,3 +106,11 @@ def test_rows_add_up_to_the_counts(seed: int, smoothing_s: int, min_duration_s: 
     assert (table.loc[~hit, "why_missed"] != "").all()
     assert table.loc[hit, "latency_s"].notna().all()
     assert len(list_false_alarms({"01": {"a": recording}})) == scores["event.fp"]
+
+
+def test_events_that_label_no_second_are_those_of_the_store() -> None:
+    """One begins where the recording ends, after a second that is labelled; one covers half of two seconds."""
+    found = find_unlabelled_events({"p": {"x": record([(10.4, 11.4), (1000.0, 1002.0), (990, 1000)], [])}})
+    assert found["onset_s"].tolist() == [1000.0]
+    found = find_unlabelled_events({"p": {"x": record([(10.5, 11.5)], [])}})
+    assert found["onset_s"].tolist() == [10.5]
