@@ -151,8 +151,14 @@ def _describe(fitted: "FittedFold", name: str, strengths: Sequence[float]) -> "T
     if fitted.losses is not None:
         for entry, loss in zip(history, fitted.losses.tolist(), strict=True):
             entry["validation_log_loss"] = loss
-    known = fitted.head, fitted.best + 1, fitted.threshold, tuple(history)
-    return TrialResult(*known, validation=fitted.validation, test=fitted.test)
+    return TrialResult(
+        fitted.head,
+        best_epoch=fitted.best + 1,
+        threshold=fitted.threshold,
+        history=tuple(history),
+        validation=fitted.validation,
+        test=fitted.test,
+    )
 
 
 def _run(command: ProbeCommand) -> None:

@@ -51,8 +51,13 @@ class SweepRow:
             head.load_state_dict(state)
         except (safetensors.SafetensorError, RuntimeError, KeyError, OSError) as error:
             raise _damaged(self.head_path, error) from error
-        known = head, self.best_epoch, self.threshold, self.history
-        return TrialResult(*known, validation=validation if self.trial.fold.inner else None)
+        return TrialResult(
+            head,
+            best_epoch=self.best_epoch,
+            threshold=self.threshold,
+            history=self.history,
+            validation=validation if self.trial.fold.inner else None,
+        )
 
     def checked(self) -> "SweepRow":
         """The row itself; raise a ValueError that names an invalid value."""

@@ -83,10 +83,10 @@ def _draw(results: Results) -> dict[str, Figure]:
     if len(results.persons):
         seconds = results.seconds()
         calibrated, bins = results.calibrated_seconds(), pool_reliability(seconds)
-        known = results.summary, results.background
-        drawn["sensitivity"] = figures.draw_sensitivity(results.curve, *known)
-        drawn["persons"] = figures.draw_persons(results.persons, *known)
-        drawn["f1"] = figures.draw_f1(results.curve, results.summary)
+        summary, background = results.summary, results.background
+        drawn["sensitivity"] = figures.draw_sensitivity(results.curve, summary, background)
+        drawn["persons"] = figures.draw_persons(results.persons, summary, background)
+        drawn["f1"] = figures.draw_f1(results.curve, summary)
         drawn["roc"] = figures.draw_roc(seconds)
         drawn["precision-recall"] = figures.draw_precision_recall(seconds)
         drawn["reliability"] = figures.draw_reliability(bins, pool_reliability(calibrated) if calibrated else None)

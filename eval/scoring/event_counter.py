@@ -19,7 +19,7 @@ from eval.scoring.scores import ScoredRecording
 _BETWEEN = -1.0  # stands before, between and after recordings, below every threshold
 _GROUP_SECONDS = 1 << 20  # of recordings that are smoothed together
 _EVENTS_TOGETHER = 1 << 14  # detected and reference events that are counted at once, which fit in a cache
-_ALIKE = 1.25  # how much longer than the shortest the longest of them may be
+_ALIKE = 1.25  # largest ratio of lengths in a group
 
 
 class EventCounter:

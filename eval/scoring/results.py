@@ -38,14 +38,14 @@ class Results:
     path: Path  # folder that they are written to
     config: dict[str, Any]  # of the run
     store: Store  # of the tested persons
-    folds: tuple[FoldResult, ...]  # whose heads predicted
-    choices: dict[str, PostProcessingChoice]  # by folder of the fold
-    posts: dict[str, PostProcessing]  # by tested person
-    recordings: Recordings  # that have labels
-    unlabelled: Recordings  # of which only the time in alarm is known
+    folds: tuple[FoldResult, ...]  # folds whose heads predicted
+    choices: dict[str, PostProcessingChoice]  # folder of the fold -> choice
+    posts: dict[str, PostProcessing]  # tested person -> post-processing
+    recordings: Recordings  # recordings with labels
+    unlabelled: Recordings  # recordings without labels, of which only the time in alarm is known
     persons: pd.DataFrame  # one row per person, one column per score
     summary: pd.DataFrame  # as `eval.scoring.scores.summarise`
-    seeds: dict[int, "Results"] = field(default_factory=dict)  # several whose averages the scores are
+    seeds: dict[int, "Results"] = field(default_factory=dict)  # results of several seeds, averaged in the scores
 
     @cached_property
     def background(self) -> Background:
@@ -215,8 +215,18 @@ def score_recordings(
     persons = pd.DataFrame.from_dict(scores, orient="index", columns=list(SCORES))
     summary = summarise(persons, np.random.default_rng(0))
     recordings, unlabelled = (dict(sorted(group.items())) for group in (recordings, unlabelled))
-    known = path, config, store, tuple(folds), dict(choices), dict(posts)
-    return Results(*known, recordings, unlabelled, persons, summary)
+    return Results(
+        path=path,
+        config=config,
+        store=store,
+        folds=tuple(folds),
+        choices=dict(choices),
+        posts=dict(posts),
+        recordings=recordings,
+        unlabelled=unlabelled,
+        persons=persons,
+        summary=summary,
+    )
 
 
 def _detect(

@@ -111,8 +111,17 @@ def write_outcome(command: StudyCommand, outcome: StudyOutcome, skipped: Sequenc
     write_table(command.out / "tables", "auroc", pivot_study(outcome.table))
     if outcome.tests is not None:
         write_table(command.out / "tables", "tests", outcome.tests)
-    known = outcome.rows, outcome.text, outcome.tests, skipped, outcome.reports, outcome.background
-    write_study_page(StudyPage(command.out, *known, outcome.warnings), provenance)
+    page = StudyPage(
+        path=command.out,
+        rows=outcome.rows,
+        table=outcome.text,
+        tests=outcome.tests,
+        skipped=skipped,
+        reports=outcome.reports,
+        background=outcome.background,
+        warnings=outcome.warnings,
+    )
+    write_study_page(page, provenance)
     write_mark(command, content=content)
     return path
 

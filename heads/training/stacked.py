@@ -275,12 +275,21 @@ class StackedTrainer:
             head.load_state_dict({name: value[row].cpu() for name, value in state.items()})
             threshold, score, error = 0.5, np.nan, self.errors[number]
             if all(np.isfinite(probabilities).all() for probabilities in predicted[number].values()):
-                said = self.dataset, trial.fold.validation, predicted[number]
-                threshold, score = choose_threshold(*said), mean_auroc(*said)
+                persons = trial.fold.validation
+                threshold = choose_threshold(self.dataset, persons, predicted[number])
+                score = mean_auroc(self.dataset, persons, predicted[number])
             else:
                 error = error or "predictions of the best epoch are not finite; lower lr"
-            known = head, self.best_epoch[number], threshold, tuple(self.history[number]), error
-            results.append(TrialResult(*known, validation=predicted[number], score=score))
+            result = TrialResult(
+                head,
+                best_epoch=self.best_epoch[number],
+                threshold=threshold,
+                history=tuple(self.history[number]),
+                error=error,
+                validation=predicted[number],
+                score=score,
+            )
+            results.append(result)
         return results
 
     def _alike(self, rows: Sequence[int]) -> list[list[int]]:
