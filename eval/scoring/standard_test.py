@@ -12,7 +12,7 @@ import torch
 from eval.scoring.choice import POSTPROCESSING, read_choice
 from eval.scoring.results import Results, score_recordings
 from eval.scoring.scored_heads import SCORED, hash_scored
-from eval.scoring.tested import TESTED, read_tested, tests_head_in_use
+from eval.scoring.tested import TESTED, is_of_head_in_use, read_tested
 from heads.dataset import StoreDataset
 from heads.inference import predict_persons
 from heads.models.saved import load_head
@@ -122,7 +122,7 @@ class StandardTest:
         if tested is None:
             raise UserError(f"{self.out}: holds a run; choose another folder for scores on other data")
         if not self._repeats(stored, tested):
-            heads = "the head in use" if tests_head_in_use(tested) else "the heads of all folds"
+            heads = "the head in use" if is_of_head_in_use(tested) else "the heads of all folds"
             raise UserError(
                 f"{self.out}: holds scores of {heads} of {tested.get('run')} on {stored['store'].get('path')}; "
                 "choose another folder"
@@ -139,7 +139,7 @@ class StandardTest:
 
     def _repeats(self, stored: Mapping[str, Any], tested: Mapping[str, Any]) -> bool:
         """Whether scores are of this run and store by their paths, or of the same heads and features."""
-        if tests_head_in_use(tested) != tests_head_in_use(self.config[TESTED]):
+        if is_of_head_in_use(tested) != is_of_head_in_use(self.config[TESTED]):
             return False
         same_run = tested.get("run") == self.config[TESTED]["run"]
         same_path = stored["store"].get("path") == self.config["store"]["path"]

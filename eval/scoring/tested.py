@@ -38,7 +38,7 @@ def find_training_persons(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple((read_tested(config) or {}).get("training_persons", ()))
 
 
-def tests_head_in_use(tested: Mapping[str, Any]) -> bool:
+def is_of_head_in_use(tested: Mapping[str, Any]) -> bool:
     """Whether the final head was tested, or that of a given split, and not the head of every fold."""
     return all(map(_HEAD_IN_USE.fullmatch, tested["heads"]))
 
@@ -60,7 +60,7 @@ def open_trained_run(path: Path) -> Run:
     run = Run.open(path)
     if tested := read_tested(run.config):
         again = [str(tested.get("run")), "--on", run.config["store"]["path"], "--out", path]
-        again += [] if tests_head_in_use(tested) else ["--fold", "all"]
+        again += [] if is_of_head_in_use(tested) else ["--fold", "all"]
         again += ["--allow-training-persons"] if tested.get("training_persons") else []
         raise UserError(f"{path}: holds scores on other data; repeat {command_line('eval', *again)}")
     return run
