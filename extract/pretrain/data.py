@@ -12,6 +12,7 @@ from extract.braincodec.config import BrainCodecConfig
 from extract.io.windows import resample
 from store.interop.dataset_names import same_dataset
 from store.runtime.errors import UserError
+from store.runtime.options import describe_unknown
 from store.runtime.plurals import list_names
 
 
@@ -141,8 +142,25 @@ def names_by_dataset(persons: Iterable[Person]) -> dict[str, list[str]]:
     return {dataset: [p.name for p in ordered if p.dataset == dataset] for dataset, _ in ordered}
 
 
+def spell_person(person: Person, folders: Mapping[str, str]) -> str:
+    """A person as ``--hold-out`` takes it: by the folder of the data set, or by its name if it has no folder.
+
+    Parameters
+    ----------
+    folders
+        Name of the data set by name of its folder.
+
+    >>> spell_person(Person("Long name", "01"), {"clips": "Long name"}), spell_person(Person("Other", "01"), {})
+    ('clips/01', 'Other/01')
+    """
+    named = (folder for folder, dataset in folders.items() if dataset == person.dataset)
+    return f"{next(named, person.dataset)}/{person.name}"
+
+
 def find_persons(names: Sequence[str], persons: Collection[Person], folders: Mapping[str, str]) -> set[Person]:
     """Persons that are written ``PERSON``, where one data set has them, or ``DATASET/PERSON``.
+
+    A person may also be written as ``sub-PERSON``.
 
     Parameters
     ----------
@@ -158,13 +176,18 @@ def find_persons(names: Sequence[str], persons: Collection[Person], folders: Map
     for name in names:
         dataset, _, person = name.rpartition("/")
         datasets = {dataset, folders.get(dataset, dataset)} if dataset else {p.dataset for p in persons}
-        matches = [p for p in persons if p.name == person and p.dataset in datasets]
+        candidates = [p for p in persons if p.dataset in datasets]
+        if not candidates:
+            unknown = describe_unknown("data set", dataset, list(folders))
+            raise UserError(f"--hold-out {name}: {unknown}; there: {list_names(sorted(folders))}")
+        matches = [p for p in candidates if p.name == person]
+        matches = matches or [p for p in candidates if p.name == person.removeprefix("sub-")]
         if not matches:
-            there = sorted(p.name for p in persons if p.dataset in datasets) or sorted(folders)
-            raise UserError(f"--hold-out: no EEG of person {name}; there: {list_names(there)}")
+            there = list_names(sorted({p.name for p in candidates}))
+            raise UserError(f"--hold-out: no EEG of person {name}; there: {there}")
         if len(matches) > 1:
-            listed = ", ".join(map(str, sorted(matches)))
-            raise UserError(f"--hold-out: {name} is a person of several data sets; write one of {listed}")
+            listed = " or ".join(spell_person(p, folders) for p in sorted(matches))
+            raise UserError(f"--hold-out: {name} is a person of several data sets; write {listed}")
         selected.update(matches)
     return selected
 

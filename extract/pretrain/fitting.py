@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
-from tqdm import tqdm
 
 from extract.braincodec.network import BrainCodec
 from extract.braincodec.quantizer import ResidualQuantizer
@@ -119,7 +118,8 @@ def fit_codebooks(
     books = quantizer.codebooks
     size, dims = books[0].vectors.shape
     weights = weights / weights.mean()
-    for _ in tqdm(range(rounds), desc="codebooks", unit="round", leave=False, disable=None):
+    for number in range(1, rounds + 1):
+        print(f"fitting codebooks, round {number} of {rounds}", flush=True)
         products = rows.new_zeros(len(books) * size, len(books) * size)
         sums = rows.new_zeros(len(books) * size, dims)
         for share, codes in zip(shares, quantizer.search_prefixes(rows), strict=True):

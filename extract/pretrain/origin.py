@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from extract.pretrain.data import Person, names_by_dataset
+from extract.pretrain.data import Person, names_by_dataset, spell_person
 from store.interop.dataset_names import list_persons_seen
 
 
@@ -31,17 +31,24 @@ class Origin:
             "begun_with": self.begun_with,
         }
 
-    def list_changes(self, now: "Origin") -> Iterator[str]:
+    def list_changes(self, now: "Origin", folders: Mapping[str, str]) -> Iterator[str]:
         """Each difference of a later call, for a message.
 
+        Parameters
+        ----------
+        now
+        folders
+            Name of the data set by name of its folder, to write persons by.
+
         >>> first, second = Person("x", "01"), Person("x", "02")
-        >>> list(Origin(frozenset({first, second})).list_changes(Origin(frozenset({first}), frozenset({second}))))
-        ['x/02 trained on (now held out)']
+        >>> later = Origin(frozenset({first}), frozenset({second}))
+        >>> list(Origin(frozenset({first, second})).list_changes(later, {"clips": "x"}))
+        ['clips/02 trained on (now held out)']
         """
         for person in sorted(self.seen | self.held_out | now.seen | now.held_out):
             before, after = self._describe(person), now._describe(person)
             if before != after:
-                yield f"{person} {before} (now {after})"
+                yield f"{spell_person(person, folders)} {before} (now {after})"
         if self.begun_with != now.begun_with:
             before, after = (sha256[:8] or "random" for sha256 in (self.begun_with, now.begun_with))
             yield f"weights {before} (now {after})"

@@ -1,7 +1,7 @@
 """Read EEG, train a BrainCodec, and write it with its training data on record."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,15 @@ from torch import Generator
 from extract.braincodec.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from extract.braincodec.config import BrainCodecConfig
 from extract.encoders.shipped import SHIPPED, find_weights
-from extract.pretrain.data import Person, TrainingSignal, WindowSampler, find_persons, is_same_person, split
+from extract.pretrain.data import (
+    Person,
+    TrainingSignal,
+    WindowSampler,
+    find_persons,
+    is_same_person,
+    spell_person,
+    split,
+)
 from extract.pretrain.folding import UNIT_UV, fold_units
 from extract.pretrain.origin import Origin
 from extract.pretrain.settings import PretrainCommand, TrainingSettings
@@ -22,7 +30,7 @@ from store.runtime.cli import to_one_line
 from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.outputs import guard_output
-from store.runtime.plurals import count_noun
+from store.runtime.plurals import count_noun, list_names
 
 if TYPE_CHECKING:
     from extract.pretrain.read import TrainingEeg
@@ -53,10 +61,10 @@ def pretrain(settings: PretrainCommand) -> None:
     sampler = WindowSampler(signals, config, training.device)
     training.origin = Origin(frozenset(_persons_of(signals)), frozenset(hold_out | _persons_of(held_out)))
     if settings.start:
-        _begin(training, find_weights(settings.start))
+        _begin(training, find_weights(settings.start), eeg.folders)
     if state_path.exists():
-        training.load(state_path, _read_origin(settings.out))
-        print(f"resuming from step {training.step} of {state_path}")
+        training.load(state_path, _read_origin(settings.out), eeg.folders)
+        print(_describe_resumed(training, state_path), flush=True)
     for figures in train(training, sampler, held_out, state_path):
         print("  ".join(f"{name} {value:g}" for name, value in figures.items()), flush=True)
     metadata = {
@@ -72,10 +80,18 @@ def pretrain(settings: PretrainCommand) -> None:
     print(f"{settings.out}: trained on {people}; use it with --encoder {settings.out}")
 
 
+def _describe_resumed(training: Training, state_path: Path) -> str:
+    if training.step < training.settings.steps:
+        return f"resuming from step {training.step} of {state_path}"
+    return f"nothing left to train: {state_path} is at step {training.step}; to train on, give more --steps"
+
+
 def _guard(settings: PretrainCommand, state_path: Path) -> None:
     """Refuse an output that cannot be written, or that would replace what is none of this training."""
     if not settings.out.parent.is_dir():
         raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
+    if settings.out.suffix != ".safetensors":
+        raise UserError(f"--out {settings.out}: weights are written as safetensors; end the name in .safetensors")
     if settings.freeze_encoder and not settings.start:
         raise UserError("--freeze-encoder: give the weights with the encoder to keep as --start")
     guard_output(
@@ -106,7 +122,7 @@ def _read_origin(path: Path) -> Origin | None:
     return Origin.of(load_checkpoint(path).metadata) if is_checkpoint(path) else None
 
 
-def _begin(training: Training, path: Path) -> None:
+def _begin(training: Training, path: Path, folders: Mapping[str, str]) -> None:
     """Begin a training with the weights of a checkpoint.
 
     Raises
@@ -116,18 +132,20 @@ def _begin(training: Training, path: Path) -> None:
     """
     checkpoint = load_checkpoint(path)
     config, wanted = checkpoint.model.config, training.model.config
-    if replace(config, beam=wanted.beam, quantizers=wanted.quantizers) != wanted:
-        raise UserError(f"{path}: {config}, not the shape that is trained; give its --ratios, or another --start")
+    compared = dataclasses.asdict(replace(config, beam=wanted.beam, quantizers=wanted.quantizers))
+    if odd := [name for name, value in dataclasses.asdict(wanted).items() if compared[name] != value]:
+        text = ", ".join(f"{name} {compared[name]}, to train {getattr(wanted, name)}" for name in odd)
+        remedy = f"--ratios {' '.join(map(str, config.ratios))}" if odd == ["ratios"] else "another --start"
+        raise UserError(f"{path}: has {text}; give {remedy}")
     if config.quantizers > wanted.quantizers:
         raise UserError(
             f"{path}: has {config.quantizers} quantizers, more than --quantizers {wanted.quantizers}; "
             f"give {config.quantizers} or more"
         )
     seen, held_out = Origin.of(checkpoint.metadata).seen, training.origin.held_out
-    known = sorted(str(person) for person in held_out if any(is_same_person(person, other) for other in seen))
+    known = sorted(person for person in held_out if any(is_same_person(person, other) for other in seen))
     if known:
-        raise UserError(
-            f"--hold-out: {path} was trained on {', '.join(known)}; hold out others, or begin without it"
-        )
+        names = list_names(spell_person(person, folders) for person in known)
+        raise UserError(f"--hold-out: {path} was trained on {names}; hold out others, or begin without it")
     training.start_from(checkpoint.model)
     training.origin = replace(training.origin, seen=training.origin.seen | seen, begun_with=checkpoint.sha256)

@@ -34,11 +34,12 @@ class TrainingEeg:
         """One line for people: what is used and what is not."""
         hours = sum(s.signal_uv.numel() / s.sample_rate_hz for s in self.signals) / 3600
         persons = len({s.person for s in self.signals})
-        reasons = "".join(f", {count} {reason}" for reason, count in sorted(self.left_out.items()))
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left_out.items()))
+        channels = count_noun(self.left_out.total(), "channel")
         return (
             f"{count_noun(self.channels, 'EEG channel')} of {count_noun(persons, 'person')}, "
-            f"{hours:.1f} channel-hours; left out: {count_noun(self.left_out.total(), 'channel')}{reasons}, "
-            f"{count_noun(len(self.unusable), 'recording')}"
+            f"{hours:.1f} channel-hours; left out: {count_noun(len(self.unusable), 'recording')}, "
+            f"and {channels} of the others{f' ({reasons})' if reasons else ''}"
         )
 
     def describe_unusable(self) -> list[str]:
@@ -55,8 +56,10 @@ def read_eeg(folders: Sequence[Path], sample_rate_hz: float) -> TrainingEeg:
     Raises
     ------
     UserError
-        If a folder is no BIDS data set with EEG, or two folders of different data sets share a name.
+        If a folder is no BIDS data set with EEG or is given twice, or two folders of different data sets share a
+        name.
     """
+    _require_distinct(folders)
     eeg = TrainingEeg()
     for folder in folders:
         data_set = find_data_set(folder)
@@ -74,6 +77,15 @@ def read_eeg(folders: Sequence[Path], sample_rate_hz: float) -> TrainingEeg:
                 reason = shorten(str(error), data_set).removeprefix(f"{recording.name}: ")
                 eeg.unusable.append(LeftOut(f"{name}/{recording.name}", reason))
     return eeg
+
+
+def _require_distinct(folders: Sequence[Path]) -> None:
+    by_path: dict[Path, Path] = {}
+    for folder in folders:
+        other = by_path.setdefault(folder.resolve(), folder)
+        if other is not folder:
+            same = "" if str(folder) == str(other) else f", also as {other}"
+            raise UserError(f"--bids: {folder} is given twice{same}; name each data set once")
 
 
 def _add(eeg: TrainingEeg, dataset: str, recording: Recording, sample_rate_hz: float) -> None:

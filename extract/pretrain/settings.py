@@ -128,4 +128,4 @@ class PretrainCommand(TrainingSettings, TrainingFiles):
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """Where to train: cpu, cuda, mps; auto uses a GPU if there is one. GPU runs differ by rounding."""
     force: bool = False
-    """Overwrite a file at --out that this training did not write."""
+    """Overwrite another file at --out; weights and features are never overwritten."""

@@ -4,8 +4,9 @@ import dataclasses
 import io
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -56,11 +57,18 @@ class Training:
         self.balancer = Balancer(settings.loss_weights | settings.adversarial_weights)
         self.adversary = Adversary(settings.seed, self.device) if settings.adversarial_weights else None
         self.step = 0
+        self.is_fitted = False  # the codebooks, to an encoder that stays
         self.batch_prd = 0.0  # running mean
         self.history: list[dict[str, float]] = []
 
-    def advance(self, sampler: WindowSampler) -> float:
+    def advance(self, sampler: WindowSampler, keep_fit: Callable[[], object] = lambda: None) -> float:
         """Train one step on windows of the sampler; gives the root mean square error of the batch, in percent.
+
+        Parameters
+        ----------
+        sampler
+        keep_fit
+            Called when the codebooks have been fitted, which takes long, and the step is still to do.
 
         Raises
         ------
@@ -71,8 +79,10 @@ class Training:
         generator = Generator(self.device).manual_seed(settings.seed * 1_000_003 + self.step)
         x, others = (sampler.draw(settings.batch, generator) / UNIT_UV for _ in range(2))
         x = augment(x, others, generator)
-        if self.step == self._quantize_from:
+        if self.step == self._quantize_from and not self.is_fitted:
             self._start_codebooks(sampler, generator)
+            if self.is_fitted:
+                keep_fit()
         latents = model.encoder(x.to(self._dtype)).float()
         commitment = latents.new_zeros(())
         if self.step >= self._quantize_from:
@@ -149,6 +159,7 @@ class Training:
         if self.settings.freeze_encoder:
             windows = sampler.draw(FIT_WINDOWS, generator) / UNIT_UV
             fit_codes(self.model, windows, self._stage_shares(), generator)
+            self.is_fitted = True
         self.model.train()
         self.averaged.load_state_dict(self.model.state_dict())
 
@@ -174,6 +185,7 @@ class Training:
             "adversary": self.adversary and self.adversary.state_dict(),
             "norms": {name: float(norm) for name, norm in self.balancer.norms.items()},
             "step": self.step,
+            "is_fitted": self.is_fitted,
             "batch_prd": self.batch_prd,
             "history": self.history,
         }
@@ -181,13 +193,17 @@ class Training:
         torch.save(state, content)
         write_bytes(path, content.getvalue(), sync=True)
 
-    def load(self, path: Path, known: Origin | None = None) -> None:
+    def load(
+        self, path: Path, known: Origin | None = None, folders: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Go on from a saved state.
 
         Parameters
         ----------
         known
             Origin of a state that does not say it, as those of earlier versions; by default that of this training.
+        folders
+            Name of the data set by name of its folder, to name persons by in errors.
 
         Raises
         ------
@@ -199,13 +215,13 @@ class Training:
             state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
             stored = {**state["config"], **state["settings"]}
             origin = Origin.of(state["origin"]) if "origin" in state else known or self.origin
-        except Exception as error:  # a damaged pickle raises whatever its bytes happen to call for
-            raise UserError(f"{path}: not the state of a training ({type(error).__name__}); remove it") from None
+        except Exception:  # a damaged pickle raises whatever its bytes happen to call for
+            raise _refuse(path, "not the state of a training") from None
         current = {**dataclasses.asdict(self.model.config), **_comparable(self.settings)}
         if odd := [name for name in current if stored.get(name) != current[name]]:
             text = ", ".join(f"{name} {stored.get(name)}, now {current[name]}" for name in odd)
             raise UserError(f"{path}: started with {text}; use the same settings, or another --out")
-        if changes := list(origin.list_changes(self.origin)):
+        if changes := list(origin.list_changes(self.origin, folders)):
             text = list_names(changes)
             raise UserError(
                 f"{path}: started with {text}; give the same --bids, --hold-out and --start, or another --out"
@@ -219,9 +235,17 @@ class Training:
             norms = dict(state["norms"]).items()
             self.balancer.norms = {name: torch.tensor(norm, device=self.device) for name, norm in norms}
             self.step, self.batch_prd, self.history = (state[name] for name in ("step", "batch_prd", "history"))
+            self.is_fitted = bool(state.get("is_fitted"))  # earlier versions kept no fit before the first step
             self._average.n_averaged.fill_(self.step)  # at 0, torch would replace the mean by the next weights
-        except Exception as error:  # parts that are missing or of another shape
-            raise UserError(f"{path}: damaged state of a training ({type(error).__name__}); remove it") from None
+        except Exception:  # parts that are missing or of another shape
+            raise _refuse(path, "damaged state of a training") from None
+
+
+def _refuse(path: Path, what: str) -> UserError:
+    """The error for a state that cannot be read; the weights of its training are in the way of a new one too."""
+    weights = path.with_suffix("")
+    both = f"{path.name} and {weights.name}" if weights != path and weights.exists() else path.name
+    return UserError(f"{path}: {what}; remove {both} to train anew, or give another --out")
 
 
 def train(
@@ -237,7 +261,7 @@ def train(
     settings = training.settings
     bar = tqdm(total=settings.steps, initial=training.step, unit="step", disable=None)
     while training.step < settings.steps:
-        now = training.advance(sampler)
+        now = training.advance(sampler, keep_fit=lambda: training.save(state_path))
         if math.isfinite(now):
             training.batch_prd += (0.02 if training.batch_prd else 1.0) * (now - training.batch_prd)
         bar.update()

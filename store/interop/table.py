@@ -35,6 +35,8 @@ def export(store: Store, person: str, out: Path, *, force: bool = False) -> int:
         another's, or if pyarrow is not installed for parquet.
     """
     if person not in store.persons:
+        person = person.removeprefix("sub-")
+    if person not in store.persons:
         raise UserError(f"person {person!r}: not in {store.path}; persons there: {list_names(store.persons)}")
     if store.spec.head_frames % store.spec.window_s:
         raise UserError(f"{store.spec.frames} frames in {store.spec.window_s} s give no whole number a second")

@@ -52,6 +52,9 @@ def test_command_writes_a_checkpoint_that_loads(bids, tmp_path, capsys):
     assert "trained on 2 persons" in capsys.readouterr().out
     assert main([*command, "--steps", "4"]) == 0
     assert "resuming from step 3" in capsys.readouterr().out
+    assert main([*command, "--steps", "2"]) == 0
+    assert "nothing left to train" in (told := capsys.readouterr().out)
+    assert "is at step 4; to train on, give more --steps" in told
 
 
 def test_a_training_begins_with_the_weights_of_a_checkpoint(bids, tmp_path, capsys):
@@ -65,12 +68,14 @@ def test_a_training_begins_with_the_weights_of_a_checkpoint(bids, tmp_path, caps
         torch.testing.assert_close(after.model.encoder.get_parameter(name), tensor, rtol=1e-4, atol=1e-6)
     capsys.readouterr()
     assert main([*start, "--force", "--hold-out", "03", *SHORT]) == 2
-    assert "first.safetensors was trained on x/03; hold out others" in capsys.readouterr().err
+    assert "first.safetensors was trained on bids/03; hold out others" in capsys.readouterr().err
     assert main([*start, "--force", *SHORT, "--ratios", "8", "4"]) == 2
-    assert "not the shape that is trained; give its --ratios" in capsys.readouterr().err
+    assert "first.safetensors: has ratios (8, 8), to train (8, 4); give --ratios 8 8" in capsys.readouterr().err
     by_name = ["--bids", str(bids), "--start", "braincodec-clips", "--out", str(tmp_path / "third.safetensors")]
     assert main([*by_name, *SHORT]) == 2
-    assert "braincodec-clips.safetensors: BrainCodecConfig(" in capsys.readouterr().err
+    assert (
+        "braincodec-clips.safetensors: has ratios (2, 2, 2, 2, 2, 2), to train (8, 8)" in capsys.readouterr().err
+    )
     assert main([*start, "--force", *SHORT, "--quantizers", "1"]) == 2
     assert "more than --quantizers 1; give" in capsys.readouterr().err
 
@@ -88,8 +93,8 @@ def test_a_training_goes_on_with_the_persons_and_weights_of_its_first_call_alone
     (other / "dataset_description.json").write_text('{"Name": "Other", "BIDSVersion": "1.10.1"}')
     capsys.readouterr()
     for options, message in (
-        (["--hold-out", "02"], "x/02 trained on (now held out)"),
-        (["--bids", str(bids), str(other)], "Other/01 left out (now trained on), Other/02 left out"),
+        (["--hold-out", "02"], "bids/02 trained on (now held out)"),
+        (["--bids", str(bids), str(other)], "other/01 left out (now trained on), other/02 left out"),
         (["--start", str(first)], "weights random (now "),
     ):
         assert main([*on, *options]) == 2
@@ -101,7 +106,7 @@ def test_a_training_goes_on_with_the_persons_and_weights_of_its_first_call_alone
     del stored["origin"]  # as earlier versions wrote it: the checkpoint tells
     torch.save(stored, state)
     assert main([*on, "--hold-out", "02"]) == 2
-    assert "x/02 trained on (now held out)" in capsys.readouterr().err
+    assert "bids/02 trained on (now held out)" in capsys.readouterr().err
     assert main(on) == 0
     assert load_checkpoint(out).metadata["persons_seen"] == {"x": ["01", "02", "03"]}
     assert main([*on, "--hold-out", "02"]) == 2  # the state says it now
@@ -161,6 +166,19 @@ def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
     (tmp_path / "o.safetensors.state").write_bytes(b"no")
     assert re.search("o.safetensors.state: not the state", error_of("--bids", str(bids)))
     assert not (tmp_path / "o.safetensors").exists()
+    assert "--out" in error_of("--bids", str(bids), out="o.pt")
+
+
+def test_a_damaged_state_names_all_that_a_new_training_needs_removed(bids, tmp_path, capsys):
+    out, state = tmp_path / "mine.safetensors", tmp_path / "mine.safetensors.state"
+    command = ["--bids", str(bids), "--out", str(out), *SHORT]
+    assert main(command) == 0
+    state.write_bytes(state.read_bytes()[:-100])
+    capsys.readouterr()
+    assert main(command) == 2
+    assert (
+        f"{state}: not the state of a training; remove {state.name} and {out.name} to" in capsys.readouterr().err
+    )
 
 
 def test_weights_that_others_made_are_not_overwritten(bids, tmp_path, capsys):

@@ -77,6 +77,12 @@ def test_stages_that_know_of_each_other_leave_less():
     assert errors[-1] < 0.93 * errors[0]
 
 
+def test_each_round_is_said(capsys):
+    rows = noise(40, 5)
+    fit_codebooks(make_quantizer(rows), rows, torch.ones(40), (1.0, 1.0, 1.0), rounds=2)
+    assert capsys.readouterr().out.splitlines() == [f"fitting codebooks, round {n} of 2" for n in (1, 2)]
+
+
 def test_shares_say_which_prefixes_the_codebooks_serve():
     rows, weights = noise(2000, 5), torch.ones(2000)
     first, last = make_quantizer(rows), make_quantizer(rows)

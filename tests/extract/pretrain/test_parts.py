@@ -266,9 +266,16 @@ def test_persons_are_found_by_data_set_or_folder():
     assert find_persons(["04"], persons, folders) == {("y", "04")}
     assert find_persons(["long/03"], persons, folders) == {("Long name", "03")}
     assert find_persons(["Long name/03", "y/03"], persons, folders) == {("Long name", "03"), ("y", "03")}
-    with pytest.raises(ValueError, match="03 is a person of several data sets; write one of Long name/03, y/03"):
+    with pytest.raises(ValueError, match=r"03 is a person of several data sets; write long/03 or y/03$"):
         find_persons(["03"], persons, folders)
+    with pytest.raises(ValueError, match=r"no EEG of person 05; there: 03, 04$"):
+        find_persons(["05"], persons, folders)
     with pytest.raises(ValueError, match=r"no EEG of person long/04; there: 03$"):
         find_persons(["long/04"], persons, folders)
-    with pytest.raises(ValueError, match=r"no EEG of person z/04; there: long, y$"):
-        find_persons(["z/04"], persons, folders)
+    with pytest.raises(ValueError, match=r"lon/04: no data set lon \(did you mean long\?\); there: long, y$"):
+        find_persons(["lon/04"], persons, folders)
+
+
+def test_persons_are_found_by_the_name_of_their_subject_folder():
+    persons = {Person("x", "03"), Person("x", "04"), Person("x", "sub-04")}
+    assert find_persons(["sub-03", "x/sub-04"], persons, {"x": "x"}) == {("x", "03"), ("x", "sub-04")}

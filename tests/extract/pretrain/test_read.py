@@ -57,7 +57,7 @@ def test_persons_of_two_data_sets_stay_apart_and_what_is_left_out_is_counted(tmp
     assert left_out.reason.startswith("sub-02/eeg/sub-02_task-rest_eeg.edf: truncated")
     assert eeg.describe() == (
         "3 EEG channels of 2 persons, 0.0 channel-hours; "
-        "left out: 2 channels, 1 absurd amplitude, 1 flat, 1 recording"
+        "left out: 1 recording, and 2 channels of the others (1 absurd amplitude, 1 flat)"
     )
 
 
@@ -82,4 +82,14 @@ def test_recordings_left_out_for_one_reason_are_one_line_and_misnamed_ones_are_a
         f"left out: 2 recordings ({name}/sub-01_task-rest, {name}/sub-02_task-rest): *_eeg.edf: "
     )
     assert misnamed.startswith(f"left out: {name}/sub-03/eeg/night.edf: its name ")
-    assert eeg.describe().endswith("left out: 0 channels, 3 recordings")
+    assert eeg.describe().endswith("left out: 3 recordings, and 0 channels of the others")
+
+
+def test_a_data_set_counts_once(tmp_path):
+    write(tmp_path / "one", "01", {"Fp1": noise(20)})
+    describe(tmp_path / "one", "One")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    with pytest.raises(UserError, match=r"--bids: .*one is given twice; name each data set once"):
+        read_eeg([tmp_path / "one", tmp_path / "one"], 512)
+    with pytest.raises(UserError, match=r"--bids: .*link is given twice, also as .*one; name each data set once"):
+        read_eeg([tmp_path / "one", tmp_path / "link"], 512)

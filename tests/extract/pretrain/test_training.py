@@ -159,6 +159,25 @@ def test_a_frozen_encoder_resumes_exactly(sampler, begun, tmp_path):
     assert_same_weights(resumed, whole)
 
 
+def test_fitted_codebooks_are_kept_before_the_first_step(sampler, begun, tmp_path, monkeypatch):
+    settings = dataclasses.replace(SETTINGS, freeze_encoder=True)
+    whole, killed, resumed = (Training(CONFIG, settings) for _ in range(3))
+    for training in (whole, killed):
+        training.start_from(begun)
+    whole.advance(sampler)
+    with pytest.raises(KeyboardInterrupt):
+        killed.advance(sampler, keep_fit=lambda: [killed.save(tmp_path / "state"), interrupt()])
+    monkeypatch.setattr("extract.pretrain.training.fit_codes", interrupt)
+    resumed.load(tmp_path / "state")
+    assert resumed.step == 0
+    resumed.advance(sampler)
+    assert_same_weights(resumed, whole)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("quantizers", "nested", "shares"),
     [(8, 0.0, [0.0] * 7 + [1.0]), (8, 0.25, [0.03125] * 3 + [0.78125] + [0.03125] * 4), (2, 0.5, [0.25, 0.75])],
@@ -315,7 +334,7 @@ def test_a_state_with_a_damaged_origin_is_refused(tmp_path, damaged):
     training = Training(CONFIG, SETTINGS)
     training.save(path)
     torch.save(torch.load(path, weights_only=True) | {"origin": damaged}, path)
-    with pytest.raises(UserError, match=r"state: not the state of a training \(\w+\); remove it"):
+    with pytest.raises(UserError, match=r"state: not the state of a training; remove state to train anew"):
         training.load(path)
 
 
@@ -330,7 +349,7 @@ def test_a_state_with_damaged_parts_is_refused(tmp_path, changes):
     if changes.get("history"):
         del state["history"]
     torch.save(state, path)
-    with pytest.raises(UserError, match=r"state: damaged state of a training \(\w+\); remove it"):
+    with pytest.raises(UserError, match=r"state: damaged state of a training; remove state to train anew"):
         training.load(path)
 
 
