@@ -29,7 +29,7 @@ from eval.scoring.scored_runs import (
 )
 from eval.scoring.scores import HEADLINE, bootstrap_interval
 from eval.scoring.validity_checks import find_score_warnings, merge_warnings
-from store.runtime.atomic import write_text
+from store.runtime.atomic import require_writable, write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
 from store.runtime.errors import UserError
@@ -210,6 +210,10 @@ def _claim_folder(out: Path | None, runs: Sequence[ScoredRun], table: pd.DataFra
         name = to_path_name("-".join(run.name for run in runs).replace("/", "-"))
         candidates = (folder / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
         out = next(path for path in candidates if _read_comparison(path) in (None, content))
+        try:
+            require_writable(out)
+        except UserError as error:
+            raise UserError(f"{error} (--out)") from error
     write_text(out / "comparison.json", json.dumps(content, indent=2) + "\n")
     return out
 

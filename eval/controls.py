@@ -202,8 +202,9 @@ def _check_identity(store: Store, out: Path) -> Iterator[Control]:
     audit = audit_identity(read_seconds(store, out))
     yield Control(
         "telling persons apart",
-        f"{audit.accuracy:.3f} of the background seconds of {audit.persons} persons are assigned to the right one",
-        f"{audit.chance:.3f} by chance",
+        f"{audit.accuracy:.3f} of the background seconds of {audit.persons} persons are assigned to the right one "
+        f"({audit.chance:.3f} by chance)",
+        "",
         None,
         {"accuracy": audit.accuracy, "chance": audit.chance, "persons": audit.persons},
     )

@@ -31,6 +31,7 @@ from extract.io.stream import STANDARD_INPUT, ByteSource, SampleStream
 from store.runtime.atomic import atomic_write, write_text
 from store.runtime.cli import run as run_command
 from store.runtime.cli import to_one_line
+from store.runtime.commands import name_command
 from store.runtime.errors import DiskFullError, UserError, from_os_error
 from store.runtime.limits import require_within
 from store.runtime.options import optional
@@ -139,7 +140,7 @@ def detect(command: DetectCommand) -> int:
         _detect_on_standard_input(command)
         return 0
     if command.output is None:
-        raise UserError("INPUT and OUTPUT are required; see --help")
+        raise UserError(f"INPUT and OUTPUT are required; see {name_command('eval.detect')} --help")
     if command.sample_rate_hz is not None or command.channel_names:
         raise UserError(
             "--sample-rate-hz and --channel-names are for samples on standard input; files contain theirs"

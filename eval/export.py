@@ -83,7 +83,7 @@ def export(command: ExportCommand) -> None:
     from heads.models.saved import load_head
 
     inputs = [*detector_files(command.run, command.encoder), *command.check]
-    guard_output(command.output, inputs=inputs, is_ours=_is_ours, force=command.force)
+    guard_output(command.output, inputs=inputs, endings=[".onnx"], is_ours=_is_ours, force=command.force)
     fold = find_final(choose_seed(Run.open(command.run), command.seed))
     head, spec, _ = load_head(fold / "head.safetensors", [command.head])
     warn_of_changed_heads(command.run, [command.head])

@@ -31,10 +31,10 @@ def _command(command: ExtractCommand) -> int:
     _print_account(summary, done=True)
     if summary.failures:
         hint = " (--skip-unusable publishes them without these recordings)" if summary.is_skippable else ""
-        print(
-            f"{len(summary.failures)} failed, their subjects stay unchanged until you fix them{hint}:",
-            file=sys.stderr,
+        whose, what = (
+            ("its subject stays", "it") if len(summary.failures) == 1 else ("their subjects stay", "them")
         )
+        print(f"{len(summary.failures)} failed, {whose} unchanged until you fix {what}{hint}:", file=sys.stderr)
         for line in describe_reasons(summary.failures, summary.stems):
             print(f"  {to_one_line(line)}", file=sys.stderr)
     _print_refusal(summary)

@@ -20,12 +20,12 @@ import tyro
 
 from extract.coding.distortion import band_prd, channel_prd, overall_prd
 from extract.coding.picture import draw_codec
-from extract.encoders.shipped import find_weights
+from extract.encoders.shipped import SHIPPED, find_weights
 from extract.io.montage import CHANNELS
 from extract.io.raw import EegFile, open_signal
 from extract.io.windows import WindowShape, cut_window, resample, window_blocks
 from store.runtime.atomic import write_bytes
-from store.runtime.cli import run
+from store.runtime.cli import run, to_one_line
 from store.runtime.errors import UserError
 from store.runtime.options import optional
 from store.runtime.outputs import guard_output
@@ -50,8 +50,8 @@ class CodecCommand:
 
     input: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="INPUT.edf")]
     """EDF with the 18 channels, or with the electrodes to derive them from."""
-    output: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUTPUT.edf")]
-    """EDF to write, with the 18 channels decoded from the codes."""
+    output: Annotated[Path | None, tyro.conf.Positional, optional("[OUTPUT.edf]")] = None
+    """EDF to write, with the 18 channels decoded from the codes; without it, errors are only printed."""
     picture: Annotated[Path | None, optional("PICTURE.png")] = None
     """Figure to write (png, pdf, svg): original, decoded and error, for ten seconds from the middle."""
     curve: Annotated[Path | None, optional("CURVE.png")] = None
@@ -59,11 +59,17 @@ class CodecCommand:
     missing: Literal["error", "zero"] = "error"
     """If a channel is missing, flat or of an impossible amplitude: refuse the file, or code zeros."""
     weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "braincodec-any-eeg"
-    """Shipped weights, braincodec-any-eeg or braincodec-clips, or a checkpoint with a trained quantizer."""
+    """Shipped weights (braincodec-any-eeg, braincodec-any-eeg-v1, or braincodec-clips, also called braincodec), or
+    a checkpoint with a trained quantizer."""
     quantizers: Annotated[int | None, optional("N")] = None
     """Number of quantizers to use, counted from the first, 64 bit/s per channel each; default 4, as published."""
     force: bool = False
     """Overwrite files that this command did not write."""
+
+    @property
+    def weights_name(self) -> str:
+        """Name of the weights, for figures."""
+        return self.weights if self.weights in SHIPPED else self.checkpoint.stem
 
     @property
     def checkpoint(self) -> Path:
@@ -194,10 +200,15 @@ def _some_windows(model: "BrainCodec", signal: EegFile) -> npt.NDArray[np.float3
 
 
 def _draw(
-    path: Path, original_uv: npt.NDArray[np.float32], decoded_uv: npt.NDArray[np.float32], rate_hz: float
+    path: Path,
+    original_uv: npt.NDArray[np.float32],
+    decoded_uv: npt.NDArray[np.float32],
+    rate_hz: float,
+    coded: str,
 ) -> bytes:
-    title = f"{EQUIPMENT}: PRD {overall_prd(original_uv, decoded_uv):.1f} % of the whole recording"
-    return draw_codec(original_uv, decoded_uv, rate_hz, CHANNELS, title, path.suffix[1:].lower())
+    title = f"{coded}, PRD {overall_prd(original_uv, decoded_uv):.1f} %"
+    form = path.suffix[1:].lower()
+    return draw_codec(original_uv, decoded_uv, rate_hz, CHANNELS, title, form, EQUIPMENT)
 
 
 def _range_of(row: npt.NDArray[np.float32]) -> tuple[float, float]:
@@ -215,15 +226,13 @@ def _guard(command: CodecCommand) -> None:
     """Refuse outputs that would overwrite an input or a file that this command did not write."""
     companions = (command.input.with_suffix(suffix) for suffix in (".eeg", ".vmrk", ".fdt"))
     inputs = [command.input, command.checkpoint, *(path for path in companions if path.exists())]
-    guard_output(command.output, inputs=inputs, is_ours=is_ours, force=command.force)
-    if command.output.suffix.lower() != ".edf":
-        raise UserError(f"{command.output}: the output is an EDF; give a name that ends in .edf")
-    outputs = [command.output]
-    for picture in filter(None, (command.picture, command.curve)):
-        if picture.suffix.lower() not in PICTURES:
-            raise UserError(f"{picture}: not a figure format; allowed: {', '.join(PICTURES)}")
-        guard_output(picture, inputs=[*inputs, *outputs], is_ours=is_ours, force=command.force)
-        outputs.append(picture)
+    outputs: list[Path] = []
+    for path, endings in ((command.output, (".edf",)), (command.picture, PICTURES), (command.curve, PICTURES)):
+        if path is not None:
+            guard_output(
+                path, inputs=inputs, outputs=outputs, endings=endings, is_ours=is_ours, force=command.force
+            )
+            outputs.append(path)
 
 
 def _command(command: CodecCommand) -> None:
@@ -239,26 +248,32 @@ def _command(command: CodecCommand) -> None:
         decoded_uv, codes = through_codes(model, signal, quantizers)
         original_uv = signal.read(0, signal.samples)
         header = getattr(signal.raw, "header", None)
-        points = measure_curve(model, _some_windows(model, signal)) if command.curve else []
+        points = []
+        if command.curve:
+            points = measure_curve(model, _some_windows(model, signal), command.weights_name)
     _require_eeg(decoded_uv, command)
     rate_hz = signal.sample_rate_hz
-    write_edf(command.output, decoded_uv, rate_hz, signal.start, header.record_s if header else None)
-    if command.picture:
-        write_bytes(command.picture, _draw(command.picture, original_uv, decoded_uv, rate_hz))
-    if command.curve:
-        title = f"{EQUIPMENT}: error against rate, windows of {config.window_s} s"
-        write_bytes(command.curve, draw_curve(points, title, command.curve.suffix[1:].lower()))
     bits = codes.size / len(CHANNELS) * np.log2(config.codebook_size)
     bits_per_s = bits / (len(codes) * config.window_s)
+    if command.output:
+        write_edf(command.output, decoded_uv, rate_hz, signal.start, header.record_s if header else None)
+    if command.picture:
+        coded = f"{to_one_line(command.input.name)}, {command.weights_name}, {bits_per_s:.0f} bit/s a channel"
+        write_bytes(command.picture, _draw(command.picture, original_uv, decoded_uv, rate_hz, coded))
+    if command.curve:
+        title = f"{to_one_line(command.input.name)}, mean of windows of {config.window_s} s"
+        write_bytes(command.curve, draw_curve(points, title, command.curve.suffix[1:].lower(), EQUIPMENT))
     _print_errors(original_uv, decoded_uv, rate_hz, bits_per_s)
+    width = max((len(point.coder) for point in points), default=0)
     for point in points:
-        print(
-            f"{point.coder:10} {point.bits_per_s:4.0f} bit/s a channel  PRD {point.prd:5.1f} % (mean of windows)"
-        )
-    if signal.start and int(signal.start[:4]) not in EDF_YEARS:
+        rate = f"{point.bits_per_s:4.0f} bit/s a channel"
+        print(f"{point.coder:{width}} {rate}  PRD {point.prd:5.1f} % (mean of windows)")
+    if command.output and signal.start and int(signal.start[:4]) not in EDF_YEARS:
         print(f"{command.output}: an EDF holds the years 1985 to 2084; the date, {signal.start[:10]}, is left out")
     ratio = 16 * rate_hz / bits_per_s
-    print(f"{command.output}: decoded from {ratio:.0f} times fewer bits than an EDF's 16 a sample")
+    print(
+        f"{command.output or command.input}: decoded from {ratio:.0f} times fewer bits than an EDF's 16 a sample"
+    )
 
 
 def _require_eeg(decoded_uv: npt.NDArray[np.float32], command: CodecCommand) -> None:

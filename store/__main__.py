@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from store.interop.overview import describe, format_overview
-from store.interop.table import export
+from store.interop.table import export, find_person
 from store.reader import list_files, open_file, open_store
 from store.runtime.cli import run, to_one_line
 from store.runtime.commands import command_line, name_command
@@ -98,11 +98,13 @@ def _verify(command: VerifyCommand) -> int:
 
 
 def _export(command: ExportCommand) -> int:
-    out = command.out or Path(f"person-{to_path_name(command.person)}.{command.to}")
+    store = open_store(command.store)
+    person = find_person(store, command.person)
+    out = command.out or Path(f"person-{to_path_name(person)}.{command.to}")
     if out.suffix != f".{command.to}":
         raise UserError(f"--out {out}: --to {command.to} writes a file that ends in .{command.to}")
-    seconds = export(open_store(command.store), command.person, out, force=command.force)
-    print(to_one_line(f"{out}: {count_noun(seconds, 'second')} of person {command.person}"))
+    seconds = export(store, person, out, force=command.force)
+    print(to_one_line(f"{out}: {count_noun(seconds, 'second')} of person {person}"))
     return 0
 
 

@@ -11,6 +11,7 @@ from store.runtime.outputs import guard_output
 
 PRODUCER = "braincodec-seizure"  # of an ONNX file
 PROBABILITIES_HEADER = "onset\tprobability\n"
+_TABLES = (".tsv",)
 _SIGNAL_SUFFIXES = (".edf", ".bdf", ".vhdr", ".vmrk", ".eeg", ".set", ".fdt")
 
 
@@ -35,10 +36,17 @@ def guard_outputs(events: Path | None, probabilities: Path | None, inputs: Seque
         Saying what is there.
     """
     if events is not None:
-        guard_output(events, inputs=inputs, is_ours=_is_detections, force=force)
-        inputs = [*inputs, events]
+        guard_output(events, inputs=inputs, endings=_TABLES, is_ours=_is_detections, force=force)
     if probabilities is not None:
-        guard_output(probabilities, inputs=inputs, is_ours=_is_probabilities, force=force)
+        others = [events] if events is not None else []
+        guard_output(
+            probabilities,
+            inputs=inputs,
+            outputs=others,
+            endings=_TABLES,
+            is_ours=_is_probabilities,
+            force=force,
+        )
 
 
 def _is_detections(path: Path) -> bool:

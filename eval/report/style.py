@@ -10,12 +10,14 @@ from typing import Any, Literal, ParamSpec
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
 
 from eval.report.palette import LIGHT
 from store.runtime.atomic import write_bytes, write_text
 from store.runtime.cli import to_one_line
 
 P = ParamSpec("P")
+_FEW_ALARMS = 25  # an axis up to here has ticks between the powers of ten
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # travels with matplotlib: no glyph is missing anywhere
     "font.size": 10,
@@ -69,7 +71,12 @@ def scale_alarms(axes: Axes, axis: Literal["x", "y"]) -> None:
     (axes.set_xscale if axis == "x" else axes.set_yscale)("symlog", linthresh=1)
     _, most = axes.get_xlim() if axis == "x" else axes.get_ylim()
     axes.set(**{f"{axis}lim": (0, max(1.0, most))})
-    (axes.xaxis if axis == "x" else axes.yaxis).set_major_formatter("{x:g}")
+    scale = axes.xaxis if axis == "x" else axes.yaxis
+    if most <= 1:
+        scale.set_major_locator(MaxNLocator(5))
+    elif most < _FEW_ALARMS:
+        scale.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
+    scale.set_major_formatter("{x:g}")
 
 
 def panels(number: int = 1, height: float = 2.7, width: float = 4.4, rows: int = 1) -> tuple[Figure, list[Axes]]:

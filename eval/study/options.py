@@ -28,7 +28,8 @@ class StudyTarget:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the study: stores, runs, and study.html with its tables."""
     encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("braincodec", "random", "bandpower")
-    """Encoders, as for extract; the others are compared with the first."""
+    """Encoders, as for extract. The table compares every combination with its first row: the first encoder,
+    features and head."""
     features: Annotated[tuple[Literal["latents", "codes"], ...], tyro.conf.arg(metavar="latents|codes ...")] = (
         "latents",
     )
@@ -78,6 +79,6 @@ class StudyCommand(WorkerSettings, StudyTarget):
 
         choose_device(self.device)
         for head in trained:
-            find_head(head)
+            find_head(head, others=[PROBE])
         require_distinct("--encoders", self.encoders)
         require_distinct("--heads", self.heads)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,21 @@ Rows = npt.NDArray[np.float32]
 PICTURE_S = 10
 _GAP = 0.15  # between rows, of the median row's height
 _BAR = 0.1  # of the picture's width and height, at most
-_COLOURS = {"original": "black", "decoded": "tab:red", "error": "tab:blue"}
+_LINES: dict[str, dict[str, Any]] = {  # the original wider, so that the decoded signal on it does not hide it
+    "original": {"color": "0.65", "linewidth": 1.6},
+    "decoded": {"color": "tab:red", "linewidth": 0.5},
+    "error": {"color": "tab:blue", "linewidth": 0.5},
+}
 
 
 def draw_codec(
-    original_uv: Rows, decoded_uv: Rows, rate_hz: float, names: Sequence[str], title: str, form: str
+    original_uv: Rows,
+    decoded_uv: Rows,
+    rate_hz: float,
+    names: Sequence[str],
+    title: str,
+    form: str,
+    creator: str,
 ) -> bytes:
     """Picture of ten seconds from the middle.
 
@@ -25,8 +36,12 @@ def draw_codec(
     original_uv, decoded_uv : (C, samples) float32
     names
         Of the C channels.
+    title
+        The time that is shown is added to it.
     form
         What matplotlib writes: png, pdf or svg.
+    creator
+        Written into the file, not drawn.
     """
     from matplotlib.figure import Figure
 
@@ -51,16 +66,17 @@ def draw_codec(
             ("decoded", decoded_uv[number] + signal),
             ("error", error_uv[number] + beneath),
         ):
-            (lines[kind],) = axes.plot(times_s, row_uv, color=_COLOURS[kind], linewidth=0.6)
+            (lines[kind],) = axes.plot(times_s, row_uv, **_LINES[kind])
         axes.text(-0.01 * shown / rate_hz, signal, name, ha="right", va="center", fontsize=8)
     bottom_uv, top_uv = offsets_uv[-1] + rows[-1].min(), offsets_uv[0] + rows[0].max()
     _draw_scale(axes, shown / rate_hz, bottom_uv, top_uv - bottom_uv)
     axes.margins(x=0.005, y=0.01)
     axes.set_axis_off()
-    figure.suptitle(title, fontsize=10)
+    shown_s = f"{shown / rate_hz:g} s from {timedelta(seconds=int(first / rate_hz))} on"
+    figure.suptitle(f"{title}; {shown_s}", fontsize=10, parse_math=False)
     figure.legend(lines.values(), lines.keys(), loc="lower center", ncols=len(lines))
     content = io.BytesIO()
-    figure.savefig(content, format=form, dpi=120, metadata={"Title": title})
+    figure.savefig(content, format=form, dpi=120, metadata={"Creator": creator})
     return content.getvalue()
 
 

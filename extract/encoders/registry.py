@@ -88,11 +88,7 @@ def _load(settings: EncoderSettings) -> FeatureExtractor:
     if ":" in name:
         return CheckedEncoder(import_named(name), settings)
     known = (*BUILT_IN, *plugin_names(GROUP))
-    what = (
-        f'--encoder: no encoder "{name}"{suggest(name, known)}'
-        if is_bare(name)
-        else f"encoder {name}: no such file"
-    )
+    what = f'no encoder "{name}"{suggest(name, known)}' if is_bare(name) else f"encoder {name}: no such file"
     raise UserError(
         f"{what}; allowed: {', '.join(known)}, {BRAINDECODE}NAME, a checkpoint file, or package.module:factory"
     )

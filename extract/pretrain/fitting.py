@@ -38,6 +38,7 @@ def fit_codes(model: BrainCodec, windows: Tensor, shares: Sequence[float], gener
         Of the signals that probe the decoder.
     """
     windows = windows[windows.abs().amax((1, 2)) > 0]
+    print(f"fitting codebooks to {len(windows)} windows", flush=True)
     latents = encode_all(model, windows)
     stages = model.config.default_quantizers
     quantized, decoded = _quantize(model, latents, stages)

@@ -90,13 +90,12 @@ def _guard(settings: PretrainCommand, state_path: Path) -> None:
     """Refuse an output that cannot be written, or that would replace what is none of this training."""
     if not settings.out.parent.is_dir():
         raise UserError(f"{settings.out.parent}: no such folder for --out; create it")
-    if settings.out.suffix != ".safetensors":
-        raise UserError(f"--out {settings.out}: weights are written as safetensors; end the name in .safetensors")
     if settings.freeze_encoder and not settings.start:
         raise UserError("--freeze-encoder: give the weights with the encoder to keep as --start")
     guard_output(
         settings.out,
         inputs=[*SHIPPED.values(), *settings.bids, *([find_weights(settings.start)] if settings.start else [])],
+        endings=[".safetensors"],
         is_ours=lambda path: state_path.exists() and is_checkpoint(path),
         force=settings.force,
     )

@@ -2,7 +2,7 @@
 
 import shlex
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,8 +27,14 @@ HEADS: dict[str, HeadBuilder] = {
 _SEEDING = threading.Lock()  # torch's random state is one for all threads
 
 
-def find_head(name: str) -> HeadBuilder:
+def find_head(name: str, others: Sequence[str] = ()) -> HeadBuilder:
     """Find what builds a head: by a name of this project, by an entry point, or as ``package.module:Name``.
+
+    Parameters
+    ----------
+    name
+    others
+        What else is allowed there, to name in the error.
 
     Raises
     ------
@@ -39,7 +45,7 @@ def find_head(name: str) -> HeadBuilder:
         return HEADS[name]
     builder: Any = import_named(name) if ":" in name else load_plugin(GROUP, name)
     if builder is None:
-        known = (*HEADS, *plugin_names(GROUP))
+        known = (*HEADS, *plugin_names(GROUP), *others)
         raise UserError(
             f"head {name!r} is unknown{suggest(name, known)}; allowed: {', '.join(known)}, or package.module:Name"
         )

@@ -25,7 +25,7 @@ from heads.run_folder.store_change import describe_store, find_change, name_fold
 from heads.run_folder.sweep_choice import read_most_chosen
 from store import RecordingInfo, Store, StoreError
 from store.runtime.atomic import write_bytes, write_text
-from store.runtime.commands import command_line
+from store.runtime.commands import command_line, name_command
 from store.runtime.errors import UserError, os_errors
 from store.runtime.names import to_path_name
 from store.runtime.outputs import guard_folder, list_others
@@ -222,10 +222,12 @@ class Run:
         """
         store = open_recorded(self.config["store"], paths)
         change = find_change(self.config["store"], store)
+        kind = kind_of(self.config["settings"])
         if concerned := [result.fold for result in self.folds if change.concerns(result.fold)]:
             raise StoreError(
                 f"{store.location}: not the store that {self.path} was trained on ({change}); this affects "
-                f"{name_folds(concerned)}; give that store as --store, or train again with --retrain"
+                f"{name_folds(concerned)}; give that store as --store, or train again with "
+                f"{name_command(f'heads.{kind}')} --retrain"
             )
         return store
 

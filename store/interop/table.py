@@ -34,10 +34,7 @@ def export(store: Store, person: str, out: Path, *, force: bool = False) -> int:
         If there is no such person, if frames do not divide into seconds, if the file cannot be written or is
         another's, or if pyarrow is not installed for parquet.
     """
-    if person not in store.persons:
-        person = person.removeprefix("sub-")
-    if person not in store.persons:
-        raise UserError(f"person {person!r}: not in {store.path}; persons there: {list_names(store.persons)}")
+    person = find_person(store, person)
     if store.spec.head_frames % store.spec.window_s:
         raise UserError(f"{store.spec.frames} frames in {store.spec.window_s} s give no whole number a second")
     recordings = [info for info in store.recordings if info.person == person]
@@ -47,6 +44,20 @@ def export(store: Store, person: str, out: Path, *, force: bool = False) -> int:
     with atomic_write(out) as sink:
         write(sink, store, recordings)
     return sum(info.seconds for info in recordings)
+
+
+def find_person(store: Store, name: str) -> str:
+    """A person of a store by name, or by that of the subject's folder, as ``sub-01``.
+
+    Raises
+    ------
+    UserError
+        If there is no such person.
+    """
+    for person in (name, name.removeprefix("sub-")):
+        if person in store.persons:
+            return person
+    raise UserError(f"person {name!r}: not in {store.path}; persons there: {list_names(store.persons)}")
 
 
 def seconds_of(store: Store, info: RecordingInfo) -> Iterator[Array]:

@@ -8,9 +8,9 @@ from pathlib import Path
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REASONS = {
     errno.ENOENT: "no such file or folder; check the path, or give another",
-    errno.EACCES: "permission denied; give a path that you may use",
-    errno.EPERM: "permission denied; give a path that you may use",
-    errno.EROFS: "the file system is read-only; give another path",
+    errno.EACCES: "permission denied; change its permissions, or use a copy or another path",
+    errno.EPERM: "permission denied; change its permissions, or use a copy or another path",
+    errno.EROFS: "the file system is read-only; use a copy or a path on another one",
     errno.EISDIR: "is a folder; give a file",
     errno.ENOTDIR: "a part of this path is a file; give another path",
     errno.EEXIST: "already exists; give another path",

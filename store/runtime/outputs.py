@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from store.runtime.errors import UserError, os_errors
@@ -20,6 +20,8 @@ def guard_output(
     path: Path,
     *,
     inputs: Iterable[Path] = (),
+    outputs: Iterable[Path] = (),
+    endings: Sequence[str] = (),
     is_ours: Callable[[Path], bool] | None = None,
     force: bool = False,
 ) -> None:
@@ -29,6 +31,10 @@ def guard_output(
     ----------
     inputs
         Files and folders that are read; nothing in such a folder is overwritten unless it is ours.
+    outputs
+        Other files that the command writes.
+    endings
+        How the name may end, in lower case, since that says what the file is; any way by default.
     is_ours
         Whether the file there is one that this command writes, and may be replaced; without it, none is.
     force
@@ -42,14 +48,22 @@ def guard_output(
     with os_errors(path):
         if path.is_dir():
             raise UserError(f"{path}: is a folder; give a file")
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: is a device or a pipe, not a file; give another path to write to")
         exists = os.path.lexists(path)
         target = _resolve(path)
         ours = exists and path.exists() and is_ours is not None and is_ours(path)
+        if any(_is_same(target, other) for other in outputs):
+            raise UserError(f"{path}: is given for two outputs; give another path for one")
         for source in inputs:
             if _is_same(target, source):
                 raise UserError(f"{path}: is the input {source}, or a link to it; give another path to write to")
             if exists and not ours and source.is_dir() and any(_is_same(up, source) for up in target.parents):
                 raise UserError(f"{path}: is a file of the input {source}; give another path to write to")
+        if endings and path.suffix.lower() not in endings:
+            raise UserError(
+                f"{path}: the name does not fit what is written; give one that ends in {_any(endings)}"
+            )
         if not exists or ours:
             return
         if kind := _kind(path):
@@ -100,6 +114,10 @@ def list_others(folder: Path) -> list[str]:
     """Names of what a folder holds but hidden files, sorted; none if there is no such folder."""
     with os_errors(folder):
         return sorted(entry.name for entry in folder.iterdir() if entry.name[0] != ".") if folder.exists() else []
+
+
+def _any(endings: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
 
 
 def _is_raw_data_set(folder: Path) -> bool:

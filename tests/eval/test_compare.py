@@ -164,6 +164,15 @@ def test_a_folder_that_holds_another_comparison_is_not_taken(
     )
 
 
+def test_a_run_that_cannot_hold_the_comparison_names_the_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (scored(tmp_path / name, table()) for name in "ab")
+    (one / "comparison").write_text("")
+    assert f"{one / 'comparison'}" in (line := fails(capsys, one, other))
+    assert line.endswith("(--out)")
+
+
 def test_runs_that_test_other_persons_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, part = scored(tmp_path / "a", table()), scored(tmp_path / "c", table().drop("06"))
     assert f"{part}: persons 06 are tested in it or in {one} alone; only runs" in fails(capsys, one, part)

@@ -180,7 +180,7 @@ def test_several_files_go_into_a_folder(line: Path, tmp_path: Path, capsys: pyte
         ([first, second, first], f"{first}: is a file; give a folder for several files"),
         ([tmp_path / "out", out], f"{out}: is the input {out}"),
         ([tmp_path / "empty", out], f"{tmp_path / 'empty'}: no EEG file in it (.edf, .bdf, .vhdr, .set); give"),
-        ([first], "INPUT and OUTPUT are required"),
+        ([first], "INPUT and OUTPUT are required; see python -m eval.detect --help"),
         (
             [first, out / "x.tsv", "--sample-rate-hz", "64"],
             "are for samples on standard input; files contain theirs",

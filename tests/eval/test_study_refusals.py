@@ -75,9 +75,10 @@ def test_too_few_seizures_are_told_before_anything_is_encoded(
     ("options", "message"),
     [
         (["--heads", "linear", "linaer"], "head 'linaer' is unknown (did you mean linear?); allowed: "),
+        (["--heads", "prob"], "head 'prob' is unknown (did you mean probe?); allowed: "),
         (["--heads", "no_such_module:Head"], "no_such_module"),
         (["--heads", "extract.demo:SAMPLE_RATE_HZ"], "give a subclass of heads.models.head.Head"),
-        (["--encoders", "bandpower", "bandpwoer"], "bandpwoer"),
+        (["--encoders", "bandpower", "bandpwoer"], 'error: no encoder "bandpwoer" (did you mean bandpower?)'),
         (["--features", "codes"], "no combination is left: bandpower, features codes: "),
         (["--seeds", "0", "-1"], "--seeds -1: not usable; allowed: 0 to 4294967295"),
         (["--seeds", "4294967296"], "--seeds 4294967296: not usable; allowed: 0 to 4294967295"),

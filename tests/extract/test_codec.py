@@ -60,6 +60,14 @@ def test_decodes_every_sample_and_says_what_was_lost(eeg, weights, tmp_path, cap
     assert picture.stat().st_size > 10_000
 
 
+def test_without_an_output_errors_are_printed_and_pictures_drawn(eeg, weights, tmp_path, capsys):
+    picture = tmp_path / "out.svg"
+    assert main([str(eeg), "--weights", str(weights), "--picture", str(picture)]) == 0
+    assert f"{eeg}: decoded from 32 times fewer bits" in capsys.readouterr().out
+    assert "braincodec-seizure-codec" in picture.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.edf", "out.svg", "w.safetensors"]
+
+
 def test_weights_that_ship_have_names(eeg, tmp_path, capsys):
     errors = {}
     for number, options in enumerate(([], ["--weights", "braincodec-any-eeg"], ["--weights", "braincodec-clips"])):
@@ -94,7 +102,7 @@ def test_the_curve_of_both_coders_is_printed_and_drawn(eeg, weights, tmp_path, c
     command = [str(eeg), str(tmp_path / "out.edf"), "--weights", str(weights), "--curve", str(curve)]
     assert main(command) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if " a channel " in line]
-    assert [line[0] for line in lines] == ["braincodec"] * 2 + ["DCT"] * 2
+    assert [line[0] for line in lines] == ["w"] * 2 + ["DCT"] * 2
     assert [line[1] for line in lines[:2]] == ["32", "64"]
     assert curve.read_bytes().startswith(b"<?xml")
     assert main(command) == 0  # ours, so it is written again
@@ -189,7 +197,9 @@ def test_inputs_and_strangers_files_are_not_overwritten(eeg, weights, tmp_path, 
     hard.hardlink_to(eeg)
     soft.symlink_to(eeg)
     notes.write_text("mine")
-    copy = tmp_path / "w2.safetensors"
+    theirs = tmp_path / "theirs.edf"
+    theirs.write_text("0")
+    copy = tmp_path / "w2.edf"
     copy.hardlink_to(weights)
     out = tmp_path / "out.edf"
     for output, more, message in (
@@ -197,12 +207,16 @@ def test_inputs_and_strangers_files_are_not_overwritten(eeg, weights, tmp_path, 
         (soft, [], "is the input"),
         (weights, [], "is the input"),
         (copy, [], "is the input"),
-        (notes, [], "this command did not write it"),
-        (out, ["--picture", str(hard)], "not a figure format"),
+        (theirs, [], "this command did not write it"),
+        (out, ["--picture", f"{out}.gif"], "give one that ends in .png, .pdf or .svg"),
         (out, ["--picture", str(notes)], "this command did not write it"),
         (out, ["--curve", str(notes)], "this command did not write it"),
-        (out, ["--picture", str(tmp_path / "p.png"), "--curve", str(tmp_path / "p.png")], "is the"),
-        (tmp_path / "z.txt", [], "z.txt: the output is an EDF; give a name that ends in .edf"),
+        (
+            out,
+            ["--picture", f"{out}.png", "--curve", f"{out}.png"],
+            "out.edf.png: is given for two outputs; give another path",
+        ),
+        (tmp_path / "z.txt", [], "z.txt: the name does not fit what is written; give one that ends in .edf"),
     ):
         assert main([str(eeg), str(output), "--weights", str(weights), *more]) == 2
         error = capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_a_damaged_file_of_the_store_stops_its_subject_alone(data: Data, capsys:
     out, err = capsys.readouterr()
     assert "sub-02: relabelled 1 recording (events changed)" in out
     count, line = err.splitlines()  # a line for all of its recordings
-    assert count == "1 failed, their subjects stay unchanged until you fix them:"
+    assert count == "1 failed, its subject stays unchanged until you fix it:"
     assert "sub-01.h5: " in line
     assert "remove the file and extract the subject again" in line
     assert path.read_bytes() == damaged

@@ -97,7 +97,7 @@ def test_a_read_only_disk_is_one_line(bids: Path, disk: Path, tmp_path: Path) ->
         assert wait(survival.start_extract(bids, disk, tmp_path / "log")) == 2
         assert store_main(["info", str(disk)]) == 2
     said = (tmp_path / "log").read_text()
-    assert "disk: the file system is read-only; give another path" in said
+    assert "disk: the file system is read-only; use a copy" in said
 
 
 def test_writers_and_readers_at_once(tmp_path: Path) -> None:

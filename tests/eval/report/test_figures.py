@@ -27,8 +27,11 @@ def labels(figure: Figure, panel: int, axis: str) -> list[str]:
     return [text.get_text() for text in getattr(figure.axes[panel], f"get_{axis}ticklabels")()]
 
 
-@pytest.mark.parametrize(("alarms", "expected"), [(0.0, ["0", "1"]), (0.5, ["0", "1"]), (20.0, ["0", "1", "10"])])
-def test_false_alarms_begin_at_none_and_reach_one_at_least(alarms: float, expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("alarms", "expected"),
+    [(0.5, ["0", "0.2", "0.4"]), (20.0, ["0", "1", "2", "5", "10", "20"]), (200.0, ["0", "1", "10", "100"])],
+)
+def test_false_alarms_begin_at_none_and_have_ticks_to_read_them_by(alarms: float, expected: list[str]) -> None:
     persons = scores(alarms)
     curve = {"fp_per_day": [0.0, alarms], "sensitivity": [0.2, 0.8], "f1": [0.1, 0.9]}
     drawn = [

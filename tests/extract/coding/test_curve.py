@@ -59,11 +59,11 @@ def test_the_curve_has_each_count_of_codes_beside_the_transform_coder():
         codebook.trained.fill_(1)
     windows = np.random.default_rng(0).normal(0, 30, (12, config.samples)).astype(np.float32)
     windows[3] = 0
-    points = measure_curve(model, windows)
-    assert [(p.coder, p.bits_per_s) for p in points[:3]] == [("braincodec", 32 * q) for q in (1, 2, 3)]
+    points = measure_curve(model, windows, "mine")
+    assert [(p.coder, p.bits_per_s) for p in points[:3]] == [("mine", 32 * q) for q in (1, 2, 3)]
     assert [p.coder for p in points[3:]] == ["DCT"] * 3
     rows = torch.from_numpy(np.delete(windows, 3, 0))[:, None]
     with torch.inference_mode():
         decoded = model.decode(model.dequantize(model.quantize(model.encode(rows))))[..., : config.samples]
     assert points[2].prd == pytest.approx(channel_prd(rows[:, 0].numpy(), decoded[:, 0].numpy()).mean(), rel=1e-5)
-    assert draw_curve(points, "curve", "svg").startswith(b"<?xml")
+    assert draw_curve(points, "curve", "svg", "us").startswith(b"<?xml")

@@ -27,8 +27,20 @@ def test_the_svg_names_channels_scale_and_what_is_drawn():
     from matplotlib import rc_context
 
     with rc_context({"svg.fonttype": "none"}):
-        svg = draw_codec(original, 0.9 * original, 64, ("F3-C3", "C3-P3", "P3-O1"), "PRD 10.0 %", "svg").decode()
-    for text in ("F3-C3", "C3-P3", "P3-O1", "PRD 10.0 %", "original", "decoded", "error", "1 s"):
+        svg = draw_codec(
+            original, 0.9 * original, 64, ("F3-C3", "C3-P3", "P3-O1"), "$1 PRD 10.0 %", "svg", "us"
+        ).decode()
+    for text in (
+        "F3-C3",
+        "C3-P3",
+        "P3-O1",
+        "$1 PRD 10.0 %; 10 s from 0:00:01 on",
+        "<dc:title>us<",
+        "original",
+        "decoded",
+        "error",
+        "1 s",
+    ):
         assert text in svg
     assert "µV" in svg
 
@@ -36,4 +48,4 @@ def test_the_svg_names_channels_scale_and_what_is_drawn():
 @pytest.mark.parametrize("samples", [1, 64])
 def test_a_short_or_silent_recording_is_drawn(samples):
     silent = np.zeros((2, samples), np.float32)
-    assert draw_codec(silent, silent, 64, ("A", "B"), "silent", "png").startswith(b"\x89PNG")
+    assert draw_codec(silent, silent, 64, ("A", "B"), "silent", "png", "us").startswith(b"\x89PNG")

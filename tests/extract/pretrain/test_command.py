@@ -166,7 +166,9 @@ def test_command_says_what_is_wrong_in_one_line(bids, tmp_path, capsys):
     (tmp_path / "o.safetensors.state").write_bytes(b"no")
     assert re.search("o.safetensors.state: not the state", error_of("--bids", str(bids)))
     assert not (tmp_path / "o.safetensors").exists()
-    assert "--out" in error_of("--bids", str(bids), out="o.pt")
+    assert "o.pt: the name does not fit what is written; give one that" in error_of(
+        "--bids", str(bids), out="o.pt"
+    )
 
 
 def test_a_damaged_state_names_all_that_a_new_training_needs_removed(bids, tmp_path, capsys):

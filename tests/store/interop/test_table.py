@@ -95,6 +95,17 @@ def test_a_person_of_any_name_stays_in_the_working_folder(
         assert table["labelled"].tolist() == [False]
 
 
+def test_a_person_by_the_name_of_the_subjects_folder(
+    make_store: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(make_store(persons=2)), "--person", "sub-02"]) == 0
+    assert capsys.readouterr().out.startswith("person-02.npz: ")
+
+
 @pytest.mark.parametrize("to", ["npz", "parquet"])
 def test_only_an_export_is_replaced(make_store: Callable[..., Path], tmp_path: Path, to: str) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow, an extra")

@@ -93,3 +93,23 @@ def test_folders_and_links_that_lead_nowhere(tmp_path: Path) -> None:
     loop = soft(tmp_path / "loop", tmp_path / "loop")
     with pytest.raises(UserError, match="loop: already exists"):
         guard_output(loop, inputs=[tmp_path / "a"], is_ours=is_table)
+
+
+def test_a_device_is_never_an_output(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/full"), soft(Path("/dev/full"), tmp_path / "link"), tmp_path / "pipe"):
+        with pytest.raises(UserError, match=f"{path}: is a device or a pipe, not a file; give another path"):
+            guard_output(path, is_ours=is_table, force=True)
+
+
+def test_two_outputs_of_one_path(source: Path) -> None:
+    out = source.with_name("out")
+    with pytest.raises(UserError, match="out: is given for two outputs; give another path"):
+        guard_output(out, inputs=[source], outputs=[source.parent / ".." / "in" / "out"], force=True)
+
+
+def test_an_ending_says_what_is_written(tmp_path: Path) -> None:
+    guard_output(tmp_path / "a.TSV", endings=[".tsv"])
+    for endings, text in (([".tsv"], ".tsv"), ([".png", ".pdf", ".svg"], ".png, .pdf or .svg")):
+        with pytest.raises(UserError, match=rf"a\.csv: the name does not fit .*; give one that ends in {text}$"):
+            guard_output(tmp_path / "a.csv", endings=endings, force=True)
