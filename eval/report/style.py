@@ -17,7 +17,7 @@ from store.runtime.atomic import write_bytes, write_text
 from store.runtime.cli import to_one_line
 
 P = ParamSpec("P")
-_FEW_ALARMS = 25  # an axis up to here has ticks between the powers of ten
+_FEW_ALARMS = 30  # an axis up to here has ticks between the powers of ten
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # travels with matplotlib: no glyph is missing anywhere
     "font.size": 10,
