@@ -39,7 +39,7 @@ def find_tasks(inputs: Sequence[Path], output: Path, probabilities: Path | None)
     Raises
     ------
     UserError
-        If a folder has no EEG file, or two files would be written to one.
+        If a folder has no EEG file, a file is given twice, or two files would be written to one.
     """
     tasks: dict[Path, DetectionTask] = {}
     for path in inputs:
@@ -47,6 +47,8 @@ def find_tasks(inputs: Sequence[Path], output: Path, probabilities: Path | None)
             name = below.name[: -len(below.suffix)].removesuffix("_eeg")
             events = output / below.with_name(f"{name}_events.tsv")
             table = probabilities and probabilities / below.with_name(f"{name}_probabilities.tsv")
+            if events in tasks and eeg.resolve() == tasks[events].eeg.resolve():
+                raise UserError(f"{eeg}: is given twice; name each file or folder once")
             if events in tasks:
                 raise UserError(
                     f"{eeg} and {tasks[events].eeg} would both be written to {events}; rename one, or run "

@@ -28,8 +28,7 @@ class StudyTarget:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the study: stores, runs, and study.html with its tables."""
     encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("braincodec", "random", "bandpower")
-    """Encoders, as for extract. The table compares every combination with its first row: the first encoder,
-    features and head."""
+    """Encoders, as for extract; every combination is compared with the first encoder, features and head."""
     features: Annotated[tuple[Literal["latents", "codes"], ...], tyro.conf.arg(metavar="latents|codes ...")] = (
         "latents",
     )

@@ -176,6 +176,7 @@ def test_several_files_go_into_a_folder(line: Path, tmp_path: Path, capsys: pyte
     same = write(tmp_path / "a", seconds=20, suffix=".bdf")
     for arguments, message in (
         ([first, same, out], f"{same} and {first} would both be written to {out / 'a_events.tsv'}; rename one"),
+        ([first, first, out], f"{first}: is given twice; name each file or folder once"),
         ([first, second, tmp_path / "events.tsv"], f"{tmp_path / 'events.tsv'}: is named as a file; several"),
         ([first, second, first], f"{first}: is a file; give a folder for several files"),
         ([tmp_path / "out", out], f"{out}: is the input {out}"),
