@@ -59,7 +59,7 @@ class CodecCommand:
     missing: Literal["error", "zero"] = "error"
     """If a channel is missing, flat or of an impossible amplitude: refuse the file, or code zeros."""
     weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "braincodec-any-eeg"
-    """Shipped: braincodec-any-eeg, braincodec-any-eeg-v1, braincodec-clips (or braincodec). Or a checkpoint file."""
+    """Shipped: braincodec-any-eeg, braincodec-any-eeg-v1, braincodec-clips (or braincodec). Or a checkpoint."""
     quantizers: Annotated[int | None, optional("N")] = None
     """Number of quantizers to use, counted from the first, 64 bit/s per channel each; default 4, as published."""
     force: bool = False
