@@ -25,7 +25,7 @@ MISTAKES = [
     ("extract", ["-bids", "b"], "no option -bids (did you mean --bids?)"),
     ("extract.link", ["x", "y", "z"], 'DATA-SET: "x" is not one of chbmit, siena, tusz'),
     ("extract.demo", ["eeg", "--minutes", "1 h"], '--minutes: "1 h" is not a number'),
-    ("extract.codec", ["a.edf"], "OUTPUT.edf is required"),
+    ("extract.codec", [], "INPUT.edf is required"),
     (
         "extract.pretrain",
         ["--bids", "b", "--out", "o", "--ratios", "2", "x"],
