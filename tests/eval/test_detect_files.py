@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_read_is_named(
 
     monkeypatch.setattr(Path, "iterdir", deny)
     assert main(detected.arguments) == 2
-    assert f"{detected.nights / 'b'}: permission denied; give a path" in capsys.readouterr().err
+    assert f"{detected.nights / 'b'}: permission denied; change its permissions" in capsys.readouterr().err
 
 
 def test_what_is_finished_stays_and_what_changed_is_made_again(
