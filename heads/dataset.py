@@ -85,6 +85,10 @@ class Dataset(ABC):
         for info in self._recordings_of.get(person, ()):
             yield info, self.first_window[info.name] + np.arange(info.windows)
 
+    def name_of(self, window: int) -> str:
+        """Name of the recording of a window."""
+        return max((first, name) for name, first in self.first_window.items() if first <= window)[1]
+
     @cached_property
     def _recordings_of(self) -> dict[str, list[RecordingInfo]]:
         """Recordings of each person, in order."""

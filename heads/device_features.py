@@ -108,8 +108,7 @@ class DeviceFeatures:
     def _require_finite(self, windows: NDArray[np.int64], latents: Tensor) -> None:
         damaged = windows[~latents.flatten(1).isfinite().all(1).cpu().numpy()]
         if len(damaged):
-            firsts = self._dataset.first_window
-            name = max((first, name) for name, first in firsts.items() if first <= damaged[0])[1]
+            name = self._dataset.name_of(int(damaged[0]))
             raise StoreError(
                 f"{name}: its features are damaged, they are not all finite; {command_line('store')} verify names "
                 "the file: remove it and extract the subject again"

@@ -131,7 +131,7 @@ def make_given_fold(counts: Mapping[str, LabelCounts], parts: Mapping[str, str],
     Parameters
     ----------
     parts
-        Person -> "train", "validation" or "test"; persons that are not in ``counts`` are of no matter.
+        Person -> "train", "validation" or "test"; persons that are not in ``counts`` are left out.
     source
         What gave the split, for messages.
 
@@ -147,14 +147,20 @@ def make_given_fold(counts: Mapping[str, LabelCounts], parts: Mapping[str, str],
     >>> make_given_fold(counts, {"01": "test", "02": "train", "03": "validation"}, "split.tsv")
     Fold(name='split', test=('01',), validation=('03',), train=('02',), inner=())
     """
+    unknown = sorted(parts.keys() - counts.keys())
+    others = f" (not in the store: {list_names(unknown, most=5)})" if unknown else ""
     if missing := sorted(counts.keys() - parts.keys()):
         who = noun_with_names("person", missing, most=5)
-        raise UserError(f"{source}: no part for {who} of the store; allowed are train, validation and test")
+        raise UserError(
+            f"{source}: no part for {who} of the store{others}; allowed are train, validation and test"
+        )
     sides = {
         part: tuple(sorted(p for p in counts if parts[p] == part)) for part in ("train", "validation", "test")
     }
     if empty := [part for part, persons in sides.items() if not persons]:
-        raise UserError(f"{source}: no {empty[0]} person in the store; a split needs train, validation and test")
+        raise UserError(
+            f"{source}: no {empty[0]} person in the store{others}; a split needs train, validation and test"
+        )
     if not any(counts[person].ictal for person in sides["train"]):
         raise UserError(f"{source}: no train person has a seizure; a head needs some to train on")
     if not any(counts[person].both for person in sides["validation"]):

@@ -117,6 +117,7 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
 
     from heads.sweep_results import choose_row, read_rows, tabulate, unseeded
     from heads.training.finish import write_folds
+    from heads.training.first_logits import require_finite_logits
     from heads.training.groups import split_groups
     from heads.training.head_sources import describe_sources
     from heads.training.trials import Trial
@@ -143,6 +144,7 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
         for seed in seeds
     ]
     groups = split_groups(trials, dataset, len(seeds), command.group_bytes(nested=bool(folds[0].inner)))
+    require_finite_logits(trials, dataset)
     recorded |= {"random": command.random, **record_choice(inner, command.split)}
     sources = describe_sources(grid["head"])
     run = Run.create(command.out, describe_run(recorded, dataset.store, sources), force=command.force)

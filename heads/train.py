@@ -36,6 +36,7 @@ from store.runtime.device import choose_device
 from store.runtime.errors import UserError
 from store.runtime.old_spellings import translate_arguments
 from store.runtime.options import optional
+from store.runtime.plurals import noun_with_names
 from store.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
 
     from heads.training.groups import split_groups
 
-    if (command.fold is None) == (command.split is None):
+    if command.fold is None and command.split is None:
+        raise UserError("nothing to train: give --fold PERSON, all or final, or --split")
+    if command.fold is not None and command.split is not None:
         raise UserError("give --fold or --split, not both")
     kept_bytes = command.kept_bytes
     dataset = StoreDataset(open_stores(command.store))
@@ -94,20 +97,35 @@ def train(command: TrainCommand) -> tuple[Run, list[FoldResult]]:
     if not todo:
         print(f"nothing to train: all of the folds are in {run.path}")
     limit_bytes = command.group_bytes(nested=bool(trials[0].fold.inner))
-    errors = [
-        error
+    failures = [
+        failure
         for group in split_groups(todo, dataset, limit_bytes=limit_bytes)
-        for error in _train_and_write(group, dataset, run, device, kept_bytes)
+        for failure in _train_and_write(group, dataset, run, device, kept_bytes)
     ]
     run.remove_checkpoints()
-    if errors := list(dict.fromkeys(errors)):
-        others = "the other folds are finished, but " if len(errors) < len(todo) else ""
-        raise UserError(f"{run.path}: {others}{'; '.join(errors)}")
+    if failures:
+        others = "the other folds are finished, but " if len(failures) < len(todo) else ""
+        raise UserError(f"{run.path}: {others}{describe_failures(failures)}")
     return run, [result for result in run.folds if result.fold.name in {trial.fold.name for trial in trials}]
+
+
+def describe_failures(failures: Sequence[tuple[str, str]]) -> str:
+    """Folds, each with why it failed, in one sentence; folds that share a reason are named together.
+
+    >>> describe_failures([("01", "diverged"), ("02", "diverged"), ("", "another process went on")])
+    'folds 01, 02: diverged; another process went on'
+    """
+    folds_of: dict[str, list[str]] = {}
+    for fold, reason in failures:
+        folds_of.setdefault(reason, []).extend([fold] * bool(fold))
+    return "; ".join(
+        f"{noun_with_names('fold', folds)}: {reason}" if folds else reason for reason, folds in folds_of.items()
+    )
 
 
 def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Trial"]]:
     """Make or resume the run; return it and the heads of the requested folds and seeds."""
+    from heads.training.first_logits import require_finite_logits
     from heads.training.head_sources import describe_sources
     from heads.training.trials import Trial
 
@@ -121,6 +139,7 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
     require_groups(folds, command.inner)
     for one in settings:
         Trial(folds[0], one).check(dataset)
+    require_finite_logits([Trial(folds[0], settings[0])], dataset)
     seed = command.seed[0] if len(command.seed) == 1 else list(command.seed)
     recorded = {**dataclasses.asdict(settings[0]), "seed": seed, **record_choice(inner, command.split)}
     sources = describe_sources([command.head])
@@ -131,8 +150,8 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
 
 def _train_and_write(
     group: Sequence["Trial"], dataset: StoreDataset, run: Run, device: "torch.device", kept_bytes: int
-) -> Iterator[str]:
-    """Train a group and write its folds; give why one could not be trained or kept, for each that could not."""
+) -> Iterator[tuple[str, str]]:
+    """Train a group and write its folds; give each that could not be trained, or none if not kept, and why."""
     from heads.training.finish import write_fold
 
     for trial, result in zip(group, _train_group(group, dataset, run, device, kept_bytes), strict=True):
@@ -141,12 +160,12 @@ def _train_and_write(
             kept = _train_on_everyone(trial, result, dataset, run, device, kept_bytes)
         if kept.error:
             seeded = f" with seed {trial.settings.seed}" if run.seeds else ""
-            yield f"fold {trial.fold.title}{seeded}: {kept.error}"
+            yield f"{trial.fold.title}{seeded}", kept.error
             continue
         try:
             write_fold(run.of_seed(trial.settings.seed), trial, kept, dataset, device)
         except StaleError as error:
-            yield str(error)
+            yield "", str(error)
 
 
 def _settings_of_seeds(command: TrainCommand) -> list[TrainSettings]:

@@ -1,5 +1,6 @@
 """Heads by name: those of this project, those of installed packages, and any by its import path."""
 
+import dataclasses
 import shlex
 import threading
 from collections.abc import Collection, Sequence
@@ -8,6 +9,7 @@ from typing import Any, cast
 
 import torch
 
+from heads.models.contract import find_fault
 from heads.models.head import Head, HeadBuilder
 from heads.models.linear import LinearHead
 from heads.models.pooled_linear import PooledLinearHead
@@ -95,38 +97,18 @@ def make_head(settings: HeadSettings, shape: tuple[int, int, int], seconds: int,
 
 
 def _make_tried(builder: HeadBuilder, settings: HeadSettings, shape: tuple[int, int, int], seconds: int) -> Head:
-    """Build a head of another package and try it out."""
+    """Build a head of another package and try it out; it sees the settings that its file will hold, no more."""
+    own = HeadSettings(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(HeadSettings)})
     try:
-        head = builder(settings, shape, seconds)
-        _try_out(head, shape, seconds)
+        head = builder(own, shape, seconds)
+        fault = find_fault(head, shape, seconds)
+    except UserError as error:
+        raise UserError(f"head {settings.head}: {error}") from error
     except Exception as error:  # whatever the code of other people raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         if "vmap: called random operation" in reason:
             reason = "forward draws random numbers, as nn.Dropout does; let it decide by dropout_uniforms"
-        raise UserError(f"head {settings.head}: cannot be used ({reason})") from error
+        raise UserError(f"head {settings.head}: cannot be used ({reason}); --debug shows where") from error
+    if fault:
+        raise UserError(f"head {settings.head}: {fault}")
     return head
-
-
-def _try_out(head: Head, shape: tuple[int, int, int], seconds: int) -> None:
-    """Predict two windows, alone and by two heads together, as training does.
-
-    Raises
-    ------
-    TypeError
-        If what the head gives is not what its contract says.
-    Whatever the head raises.
-    """
-    if not isinstance(head, Head):
-        raise TypeError(f"made a {type(head).__name__}, expected a heads.models.head.Head")
-    if not list(head.parameters()):
-        raise TypeError("has no parameters to train")
-    features, uniforms = torch.zeros(2, *shape), None
-    if head.dropout_units:
-        uniforms = torch.full((2, 2, head.dropout_units), 0.5)
-    alone = head(features) if uniforms is None else head(features, uniforms[0])
-    state = {name: torch.stack([value.detach()] * 2) for name, value in head.state_dict().items()}
-    together = head.forward_stacked(state, head.precompute(features), uniforms)
-    for logits, expected in ((alone, (2, seconds)), (together, (2, 2, seconds))):
-        if not isinstance(logits, torch.Tensor) or logits.shape != expected:
-            given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise TypeError(f"gives {given} for windows {tuple(features.shape)}, expected logits {expected}")

@@ -22,6 +22,7 @@ from store.gate import read_json
 from store.runtime.atomic import write_text
 from store.runtime.errors import UserError, os_errors
 from store.runtime.names import to_path_name
+from store.runtime.plurals import noun_with_names
 
 
 class StaleError(UserError):
@@ -98,10 +99,11 @@ def _follow_locked(
     if (old or unfinished) and not retrain:
         what = " and ".join([name_folds(old)] * bool(old) + ["partly trained heads"] * bool(unfinished))
         differ = f"on a store or persons that differ from {store.location}"
-        on_other = f"{differ} ({change or 'folds are made differently'})"
+        on_other = f"{differ} ({change or _describe_moved(old, folds)})"
+        verb = "was" if len(old) == 1 and not unfinished else "were"
+        why = f"with {other_head}" if other_head else on_other
         raise UserError(
-            f"{run.path}: {what} were trained {f'with {other_head}' if other_head else on_other}; choose another "
-            "--out, or --retrain, which moves them aside"
+            f"{run.path}: {what} {verb} trained {why}; choose another --out, or --retrain, which moves them aside"
         )
     if old or unfinished:
         _move_aside(run, old, unfinished)
@@ -119,6 +121,20 @@ def _is_old(fold: Fold, planned: Mapping[str, Fold], change: StoreChange) -> boo
     if fold.name in planned:
         return planned[fold.name] != fold or change.concerns(fold)
     return bool(change)
+
+
+def _describe_moved(old: Sequence[Fold], planned: Mapping[str, Fold]) -> str:
+    """Persons whose part in a given split is another now; else only that folds are made differently."""
+    pairs = [(fold, planned[fold.name]) for fold in old if fold.is_given and fold.name in planned]
+    moved = sorted(
+        {
+            person
+            for before, now in pairs
+            for part in ("train", "validation", "test")
+            for person in {*getattr(before, part)} ^ {*getattr(now, part)}
+        }
+    )
+    return f"{noun_with_names('person', moved)} in another part" if moved else "folds are made differently"
 
 
 def _list_unfinished(run: Run) -> Iterator[Path]:

@@ -10,14 +10,14 @@ from store import Store
 from store.reader import StoreFile
 from store.runtime.commands import command_line
 from store.runtime.errors import UserError, os_errors
-from store.runtime.plurals import count_noun, list_names
+from store.runtime.plurals import count_noun, list_names, noun_with_names
 
 PARTICIPANTS = "participants:"  # begins a column of participants.tsv
 _MOST_BYTES = 1 << 26
 
 
 def read_split(given: str, store: Store) -> dict[str, str]:
-    """Part of each person: "train", "validation" or "test".
+    """Part of each person: "train", "validation" or "test"; a table may name persons that the store lacks.
 
     Parameters
     ----------
@@ -53,6 +53,8 @@ def plan_folds(
 ) -> tuple[Fold, ...]:
     """Folds over the persons of a store, as `heads.folds.make_folds`, or the one of a given split.
 
+    Persons of a given split that the store lacks are named on the output.
+
     Raises
     ------
     UserError
@@ -60,7 +62,11 @@ def plan_folds(
     """
     if split is None:
         return make_folds(counts, selection, inner)
-    return (make_given_fold(counts, read_split(split, store), f"--split {split}"),)
+    parts = read_split(split, store)
+    fold = make_given_fold(counts, parts, f"--split {split}")
+    if unknown := sorted(parts.keys() - counts.keys()):
+        print(f"--split {split}: {noun_with_names('person', unknown)} not in the store, left out")
+    return (fold,)
 
 
 def require_groups(folds: Iterable[Fold], inner: Inner | None) -> None:
@@ -99,14 +105,16 @@ def _read_participants(column: str, files: Iterable[StoreFile]) -> Iterator[tupl
 
 
 def _read_table(path: Path, store: Store) -> Iterator[tuple[str, str, str]]:
-    """Person, line and value of each row; a row of a subject that the store does not hold is left out."""
+    """Person, line and value of each row; a person or subject that the store does not hold by its name there."""
     column, rows = _parse_table(path)
     if column == "person":
-        yield from ((name, f"line {number}", value) for number, name, value in rows)
+        for number, name, value in rows:
+            bare = name.removeprefix("sub-")
+            yield bare if name not in store.persons and bare in store.persons else name, f"line {number}", value
         return
     subjects = _persons_of_subjects(store)
     for number, name, value in rows:
-        persons = subjects.get(name.removeprefix("sub-"), [])
+        persons = subjects.get(name.removeprefix("sub-"), [name])
         if len(persons) > 1:
             raise UserError(
                 f"--split {path}: {name} is a subject of several stores ({list_names(persons)}); use a column "

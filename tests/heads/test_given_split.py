@@ -98,9 +98,23 @@ def test_a_table_splits_by_person_or_by_subject(path: Path, tmp_path: Path) -> N
     assert read_split("participants:split", opened) == expected
     by_person = write_table(tmp_path / "person.tsv", {**PARTS, "99": "train"})
     assert read_split(str(by_person), opened) == {**expected, "99": "train"}
+    by_person = write_table(tmp_path / "prefixed.tsv", {f"sub-{person}": part for person, part in PARTS.items()})
+    assert read_split(str(by_person), opened) == expected
     subjects = {f"sub-{name}": part for name, part in PARTS.items()} | {"sub-99": "dev"}
     by_subject = write_table(tmp_path / "subject.tsv", subjects, "participant_id")
-    assert read_split(str(by_subject), opened) == expected
+    assert read_split(str(by_subject), opened) == {**expected, "sub-99": "validation"}
+
+
+def test_persons_of_a_table_that_the_store_lacks_are_named(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for column, prefix in (("person", ""), ("participant_id", "sub-")):
+        rows = {f"{prefix}{person}": part for person, part in {**PARTS, "98": "test", "99": "dev"}.items()}
+        table = write_table(tmp_path / f"{column}.tsv", rows, column)
+        arguments = ["--store", str(path), "--split", str(table), "--out", str(tmp_path / column)]
+        assert probe([*arguments, "--method", "lda"]) == 0
+        named = f"--split {table}: persons {prefix}98, {prefix}99 not in the store, left out\n"
+        assert named in capsys.readouterr().out
 
 
 def test_sweep_and_probe_take_a_split(path: Path, tmp_path: Path) -> None:
@@ -168,6 +182,9 @@ def test_splits_that_cannot_be_are_refused_in_one_line(
     assert f"--split {table}: no part for persons 04, 05 of the store" in refused(
         {person: part for person, part in PARTS.items() if person not in ("04", "05")}
     )
+    assert "no part for person 01 of the store (not in the store: 1); allowed are train" in refused(
+        {"1" if person == "01" else person: part for person, part in PARTS.items()}
+    )
     assert "no test person in the store" in refused({**PARTS, "02": "train", "05": "train"})
     assert "no validation person in the store" in refused({**PARTS, "03": "train", "06": "train"})
     assert "no train person in the store" in refused({**PARTS, "01": "dev", "04": "dev"})
@@ -185,7 +202,7 @@ def test_splits_that_cannot_be_are_refused_in_one_line(
     assert "--inner and --split do not go together" in refuse(path, "participants:split", capsys, "--inner", "2")
     assert "give --fold or --split, not both" in refuse(path, "participants:split", capsys, "--fold", "all")
     assert train(["--store", str(path), *QUICK]) == 2
-    assert "give --fold or --split, not both" in capsys.readouterr().err
+    assert "nothing to train: give --fold PERSON, all or final, or --split" in capsys.readouterr().err
     assert probe(["--store", str(path), "--fold", "01", "--split", "participants:split"]) == 2
     assert "--fold and --split do not go together" in capsys.readouterr().err
 
@@ -214,3 +231,16 @@ def test_several_stores_split_by_their_own_columns_or_by_person(path: Path, tmp_
     table = write_table(tmp_path / "split.tsv", {"sub-01": "train"}, "participant_id")
     with pytest.raises(UserError, match=r"sub-01 is a subject of several stores \(store_01, siena_01\)"):
         read_split(str(table), joined)
+
+
+def test_a_person_that_moved_to_another_part_is_named(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_table(tmp_path / "split.tsv", PARTS)
+    arguments = ["--store", str(path), "--split", str(table), "--out", str(tmp_path / "run"), "--method", "lda"]
+    assert probe(arguments) == 0
+    write_table(table, {**PARTS, "04": "test"})
+    capsys.readouterr()
+    assert probe(arguments) == 2
+    assert "fold split was trained on a store or persons that differ" in (error := capsys.readouterr().err)
+    assert "(person 04 in another part)" in error

@@ -63,6 +63,45 @@ OWN_HEAD = dedent(
             return super().forward(features + torch.randn(1), dropout_uniforms)
 
 
+    class Centred(AverageHead):
+        def forward(self, features, dropout_uniforms=None):
+            logits = super().forward(features, dropout_uniforms)
+            return logits - logits.mean(0)
+
+
+    class BatchNorm(AverageHead):
+        def __init__(self, settings, shape, seconds):
+            super().__init__(settings, shape, seconds)
+            self.norm = nn.BatchNorm1d(seconds)
+            nn.init.zeros_(self.out.weight)  # which hides what is before it
+
+        def forward(self, features, dropout_uniforms=None):
+            standard = (features - self.mean) * self.scale
+            hidden = self.norm(standard.unflatten(1, (self.seconds, -1)).mean(2).flatten(2))
+            return self.out(self.hidden(hidden).relu())[..., 0]
+
+
+    class Counts(AverageHead):
+        def __init__(self, settings, shape, seconds):
+            super().__init__(settings, shape, seconds)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, features, dropout_uniforms=None):
+            self.calls += 1
+            return super().forward(features, dropout_uniforms)
+
+
+    class Learns(AverageHead):
+        def __init__(self, settings, shape, seconds):
+            super().__init__(settings, shape, seconds)
+            self.rate = settings.lr
+
+
+    class Logarithm(AverageHead):
+        def forward(self, features, dropout_uniforms=None):
+            return super().forward(features.log(), dropout_uniforms)
+
+
     NUMBER = 3
     """
 )
@@ -164,7 +203,18 @@ def test_a_run_folder_runs_no_code_that_the_user_does_not_name(
             "my_heads:Random",
             "Random: cannot be used (forward draws random numbers, as nn.Dropout does;",
         ),
-        ("builtins:print", "head builtins:print: cannot be used (TypeError: made a NoneType"),
+        (
+            "my_heads:Centred",
+            "head my_heads:Centred: gives a window other logits beside another window than",
+        ),
+        ("my_heads:BatchNorm", "head my_heads:BatchNorm: gives a window other logits beside another window than"),
+        ("my_heads:Counts", "head my_heads:Counts: forward changes the buffer calls; heads that train together"),
+        (
+            "my_heads:Learns",
+            "Learns: cannot be used (AttributeError: 'HeadSettings' object has no attribute 'lr'); --debug shows",
+        ),
+        ("my_heads:Logarithm", "head my_heads:Logarithm: gives logits that are not finite for windows of sub-01_"),
+        ("builtins:print", "head builtins:print: is a NoneType; give a subclass of heads.models.head.Head"),
         ("torch.nn:Linear", "head torch.nn:Linear: cannot be used (TypeError"),
     ],
 )

@@ -137,6 +137,15 @@ def test_diverging_folds_are_named(
         assert not list((tmp_path / fold / "folds").glob("*/fold.json"))
 
 
+def test_folds_that_diverge_alike_share_a_reason(
+    make_store: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--store", str(make_store(persons=3)), "--fold", "all", "--out", str(tmp_path / "run"), *QUICK]
+    assert main([*arguments, "--lr", "1e30"]) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f"{tmp_path / 'run'}: folds 01, 02, 03: training diverged in epoch 1; lower lr\n")
+
+
 @pytest.mark.parametrize("content", ["nothing", "text", "other"])
 def test_files_that_are_no_head_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "head.safetensors"
