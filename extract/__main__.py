@@ -38,6 +38,8 @@ def _command(command: ExtractCommand) -> int:
         for line in describe_reasons(summary.failures, summary.stems):
             print(f"  {to_one_line(line)}", file=sys.stderr)
     _print_refusal(summary)
+    for warning in summary.warnings:
+        print(f"warning: {to_one_line(warning)}", file=sys.stderr)
     if summary.failures or summary.refusal:
         return 1
     if summary.waiting:

@@ -24,6 +24,7 @@ from extract.planning.resolve import resolve_settings
 from extract.planning.spec import find_readable, require_spec
 from extract.planning.subject import Subject, SubjectSource, shorten
 from extract.planning.summary import Summary, explain_emptiness
+from extract.planning.warnings import find_warnings
 from extract.publishing import encode, relabel
 from store import FeatureSpec
 from store.runtime.atomic import require_writable
@@ -101,7 +102,7 @@ def _extract(command: ExtractCommand, tell: Callable[[str], object]) -> Summary:
         encode(work, to_encode, spec)
     summary = work.summarise()
     refusal = work.explain_refusal() or explain_emptiness(command.store, summary)
-    return replace(summary, refusal=refusal)
+    return replace(summary, refusal=refusal, warnings=() if refusal else tuple(find_warnings(work)))
 
 
 def _look_at_all(source: SubjectSource, is_whole: bool) -> tuple[SubjectSource, tuple[Subject, ...]]:

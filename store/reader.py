@@ -25,6 +25,14 @@ from store.schema import FeatureSpec, RecordingInfo
 
 _BLOCK_WINDOWS = 64
 _READ_BYTES = 1 << 26
+_PLACE = (
+    "start",
+    "duration_s",
+    "first_window",
+    "windows",
+    "first_second",
+    "seconds",
+)  # of one recording in a file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,15 +255,47 @@ class Store:
         return {person: sum(moments, none) for person, moments in grouped.items()}
 
     def labels(self, info: RecordingInfo) -> Array:
-        """1-Hz labels of a recording, ``(T,)`` uint8: 1 where a second is seizure."""
-        return self.file_of(info.subject).labels_of(info)
+        """1-Hz labels of a recording, ``(T,)`` uint8: 1 where a second is seizure.
+
+        Raises
+        ------
+        StoreError
+            If the recording is not labelled, or not of this store.
+        """
+        if not info.labelled:
+            raise StoreError(f"{info.name}: has no labels; leave out recordings whose info.labelled is False")
+        return self._file_with(info).labels_of(info)
+
+    def stored_labels(self, info: RecordingInfo) -> Array:
+        """As `labels`, but 0 in all seconds of a recording that is not labelled."""
+        return self._file_with(info).labels_of(info)
 
     def features(self, info: RecordingInfo) -> Array:
-        """Features of a recording as stored, ``(B, F, C, D)`` or codes ``(B, F, C, Q)``, mapped from the file."""
-        return self.file_of(info.subject).features()[info.first_window : info.first_window + info.windows]
+        """Features of a recording as stored, ``(B, F, C, D)`` or codes ``(B, F, C, Q)``, mapped from the file.
+
+        Raises
+        ------
+        StoreError
+            If the recording is not of this store.
+        """
+        return self._file_with(info).features()[info.first_window : info.first_window + info.windows]
+
+    def _file_with(self, info: RecordingInfo) -> StoreFile:
+        """The file that holds a recording."""
+        file = self._by_subject.get(info.subject)
+        held = file.by_name.get(info.name) if file is not None else None
+        if file is None or held is None or any(getattr(held, name) != getattr(info, name) for name in _PLACE):
+            raise StoreError(f"{self.location}: holds no such recording {info.name}; give one of its recordings")
+        return file
 
     def latents(self, info: RecordingInfo, start: int = 0, stop: int | None = None) -> Array:
-        """Latents of a recording's windows ``[start, stop)``, ``(B, F, C, D)`` float32, codes looked up."""
+        """Latents of a recording's windows ``[start, stop)``, ``(B, F, C, D)`` float32, codes looked up.
+
+        Raises
+        ------
+        StoreError
+            If the recording is not of this store.
+        """
         stored = self.features(info)[start:stop]
         return stored.astype(np.float32) if self.codebooks is None else dequantize(stored, self.codebooks)
 

@@ -233,4 +233,4 @@ def _detect(
     store: Store, info: RecordingInfo, post: PostProcessing, probabilities: NDArray[np.float32]
 ) -> ScoredRecording:
     detected = post.detect(probabilities, info.duration_s)
-    return ScoredRecording(info.events, detected, info.duration_s, store.labels(info), probabilities)
+    return ScoredRecording(info.events, detected, info.duration_s, store.stored_labels(info), probabilities)

@@ -204,7 +204,9 @@ def derive(
     missing: str = "error",
     montage: Montage = DOUBLE_BANANA,
     excluded: Collection[str] = (),
-    remedy: str = "give another --montage, such as as-recorded",
+    remedy: str = (
+        "give another --montage, such as as-recorded; an encoder that takes this one alone cannot encode them"
+    ),
 ) -> ChannelSources:
     """Find the channels of a montage among raw channel names.
 
@@ -250,8 +252,10 @@ def derive(
         raise UserError(f"no channel of {_describe(montage)} can be derived; channels there: {there}; {remedy}")
     if absent and missing == "error":
         channels = ", ".join(_describe_channel(name, montage) for name in absent)
+        check = "check the montage table; " if montage.name == TABLE else ""
         raise UserError(
-            f"missing channel {channels}; channels there: {there}; to encode zeros instead, add --missing zero"
+            f"missing channel {channels}; channels there: {there}; {check}to encode zeros instead, "
+            "add --missing zero"
         )
     found = ChannelSources(tuple(sources), *zip(*sources.values(), strict=True))
     used = set(found.used)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from extract.io.montage import AS_RECORDED, NAMED, TABLE, Derivation, Montage
+from extract.io.montage import AS_RECORDED, NAMED, TABLE, Derivation, Montage, parse_name
 from extract.io.tables import read_table
 from store.runtime.errors import UserError
 from store.runtime.names import is_bare
@@ -52,6 +52,11 @@ def read_montage(path: Path) -> Montage:
         for column, cell in (("name", name), ("anode", anode)):
             if cell in _NONE or "\t" in cell:
                 raise UserError(f"{path}: line {row.line} has no {column}; give one (cathode alone may be n/a)")
+        if parse_name(anode) == parse_name(cathode):
+            raise UserError(
+                f"{path}: line {row.line}: {name} is {anode} minus itself, which is 0; give two electrodes, or "
+                "the cathode n/a"
+            )
         derivations.append(Derivation(name, anode, "" if cathode in _NONE else cathode))
     if not derivations:
         raise UserError(f"{path}: has no rows; give a derivation a line: name, anode, cathode")

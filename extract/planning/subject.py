@@ -80,11 +80,15 @@ class SubjectSource:
         foreign = {file.path for file in unknown} - {file.path for file in find_renamed_files(unknown, found)}
         return own + [file for file in others if file.path not in foreign]
 
+    def list_foreign(self, subjects: Sequence[Subject]) -> list[StoreFile]:
+        """Files of the store that are of other data sets."""
+        ours = {file.path for file in self.list_files(subjects)}
+        return [file for file in self._open_others() if file.path not in ours]
+
     def _require_own_persons(self, subjects: Sequence[Subject]) -> None:
         """Refuse a new subject whose person the store has of another data set: somebody else of that name."""
         new = [subject for subject in subjects if subject.stored is None and subject.found]
-        ours = {file.path for file in self.list_files(subjects)} if new else ()
-        others = {file.person: file for file in self._open_others() if file.path not in ours} if new else {}
+        others = {file.person: file for file in self.list_foreign(subjects)} if new else {}
         for subject in new:
             person = subject.found[0].recording.person
             if (other := others.get(person)) is not None:

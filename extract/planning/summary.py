@@ -41,6 +41,7 @@ class Summary:
     notes: tuple[str, ...]  # what labels do not show
     differs: bool  # whether the store differed from the data set
     refusal: str | None = None  # why no command opens the store as it is
+    warnings: tuple[str, ...] = ()  # of what was done and may not have been meant
 
 
 def summarise(

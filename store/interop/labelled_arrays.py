@@ -30,7 +30,7 @@ def to_xarray(store: Store, info: RecordingInfo) -> Any:
     return xarray.Dataset(
         {
             "latents": (("window", "frame", "channel", "dim"), store.latents(info)),
-            "label": (("second",), store.labels(info)),
+            "label": (("second",), store.stored_labels(info)),
         },
         coords={
             "window": spec.stride_s * np.arange(info.windows),

@@ -93,7 +93,7 @@ def _write_npz(sink: Any, store: Store, recordings: list[RecordingInfo]) -> None
     columns = column_names(store)
     arrays = {
         "columns": np.array(columns),
-        "labels": np.concatenate([store.labels(info) for info in recordings]),
+        "labels": np.concatenate([store.stored_labels(info) for info in recordings]),
         "second": np.concatenate([np.arange(info.seconds) for info in recordings]),
         "recording": np.repeat(np.arange(len(recordings)), [info.seconds for info in recordings]),
         "recordings": np.array([info.name for info in recordings]),

@@ -8,7 +8,7 @@ import pytest
 import store
 from extract.io.montage import CHANNELS, ELECTRODES
 from tests.helpers.eeg import noise_uv, write_recording
-from tests.helpers.extraction import Data
+from tests.helpers.extraction import Data, name_data_set
 from tests.helpers.paths import REAL
 
 NAMES = ("EEG Fp1-REF", "EEG T3-REF", "EEG AF3-REF", "ECG")
@@ -166,3 +166,36 @@ def test_real_data_sets_without_error_and_without_zeros(
     if channels == 19:
         assert opened.spec.channels == ELECTRODES
     assert all((opened.features(info).std((0, 1, 3)) > 0).all() for info in opened.recordings)
+
+
+def test_a_channel_that_no_recording_has_is_named(
+    data: Data, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A name with a typo in a table; without ``--missing zero`` the table is named."""
+    table = tmp_path / "mine.tsv"
+    table.write_text("name\tanode\tcathode\nleft\tFP1\tTT7\nfront\tAF3\tn/a\n")
+    assert data.extract("--montage", str(table)) == 1
+    assert "missing channel left (FP1-TT7)" in (error := capsys.readouterr().err)
+    assert "; check the montage table; to encode zeros instead, add --missing zero" in error
+    assert data.extract("--montage", str(table), "--missing", "zero") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "warning: channel left missing in every recording, encoded as zeros; look for a mistake in the montage "
+        "table"
+    )
+
+
+def test_a_second_data_set_in_a_store_is_named(data: Data, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    name_data_set(data.bids, "Clips")
+    assert data.extract(*RECORDED) == 0
+    assert "warning" not in capsys.readouterr().err
+    other = Data(tmp_path / "other", data.store)
+    write_recording(other.bids, "91", 0, noise_uv(8, 9, 4), names=NAMES)
+    name_data_set(other.bids, "Healthy")
+    assert other.extract(*RECORDED) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"warning: {data.store} holds Clips, and now Healthy too; if that was not meant, remove sub-91.h5"
+    )
+    assert other.extract(*RECORDED) == 0
+    assert not capsys.readouterr().err

@@ -13,7 +13,7 @@ import store
 from store import Store, StoreError
 from store.writer import write_file
 from tests.helpers.processes import start, wait
-from tests.helpers.stores import SPEC, recording, write_subject
+from tests.helpers.stores import SPEC, recording, unlabel, write_subject
 
 
 @pytest.fixture
@@ -109,3 +109,22 @@ def test_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
         f"{tmp_path}/sub-02.h5: holds night, which {tmp_path}/sub-01.h5 holds too; write it again with a name of "
         "its own, as BIDS gives each recording"
     )
+
+
+def test_a_recording_of_another_store_is_refused(opened: Store, tmp_path: Path) -> None:
+    write_subject(tmp_path / "other", "01", (60,), 1)
+    write_subject(tmp_path / "other", "09", (60,), 9)
+    for info in store.open(tmp_path / "other").recordings:
+        for read in (opened.labels, opened.features, opened.latents):
+            with pytest.raises(StoreError, match=rf"/s: holds no such recording {info.name}; give one of"):
+                read(info)
+
+
+def test_a_recording_without_labels_has_none(tmp_path: Path) -> None:
+    unlabel(write_subject(tmp_path, "01", (40,), 0))
+    opened = store.open(tmp_path)
+    with pytest.raises(
+        StoreError, match=r"run-00: has no labels; leave out recordings whose info.labelled is False"
+    ):
+        opened.labels(opened.recordings[0])
+    assert not opened.stored_labels(opened.recordings[0]).any()

@@ -44,6 +44,7 @@ def test_names() -> None:
         (["name\tanode"], "has no column cathode; it needs name, anode, cathode, separated by tabs"),
         (["name\tanode\tcathode"], "has no rows; give a derivation a line"),
         (["name\tanode\tcathode", "a\tn/a\tF7"], "line 2 has no anode; give one"),
+        (["name\tanode\tcathode", "a\tT7\tt3"], "line 2: a is T7 minus itself, which is 0; give two electrodes"),
         (["name\tanode\tcathode", "", "\tT7\tF7"], "line 3 has no name; give one"),
     ],
 )
