@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from heads.folds import Fold, Inner, LabelCounts, make_folds
 from store import RecordingInfo, Store
 from store.layout import FeatureMoments, dequantize, spread_frames
+from store.runtime.errors import UserError
 
 INVALID = -1  # label of a second past the recording's end, or of a recording without labels
 
@@ -153,6 +154,8 @@ class StoreDataset(Dataset):
     """All windows of a store; for a ``torch.utils.data.DataLoader`` a map-style data set, also in its workers."""
 
     def __init__(self, store: Store) -> None:
+        if not isinstance(store, Store):
+            raise UserError(f"a StoreDataset is made of a store, not of {store!r}; give store.open(PATH)")
         self.store = store
         self.persons, self.recordings = store.persons, store.recordings
         self.window_s, self.stride_s = store.spec.window_s, store.spec.stride_s

@@ -38,7 +38,7 @@ class _HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         labels = y[:, None] if y.ndim == 1 else y
         if labels.ndim != 2 or len(labels) != len(X):
             raise UserError(f"y is {y.shape}, expected one row of labels for each of the {len(X)} windows")
-        if not {0, 1} <= (values := set(np.unique(labels))) <= {-1, 0, 1}:
+        if not {0, 1} <= (values := set(np.unique(labels).tolist())) <= {-1, 0, 1}:
             raise UserError(f"labels are {sorted(values)}; 0 and 1 are both needed, -1 marks unknown ones")
         parameters = self.get_params()
         given = {field.name: parameters[field.name] for field in fields(TrainSettings) if field.name in parameters}
@@ -137,7 +137,14 @@ def load_arrays(dataset: StoreDataset) -> tuple[NDArray[np.float32], NDArray[np.
     """A store's windows as ``X (B, F, C, D)``, ``y (B, S)`` and the person of each window, for scikit-learn.
 
     Features are nan for electrodes that a recording lacks.
+
+    Raises
+    ------
+    UserError
+        If it is not given a `StoreDataset`.
     """
+    if not isinstance(dataset, StoreDataset):
+        raise UserError(f"load_arrays takes a StoreDataset, not {dataset!r}; give StoreDataset(store.open(PATH))")
     rows = np.concatenate(
         [dataset.first_window[info.name] + np.arange(info.windows) for info in dataset.recordings]
     )

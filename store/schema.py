@@ -151,8 +151,8 @@ def _describe(name: str, stored: object, wanted: object) -> str:
     alone = [[text for text in one if text not in other] for one, other in ((stored, wanted), (wanted, stored))]
     if not any(alone):
         return f"{name} is in another order"
-    shown = [f" ({list_names(texts, _SHOWN)} only here)" if texts else "" for texts in alone]
-    return f"{name} is a list of {len(stored)}{shown[0]}, wanted one of {len(wanted)}{shown[1]}"
+    shown = [f" with {list_names(texts, _SHOWN)}" if texts else "" for texts in alone]
+    return f"{name} are {len(stored)}{shown[0]}, wanted {len(wanted)}{shown[1]}"
 
 
 def _shorten(value: object) -> str:

@@ -104,8 +104,8 @@ def require_same_test(baseline: ScoredRun, other: ScoredRun) -> None:
             )
     if only := sorted({*baseline.scores.index} ^ {*other.scores.index}):
         raise UserError(
-            f"{other.path}: persons {list_names(only)} are tested in it or in {baseline.path} alone; only runs "
-            "that test the same persons compare"
+            f"{other.path}: persons {list_names(only)} are tested either here or in {baseline.path}, not in both; "
+            "only runs that test the same persons compare"
         )
     columns = ["seconds", "ictal_seconds"]
     if not baseline.scores[columns].sort_index().equals(other.scores[columns].sort_index()):

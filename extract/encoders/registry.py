@@ -19,7 +19,7 @@ from store import FeatureSpec
 from store.runtime.errors import UserError
 from store.runtime.names import is_bare
 from store.runtime.options import suggest
-from store.runtime.plugins import import_named, import_object, load_plugin, plugin_names
+from store.runtime.plugins import correct_reference, import_named, import_object, load_plugin, plugin_names
 
 GROUP = "braincodec_seizure.encoders"
 BUILT_IN = {  # imported only when asked for, since they load torch
@@ -83,10 +83,12 @@ def _load(settings: EncoderSettings) -> FeatureExtractor:
         return CheckedEncoder(import_object(_BRAINDECODE), settings, thorough=False)  # its tests are
     if factory := load_plugin(GROUP, name):
         return CheckedEncoder(factory, settings)
-    if Path(name).is_file():
+    if Path(name).is_file() and Path(name).suffix != ".py":
         return _make(_CHECKPOINT, settings)
     if ":" in name:
         return CheckedEncoder(import_named(name), settings)
+    if corrected := correct_reference(name):
+        raise UserError(f"encoder {name}: a module, not an encoder; give {corrected}, the class or function in it")
     known = (*BUILT_IN, *plugin_names(GROUP))
     what = f'no encoder "{name}"{suggest(name, known)}' if is_bare(name) else f"encoder {name}: no such file"
     raise UserError(

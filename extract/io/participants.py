@@ -34,7 +34,8 @@ class Participants:
             return SAME_PERSON.get(subject, subject)
         if subject not in self.persons:
             raise UserError(
-                f"{self.path}: has persons, but no row for sub-{subject}; add it, since a person must not be split"
+                f"{self.path}: has a column person_id, but no row for sub-{subject}; add it, since a "
+                "person must not be split"
             )
         return self.persons[subject]
 

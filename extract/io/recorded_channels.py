@@ -168,4 +168,4 @@ def _describe_groups(
         more = ", ".join(sorted(spelling[key] for key in channels - common))
         subjects = sorted({recording.subject for recording in recordings})
         who = f"sub-{list_names(subjects, _MOST_NAMED)} ({count_noun(len(recordings), 'recording')})"
-        yield f"{who} {'also ' if common and more else ''}{more or 'no more'}"
+        yield f"{who} {'also ' if common and more else ''}{more or 'has no others'}"

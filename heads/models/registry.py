@@ -17,7 +17,7 @@ from heads.models.spatial_fusion import SpatialFusionHead
 from heads.settings import HeadSettings
 from store.runtime.errors import UserError
 from store.runtime.options import suggest
-from store.runtime.plugins import import_named, load_plugin, plugin_names
+from store.runtime.plugins import correct_reference, import_named, load_plugin, plugin_names
 
 GROUP = "braincodec_seizure.heads"  # entry points of installed packages
 HEADS: dict[str, HeadBuilder] = {
@@ -48,9 +48,8 @@ def find_head(name: str, others: Sequence[str] = ()) -> HeadBuilder:
     builder: Any = import_named(name) if ":" in name else load_plugin(GROUP, name)
     if builder is None:
         known = (*HEADS, *plugin_names(GROUP), *others)
-        raise UserError(
-            f"head {name!r} is unknown{suggest(name, known)}; allowed: {', '.join(known)}, or package.module:Name"
-        )
+        meant = f"; give {corrected}" if (corrected := correct_reference(name)) else suggest(name, known)
+        raise UserError(f"head {name!r} is unknown{meant}; allowed: {', '.join(known)}, or package.module:Name")
     if not callable(builder):
         raise UserError(f"head {name}: is a {type(builder).__name__}; give a subclass of heads.models.head.Head")
     return cast(HeadBuilder, builder)  # a user's: `make_head` tries out what it builds

@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from store.runtime.errors import UserError
@@ -59,11 +60,40 @@ def import_object(reference: str) -> Any:
         value: Any = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever the code of other people raises
         raise UserError(
-            f"{reference}: cannot be imported ({type(error).__name__}: {error}); give package.module:name of an "
-            "installed package or of the working folder"
+            f"{reference}: cannot be imported ({type(error).__name__}: {error}); "
+            f"{_import_remedy(reference, module_name, error)}"
         ) from error
     for part in name.split("."):
         if not hasattr(value, part):
             raise UserError(f"{reference}: {module_name} has no {name}; give a name that the module defines")
         value = getattr(value, part)
     return value
+
+
+def correct_reference(given: str) -> str:
+    """``module:name`` for what a person gave instead, a Python file or a module of the working folder; else empty.
+
+    >>> correct_reference("./hd.py:My"), correct_reference("my/hd.py"), correct_reference("linaer")
+    ('hd:My', 'my.hd:Name', '')
+    """
+    module, _, name = given.partition(":")
+    path = Path(module)
+    if path.suffix == ".py" and path.stem:
+        folders = () if path.is_absolute() or ".." in path.parts else path.parts[:-1]
+        return f"{'.'.join((*folders, path.stem))}:{name or 'Name'}"
+    for module, last in ((given, ""), given.rpartition(".")[::2]):
+        if module and Path(*module.split(".")).with_suffix(".py").is_file():
+            return f"{module}:{last or 'Name'}"
+    return ""
+
+
+def _import_remedy(reference: str, module_name: str, error: BaseException) -> str:
+    """What to do about a failed import: of the module itself, or of what it imports."""
+    if corrected := correct_reference(reference) if module_name.endswith(".py") else "":
+        return f"give {corrected}, without .py"
+    packages = [module_name.rsplit(".", count)[0] for count in range(module_name.count(".") + 1)]
+    if isinstance(error, ModuleNotFoundError) and error.name in packages:
+        return "give package.module:name of an installed package or of the working folder"
+    if isinstance(error, ModuleNotFoundError):
+        return f"install {error.name}, or mend the import in {module_name}"
+    return f"mend {module_name}; --debug shows where"

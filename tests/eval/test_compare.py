@@ -175,7 +175,7 @@ def test_a_run_that_cannot_hold_the_comparison_names_the_option(
 
 def test_runs_that_test_other_persons_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, part = scored(tmp_path / "a", table()), scored(tmp_path / "c", table().drop("06"))
-    assert f"{part}: persons 06 are tested in it or in {one} alone; only runs" in fails(capsys, one, part)
+    assert f"{part}: persons 06 are tested either here or in {one}, not in both;" in fails(capsys, one, part)
 
 
 def test_what_else_differs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

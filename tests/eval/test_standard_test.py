@@ -105,7 +105,7 @@ def test_scores_on_other_data_compare(root: Path, tmp_path: Path, capsys: pytest
     assert "3 persons; differences are from final" in out
     assert f"final: spatial-fusion head on random latents, trained in {root / 'run'}" in out
     assert main(["compare", str(root / "run"), str(first)]) == 2
-    assert "persons 01, 02, 03, 04, 11, 12, 13 are tested in it or in" in capsys.readouterr().err
+    assert "persons 01, 02, 03, 04, 11, 12, 13 are tested either here or in" in capsys.readouterr().err
 
 
 def test_the_same_store_gives_the_scores_of_the_run(root: Path, tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder that holds the user's module."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "my_heads.py").write_text(OWN_HEAD)
+    (tmp_path / "work" / "my_needs.py").write_text("import no_such_thing\n")
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "my_heads", raising=False)
@@ -196,7 +197,15 @@ def test_a_run_folder_runs_no_code_that_the_user_does_not_name(
     ("head", "message"),
     [
         ("my_heads:Absent", "my_heads:Absent: my_heads has no Absent; give a name that the module defines"),
-        ("no_such_module:Head", "no_such_module:Head: cannot be imported (ModuleNotFoundError"),
+        ("no_such_module:Head", "No module named 'no_such_module'); give package.module:name of an installed"),
+        ("./my_heads.py:Average", "; give my_heads:Average, without .py"),
+        ("my_heads.py", "head 'my_heads.py' is unknown; give my_heads:Name; allowed"),
+        ("my_heads.Average", "head 'my_heads.Average' is unknown; give my_heads:Average; allowed"),
+        ("my_heads", "head 'my_heads' is unknown; give my_heads:Name; allowed"),
+        (
+            "my_needs:Head",
+            "No module named 'no_such_thing'); install no_such_thing, or mend the import in my_needs",
+        ),
         ("my_heads:NUMBER", "head my_heads:NUMBER: is a int; give a subclass of heads.models.head.Head"),
         ("my_heads:OneLogit", "gives (2, 1) for windows (2, 8, 3, 5), expected logits (2, 4)"),
         (

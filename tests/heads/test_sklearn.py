@@ -17,6 +17,7 @@ from sklearn.utils import estimator_checks
 import store
 from heads.dataset import StoreDataset
 from heads.sklearn import LinearClassifier, SpatialFusionClassifier, load_arrays
+from store.runtime.errors import UserError
 
 KINDS = {
     "fusion": SpatialFusionClassifier(filters=4, hidden=6, epochs=6, lr=1e-2, batch_windows=16),
@@ -129,6 +130,26 @@ def test_arrays_that_cannot_train(arrays: tuple[Any, ...], change: Callable[...,
     x, y, _ = arrays
     with pytest.raises(ValueError, match=message):
         KINDS["linear"].fit(*change(x[:30], y[:30]))
+
+
+def test_what_is_no_data_set_of_a_store(make_store: Callable[..., Path]) -> None:
+    path = make_store(persons=3, lengths_s=(60,))
+    with pytest.raises(
+        UserError, match=r"a StoreDataset is made of a store, not of '.*'; give store.open\(PATH\)"
+    ):
+        StoreDataset(str(path))
+    with pytest.raises(
+        UserError, match=r"load_arrays takes a StoreDataset, not <Store .*>; give StoreDataset\(store"
+    ):
+        load_arrays(store.open(path))
+
+
+def test_labels_are_named_as_numbers(arrays: tuple[Any, ...]) -> None:
+    x, y, _ = arrays
+    with pytest.raises(UserError, match=r"labels are \[-1, 0, 3\]; 0 and 1 are both needed"):
+        clone(KINDS["linear"]).fit(
+            x, np.where(y == 1, 3, np.where(np.arange(y.shape[1]) == 0, -1, y)).astype(np.int8)
+        )
 
 
 def test_settings_and_shapes_that_do_not_fit(arrays: tuple[Any, ...]) -> None:

@@ -69,7 +69,10 @@ def test_columns_are_kept(bids: Path) -> None:
         ),
         ("participant_id\tperson_id\nsub-01\tanna\nsub-02\tn/a\nsub-03\tben\n", "line 3: no person_id for sub-02"),
         ("participant_id\tperson_id\nsub-01\tanna\nsub-02\tben\nsub-03\n", "line 4: no person_id for sub-03"),
-        ("participant_id\tperson_id\nsub-01\tanna\nsub-02\tben\n", "has persons, but no row for sub-03; add it"),
+        (
+            "participant_id\tperson_id\nsub-01\tanna\nsub-02\tben\n",
+            "has a column person_id, but no row for sub-03; add",
+        ),
         ("participant_id\tperson_id\nsub-01\ta\n01\tb\n", "line 3: sub-01 is in line 2 already"),
         *(
             (f"participant_id\tperson_id\nsub-01\tanna\nsub-02\t{none}\nsub-03\tben\n", "line 3: no person_id for")

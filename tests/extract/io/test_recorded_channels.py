@@ -107,7 +107,7 @@ def test_who_has_what(tmp_path: Path) -> None:
     table = (
         "all have F7, O1",
         "sub-01 (2 recordings) also F8",
-        "sub-02 (1 recording) no more",
+        "sub-02 (1 recording) has no others",
         "sub-03 (1 recording) also O2",
     )
     with pytest.raises(UserError) as refused:
