@@ -15,7 +15,7 @@ from extract.io.shards import parse_shard, split_by_duration
 from extract.planning.account import describe_gone, describe_plan
 from extract.planning.command import ExtractCommand
 from extract.planning.extraction import Extraction
-from extract.planning.paths import left_out_path
+from extract.planning.paths import left_out_path, part_path
 from extract.planning.persons import describe_move, find_moved, move
 from extract.planning.plan import Action
 from extract.planning.publish import list_gone_parts, remove_empty_folders, remove_parts
@@ -30,6 +30,7 @@ from store import FeatureSpec
 from store.runtime.atomic import require_writable
 from store.runtime.cli import to_one_line
 from store.runtime.outputs import guard_folder
+from store.runtime.plurals import count_noun
 
 
 def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None) -> Summary:
@@ -133,6 +134,9 @@ def _check(work: Extraction) -> Extraction:
         work = replace(work, subjects=tuple(_try_again(work, subject, stored.spec) for subject in work.subjects))
     for subject in work.subjects:
         work.say(describe_plan(subject.plan, done=False), describe_gone(subject.plan))
+    to_encode = [recording for subject in work.subjects for recording in subject.select(Action.ENCODE)]
+    if parts := sum(part_path(store, each.subject, each.name).exists() for each in to_encode):
+        work.say(f"of these, {count_noun(parts, 'recording')} encoded before, used again if nothing has changed")
     return work
 
 

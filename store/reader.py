@@ -432,8 +432,8 @@ def list_files(path: Path) -> list[Path]:
     if not files and (waiting := sum(1 for _ in path.glob(".parts/sub-*/*.h5"))):
         raise StoreError(
             f"{path}: no finished subject; {count_noun(waiting, 'recording')} wait{'s' * (waiting == 1)} "
-            f"in .parts until all of a subject's are there; fix the failed ones and run the same "
-            f"{command_line('extract')} again, or add --skip-unusable to leave them out"
+            f"in .parts until all of a subject's are there; run the same {command_line('extract')} "
+            "again, which goes on where it stopped; if recordings failed, fix them or add --skip-unusable"
         )
     if not files:
         raise StoreError(f"{path}: no subject in this folder (sub-*.h5); {command_line('extract')} makes them")

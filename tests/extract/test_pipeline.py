@@ -120,6 +120,8 @@ def test_a_bad_recording_leaves_the_others_and_is_named(data: Data, capsys: pyte
     parts = list((data.store / ".parts" / "sub-01").glob("*.h5"))
     assert [part.name for part in parts] == ["sub-01_ses-01_task-szMonitoring_run-00.h5"]
     path.write_text(good)
+    assert data.extract("--check") == 1
+    assert "of these, 1 recording encoded before, used again if nothing" in capsys.readouterr().out
     assert data.extract() == 0
     assert "0.00 h of EEG" in capsys.readouterr().out
     assert store.open(data.store).persons == ("01", "02")

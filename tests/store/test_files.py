@@ -195,7 +195,7 @@ def test_no_folder_and_empty_folder(tmp_path: Path) -> None:
         part = tmp_path / ".parts" / f"sub-{number}" / "sub-01_eeg.h5"
         part.parent.mkdir(parents=True)
         part.touch()
-        message = f"no finished subject; {waits} in .parts until .*; fix the failed ones and run the same"
+        message = f"no finished subject; {waits} in .parts until .*; run the same .* extract again"
         with pytest.raises(StoreError, match=message):
             store.open(tmp_path)
 

@@ -274,3 +274,12 @@ def test_a_montage_follows_from_its_spec(montage):
 def test_a_montage_of_a_later_version_is_refused():
     with pytest.raises(UserError, match="montage laplacian: not known here; known are double-banana, "):
         from_spec(replace(SPEC, montage="laplacian"))
+
+
+def test_recordings_without_any_channel_of_a_montage_name_both_remedies():
+    with pytest.raises(
+        UserError,
+        match=r"no channel of referential-1020 can be derived; .*; give another --montage, "
+        r"such as as-recorded; an encoder that takes this one alone cannot encode them",
+    ):
+        derive(["F7-T7", "T7-P7"], missing="zero", montage=NAMED["referential-1020"])
