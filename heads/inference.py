@@ -32,14 +32,14 @@ def predict_windows(
         {name: value[k : k + 1] for name, value in state.items()} for k in range(len(next(iter(state.values()))))
     ]
 
-    def predict(one: Mapping[str, Tensor], block: Tensor) -> Tensor:
-        logits = head.forward_stacked(one, block, None)
+    def predict(head_state: Mapping[str, Tensor], block: Tensor) -> Tensor:
+        logits = head.forward_stacked(head_state, block, None)
         return logits if as_logits else logits.sigmoid()
 
     block, predicted = None, []
     for start in range(0, len(windows), _BATCH_WINDOWS):
         block = features.take(windows[start : start + _BATCH_WINDOWS], out=block)
-        predicted.append(torch.cat([predict(one, block) for one in heads]).cpu())
+        predicted.append(torch.cat([predict(head_state, block) for head_state in heads]).cpu())
     values: NDArray[np.float32] = torch.cat(predicted, 1).numpy()
     return values
 

@@ -165,8 +165,8 @@ def _run(command: ProbeCommand) -> None:
     run, results = probe(command)
     for result in results:
         best = result.history[result.best_epoch - 1]
-        chosen = f"C {best['C']:g}" if "C" in best else f"strength {best['strength']:g}"
-        print(f"fold {result.fold.title}: {chosen}, validation AUROC {best['validation_auroc']:.3f}")
+        strength = f"C {best['C']:g}" if "C" in best else f"strength {best['strength']:g}"
+        print(f"fold {result.fold.title}: {strength}, validation AUROC {best['validation_auroc']:.3f}")
     print(f"run in {run.path}; score it with: {command_line('eval', run.path)}")
 
 

@@ -152,11 +152,11 @@ def sweep(command: SweepSettings) -> tuple[Run, "pd.DataFrame"]:
     _train_groups(groups, dataset, command, run.head_sources)
     require_current(run, folds, dataset.store, sources)
     rows = [row for group in groups for row in read_rows(_rows_path(command.out, group, run.head_sources), group)]
-    chosen = [choose_row(rows, fold) for fold in folds]
-    missing = [row for row in chosen if not _is_written(row, run, dataset)]
+    best_rows = [choose_row(rows, fold) for fold in folds]
+    missing = [row for row in best_rows if not _is_written(row, run, dataset)]
     trained = ((row.trial, row.load(row.trial.make_head(dataset))) for row in missing)
     write_folds(run, trained, dataset, torch.device(device))
-    best = [unseeded(row.trial) for row in chosen]
+    best = [unseeded(row.trial) for row in best_rows]
     table = tabulate(rows, best, [name for name, values in grid.items() if len(values) > 1])
     write_text(command.out / SWEEP_TABLE, table.to_csv(index=False))
     return run, table

@@ -131,21 +131,21 @@ def _plan(command: TrainCommand, dataset: StoreDataset) -> tuple[Run, list["Tria
 
     store = dataset.store
     out = command.out or Path("runs") / f"{store.name}-{command.head.rpartition(':')[2]}"
-    settings = [follow_context(one, out) for one in _settings_of_seeds(command)]
+    settings = [follow_context(seed_settings, out) for seed_settings in _settings_of_seeds(command)]
     if settings[0].context_s != command.context_s:
         print(f"{out}: started before --context-s existed; its heads keep averaging {settings[0].context_s} s")
     inner = resolve_inner(command.inner, out, split=command.split)
     folds = plan_folds(store, dataset.label_counts(), command.fold or "", inner, command.split)
     require_groups(folds, command.inner)
-    for one in settings:
-        Trial(folds[0], one).check(dataset)
+    for seed_settings in settings:
+        Trial(folds[0], seed_settings).check(dataset)
     require_finite_logits([Trial(folds[0], settings[0])], dataset)
     seed = command.seed[0] if len(command.seed) == 1 else list(command.seed)
     recorded = {**dataclasses.asdict(settings[0]), "seed": seed, **record_choice(inner, command.split)}
     sources = describe_sources([command.head])
     run = Run.create(out, describe_run(recorded, store, sources), force=command.force)
     run = follow_store(run, store, folds, sources, retrain=command.retrain)
-    return run, [Trial(fold, one) for fold in folds for one in settings]
+    return run, [Trial(fold, seed_settings) for fold in folds for seed_settings in settings]
 
 
 def _train_and_write(

@@ -91,8 +91,8 @@ class PooledElectrodes(SecondFeatures):
 
     def _load(self, file: StoreFile, run: Path) -> NDArray[np.float32]:
         """Read a subject's statistics, ``(seconds, P)``; take and keep them if they are not there."""
-        own = file.original or file
-        name = f"sub-{own.subject}-{_fingerprint(own)}.npy"
+        original = file.original or file
+        name = f"sub-{original.subject}-{_fingerprint(original)}.npy"
         folders = [file.path.parent / _FOLDER, run / _FOLDER / file.subject.rpartition("/")[0]]
         shape = (len(file.labels), self.size)
         for folder in folders:
@@ -105,7 +105,7 @@ class PooledElectrodes(SecondFeatures):
         values = self._take(file)
         for folder in folders:
             try:
-                _keep(folder, name, own.subject, values)
+                _keep(folder, name, original.subject, values)
                 break
             except DiskFullError:
                 raise

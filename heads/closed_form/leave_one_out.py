@@ -134,9 +134,9 @@ def _score_models(
     for person in seconds.dataset.persons:
         left_out = list(dict.fromkeys(plan.choosing[person] for plan in plans if person in plan.choosing))
         for some in split_by_bytes(left_out, len(STRENGTHS), seconds, [person], most_bytes):
-            labels, values = seconds.scores(person, join_models([models[one] for one in some]))
-            for one, part in zip(some, np.split(values, len(some), axis=1), strict=True):
-                scores[person, one] = score_person(labels, part)
+            labels, values = seconds.scores(person, join_models([models[unseen] for unseen in some]))
+            for unseen, part in zip(some, np.split(values, len(some), axis=1), strict=True):
+                scores[person, unseen] = score_person(labels, part)
     return scores
 
 
@@ -150,14 +150,14 @@ def _finish_folds(
     by_person = [
         torch.stack([scores[person, plan.choosing[person]] for person in sorted(plan.choosing)]) for plan in plans
     ]
-    best = [best_strength(one) for one in by_person]
+    best = [best_strength(person_scores) for person_scores in by_person]
     known = []  # models of the persons that choose in a fold, or are tested
     validating = []  # of its validation persons, if others predict them than choose by them
     for plan, number in zip(plans, best, strict=True):
-        by_others = {person: models[one].select(number) for person, one in plan.choosing.items()}
+        by_others = {person: models[unseen].select(number) for person, unseen in plan.choosing.items()}
         known.append(by_others | dict.fromkeys(plan.fold.test, models[plan.head].select(number)))
-        one = plan.validating
-        validating.append(dict.fromkeys(plan.fold.validation, models[one].select(number)) if one else {})
+        left_out = plan.validating
+        validating.append(dict.fromkeys(plan.fold.validation, models[left_out].select(number)) if left_out else {})
     predictions = predict_folds(seconds, [*known, *validating])
     pairs = zip(predictions[: len(plans)], predictions[len(plans) :], strict=True)
     recordings_of = seconds.dataset.recordings_of

@@ -70,7 +70,7 @@ def fit_logistic(
         If one does not converge.
     """
     models: list[LinearModels] = []
-    at_once = max(1, _MOST_BYTES // sum(4 * len(one.y) + 32 * (one.x.shape[1] + 1) for one in persons))
+    at_once = max(1, _MOST_BYTES // sum(4 * len(person.y) + 32 * (person.x.shape[1] + 1) for person in persons))
     with single_threads() as pool:
         for start in range(0, len(trains), at_once):
             part = slice(start, start + at_once)
@@ -144,9 +144,9 @@ class _StackedRegression:
         self.mean = total / present.clamp(min=1)
         self.scale = inverse_deviation(self.mean, (squares - present * self.mean**2) / count[:, None])
         self.persons = [
-            _Person(one, member[:, number].nonzero()[:, 0], self.mean, self.scale)
-            for number, one in enumerate(persons)
-            if trains[:, number].any() and len(one.y)
+            _Person(person, member[:, number].nonzero()[:, 0], self.mean, self.scale)
+            for number, person in enumerate(persons)
+            if trains[:, number].any() and len(person.y)
         ]
 
     def fit_path(self, inverse_strengths: NDArray[np.float64]) -> list[LinearModels]:
@@ -206,7 +206,7 @@ class _StackedRegression:
 
     def _derivatives(self, coefficients: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Of the loss: gradient and diagonal of the Hessian, ``(K, P + 1)``, and what `_times_hessian` takes."""
-        parts = self.pool.map(lambda one: one.loss_derivatives(coefficients), self.persons)
+        parts = self.pool.map(lambda person: person.loss_derivatives(coefficients), self.persons)
         gradient, diagonal, curvature = zip(*parts, strict=True)
         return self._sum(gradient), self._sum(diagonal), list(curvature)
 
@@ -214,16 +214,18 @@ class _StackedRegression:
         """Product of the Hessian of the loss with a direction of each set, ``(K, P + 1)``."""
         return self._sum(
             self.pool.map(
-                lambda one, bent: one.by_coefficients(bent * one.logits(direction)), self.persons, curvature
+                lambda person, bent: person.by_coefficients(bent * person.logits(direction)),
+                self.persons,
+                curvature,
             )
         )
 
     def _largest_logit(self, coefficients: Tensor) -> Tensor:
         """Largest absolute logit of a training second of each set, ``(K,)``."""
         largest = coefficients.new_zeros(len(coefficients))
-        parts = self.pool.map(lambda one: one.logits(coefficients).abs().amax(0), self.persons)
-        for one, part in zip(self.persons, parts, strict=True):
-            largest[one.sets] = torch.maximum(largest[one.sets], part.double())
+        parts = self.pool.map(lambda person: person.logits(coefficients).abs().amax(0), self.persons)
+        for person, part in zip(self.persons, parts, strict=True):
+            largest[person.sets] = torch.maximum(largest[person.sets], part.double())
         return largest
 
     def _raw(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
@@ -234,8 +236,8 @@ class _StackedRegression:
     def _sum(self, by_person: Iterable[Tensor]) -> Tensor:
         """Sum of what each person gives its sets, ``(k, P + 1)``: ``(K, P + 1)``."""
         total = self.mean.new_zeros(len(self.mean), self.mean.shape[1] + 1)
-        for one, part in zip(self.persons, by_person, strict=True):
-            total[one.sets] += part
+        for person, part in zip(self.persons, by_person, strict=True):
+            total[person.sets] += part
         return total
 
 

@@ -67,9 +67,9 @@ def fit_logistic_folds(
         for fold in folds
     }
     best = [int(by_fold[fold.name][0].nanmean(0).argmin()) for fold in folds]
-    chosen = [INVERSE_STRENGTHS[number : number + 1] for number in best]
-    heads = _fit_sets(rows, [_training_persons(fold) for fold in folds], chosen)
-    for fold, number, strength, head in zip(folds, best, chosen, heads, strict=True):
+    strengths = [INVERSE_STRENGTHS[number : number + 1] for number in best]
+    heads = _fit_sets(rows, [_training_persons(fold) for fold in folds], strengths)
+    for fold, number, strength, head in zip(folds, best, strengths, heads, strict=True):
         losses, scores = (part.nanmean(0) for part in by_fold[fold.name])
         inner = {
             person: models[split.train].select(number)
@@ -121,11 +121,11 @@ def _score_by_others(
         sets.setdefault(person, []).append(train)
 
     def score(person: str) -> None:
-        own, columns = sets.get(person, []), len(INVERSE_STRENGTHS)
-        for some in split_by_bytes(own, columns, seconds, [person], most_bytes // threads):
-            labels, logits = seconds.scores(person, join_models([models[one] for one in some]))
-            for one, part in zip(some, np.split(logits, len(some), axis=1), strict=True):
-                number = numbers[one, person]
+        train_sets, columns = sets.get(person, []), len(INVERSE_STRENGTHS)
+        for some in split_by_bytes(train_sets, columns, seconds, [person], most_bytes // threads):
+            labels, logits = seconds.scores(person, join_models([models[train_set] for train_set in some]))
+            for train_set, part in zip(some, np.split(logits, len(some), axis=1), strict=True):
+                number = numbers[train_set, person]
                 losses[number], scores[number] = _log_losses(labels, part), score_person(labels, part)
 
     threads = torch.get_num_threads()
@@ -136,8 +136,8 @@ def _score_by_others(
 
 def _log_losses(labels: NDArray[Any], logits: NDArray[np.float32]) -> Tensor:
     """Mean log loss ``(R,)`` of labels ``(N,)`` by each column of logits; nan without labels."""
-    wanted = torch.from_numpy(labels)[:, None].float().expand(logits.shape)
-    losses = binary_cross_entropy_with_logits(torch.from_numpy(logits), wanted, reduction="none")
+    targets = torch.from_numpy(labels)[:, None].float().expand(logits.shape)
+    losses = binary_cross_entropy_with_logits(torch.from_numpy(logits), targets, reduction="none")
     return losses.double().mean(0)
 
 

@@ -72,7 +72,7 @@ class ClassMoments:
         products, missing = self.products + sign * other.products, self.missing or other.missing
         if self.missing and other.missing:
             pairs = zip(astuple(self.missing), astuple(other.missing), strict=True)
-            missing = MissingMoments(*(one + sign * two for one, two in pairs))
+            missing = MissingMoments(*(left + sign * right for left, right in pairs))
         return ClassMoments(count, total, products, missing)
 
     @property

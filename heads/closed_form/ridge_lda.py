@@ -28,8 +28,8 @@ class LinearModels:
 
     def select(self, row: int) -> "LinearModels":
         """The model of one strength alone."""
-        one = slice(row, row + 1)
-        return LinearModels(self.weight[:, one], self.bias[one], self.mean[:, one])
+        column = slice(row, row + 1)
+        return LinearModels(self.weight[:, column], self.bias[column], self.mean[:, column])
 
     def scores(self, x: Tensor) -> Tensor:
         """Scores ``(N, R)`` of features ``(N, P)`` float64, nan where missing."""
@@ -41,7 +41,7 @@ class LinearModels:
 
 def join_models(models: Sequence[LinearModels]) -> LinearModels:
     """The models of several training sets side by side."""
-    weight, bias, mean = zip(*((one.weight, one.bias, one.mean) for one in models), strict=True)
+    weight, bias, mean = zip(*((model.weight, model.bias, model.mean) for model in models), strict=True)
     return LinearModels(torch.cat(weight, 1), torch.cat(bias), torch.cat(mean, 1))
 
 
@@ -77,8 +77,8 @@ def fit_ridge_lda(moments: ClassMoments, strengths: Sequence[float], method: str
     return LinearModels(weight, bias - mean @ weight, mean[:, None].expand_as(weight))
 
 
-def _solve_loaded(scatter: Tensor, share: Tensor, loading: Tensor, wanted: Tensor) -> Tensor:
-    """Solve ``(share * scatter + loading * I) @ x = wanted`` for each share and loading; ``(P, R)``.
+def _solve_loaded(scatter: Tensor, share: Tensor, loading: Tensor, rhs: Tensor) -> Tensor:
+    """Solve ``(share * scatter + loading * I) @ x = rhs`` for each share and loading; ``(P, R)``.
 
     A Cholesky decomposition for each of 13 strengths takes 2.0 s of one thread with 2,304 features, one
     eigendecomposition for all 3.7 s.
@@ -87,7 +87,7 @@ def _solve_loaded(scatter: Tensor, share: Tensor, loading: Tensor, wanted: Tenso
     loading = loading.clamp(min=torch.finfo(loading.dtype).tiny)  # features that are constant have no scatter
     for part, more in zip(share.tolist(), loading.tolist(), strict=True):
         torch.mul(scatter, part, out=loaded).diagonal().add_(more)
-        solutions.append(torch.cholesky_solve(wanted[:, None], torch.linalg.cholesky(loaded)))
+        solutions.append(torch.cholesky_solve(rhs[:, None], torch.linalg.cholesky(loaded)))
     return torch.cat(solutions, 1)
 
 

@@ -67,8 +67,8 @@ class Head(nn.Module):
     @property
     def leaves_out_missing(self) -> bool:
         """Whether it is told which electrodes are missing; else it sees what zeros were encoded to."""
-        own = type(self)
-        is_plain = own.forward_stacked is Head.forward_stacked and own.precompute is Head.precompute
+        head_class = type(self)
+        is_plain = head_class.forward_stacked is Head.forward_stacked and head_class.precompute is Head.precompute
         return self.nan_if_missing or is_plain
 
     def fill_missing(self, features: Tensor) -> Tensor:

@@ -97,9 +97,11 @@ def make_head(settings: HeadSettings, shape: tuple[int, int, int], seconds: int,
 
 def _make_tried(builder: HeadBuilder, settings: HeadSettings, shape: tuple[int, int, int], seconds: int) -> Head:
     """Build a head of another package and try it out; it sees the settings that its file will hold, no more."""
-    own = HeadSettings(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(HeadSettings)})
+    head_settings = HeadSettings(
+        **{field.name: getattr(settings, field.name) for field in dataclasses.fields(HeadSettings)}
+    )
     try:
-        head = builder(own, shape, seconds)
+        head = builder(head_settings, shape, seconds)
         fault = find_fault(head, shape, seconds)
     except UserError as error:
         raise UserError(f"head {settings.head}: {error}") from error

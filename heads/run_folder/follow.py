@@ -153,8 +153,8 @@ def _move_aside(run: Run, folds: Sequence[Fold], unfinished: Sequence[Path]) -> 
     recordings = run.config["store"].get("recordings", {})
     names = [name.split("/") for name, row in recordings.items() if row["person"] in tested]
     patterns = ["/**/".join(map(to_path_name, name)) for name in names]
-    places = [one.scores_path / "predictions" for one in run.by_seed]
-    predictions = [path for place in places for one in patterns for path in place.glob(f"**/{one}_*")]
+    places = [seed_run.scores_path / "predictions" for seed_run in run.by_seed]
+    predictions = [path for place in places for pattern in patterns for path in place.glob(f"**/{pattern}_*")]
     names_of_folds = sorted({fold.name for fold in folds})
     for path in (*unfinished, *predictions, *map(run.fold_path, names_of_folds)):
         target = aside / path.relative_to(run.path)

@@ -40,7 +40,7 @@ def fold_command(
     config: Mapping[str, Any],
     fold: str,
     stores: Sequence[Path] = (),
-    chosen: Mapping[str, str | None] | None = None,
+    sweep_choice: Mapping[str, str | None] | None = None,
 ) -> str:
     """What to type to have a fold in a run; a final head of a sweep goes to a run of its own, ``PATH-final``.
 
@@ -52,16 +52,16 @@ def fold_command(
         "final" or "all".
     stores
         Where the run's stores are now; where they were if not given.
-    chosen
+    sweep_choice
         For the final head of a sweep, values of the settings that the sweep tried several values of.
     """
     settings, store = config["settings"], config["store"]
-    paths = [str(path) for path in stores] or [one["path"] for one in store.get("members") or [store]]
+    paths = [str(path) for path in stores] or [member["path"] for member in store.get("members") or [store]]
     kind = kind_of(settings)
     options = list(_options(kind, settings))
     if kind == "sweep" and fold == "final":
         path, kind = _beside(path, "final"), "train"
-        options = list(_options_of_final(settings, chosen or {}))
+        options = list(_options_of_final(settings, sweep_choice or {}))
     folds = [] if kind == "sweep" else ["--fold", fold]
     if "split" in settings:
         folds = ["--split", settings["split"]]
@@ -84,10 +84,10 @@ def _beside(path: Path, suffix: str) -> Path:
     return named.with_name(f"{named.name}-{suffix}")
 
 
-def _options_of_final(settings: Mapping[str, Any], chosen: Mapping[str, str | None]) -> Iterator[str]:
+def _options_of_final(settings: Mapping[str, Any], sweep_choice: Mapping[str, str | None]) -> Iterator[str]:
     """Options of `train` for one setting of a sweep; a new run folder does not know how persons choose."""
     first = {name: value[0] if isinstance(value, list) else value for name, value in settings.items()}
-    yield from _options("train", {**first, **chosen, "random": None})
+    yield from _options("train", {**first, **sweep_choice, "random": None})
     if "split" not in settings and settings["inner"] != DEFAULT_INNER:
         yield from ("--inner", str(settings["inner"]))
 
@@ -105,7 +105,7 @@ def _options(kind: str, settings: Mapping[str, Any]) -> Iterator[str]:
             values = value if isinstance(value, list) else [value]
             yield from (
                 f"--{field.name.replace('_', '-')}",
-                *(str(one) if one is not None else "none" for one in values),
+                *(str(item) if item is not None else "none" for item in values),
             )
     if settings.get("random") is not None:
         yield from ("--random", str(settings["random"]))

@@ -66,8 +66,8 @@ class Run:
             _write_once(config_path, json.dumps(content, indent=2, sort_keys=True) + "\n")
         run = cls.open(path)
         stored, given = run.config["settings"], complete_settings(content["settings"])
-        if (kind := kind_of(stored)) != (wanted := kind_of(given)):
-            raise UserError(f"{path}: is a run of {kind}, not of {wanted}; choose another --out")
+        if (kind := kind_of(stored)) != (given_kind := kind_of(given)):
+            raise UserError(f"{path}: is a run of {kind}, not of {given_kind}; choose another --out")
         if differing := describe_difference(stored, given):
             raise UserError(
                 f"{path}: holds a run with other settings ({differing}); repeat those, or choose another --out"
@@ -86,8 +86,8 @@ class Run:
         config_path = path / "config.json"
         if not config_path.is_file():
             elsewhere = "a file, not a run folder" if path.exists() else "no such folder"
-            found = "no run here (config.json is missing)" if path.is_dir() else elsewhere
-            raise UserError(f"{path}: {found}; {command_line('heads.train')} makes one")
+            problem = "no run here (config.json is missing)" if path.is_dir() else elsewhere
+            raise UserError(f"{path}: {problem}; {command_line('heads.train')} makes one")
         return cls(path, read_config(config_path))
 
     @property
@@ -133,11 +133,11 @@ class Run:
         UserError
             If the final head is of a sweep whose table, which says what the folds chose, is not there.
         """
-        chosen = None
+        sweep_choice = None
         if fold == "final" and self._is_sweep:
             again = fold_command(self.path, self.config, "all", stores)
-            chosen = read_most_chosen(self.path, again)
-        return fold_command(self.path, self.config, fold, stores, chosen)
+            sweep_choice = read_most_chosen(self.path, again)
+        return fold_command(self.path, self.config, fold, stores, sweep_choice)
 
     def remedy_for(self, fold: str, stores: Sequence[Path] = ()) -> str:
         """Say what makes the fold "final", or "all", of this run, to end a message.

@@ -81,7 +81,7 @@ def open_recorded(recorded: Mapping[str, Any], paths: Sequence[Path] = ()) -> St
             f"{missing[0]}: no such store, but the run was trained on it; if it has moved, give --store "
             f"{'with all of its stores, in order' if len(members) > 1 else 'with its new path'}"
         )
-    return open_stores(paths or recorded_paths, [one["name"] for one in members])
+    return open_stores(paths or recorded_paths, [member["name"] for member in members])
 
 
 def list_known_as(recorded: Mapping[str, Any], name: str) -> list[tuple[str, str]]:

@@ -31,8 +31,8 @@ def read_most_chosen(path: Path, sweep_command: str) -> dict[str, str | None]:
     table = path / SWEEP_TABLE
     try:
         rows = list(csv.DictReader(table.read_text().splitlines()))
-        chosen = max(rows, key=lambda row: int(row["folds_choosing"]))  # the first, if several have as many
+        most_chosen = max(rows, key=lambda row: int(row["folds_choosing"]))  # the first, if several have as many
     except (FileNotFoundError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise UserError(f"{table}: missing or damaged; {sweep_command} writes it") from error
-    names = [field.name for field in fields(TrainSettings) if field.name in chosen]
-    return translate_settings({name: chosen[name] or None for name in names})
+    names = [field.name for field in fields(TrainSettings) if field.name in most_chosen]
+    return translate_settings({name: most_chosen[name] or None for name in names})

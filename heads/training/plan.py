@@ -39,16 +39,16 @@ class StackPlan:
 
     def __init__(self, trials: Sequence[Trial]) -> None:
         heads: list[StackedHead] = []
-        own: list[int] = []
+        trial_heads: list[int] = []
         choosing: list[dict[str, int]] = []
         inner: dict[StackedHead, int] = {}
         for trial in trials:
-            own.append(len(heads))
+            trial_heads.append(len(heads))
             heads.append(StackedHead(trial.fold.train, trial.settings))
             of_trial: dict[str, int] = {}
             for split in trial.fold.splits:
                 head = StackedHead(split.train, trial.settings)
-                number = inner.setdefault(head, len(heads)) if trial.fold.inner else own[-1]
+                number = inner.setdefault(head, len(heads)) if trial.fold.inner else trial_heads[-1]
                 if number == len(heads):
                     heads.append(head)
                 of_trial |= dict.fromkeys(split.validation, number)
@@ -56,7 +56,7 @@ class StackPlan:
         order = order_heads(heads)
         place = {number: row for row, number in enumerate(order)}
         self.heads = [heads[number] for number in order]
-        self.own = [place[number] for number in own]
+        self.own = [place[number] for number in trial_heads]
         self.choosing = [{person: place[number] for person, number in of.items()} for of in choosing]
         self.kept = [(number, head) for number in range(len(trials)) for head in self.needed([number])]
 

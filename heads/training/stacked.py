@@ -101,12 +101,12 @@ class StackedTrainer:
         self.trials, self.dataset, self.device = trials, dataset, device
         self.plan = StackPlan(trials)
         stacked, settings = self.plan.heads, trials[0].settings
-        heads = [initial_head(one, dataset).to(device) for one in stacked]
+        heads = [initial_head(head, dataset).to(device) for head in stacked]
         self.head = heads[0]
         self.buffers = {name: _stack(heads, name) for name, _ in heads[0].named_buffers()}
         self.rates = stack_rates(stacked, dataset, device)
-        self.seeds = [one.settings.seed for one in stacked]
-        self.trains = np.array([np.isin(dataset.persons, one.train) for one in stacked])
+        self.seeds = [head.settings.seed for head in stacked]
+        self.trains = np.array([np.isin(dataset.persons, head.train) for head in stacked])
         precision = getattr(torch, choose_precision(settings.precision, device.type))
         self.features = DeviceFeatures(dataset, self.head, device, precision, keep=True, kept_bytes=kept_bytes)
         named = sorted(self.head.named_parameters(), key=lambda item: item[0].endswith("bias"))

@@ -63,7 +63,7 @@ QUICK = ["--epochs", "2", "--lr", "0.01", "--filters", "4", "--hidden", "4", "--
 )
 def test_the_command_is_whole(settings: dict[str, object], fold: str, command: str) -> None:
     config = {"settings": {"inner": 4, **settings}, "store": {"path": "s"}}
-    assert fold_command(Path("r/a"), config, fold, chosen={"lr": "0.2"}) == f"python -m {command}"
+    assert fold_command(Path("r/a"), config, fold, sweep_choice={"lr": "0.2"}) == f"python -m {command}"
 
 
 def test_a_run_given_as_a_dot_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
