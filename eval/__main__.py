@@ -193,7 +193,7 @@ def _print_paths(results: Results) -> None:
     scores += [path / "tables"] if len(results.persons) or results.seeds else []
     print(f"\nScores: {', '.join(map(str, scores))}")
     if results.seeds:
-        folders = ", ".join(str(own.path) for own in results.seeds.values())
+        folders = ", ".join(str(result.path) for result in results.seeds.values())
         print(f"Seizures, events and scores of each seed: {folders}")
     else:
         if len(results.persons):
@@ -229,8 +229,8 @@ def open_eeg_of(store: Store, bids: Sequence[Path]) -> AbstractContextManager[Ee
     folders = {path.resolve(): folder for path, folder in zip(store.paths, bids, strict=True)}
     names: dict[Path, dict[str, str]] = {folder: {} for folder in bids}
     for file in store.files:
-        own = (file.original or file).recordings
-        pairs = zip(file.recordings, own, strict=True)
+        originals = (file.original or file).recordings
+        pairs = zip(file.recordings, originals, strict=True)
         names[folders[file.path.parent.resolve()]] |= {info.name: original.name for info, original in pairs}
     return open_eeg(names, store.spec)
 

@@ -107,7 +107,11 @@ def controls(command: ControlsCommand) -> int:
     state = _hash_run(run)
     results = list(_run_tasks(tasks, known, state, out))
     names = {control.name for control in results}
-    earlier = [one for one in itertools.chain(*known.values()) if one.run == state and one.name not in names]
+    earlier = [
+        control
+        for control in itertools.chain(*known.values())
+        if control.run == state and control.name not in names
+    ]
     for control in earlier:
         print(control.line)
     results += earlier
@@ -128,9 +132,9 @@ def _run_tasks(
     """Controls of tasks, out of the known ones or run now; print each, and write what there is after each task."""
     results: list[Control] = []
     for task in tasks:
-        found = known.pop(task.made_of, None)
-        made = [replace(control, made_of=task.made_of, run=state) for control in found or task.make()]
-        if found is None:
+        kept = known.pop(task.made_of, None)
+        made = [replace(control, made_of=task.made_of, run=state) for control in kept or task.make()]
+        if kept is None:
             write_controls(out, [*results, *made, *itertools.chain(*known.values())])
         for control in made:
             print(control.line, flush=True)
@@ -222,10 +226,10 @@ def _check_identity(store: Store, out: Path) -> Iterator[Control]:
 def _read_twin(trained: ScoredRun, path: Path) -> ScoredRun:
     twin = read_scored_run(path)
     require_same_test(trained, twin)
-    spec, own = (run.config["store"].get("spec", {}) for run in (twin, trained))
+    spec, trained_spec = (run.config["store"].get("spec", {}) for run in (twin, trained))
     if spec.get("encoder") != "random":
         raise UserError(f"{path}: its encoder is {spec.get('encoder')}; a twin has --encoder random")
-    same_window = spec.get("window_s") == own.get("window_s")
+    same_window = spec.get("window_s") == trained_spec.get("window_s")
     if differences := describe_differences(trained, twin, (*_SPEC_OF_TWIN, *["stride_s"] * same_window)):
         raise UserError(
             f"{path}: no twin of {trained.path} ({'; '.join(differences)}); extract and train it with the "

@@ -219,8 +219,8 @@ def _detect_in_files(command: DetectCommand, output: Path) -> int:
             others = noun_with_names("more file", [path.name for path in files[1:]], _NAMED)
             print(to_one_line(f"failed as {files[0]}: {len(files) - 1} {others}"), file=sys.stderr)
     failed = sum(map(len, failures.values()))
-    there = f", {len(tasks) - len(todo)} of them already done" if len(tasks) > len(todo) else ""
-    print(f"{len(tasks) - failed} of {count_noun(len(tasks), 'file')}{there}. Events: {to_one_line(output)}")
+    done = f", {len(tasks) - len(todo)} of them already done" if len(tasks) > len(todo) else ""
+    print(f"{len(tasks) - failed} of {count_noun(len(tasks), 'file')}{done}. Events: {to_one_line(output)}")
     return 1 if failed else 0
 
 

@@ -105,8 +105,8 @@ def export(command: ExportCommand) -> None:
     }
     content = onnx_file.to_onnx(detector, spec, metadata)
     windows = onnx_file.check_windows(command.check, spec)
-    own = [matching_encoder(spec, command.encoder, "cpu")] if spec.precision != "float32" else []
-    count, (apart, *of_own) = onnx_file.compare(content, [encoder, *own], head, windows)
+    as_trained = [matching_encoder(spec, command.encoder, "cpu")] if spec.precision != "float32" else []
+    count, (apart, *differences) = onnx_file.compare(content, [encoder, *as_trained], head, windows)
     if apart > TOLERANCE:
         raise UserError(
             f"{command.output}: not written, its probabilities differ by up to {apart:.2g} from this package's "
@@ -116,7 +116,7 @@ def export(command: ExportCommand) -> None:
     checked = count_noun(count, "window")
     print(f"{to_one_line(command.output)}: {len(content) / 1e6:.1f} MB")
     print(f"Its probabilities differ from this package's by at most {apart:.1g} on {checked}.")
-    for difference in of_own:
+    for difference in differences:
         print(f"From those in {spec.precision}, as the run was trained, they differ by at most {difference:.2g}.")
 
 

@@ -88,8 +88,8 @@ def make_detector(encoder: FeatureExtractor, head: Head, spec: FeatureSpec) -> D
             f"a head with a context of {head.context_s} s cannot be exported with windows that overlap; "
             f"extract with --stride {spec.window_s}, or train with --context-s 1"
         )
-    own = copy.deepcopy(model).float()
-    return DetectorModule(own, head.eval(), quantizers=spec.dims if spec.features == "codes" else 0).eval()
+    network = copy.deepcopy(model).float()
+    return DetectorModule(network, head.eval(), quantizers=spec.dims if spec.features == "codes" else 0).eval()
 
 
 def to_onnx(detector: DetectorModule, spec: FeatureSpec, metadata: dict[str, str]) -> bytes:

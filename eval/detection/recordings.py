@@ -71,10 +71,10 @@ def _find_files(path: Path) -> list[tuple[Path, Path]]:
         is_recording = file.stem.endswith("_eeg") or not is_bids
         return file.name[0] != "." and file.suffix.lower() in SUFFIXES and is_recording
 
-    found = [(file, file.relative_to(path)) for file in walk(path, enters) if is_eeg(file)]
-    if not found:
+    files = [(file, file.relative_to(path)) for file in walk(path, enters) if is_eeg(file)]
+    if not files:
         raise UserError(f"{path}: no EEG file in it ({', '.join(SUFFIXES)}); give a folder that has some")
-    return found
+    return files
 
 
 def is_finished(task: DetectionTask, folder: Path) -> bool:

@@ -103,11 +103,11 @@ def _group(results: Results, errors: Iterable[DetectionError]) -> Iterator[tuple
         return error.person, error.recording, number
 
     for (person, name, number), group in groupby(errors, stretch):
-        found = list(group)
+        stretch_errors = list(group)
         duration_s = results.recordings[person][name].duration_s
         start_s = max(0, number * _WINDOW_S - _MARGIN_S)
         stop_s = min(duration_s, (number + 1) * _WINDOW_S + _MARGIN_S)
-        yield (0, duration_s) if is_shown_whole(results, found[0]) else (start_s, stop_s), found
+        yield (0, duration_s) if is_shown_whole(results, stretch_errors[0]) else (start_s, stop_s), stretch_errors
 
 
 def _format_stretch(results: Results, window: Interval, group: list[DetectionError], drawings: list[str]) -> str:

@@ -38,12 +38,12 @@ def draw_sensitivity(sweep: pd.DataFrame, summary: pd.DataFrame, background: Bac
         Where it is too little for a rate, false alarms are counts.
     """
     alarms = "fp_per_day" if background.suffices else "false_alarms"
-    chosen = summary["event.fp_per_day"]["mean"] if background.suffices else _total(summary, "event.fp")
+    false_alarms = summary["event.fp_per_day"]["mean"] if background.suffices else _total(summary, "event.fp")
     figure, (axes,) = panels()
     axes.plot(sweep[alarms], sweep["sensitivity"], ".-", color=LIGHT["blue"], label="one threshold for all")
     mean, low, high = summary["event.sensitivity"][["mean", "ci95_low", "ci95_high"]]
-    axes.vlines(chosen, low, high, color=LIGHT["orange"], linewidth=1.2)
-    axes.plot(chosen, mean, "D", color=LIGHT["orange"], label="as chosen", clip_on=False)
+    axes.vlines(false_alarms, low, high, color=LIGHT["orange"], linewidth=1.2)
+    axes.plot(false_alarms, mean, "D", color=LIGHT["orange"], label="as chosen", clip_on=False)
     scale_alarms(axes, "x")
     axes.set(ylim=(-0.02, 1.02), ylabel="event sensitivity")
     unit = "a day" if background.suffices else f"in {background.hours:.1f} h of background"

@@ -79,7 +79,7 @@ def _write_tables(results: Results) -> None:
 
 def seed_means(results: Results) -> pd.DataFrame:
     """Mean scores over persons, one row per seed."""
-    return average_scores({str(seed): own for seed, own in results.seeds.items()})[2]
+    return average_scores({str(seed): result for seed, result in results.seeds.items()})[2]
 
 
 def write_events(results: Results) -> None:
@@ -174,7 +174,7 @@ def _more_metrics(results: Results) -> dict[str, Any]:
 
 def _describe_test(results: Results) -> dict[str, Any]:
     """Hash of heads and store, given split and time in alarm, for ``metrics.json``."""
-    heads = [head for own in list(results.seeds.values()) or [results] for head in own.folds]
+    heads = [head for result in list(results.seeds.values()) or [results] for head in result.folds]
     more: dict[str, Any] = {SCORED: hash_scored(results.config, heads)}
     if split := results.given_split:
         more["split"] = split

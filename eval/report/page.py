@@ -104,7 +104,7 @@ def _page(
     provenance: Provenance,
     reader: EegReader | None,
 ) -> str:
-    found = errors.list_errors(results)
+    detection_errors = errors.list_errors(results)
     drawings = {name: format_figure(name, text, _caption(name, results)) for name, text in svg.items()}
     fill = {
         "lead": escape(to_one_line(_lead(results))),
@@ -112,10 +112,10 @@ def _page(
         "numbers": format_numbers(results),
         "first": "".join(drawing for name, drawing in drawings.items() if name in _FIRST),
         "warnings": format_warnings(warnings),
-        "errors": errors.format_errors(results, found, reader),
+        "errors": errors.format_errors(results, detection_errors, reader),
         "scores": _format_scores(results, table),
         "figures": "".join(drawing for name, drawing in drawings.items() if name not in _FIRST),
-        "timelines": _format_timelines(results, found),
+        "timelines": _format_timelines(results, detection_errors),
         "settings": sections.format_settings(results),
     }
     return format_page("page.html", f"Seizure detection: {results.path.resolve().name}", fill, format_style())
@@ -145,9 +145,11 @@ def _format_scores(results: Results, table: pd.DataFrame) -> str:
     return f'<div class="wide">{tables}</div><p class="muted">{escape(_SCORES_NOTE)}</p>'
 
 
-def _format_timelines(results: Results, found: Sequence[errors.DetectionError]) -> str:
+def _format_timelines(results: Results, detection_errors: Sequence[errors.DetectionError]) -> str:
     """Recordings that no error shows whole, folded by person."""
-    shown = {(error.person, error.recording) for error in found if errors.is_shown_whole(results, error)}
+    shown = {
+        (error.person, error.recording) for error in detection_errors if errors.is_shown_whole(results, error)
+    }
     parts = []
     for person, by_name in _list_recordings(results).items():
         post = results.posts[person]

@@ -79,8 +79,8 @@ def _describe_seed(settings: dict[str, Any]) -> str:
 
 def _describe_choices(results: Results) -> str:
     """What was chosen, by which criterion and on whom, in the folds that test a person; of all seeds."""
-    chosen = list(list_choices(results).values())
-    testing = [(result, choice) for result, choice in chosen if result.fold.test] or chosen
+    choices = list(list_choices(results).values())
+    testing = [(result, choice) for result, choice in choices if result.fold.test] or choices
     if not testing:
         return ""
     folds = {result.fold.name: result.fold for result, _ in testing}
@@ -114,8 +114,8 @@ def _describe_criterion(settings: Mapping[str, Any]) -> str:
     """
     if settings.get("method") == "logistic":
         return "C by the smallest log loss per second"
-    chosen = {"probe": "strength", "sweep": "settings and epoch", "train": "epoch"}[kind_of(settings)]
-    return f"{chosen} by the best AUROC per second"
+    tuned = {"probe": "strength", "sweep": "settings and epoch", "train": "epoch"}[kind_of(settings)]
+    return f"{tuned} by the best AUROC per second"
 
 
 def _range(ordered: Sequence[str]) -> str:

@@ -77,11 +77,11 @@ def sum_alarms(scores: pd.DataFrame, time_in_alarm: pd.DataFrame) -> Alarms:
 
 def average_alarms(alarms: Sequence[Alarms]) -> Alarms:
     """Alarms of several heads on the same persons: the means, and the sample sd of the share in alarm."""
-    shares = [one.alarmed_share for one in alarms if one.hours]
+    shares = [head_alarms.alarmed_share for head_alarms in alarms if head_alarms.hours]
     return replace(
         alarms[0],
-        false_alarms=float(np.mean([one.false_alarms for one in alarms])),
-        alarmed_hours=float(np.mean([one.alarmed_hours for one in alarms])),
+        false_alarms=float(np.mean([head_alarms.false_alarms for head_alarms in alarms])),
+        alarmed_hours=float(np.mean([head_alarms.alarmed_hours for head_alarms in alarms])),
         heads=len(alarms),
         spread=float(np.std(shares, ddof=1)) if len(shares) > 1 else None,
     )

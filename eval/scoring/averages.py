@@ -52,11 +52,11 @@ def average_seeds(run: Run, results: Mapping[int, Results]) -> Results:
 
 def list_choices(results: Results) -> dict[str, tuple[FoldResult, PostProcessingChoice]]:
     """Folds and what was chosen for each, by name; of several seeds for each seed, which the name then has."""
-    heads = {f" (seed {seed})": own for seed, own in results.seeds.items()} or {"": results}
+    heads = {f" (seed {seed})": result for seed, result in results.seeds.items()} or {"": results}
     return {
-        f"{fold.fold.name}{seed}": (fold, own.choices[fold.fold.name])
-        for seed, own in heads.items()
-        for fold in own.folds
+        f"{fold.fold.name}{seed}": (fold, result.choices[fold.fold.name])
+        for seed, result in heads.items()
+        for fold in result.folds
     }
 
 
@@ -68,7 +68,7 @@ def require_equal_folds(run: Run) -> None:
     UserError
         Naming a fold and the seed that lacks it.
     """
-    finished = {one.seed: {result.fold.name for result in one.folds} for one in run.by_seed}
+    finished = {seed_run.seed: {result.fold.name for result in seed_run.folds} for seed_run in run.by_seed}
     every = set.union(*finished.values())
     for seed, names in finished.items():
         if missing := sorted(every - names):

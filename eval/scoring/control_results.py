@@ -48,7 +48,7 @@ def read_controls(out: Path) -> dict[str, list[Control]]:
 
 def write_controls(out: Path, results: Sequence[Control]) -> None:
     """Write ``controls.json`` for `read_controls`."""
-    write_text(out / "controls.json", json.dumps([asdict(one) for one in results], indent=2) + "\n")
+    write_text(out / "controls.json", json.dumps([asdict(control) for control in results], indent=2) + "\n")
 
 
 def tabulate_controls(results: Sequence[Control]) -> pd.DataFrame:

@@ -69,17 +69,17 @@ def widen(event: Interval, duration_s: float) -> Interval:
     )
 
 
-def overlap(one: Interval, other: Interval) -> bool:
+def overlap(interval: Interval, other: Interval) -> bool:
     """Whether two intervals share a sample at 10 Hz."""
-    return _share(_to_samples(one), _to_samples(other))
+    return _share(_to_samples(interval), _to_samples(other))
 
 
 def _to_samples(event: Interval) -> tuple[int, int]:
     return round(event[0] * RATE_HZ), round(event[1] * RATE_HZ)
 
 
-def _share(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    return one[0] < other[1] and other[0] < one[1] and one[0] < one[1] and other[0] < other[1]
+def _share(span: tuple[int, int], other: tuple[int, int]) -> bool:
+    return span[0] < other[1] and other[0] < span[1] and span[0] < span[1] and other[0] < other[1]
 
 
 def count_samples(duration_s: float) -> int:

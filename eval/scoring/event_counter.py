@@ -67,7 +67,7 @@ class EventCounter:
         """Probabilities of all recordings on one axis of seconds, smoothed."""
         smoothed = np.full(self._seconds, _BETWEEN)
         for group in self._length_groups:
-            values = _smooth_rows([self._recordings[one].probabilities for one in group], smoothing_s)
+            values = _smooth_rows([self._recordings[number].probabilities for number in group], smoothing_s)
             for first, length, row in zip(self._first_second[group], self._lengths[group], values, strict=True):
                 smoothed[first : first + length] = row[:length]
         return smoothed
@@ -147,7 +147,7 @@ def _find_runs(smoothed: NDArray[np.float64], bounds: Sequence[float]) -> list[N
     changes = np.flatnonzero(level[1:] != level[:-1]) + 1
     level = level[np.append(0, changes)]
     reached = (level > number for number in range(len(bounds)))
-    return [np.compress(one[1:] != one[:-1], changes).reshape(-1, 2) for one in reached]
+    return [np.compress(mask[1:] != mask[:-1], changes).reshape(-1, 2) for mask in reached]
 
 
 def _merge(events: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -39,19 +39,19 @@ class FoldChooser:
         """
         result = self._folds[name]
         validation = set(result.fold.validation)
-        chosen = {person: infos for person, infos in self._labelled.items() if person in validation}
-        inputs = self._hash_inputs(result, chosen)
+        by_person = {person: infos for person, infos in self._labelled.items() if person in validation}
+        inputs = self._hash_inputs(result, by_person)
         if kept := _read_kept(result.path / POSTPROCESSING, inputs):
             return kept
-        choice = choose_postprocessing(self._read_recordings(result, chosen), result.threshold)
+        choice = choose_postprocessing(self._read_recordings(result, by_person), result.threshold)
         return replace(choice, made_from=_sign(choice, inputs))
 
     def _read_recordings(
-        self, result: FoldResult, chosen: dict[str, list[RecordingInfo]]
+        self, result: FoldResult, by_person: dict[str, list[RecordingInfo]]
     ) -> dict[str, list[ScoredRecording]]:
         predicted = result.validation_probabilities()
         persons = {}
-        for person, infos in chosen.items():
+        for person, infos in by_person.items():
             for info in infos:
                 if (seconds := len(predicted.get(info.name, ()))) != info.seconds:
                     raise UserError(
@@ -64,11 +64,11 @@ class FoldChooser:
             ]
         return persons
 
-    def _hash_inputs(self, result: FoldResult, chosen: dict[str, list[RecordingInfo]]) -> str:
+    def _hash_inputs(self, result: FoldResult, by_person: dict[str, list[RecordingInfo]]) -> str:
         """Hash of all that the choice of a fold depends on; empty without predictions."""
         if not result.validation_path.is_file():
             return ""
-        labels = {person: self._hash_labels(person, infos) for person, infos in chosen.items()}
+        labels = {person: self._hash_labels(person, infos) for person, infos in by_person.items()}
         digest = hashlib.sha256(json.dumps([METHOD, TRIED, result.threshold, labels]).encode())
         digest.update(result.validation_path.read_bytes())
         return digest.hexdigest()

@@ -80,7 +80,11 @@ def audit_identity(seconds: Mapping[str, PersonSeconds]) -> IdentityAudit:
     UserError
         If fewer than two persons have 20 s of background.
     """
-    halves = {person: _halves(one) for person, one in seconds.items() if (one.y == 0).sum() >= _FEWEST_SECONDS}
+    halves = {
+        person: _halves(person_seconds)
+        for person, person_seconds in seconds.items()
+        if (person_seconds.y == 0).sum() >= _FEWEST_SECONDS
+    }
     if len(halves) < 2:
         raise UserError(
             f"{count_noun(len(halves), 'person')} with {_FEWEST_SECONDS} s of background; the audit needs two or "
@@ -96,7 +100,7 @@ def audit_identity(seconds: Mapping[str, PersonSeconds]) -> IdentityAudit:
     )
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
     accuracy = balanced_accuracy_score(asked[1], model.fit(*known).predict(asked[0]))
-    removed = {person: one.standardised() for person, one in seconds.items()}
+    removed = {person: person_seconds.standardised() for person, person_seconds in seconds.items()}
     scores = pd.DataFrame({"as_is": dict(_score_left_out(seconds)), "removed": dict(_score_left_out(removed))})
     return IdentityAudit(float(accuracy), len(names), scores)
 
@@ -111,9 +115,9 @@ def _halves(seconds: PersonSeconds) -> tuple[NDArray[Any], NDArray[Any]]:
 def _score_left_out(seconds: Mapping[str, PersonSeconds]) -> Iterator[tuple[str, float]]:
     """AUROC of each person who has both labels, by a regression on the others."""
     for person, tested in seconds.items():
-        others = [one for name, one in seconds.items() if name != person]
-        x, y = np.concatenate([one.x for one in others]), np.concatenate([one.y for one in others])
-        weights = np.concatenate([np.full(len(one.y), len(one.y) ** -0.5) for one in others])
+        others = [other for name, other in seconds.items() if name != person]
+        x, y = np.concatenate([other.x for other in others]), np.concatenate([other.y for other in others])
+        weights = np.concatenate([np.full(len(other.y), len(other.y) ** -0.5) for other in others])
         if len(np.unique(y)) < 2 or len(np.unique(tested.y)) < 2:
             continue
         scaler = StandardScaler().fit(x)

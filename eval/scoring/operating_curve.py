@@ -34,7 +34,7 @@ def sweep_thresholds(
         for by_person, *counts in zip(counted.values(), *counter.count_detections(smoothed, tried), strict=True):
             columns = (counter.references, *counts, counter.seconds)
             of_persons = zip(*(column.tolist() for column in columns), strict=True)
-            by_person.update({name: Counts(*one) for name, one in zip(names, of_persons, strict=True)})
+            by_person.update({name: Counts(*row) for name, row in zip(names, of_persons, strict=True)})
     rows = {}
     for threshold, by_person in counted.items():
         counts = [by_person[person] for person in persons]

@@ -95,7 +95,9 @@ class Results:
         only = tuple(self.choices.values()) if len(self.choices) == 1 else ()  # of a test on other data
         by_person = {person: (self.choices[fold.fold.name],) for fold in self.folds for person in fold.fold.test}
         choices = {person: by_person.get(person, only) for person in self.recordings}
-        temperatures = {person: choice.temperature for person, own in choices.items() for choice in own}
+        temperatures = {
+            person: choice.temperature for person, person_choices in choices.items() for choice in person_choices
+        }
         if not choices or temperatures.keys() != choices.keys() or np.isnan([*temperatures.values()]).any():
             return None
         return {

@@ -136,6 +136,6 @@ def _within(values: NDArray[Any], interval: Interval) -> NDArray[Any]:
     return values[start : max(start + 1, int(np.ceil(interval[1])))]
 
 
-def _distance_s(one: Interval, other: Interval) -> float:
+def _distance_s(interval: Interval, other: Interval) -> float:
     """Seconds between two intervals, 0 if they overlap."""
-    return round(max(0.0, one[0] - other[1], other[0] - one[1]), 1)
+    return round(max(0.0, interval[0] - other[1], other[0] - interval[1]), 1)

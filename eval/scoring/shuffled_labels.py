@@ -139,8 +139,8 @@ def _fit(
             if is_logistic
             else fit_closed_form(seconds, folds, settings["method"])
         )
-        for one in tqdm(fitted, total=len(folds), unit=" folds", disable=None):
-            yield one.fold, one.head
+        for fitted_fold in tqdm(fitted, total=len(folds), unit=" folds", disable=None):
+            yield fitted_fold.fold, fitted_fold.head
         return
     settings_of_head = _read_settings(run)
     require_named(settings_of_head.head, named_heads, run.path)

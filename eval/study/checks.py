@@ -80,13 +80,13 @@ def check_data(command: StudyCommand, inner: Inner | None) -> None:
     usable = _select_usable(command, data, unlabelled=False)
     if tested is not None:
         _select_usable(command, tested, command.unlabelled)
-    persons = sorted({found.recording.person for found in usable})
+    persons = sorted({item.recording.person for item in usable})
     if len(persons) < _FEWEST_PERSONS:
         raise UserError(
             f"{command.bids}: {count_noun(len(persons), 'person')} ({', '.join(persons)}); a study "
             f"trains, chooses and tests on {_FEWEST_PERSONS} or more; give a larger data set"
         )
-    if all(found.duration_s for found in usable):  # else only reading tells how long they are
+    if all(item.duration_s for item in usable):  # else only reading tells how long they are
         in_force = DEFAULT_INNER if inner is None else inner
         try:
             for fold in ("all", "final") if tested is not None else ("all",):
@@ -139,16 +139,16 @@ def _persons(data: DataSet) -> set[str]:
 def _select_usable(command: StudyCommand, data: DataSet, unlabelled: bool) -> list[Found]:
     """Recordings that can be used, as far as their headers and events files tell."""
     recordings = [recording for subject in data.by_subject.values() for recording in subject]
-    found = [survey(recording, None, "error", unlabelled) for recording in recordings]
-    failures = [f"{item.recording.name}: {shorten_problem(item, data)}" for item in found if item.problem]
+    surveyed = [survey(recording, None, "error", unlabelled) for recording in recordings]
+    failures = [f"{item.recording.name}: {shorten_problem(item, data)}" for item in surveyed if item.problem]
     require_usable(command, data.path, failures)
-    return [item for item in found if not item.problem]
+    return [item for item in surveyed if not item.problem]
 
 
 def _count_labels(usable: Sequence[Found]) -> dict[str, LabelCounts]:
     """Seconds of each person by label."""
-    seconds = {found.recording.person: np.zeros(2, int) for found in usable}
-    for found in usable:
-        events = found.annotations.events if found.annotations is not None else ()
-        seconds[found.recording.person] += np.bincount(label_seconds(events, found.duration_s), minlength=2)
+    seconds = {item.recording.person: np.zeros(2, int) for item in usable}
+    for item in usable:
+        events = item.annotations.events if item.annotations is not None else ()
+        seconds[item.recording.person] += np.bincount(label_seconds(events, item.duration_s), minlength=2)
     return {person: LabelCounts(int(ictal), int(background)) for person, (background, ictal) in seconds.items()}

@@ -64,7 +64,7 @@ def _find_warnings(
 ) -> list[str]:
     """What weakens the scores of combinations, and of their heads on other data, each reason once."""
     by_combination = {job.combination: job for job in jobs}
-    own = {
+    of_runs = {
         str(row.combination): find_score_warnings(
             Run.open(by_combination[row.combination].path).config, row.persons, row.persons.index
         )
@@ -74,7 +74,7 @@ def _find_warnings(
         str(combination): _find_test_warnings(by_combination[combination].test_path, paths)
         for combination, paths in tests.items()
     }
-    return merge_warnings(own) + [f"on other data: {text}" for text in merge_warnings(on_others)]
+    return merge_warnings(of_runs) + [f"on other data: {text}" for text in merge_warnings(on_others)]
 
 
 def _find_test_warnings(folder: Path, seeds: Sequence[Path]) -> list[str]:
