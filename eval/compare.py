@@ -197,7 +197,7 @@ def _claim_folder(out: Path | None, runs: Sequence[ScoredRun], table: pd.DataFra
     """
     content = {"runs": [str(run.path.resolve()) for run in runs], "table": _to_records(table)}
     if out is not None:
-        guard_folder(out, inputs=[run.path for run in runs], own="comparison.json")
+        guard_folder(out, inputs=[run.path for run in runs], allowed_mark="comparison.json")
         stored = _read_comparison(out)
         if stored is not None and stored.get("runs") != content["runs"]:
             raise UserError(f"{out}: holds a comparison of {stored.get('runs')}; choose another folder")

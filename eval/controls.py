@@ -102,7 +102,7 @@ def controls(command: ControlsCommand) -> int:
     run = Run.open(command.run)
     warn_of_changed_heads(command.run, [command.head])
     out = command.out or command.run / "controls"
-    guard_folder(out, inputs=[command.run, *command.on], own="controls.json")
+    guard_folder(out, inputs=[command.run, *command.on], allowed_mark="controls.json")
     known, tasks = read_controls(out), _list_tasks(command, run, out)
     state = _hash_run(run)
     results = list(_run_tasks(tasks, known, state, out))

@@ -193,7 +193,7 @@ def _detect_in_files(command: DetectCommand, output: Path) -> int:
                 raise UserError(
                     f"{folder}: is named as a file; several inputs give a folder of tables, so name a folder"
                 )
-            guard_folder(folder, inputs=[*folders, command.run], own="sub-*/", apart=data_sets)
+            guard_folder(folder, inputs=[*folders, command.run], allowed_mark="sub-*/", apart=data_sets)
     tasks = find_tasks(command.inputs, output, command.probabilities)
     detector = _load(command)
     record_detector(output, detector, command.missing, command.force)

@@ -58,7 +58,7 @@ def extract(command: ExtractCommand, tell: Callable[[str], object] | None = None
 def _extract(command: ExtractCommand, tell: Callable[[str], object]) -> Summary:
     command.check()
     command.check_codes()
-    guard_folder(command.store, inputs=[command.bids], own="sub-*.h5", apart=[command.bids])
+    guard_folder(command.store, inputs=[command.bids], allowed_mark="sub-*.h5", apart=[command.bids])
     index, shards = parse_shard(command.shard, os.environ) if command.shard is not None else (0, 1)
     command = command if command.alone else _with_absolute_paths(command)
     data = find_data_set(command.bids, command.subject or None)

@@ -344,8 +344,8 @@ def require_one_store(files: Sequence[StoreFile]) -> None:
     """
     for file in files:
         if file.path.stem != f"sub-{file.subject}":
-            own = file.path.with_name(f"sub-{file.subject}.h5")
-            remedy = f"{own.name} is there too, remove one of them" if own.exists() else f"name it {own.name}"
+            path = file.path.with_name(f"sub-{file.subject}.h5")
+            remedy = f"{path.name} is there too, remove one of them" if path.exists() else f"name it {path.name}"
             raise StoreError(f"{file.path}: holds subject {file.subject}; {remedy}")
         if difference := file.spec.difference(files[0].spec):
             raise StoreError(

@@ -144,15 +144,17 @@ def has_default(field: "dataclasses.Field[Any]") -> bool:
     return field.default is not dataclasses.MISSING
 
 
-def _describe(name: str, stored: object, wanted: object) -> str:
+def _describe(name: str, stored: object, other: object) -> str:
     """Say how a field differs; of long lists, their lengths and the first of what only one has."""
-    if not (isinstance(stored, tuple) and isinstance(wanted, tuple)) or max(len(stored), len(wanted)) <= _SHOWN:
-        return f"{name} is {_shorten(stored)}, wanted {_shorten(wanted)}"
-    alone = [[text for text in one if text not in other] for one, other in ((stored, wanted), (wanted, stored))]
+    if not (isinstance(stored, tuple) and isinstance(other, tuple)) or max(len(stored), len(other)) <= _SHOWN:
+        return f"{name} is {_shorten(stored)}, wanted {_shorten(other)}"
+    alone = [
+        [text for text in texts if text not in others] for texts, others in ((stored, other), (other, stored))
+    ]
     if not any(alone):
         return f"{name} is in another order"
     shown = [f" with {list_names(texts, _SHOWN)}" if texts else "" for texts in alone]
-    return f"{name} are {len(stored)}{shown[0]}, wanted {len(wanted)}{shown[1]}"
+    return f"{name} are {len(stored)}{shown[0]}, wanted {len(other)}{shown[1]}"
 
 
 def _shorten(value: object) -> str:

@@ -110,7 +110,7 @@ class StandardTest:
             If it holds something else: a run, or scores of another run, on another store, or of the head in use
             instead of the heads of all folds.
         """
-        guard_folder(self.out, inputs=[self.store.path], own="config.json")
+        guard_folder(self.out, inputs=[self.store.path], allowed_mark="config.json")
         stored = self._read_stored()
         if stored is None:
             if others := list_others(self.out):

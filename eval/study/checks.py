@@ -35,7 +35,7 @@ def check_folder(command: StudyCommand) -> Inner | None:
         If it holds another study or something else, or is within a data set.
     """
     inputs = [command.bids, *([command.test_bids] if command.test_bids is not None else [])]
-    guard_folder(command.out, inputs=inputs, own=MARK, apart=inputs)
+    guard_folder(command.out, inputs=inputs, allowed_mark=MARK, apart=inputs)
     stored = read_mark(command)
     if not stored and (others := list_others(command.out)):
         raise UserError(f"{command.out}: holds {others[0]} and no study; give a new folder")

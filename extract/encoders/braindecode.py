@@ -200,15 +200,15 @@ def _load_weights(model: nn.Module, name: str, weights: str) -> dict[str, Any]:
     except (OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a safetensors file ({reason}); give one of {name}") from error
-    wanted = {key: value for key, value in model.state_dict().items() if not key.startswith(_HEAD)}
+    expected = {key: value for key, value in model.state_dict().items() if not key.startswith(_HEAD)}
     given = {key: value for key, value in state.items() if not key.startswith(_HEAD)}
-    if odd := sorted(wanted.keys() ^ given.keys()):
+    if odd := sorted(expected.keys() ^ given.keys()):
         raise UserError(
             f"{path}: not weights of {name}: {len(odd)} names are missing or unknown, such as {odd[0]}"
         )
     for key, value in given.items():
-        if value.shape != wanted[key].shape:
-            shapes = f"{tuple(value.shape)}, {name} on these channels has {tuple(wanted[key].shape)}"
+        if value.shape != expected[key].shape:
+            shapes = f"{tuple(value.shape)}, {name} on these channels has {tuple(expected[key].shape)}"
             raise UserError(f"{path}: {key} is {shapes}; give weights for as many channels")
     model.load_state_dict(given, strict=False)
     return known

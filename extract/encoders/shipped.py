@@ -63,12 +63,12 @@ def read_sha256(path: Path) -> str | None:
         return None
 
 
-def describe_difference(stored: FeatureSpec, wanted: FeatureSpec) -> str:
+def describe_difference(stored: FeatureSpec, expected: FeatureSpec) -> str:
     """As `FeatureSpec.difference`, with weights that ship by their names."""
-    weights = [spec.weights_sha256 for spec in (stored, wanted)]
+    weights = [spec.weights_sha256 for spec in (stored, expected)]
     names = {read_sha256(path): name for name, path in SHIPPED.items() if name != FAMILY}
-    if stored.encoder != wanted.encoder or weights[0] == weights[1] or not names.keys() & {*weights}:
-        return stored.difference(wanted)
+    if stored.encoder != expected.encoder or weights[0] == weights[1] or not names.keys() & {*weights}:
+        return stored.difference(expected)
     first, second = (names.get(sha256) or f"others (sha256 {sha256[:12]}...)" for sha256 in weights)
-    rest = stored.difference(replace(wanted, weights_sha256=stored.weights_sha256))
+    rest = stored.difference(replace(expected, weights_sha256=stored.weights_sha256))
     return "; ".join(filter(None, [f"weights are {first}, wanted {second}", rest]))

@@ -110,8 +110,8 @@ def find_data_set(bids: Path, subjects: Sequence[str] | None = None) -> DataSet:
         raise UserError(f"{bids}: {_explain_no_subject(bids)}")
     selected = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
     participants = read_participants(bids)
-    chosen = [file for file in files if selected is None or _subject_of(file, bids) in selected]
-    recordings, misnamed, ignored = _sort_out(chosen, bids, participants)
+    selected_files = [file for file in files if selected is None or _subject_of(file, bids) in selected]
+    recordings, misnamed, ignored = _sort_out(selected_files, bids, participants)
     present = {recording.subject for recording in [*recordings, *misnamed]}
     if absent := sorted((selected or set()) - present):
         everyone = sorted({_subject_of(file, bids) for file in files})

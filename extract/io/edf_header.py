@@ -185,13 +185,13 @@ def check_size(path: Path, header: EdfHeader) -> None:
         raise UserError(f"{path}: holds no signal ({header.records} data records of {header.record_s:g} s)")
 
 
-def name_fault_of_length(found: int, expected: int) -> str:
+def name_fault_of_length(length: int, expected: int) -> str:
     """What to call data of another length than their header says.
 
     >>> name_fault_of_length(3, 2)
     'longer than its header says, or still being written'
     """
-    return f"{'truncated' if found < expected else 'longer than its header says,'} or still being written"
+    return f"{'truncated' if length < expected else 'longer than its header says,'} or still being written"
 
 
 def check_channels(path: Path, header: EdfHeader, channels: Iterable[int]) -> None:

@@ -73,10 +73,10 @@ def _check_fdt(file: Path, raw: Any) -> None:
 
 def _check_matrix(path: Path, raw: Any) -> None:
     """Hold the matrix in an EEGLAB file against its header: mne would take the first rows of a larger one."""
-    wanted, shape = (raw.info["nchan"], raw.n_times), _read_shape(path, raw)
-    if shape is not None and shape != wanted:
+    expected, shape = (raw.info["nchan"], raw.n_times), _read_shape(path, raw)
+    if shape is not None and shape != expected:
         raise UserError(
-            f"{path}: holds {' x '.join(map(str, shape))} samples, which are not {wanted[1]} of {wanted[0]} "
+            f"{path}: holds {' x '.join(map(str, shape))} samples, which are not {expected[1]} of {expected[0]} "
             "channels; export it again"
         )
 

@@ -247,20 +247,20 @@ def derive(
         if sources[each.name] == (None, None):
             sources[each.name] = _source(each, first, references, zeros)
     absent = [name for name, source in sources.items() if source == (None, None)]
-    there = ", ".join(name for name in names if name not in excluded) or "none"
+    present = ", ".join(name for name in names if name not in excluded) or "none"
     if len(absent) == len(sources):
-        raise UserError(f"no channel of {_describe(montage)} can be derived; channels there: {there}; {remedy}")
+        raise UserError(f"no channel of {_describe(montage)} can be derived; channels there: {present}; {remedy}")
     if absent and missing == "error":
         channels = ", ".join(_describe_channel(name, montage) for name in absent)
         check = "check the montage table; " if montage.name == TABLE else ""
         raise UserError(
-            f"missing channel {channels}; channels there: {there}; {check}to encode zeros instead, "
+            f"missing channel {channels}; channels there: {present}; {check}to encode zeros instead, "
             "add --missing zero"
         )
-    found = ChannelSources(tuple(sources), *zip(*sources.values(), strict=True))
-    used = set(found.used)
+    channel_sources = ChannelSources(tuple(sources), *zip(*sources.values(), strict=True))
+    used = set(channel_sources.used)
     pairs = tuple((group[0], other) for group in indices.values() if group[0] in used for other in group[1:])
-    return replace(found, duplicates=pairs)
+    return replace(channel_sources, duplicates=pairs)
 
 
 def _describe(montage: Montage) -> str:
@@ -296,9 +296,9 @@ def _common_reference(montage: Montage, first: Mapping[tuple[str, str], int], ze
 
     What only a few of them have and is an electrode itself is the other end of bipolar channels.
     """
-    wanted = {parse_name(each.anode, zeros)[0] for each in montage.derivations if not each.cathode}
-    counts = Counter(reference for electrode, reference in first if electrode in wanted)
-    bipolar = {name for name, count in counts.items() if name in wanted and 2 * count < len(wanted)}
+    electrodes = {parse_name(each.anode, zeros)[0] for each in montage.derivations if not each.cathode}
+    counts = Counter(reference for electrode, reference in first if electrode in electrodes)
+    bipolar = {name for name, count in counts.items() if name in electrodes and 2 * count < len(electrodes)}
     return max(sorted(counts.keys() - bipolar), key=lambda reference: counts[reference], default="")
 
 

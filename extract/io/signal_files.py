@@ -92,11 +92,11 @@ def require_own_samples(path: Path, files: Iterable[Path]) -> None:
     """
     if path.suffix.lower() != ".set":
         return
-    own = path.with_suffix(".fdt")
+    fdt = path.with_suffix(".fdt")
     for file in files:
-        if not _is_same_file(file, path) and not _is_same_file(file, own):
+        if not _is_same_file(file, path) and not _is_same_file(file, fdt):
             raise UserError(
-                f"{path}: names {file.name} for its samples, not {own.name}; give them that name, then open "
+                f"{path}: names {file.name} for its samples, not {fdt.name}; give them that name, then open "
                 "and save it in EEGLAB, which corrects the header"
             )
 
@@ -132,10 +132,10 @@ def _find_rival(header: Path, named: Path) -> Path | None:
 
     Beside them may be another header with the file's name, or another file with the header's name.
     """
-    other_header, own = named.with_suffix(header.suffix), header.with_suffix(named.suffix)
+    other_header, other_file = named.with_suffix(header.suffix), header.with_suffix(named.suffix)
     if other_header.exists() and not _is_same_file(other_header, header):
         return other_header
-    return own if own.exists() and named.exists() and not _is_same_file(own, named) else None
+    return other_file if other_file.exists() and named.exists() and not _is_same_file(other_file, named) else None
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

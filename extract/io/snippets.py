@@ -71,4 +71,4 @@ def _find_paths(bids: Path, names: Mapping[str, str]) -> Iterator[tuple[str, Pat
             f"{bids}: lacks {len(lacking)} of {count_noun(len(names), 'recording')}, the first is "
             f"{lacking[0]}; give the data set that the store was extracted from"
         )
-    yield from ((name, paths[own]) for name, own in names.items())
+    yield from ((name, paths[bids_name]) for name, bids_name in names.items())

@@ -114,7 +114,7 @@ class SubjectPlan:
 
 def plan_subject(
     subject: str,
-    found: Sequence[Found],
+    surveyed: Sequence[Found],
     stored: StoreFile | None,
     policy: Policy,
     dataset: str = "",
@@ -125,7 +125,7 @@ def plan_subject(
 
     Parameters
     ----------
-    found
+    surveyed
         All its recordings that the data set has.
     stored
         Its file in the store, if there is one.
@@ -141,13 +141,13 @@ def plan_subject(
     former = {recording.name: recording.reason for recording in stored.left_out} if stored else {}
     steps = [
         _plan_recording(item, infos.get(item.recording.name), sources.get(item.recording.name), former, policy)
-        for item in found
+        for item in surveyed
     ]
-    for name in infos.keys() - {item.recording.name for item in found}:
+    for name in infos.keys() - {item.recording.name for item in surveyed}:
         action = Action.PRUNE if policy.prune or name in renamed else Action.KEEP_GONE
         reason = "renamed in the data set" if name in renamed else "gone from the data set"
         steps.append(Step(name, action, reason))
-    reasons = _compare_file(stored, found, dataset, participant or {}) if stored else ()
+    reasons = _compare_file(stored, surveyed, dataset, participant or {}) if stored else ()
     ordered = tuple(sorted(steps, key=lambda step: step.name))
     return SubjectPlan(subject, ordered, reasons, former, policy.skip_unusable, stored is not None)
 
@@ -208,34 +208,34 @@ def explain_relabelling(
 
 
 def _plan_recording(
-    found: Found,
+    current: Found,
     info: RecordingInfo | None,
     before: Source | None,
     former: Mapping[str, str],
     policy: Policy,
 ) -> Step:
-    name = found.recording.name
-    if found.problem:
-        return Step(name, Action.LEAVE_OUT, found.problem)
+    name = current.recording.name
+    if current.problem:
+        return Step(name, Action.LEAVE_OUT, current.problem)
     if info is None:
         return Step(name, Action.ENCODE, "left out before" if name in former else "new")
-    signal = found.source if found.recording.is_fetched else None
-    if reason := explain_encoding(info, before, signal, found.duration_s, policy.missing):
+    signal = current.source if current.recording.is_fetched else None
+    if reason := explain_encoding(info, before, signal, current.duration_s, policy.missing):
         return Step(name, Action.ENCODE, reason)
-    if found.source and (reason := explain_relabelling(info, before, found.source, found.annotations)):
+    if current.source and (reason := explain_relabelling(info, before, current.source, current.annotations)):
         return Step(name, Action.RELABEL, reason)
     return Step(name, Action.KEEP)
 
 
 def _compare_file(
-    stored: StoreFile, found: Sequence[Found], dataset: str, participant: Mapping[str, str]
+    stored: StoreFile, surveyed: Sequence[Found], dataset: str, participant: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Say what a file lacks beside the changes of its recordings."""
     reasons = []
     names = {info.name for info in stored.recordings}
     if any(
         item.source and item.recording.is_fetched and not item.problem
-        for item in found
+        for item in surveyed
         if item.recording.name in names - stored.sources.keys()
     ):
         reasons.append("fingerprints added, as compared now")

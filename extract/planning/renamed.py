@@ -22,9 +22,9 @@ def find_renamed(subjects: Sequence[Subject]) -> frozenset[str]:
         signals = stored_signals(subject.stored)
         steps = subject.plan.select(Action.KEEP_GONE)
         gone |= {step.name: signals[step.name] for step in steps if step.name in signals}
-    there = find_signals((item for subject in subjects for item in subject.found), set(gone.values()))
+    by_signal = find_signals((item for subject in subjects for item in subject.found), set(gone.values()))
     return frozenset(
         name
         for name, signal in gone.items()
-        if any(persons.get(item.recording.name) != persons[name] for item in there.get(signal, ()))
+        if any(persons.get(item.recording.name) != persons[name] for item in by_signal.get(signal, ()))
     )

@@ -23,15 +23,15 @@ class StoredRow:
     source: Source | None
 
 
-def update_rows(stored: StoreFile, plan: SubjectPlan, found: Sequence[Found]) -> Iterator[StoredRow]:
+def update_rows(stored: StoreFile, plan: SubjectPlan, surveyed: Sequence[Found]) -> Iterator[StoredRow]:
     """Rows of the recordings whose features stay, relabelled where the plan says so, in the file's order."""
-    by_name = {item.recording.name: item for item in found}
+    by_name = {item.recording.name: item for item in surveyed}
     actions = {step.name: step.action for step in plan.steps}
     for number, info in enumerate(stored.recordings):
         if actions[info.name] in (Action.KEEP, Action.RELABEL):
             yield update_row(stored, number, by_name[info.name])
         elif actions[info.name] is Action.KEEP_GONE:
-            person = found[0].recording.person if found else info.person  # a file holds one person
+            person = surveyed[0].recording.person if surveyed else info.person  # a file holds one person
             source = stored.sources.get(info.name)
             labels = stored.labels[info.first_second : info.first_second + info.seconds]
             yield StoredRow(
@@ -39,32 +39,32 @@ def update_rows(stored: StoreFile, plan: SubjectPlan, found: Sequence[Found]) ->
             )
 
 
-def update_row(stored: StoreFile, number: int, found: Found) -> StoredRow:
+def update_row(stored: StoreFile, number: int, current: Found) -> StoredRow:
     """Row of a recording whose features stay: with the events, person and fingerprints of now."""
-    info, recording = stored.recordings[number], found.recording
+    info, recording = stored.recordings[number], current.recording
     labels = stored.labels[info.first_second : info.first_second + info.seconds]
     before = stored.sources.get(info.name)
     info = replace(info, person=recording.person)
-    if not found.is_labelled:
-        info = replace(info, events=(), labelled=False, start=_start(found, "", info))
+    if not current.is_labelled:
+        info = replace(info, events=(), labelled=False, start=_start(current, "", info))
         labels = np.zeros_like(labels)
-    elif found.annotations is not None:
-        start = _start(found, found.annotations.start, info)
-        info = replace(info, events=found.annotations.events, labelled=True, start=start)
-        labels = label_seconds(found.annotations.events, info.duration_s)
-    return StoredRow(number, info, labels, _merge(before, found))
+    elif current.annotations is not None:
+        start = _start(current, current.annotations.start, info)
+        info = replace(info, events=current.annotations.events, labelled=True, start=start)
+        labels = label_seconds(current.annotations.events, info.duration_s)
+    return StoredRow(number, info, labels, _merge(before, current))
 
 
-def _merge(before: Source | None, found: Found) -> Source | None:
+def _merge(before: Source | None, current: Found) -> Source | None:
     """Fingerprints of now; who saw the signal encoded, and under which policy, stays."""
-    if found.source is None or (before is None and not found.recording.is_fetched):
+    if current.source is None or (before is None and not current.recording.is_fetched):
         return before
     if before is None:
-        return replace(found.source, witnessed=False)
-    return replace(found.source, missing=before.missing, witnessed=before.witnessed)
+        return replace(current.source, witnessed=False)
+    return replace(current.source, missing=before.missing, witnessed=before.witnessed)
 
 
-def _start(found: Found, annotated: str, info: RecordingInfo) -> str:
-    if annotated or not found.recording.is_fetched:
+def _start(current: Found, annotated: str, info: RecordingInfo) -> str:
+    if annotated or not current.recording.is_fetched:
         return annotated or info.start
-    return read_start(found.recording.path)
+    return read_start(current.recording.path)

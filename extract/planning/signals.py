@@ -22,35 +22,35 @@ def stored_signals(file: StoreFile) -> dict[str, SignalKey]:
     }
 
 
-def find_signals(found: Iterable[Found], wanted: Collection[SignalKey]) -> dict[SignalKey, list[Found]]:
+def find_signals(surveyed: Iterable[Found], signals: Collection[SignalKey]) -> dict[SignalKey, list[Found]]:
     """Usable recordings of the data set that have one of these signals.
 
     The content of a new recording is read only where one that is wanted has as many bytes.
     """
-    sizes = {size for size, _ in wanted}
-    there: dict[SignalKey, list[Found]] = {}
-    for item in found:
-        if wanted and item.problem is None and (signal := _signal_of(item, sizes)) in wanted:
-            there.setdefault(signal, []).append(item)
-    return there
+    sizes = {size for size, _ in signals}
+    by_signal: dict[SignalKey, list[Found]] = {}
+    for item in surveyed:
+        if signals and item.problem is None and (signal := _signal_of(item, sizes)) in signals:
+            by_signal.setdefault(signal, []).append(item)
+    return by_signal
 
 
-def find_renamed_files(files: Sequence[StoreFile], found: Iterable[Found]) -> list[StoreFile]:
+def find_renamed_files(files: Sequence[StoreFile], surveyed: Iterable[Found]) -> list[StoreFile]:
     """Files of subjects all of whose signals the data set has."""
     signals = [stored_signals(file) for file in files]
-    there = find_signals(found, {signal for each in signals for signal in each.values()})
+    by_signal = find_signals(surveyed, {signal for each in signals for signal in each.values()})
     return [
         file
         for file, each in zip(files, signals, strict=True)
-        if all(info.name in each and each[info.name] in there for info in file.recordings)
+        if all(info.name in each and each[info.name] in by_signal for info in file.recordings)
     ]
 
 
-def _signal_of(found: Found, sizes: Collection[int]) -> SignalKey:
+def _signal_of(current: Found, sizes: Collection[int]) -> SignalKey:
     """Bytes and checksum of a signal; without checksum where no other has as many bytes, or it cannot be read."""
-    if found.source is not None:
-        return found.source.signal_bytes, found.source.signal_sha256
-    path = found.recording.path
+    if current.source is not None:
+        return current.source.signal_bytes, current.source.signal_sha256
+    path = current.recording.path
     with suppress(UserError):
         size, mtime_ns = stat_signal(path)
         return size, _hash_once(path, size, mtime_ns) if size in sizes else ""

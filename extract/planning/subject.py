@@ -71,14 +71,14 @@ class SubjectSource:
         A former name is that of a file of these subjects. Whatever the name, a file is of this data set if these
         subjects have all of its signals.
         """
-        own = [s.stored for s in subjects if s.stored is not None and not _is_of_another(s, self.data)]
-        names = {self.data.name, *(file.dataset for file in own)}
-        looked_at = {file.path for file in own}
+        stored = [s.stored for s in subjects if s.stored is not None and not _is_of_another(s, self.data)]
+        names = {self.data.name, *(file.dataset for file in stored)}
+        looked_at = {file.path for file in stored}
         others = [file for file in self._open_others() if file.path not in looked_at]
         unknown = [file for file in others if not any(same_name(file.dataset, name) for name in names)]
-        found = [item for subject in subjects for item in subject.found]
-        foreign = {file.path for file in unknown} - {file.path for file in find_renamed_files(unknown, found)}
-        return own + [file for file in others if file.path not in foreign]
+        surveyed = [item for subject in subjects for item in subject.found]
+        foreign = {file.path for file in unknown} - {file.path for file in find_renamed_files(unknown, surveyed)}
+        return stored + [file for file in others if file.path not in foreign]
 
     def list_foreign(self, subjects: Sequence[Subject]) -> list[StoreFile]:
         """Files of the store that are of other data sets."""
@@ -140,14 +140,14 @@ class SubjectSource:
         try:
             stored = open_file(path) if path.exists() else None
         except StoreError as error:
-            found = tuple(Found(recording, problem=str(error)) for recording in recordings)
-            plan = plan_subject(name, found, None, self.policy)
-            return Subject(name, found, None, plan, data.name, participant, str(error))
-        found = tuple(self._survey(recording, stored) for recording in recordings)
+            surveyed = tuple(Found(recording, problem=str(error)) for recording in recordings)
+            plan = plan_subject(name, surveyed, None, self.policy)
+            return Subject(name, surveyed, None, plan, data.name, participant, str(error))
+        surveyed = tuple(self._survey(recording, stored) for recording in recordings)
         is_kept = stored is not None and stored.dataset and not data.is_named
         dataset = stored.dataset if stored is not None and is_kept else data.name
-        plan = plan_subject(name, found, stored, self.policy, dataset, participant, self.renamed)
-        subject = Subject(name, found, stored, plan, dataset, participant)
+        plan = plan_subject(name, surveyed, stored, self.policy, dataset, participant, self.renamed)
+        subject = Subject(name, surveyed, stored, plan, dataset, participant)
         if stored is None or not _is_of_another(subject, data):
             return subject
         if not self.force:
@@ -156,7 +156,7 @@ class SubjectSource:
                 "differs; give another --store, or replace it with --force"
             )
         policy = replace(self.policy, prune=True)  # what the other data set has beside is not this subject's
-        plan = plan_subject(name, found, stored, policy, data.name, participant)
+        plan = plan_subject(name, surveyed, stored, policy, data.name, participant)
         return replace(subject, plan=plan, dataset=data.name)
 
     def is_as_seen(self, subject: Subject) -> bool:
@@ -166,13 +166,13 @@ class SubjectSource:
         return subject.stored.is_current()
 
     def _survey(self, recording: Recording, stored: StoreFile | None) -> Found:
-        found = survey(recording, stored, self.policy.missing, self.unlabelled)
-        return replace(found, problem=shorten_problem(found, self.data)) if found.problem else found
+        current = survey(recording, stored, self.policy.missing, self.unlabelled)
+        return replace(current, problem=shorten_problem(current, self.data)) if current.problem else current
 
 
-def shorten_problem(found: Found, data: DataSet) -> str:
+def shorten_problem(current: Found, data: DataSet) -> str:
     """Why a recording cannot be used, files named within the data set; without its name where that is its path."""
-    return shorten(found.problem or "", data).removeprefix(f"{found.recording.name}: ")
+    return shorten(current.problem or "", data).removeprefix(f"{current.recording.name}: ")
 
 
 def shorten(text: str, data: DataSet) -> str:

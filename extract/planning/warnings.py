@@ -27,8 +27,8 @@ def find_warnings(work: Extraction) -> Iterator[str]:
     files = list(_open_readable(paths.values()))
     masks = [info.channel_mask for file in files for info in file.recordings]
     for spec in [file.spec for file in files[:1]]:
-        is_there = [any(of_channel) for of_channel in zip(*masks, strict=True)]
-        absent = [name for name, there in zip(spec.input_channels, is_there, strict=True) if not there]
+        present = [any(of_channel) for of_channel in zip(*masks, strict=True)]
+        absent = [name for name, is_present in zip(spec.input_channels, present, strict=True) if not is_present]
         if absent:
             table = "; look for a mistake in the montage table" if spec.montage == TABLE else ""
             yield f"{noun_with_names('channel', absent)} missing in every recording, encoded as zeros{table}"

@@ -183,8 +183,8 @@ def find_persons(names: Sequence[str], persons: Collection[Person], folders: Map
         matches = [p for p in candidates if p.name == person]
         matches = matches or [p for p in candidates if p.name == person.removeprefix("sub-")]
         if not matches:
-            there = list_names(sorted({p.name for p in candidates}))
-            raise UserError(f"--hold-out: no EEG of person {name}; there: {there}")
+            candidate_names = list_names(sorted({p.name for p in candidates}))
+            raise UserError(f"--hold-out: no EEG of person {name}; there: {candidate_names}")
         if len(matches) > 1:
             listed = " or ".join(spell_person(p, folders) for p in sorted(matches))
             raise UserError(f"--hold-out: {name} is a person of several data sets; write {listed}")

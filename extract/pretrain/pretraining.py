@@ -56,8 +56,8 @@ def pretrain(settings: PretrainCommand) -> None:
     hold_out = find_persons(settings.hold_out, eeg.persons, eeg.folders)
     signals, held_out = split(eeg.signals, hold_out, config, settings.batch)
     fields = dataclasses.fields(TrainingSettings)
-    chosen = TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields})
-    training = Training(config, chosen, choose_device(settings.device))
+    training_settings = TrainingSettings(**{f.name: getattr(settings, f.name) for f in fields})
+    training = Training(config, training_settings, choose_device(settings.device))
     sampler = WindowSampler(signals, config, training.device)
     training.origin = Origin(frozenset(_persons_of(signals)), frozenset(hold_out | _persons_of(held_out)))
     if settings.start:
@@ -130,15 +130,15 @@ def _begin(training: Training, path: Path, folders: Mapping[str, str]) -> None:
         If it is of another shape or has more quantizers, or saw a person that is held out.
     """
     checkpoint = load_checkpoint(path)
-    config, wanted = checkpoint.model.config, training.model.config
-    compared = dataclasses.asdict(replace(config, beam=wanted.beam, quantizers=wanted.quantizers))
-    if odd := [name for name, value in dataclasses.asdict(wanted).items() if compared[name] != value]:
-        text = ", ".join(f"{name} {compared[name]}, to train {getattr(wanted, name)}" for name in odd)
+    config, target = checkpoint.model.config, training.model.config
+    compared = dataclasses.asdict(replace(config, beam=target.beam, quantizers=target.quantizers))
+    if odd := [name for name, value in dataclasses.asdict(target).items() if compared[name] != value]:
+        text = ", ".join(f"{name} {compared[name]}, to train {getattr(target, name)}" for name in odd)
         remedy = f"--ratios {' '.join(map(str, config.ratios))}" if odd == ["ratios"] else "another --start"
         raise UserError(f"{path}: has {text}; give {remedy}")
-    if config.quantizers > wanted.quantizers:
+    if config.quantizers > target.quantizers:
         raise UserError(
-            f"{path}: has {config.quantizers} quantizers, more than --quantizers {wanted.quantizers}; "
+            f"{path}: has {config.quantizers} quantizers, more than --quantizers {target.quantizers}; "
             f"give {config.quantizers} or more"
         )
     seen, held_out = Origin.of(checkpoint.metadata).seen, training.origin.held_out

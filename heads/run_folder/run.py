@@ -259,7 +259,7 @@ def _guard_folder(path: Path, config: Mapping[str, Any], force: bool) -> None:
     """Refuse a folder that holds something else than a run."""
     recorded = config.get("store", {})
     sources = [recorded.get("path"), *(member["path"] for member in recorded.get("members", ()))]
-    guard_folder(path, inputs=[Path(source) for source in sources if source], own="config.json")
+    guard_folder(path, inputs=[Path(source) for source in sources if source], allowed_mark="config.json")
     with os_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     others = list_others(path)

@@ -106,7 +106,7 @@ def _group_by_dataset(stores: Sequence[Store]) -> Iterator[list[int]]:
 
 def _share_dataset(first: Store, second: Store) -> bool:
     datasets = [{file.dataset for file in store.files if file.dataset} for store in (first, second)]
-    return any(same_dataset(one, other) for one in datasets[0] for other in datasets[1])
+    return any(same_dataset(dataset, other) for dataset in datasets[0] for other in datasets[1])
 
 
 def _require_one_spec(stores: Sequence[Store]) -> None:

@@ -43,7 +43,7 @@ def translate_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     {'pooling': ['max', 'max-std'], 'lr': 0.1}
     """
     return {
-        name: [_value(name, one) for one in value] if isinstance(value, list) else _value(name, value)
+        name: [_value(name, item) for item in value] if isinstance(value, list) else _value(name, value)
         for name, value in settings.items()
     }
 

@@ -161,14 +161,14 @@ def _values_by_option(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
     >>> _values_by_option(["run", "--fold", "01", "02", "--lr=1"])
     [('--fold', ['01', '02']), ('--lr', ['1'])]
     """
-    found: list[tuple[str, list[str]]] = []
+    options: list[tuple[str, list[str]]] = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if name.startswith("--"):
-            found.append((name, [value] if equals else []))
-        elif found:
-            found[-1][1].append(argument)
-    return found
+            options.append((name, [value] if equals else []))
+        elif options:
+            options[-1][1].append(argument)
+    return options
 
 
 def _as_in_help(event: Any) -> str:
@@ -201,7 +201,7 @@ def _value_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None
         return values if is_several else values[0]
 
     def show(given: Any) -> list[str]:
-        return ["none" if one is None else str(one) for one in (given if is_several else [given])]
+        return ["none" if element is None else str(element) for element in (given if is_several else [given])]
 
     return PrimitiveConstructorSpec(
         nargs="*" if is_several else 1,

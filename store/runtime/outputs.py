@@ -75,14 +75,14 @@ def guard_output(
             )
 
 
-def guard_folder(path: Path, *, inputs: Iterable[Path], own: str, apart: Iterable[Path] = ()) -> None:
+def guard_folder(path: Path, *, inputs: Iterable[Path], allowed_mark: str, apart: Iterable[Path] = ()) -> None:
     """Refuse to write into an input, a BIDS data set, or a folder that holds what another kind of command keeps.
 
     Parameters
     ----------
     inputs
         Files and folders that are read.
-    own
+    allowed_mark
         Which of `MARKS` the folder may hold.
     apart
         Folders that the folder may not lie in either, as in a BIDS data set, but in their ``derivatives``.
@@ -106,7 +106,7 @@ def guard_folder(path: Path, *, inputs: Iterable[Path], own: str, apart: Iterabl
         if _is_raw_data_set(path):
             raise UserError(f"{path}: holds a BIDS data set; give another folder to write to")
         for mark, kind in MARKS.items():
-            if mark != own and path.is_dir() and next(path.glob(mark), None) is not None:
+            if mark != allowed_mark and path.is_dir() and next(path.glob(mark), None) is not None:
                 raise UserError(f"{path}: holds {kind}; give another folder to write to")
 
 

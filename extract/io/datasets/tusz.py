@@ -145,8 +145,8 @@ def read_seizures(edf: Path) -> tuple[Event, ...] | None:
     return tuple(events)
 
 
-def _overlap(one: Row, other: Row) -> bool:
-    return one.start_s < other.stop_s and other.start_s < one.stop_s
+def _overlap(row: Row, other: Row) -> bool:
+    return row.start_s < other.stop_s and other.start_s < row.stop_s
 
 
 def _clip(row: Row, to: Row) -> Row:
