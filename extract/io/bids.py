@@ -211,8 +211,9 @@ def _is_entered(bids: Path, folder: Path) -> bool:
 
 def _is_listed(path: Path, bids: Path) -> bool:
     """Whether a file, or a folder that is not entered, is a recording or has to be named."""
-    is_odd_or_eeg = _looks_like_eeg(path) or _explain_lost_folder(path) is not None
-    return _is_of_subject(path.relative_to(bids).parts) and is_odd_or_eeg
+    if not _is_of_subject(path.relative_to(bids).parts):
+        return False
+    return _looks_like_eeg(path) or _explain_lost_folder(path) is not None
 
 
 def _is_of_subject(parts: Sequence[str]) -> bool:

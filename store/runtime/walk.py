@@ -14,7 +14,7 @@ def walk(
     Parameters
     ----------
     enters
-        Whether to enter a folder.
+        Whether to enter a folder, if it is one.
     above
         Device and inode of the folders that the folder is in.
 
@@ -32,9 +32,13 @@ def walk(
         status = folder.stat()
         here = status.st_dev, status.st_ino
         paths = sorted(folder.iterdir()) if here not in above else []
-        entered = {path for path in paths if path.is_dir() and enters(path)}
     for path in paths:
-        if path in entered:
+        if enters(path) and _is_folder(path):
             yield from walk(path, enters, above | {here})
         else:
             yield path
+
+
+def _is_folder(path: Path) -> bool:
+    with os_errors(path):
+        return path.is_dir()

@@ -1,5 +1,6 @@
 """Finding the recordings of tiny data sets: each file that looks like one is found, or named with a reason."""
 
+import errno
 import json
 import os
 import pickle
@@ -325,3 +326,16 @@ def test_a_copy_by_its_name_is_no_recording_of_its_own(tmp_path: Path, name: str
     assert (len(found.recordings), len(found.ignored), found.misnamed) == (1, 1, ())
     path.unlink()
     assert [item.path for item in find_data_set(tmp_path).misnamed] == [copy]
+
+
+def test_what_is_beside_the_subjects_need_not_be_readable(bids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bids / "sourcedata").symlink_to(bids / "sub-01")
+    recordings, is_dir = find_data_set(bids).recordings, Path.is_dir
+
+    def deny(path: Path) -> bool:
+        if path.name == "sourcedata":
+            raise PermissionError(errno.EACCES, "denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", deny)
+    assert find_data_set(bids).recordings == recordings

@@ -37,3 +37,18 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "iterdir", deny)
     with pytest.raises(UserError, match=f"^{tree / 'c'}: permission denied; change its permissions"):
         list(walk(tree, lambda folder: True))
+
+
+def test_only_a_folder_to_enter_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, is_dir = make_tree(tmp_path), Path.is_dir
+
+    def deny(path: Path) -> bool:
+        if path.name == "c":
+            raise PermissionError(errno.EACCES, "denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", deny)
+    names = [path.name for path in walk(tree, lambda folder: folder.name != "c")]
+    assert {"c", "four"} < set(names)
+    with pytest.raises(UserError, match=f"^{tree / 'c'}: permission denied"):
+        list(walk(tree, lambda folder: True))
