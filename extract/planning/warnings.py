@@ -19,19 +19,21 @@ def find_warnings(work: Extraction) -> Iterator[str]:
     new = [s.name for s in work.subjects if s.stored is None and s.name in paths and paths[s.name].exists()]
     if new and (others := sorted({file.dataset for file in work.source.list_foreign(work.subjects)})):
         yield (
-            f"{store} holds {list_names(others)}, and now {data.name} too; if that was not meant, remove "
-            f"{list_names([paths[name].name for name in new])}"
+            f"{store} holds {list_names(others)}, and now {data.name} too; unless that is its new name, "
+            f"or this was meant, remove {list_names([paths[name].name for name in new])}"
         )
     if not work.outcomes.encoded:
         return
-    files = list(_open_readable(paths.values()))
+    stored = {file.path for file in work.source.list_files(work.subjects)}
+    files = list(_open_readable(sorted(stored | {*paths.values()})))
     masks = [info.channel_mask for file in files for info in file.recordings]
     for spec in [file.spec for file in files[:1]]:
         present = [any(of_channel) for of_channel in zip(*masks, strict=True)]
         absent = [name for name, is_present in zip(spec.input_channels, present, strict=True) if not is_present]
         if absent:
             table = "; look for a mistake in the montage table" if spec.montage == TABLE else ""
-            yield f"{noun_with_names('channel', absent)} missing in every recording, encoded as zeros{table}"
+            channels = noun_with_names("channel", absent)
+            yield f"{channels} missing in every recording of the store, encoded as zeros{table}"
 
 
 def _open_readable(paths: Iterable[Path]) -> Iterator[StoreFile]:

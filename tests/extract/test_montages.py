@@ -180,9 +180,21 @@ def test_a_channel_that_no_recording_has_is_named(
     assert data.extract("--montage", str(table), "--missing", "zero") == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "warning: channel left missing in every recording, encoded as zeros; look for a mistake in the montage "
-        "table"
+        "warning: channel left missing in every recording of the store, encoded as zeros; look for a mistake in "
+        "the montage table"
     )
+
+
+def test_a_channel_that_stored_recordings_have_is_not_missing_in_every_one(
+    data: Data, capsys: pytest.CaptureFixture
+) -> None:
+    write_recording(data.bids, "91", 0, noise_uv(8, 9, 1), names=NAMES[:1])
+    write_recording(data.bids, "92", 0, noise_uv(8, 9, 4), names=NAMES)
+    arguments = ("--montage", "referential-1020", "--missing", "zero", "--subject")
+    assert data.extract(*arguments, "92") == 0
+    assert "missing in every recording" in (before := capsys.readouterr().err)
+    assert data.extract(*arguments, "91") == 0
+    assert capsys.readouterr().err == before
 
 
 def test_a_second_data_set_in_a_store_is_named(data: Data, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -195,7 +207,8 @@ def test_a_second_data_set_in_a_store_is_named(data: Data, tmp_path: Path, capsy
     assert other.extract(*RECORDED) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        f"warning: {data.store} holds Clips, and now Healthy too; if that was not meant, remove sub-91.h5"
+        f"warning: {data.store} holds Clips, and now Healthy too; unless that is its new name, or this was "
+        "meant, remove sub-91.h5"
     )
     assert other.extract(*RECORDED) == 0
     assert not capsys.readouterr().err
