@@ -118,7 +118,7 @@ class TrainSettings(HeadSettings):
     positive_weight: float | None = None
     """Loss weight of seizure seconds; none balances the classes of the training persons."""
     background_per_seizure: float | None = 10.0
-    """Background windows per seizure window of a person (counted as 1 if none), anew each epoch; none uses all."""
+    """Background windows per seizure window of a person, who counts as having one at least; none uses all."""
     seed: int = 0
     """Seed of initial weights and dropout. The order of windows is the same for every seed."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -127,7 +127,9 @@ class StandardTest:
                 f"{self.out}: holds scores of {heads} of {tested.get('run')} on {stored['store'].get('path')}; "
                 "choose another folder"
             )
-        return list(self._list_changes(stored["store"], tested["heads"]))
+        changes = list(self._list_changes(stored["store"], tested["heads"]))
+        is_other = self._read_scored() not in (None, hash_scored(self.config, self.folds))
+        return changes or ["heads, post-processing or scoring changed"] * is_other
 
     def mark_folder(self) -> None:
         """Mark the folder of the scores as holding this test."""
@@ -144,9 +146,14 @@ class StandardTest:
         same_run = tested.get("run") == self.config[TESTED]["run"]
         same_path = stored["store"].get("path") == self.config["store"]["path"]
         same_content = stored["store"].get("identities") == self.store.identities
+        return (same_run and (same_path or same_content)) or (
+            self._read_scored() == hash_scored(self.config, self.folds)
+        )
+
+    def _read_scored(self) -> str | None:
+        """What the scores in the folder were made from; None if it has none."""
         metrics = self.out / "metrics.json"
-        scored = read_json(metrics).get(SCORED) if metrics.is_file() else None
-        return (same_run and (same_path or same_content)) or scored == hash_scored(self.config, self.folds)
+        return read_json(metrics).get(SCORED) if metrics.is_file() else None
 
     def _list_changes(self, store: Mapping[str, Any], heads: Mapping[str, Any]) -> Iterator[str]:
         """How the test differs from one of a store and heads as ``config.json`` describes them."""

@@ -62,8 +62,15 @@ def open_trained_run(path: Path) -> Run:
         again = [str(tested.get("run")), "--on", run.config["store"]["path"], "--out", path]
         again += [] if is_of_head_in_use(tested) else ["--fold", "all"]
         again += ["--allow-training-persons"] if tested.get("training_persons") else []
+        again += [part for name in _list_own_heads(run) for part in ("--head", name)]
         raise UserError(f"{path}: holds scores on other data; repeat {command_line('eval', *again)}")
     return run
+
+
+def _list_own_heads(run: Run) -> list[str]:
+    """Heads of a run that a command has to name, since their code is run."""
+    head = run.config["settings"].get("head")
+    return [name for name in (head if isinstance(head, list) else [head]) if isinstance(name, str) and ":" in name]
 
 
 def find_final(run: Run) -> Path:

@@ -88,7 +88,7 @@ def _load(settings: EncoderSettings) -> FeatureExtractor:
     if ":" in name:
         return CheckedEncoder(import_named(name), settings)
     if corrected := correct_reference(name):
-        raise UserError(f"encoder {name}: a module, not an encoder; give {corrected}, the class or function in it")
+        raise UserError(f"encoder {name}: a module, not an encoder; give the class or function in it, {corrected}")
     known = (*BUILT_IN, *plugin_names(GROUP))
     what = f'no encoder "{name}"{suggest(name, known)}' if is_bare(name) else f"encoder {name}: no such file"
     raise UserError(

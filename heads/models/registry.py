@@ -78,8 +78,12 @@ def require_named(head: str, named: Collection[str | None], path: Path) -> None:
         )
 
 
-def make_head(settings: HeadSettings, shape: tuple[int, int, int], seconds: int, seed: int) -> Head:
+def make_head(
+    settings: HeadSettings, shape: tuple[int, int, int], seconds: int, seed: int, is_trained: bool = False
+) -> Head:
     """Build a head with seeded initial weights; the global random state is left as it was.
+
+    With ``is_trained``, trained weights will replace them: a head of another package is then tried out less.
 
     Raises
     ------
@@ -89,20 +93,24 @@ def make_head(settings: HeadSettings, shape: tuple[int, int, int], seconds: int,
     builder = find_head(settings.head)
     with _SEEDING, torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        is_ours = settings.head in HEADS
-        head = builder(settings, shape, seconds) if is_ours else _make_tried(builder, settings, shape, seconds)
+        if settings.head in HEADS:
+            head = builder(settings, shape, seconds)
+        else:
+            head = _make_tried(builder, settings, shape, seconds, is_trained)
     head.context_s = settings.context_s
     return head
 
 
-def _make_tried(builder: HeadBuilder, settings: HeadSettings, shape: tuple[int, int, int], seconds: int) -> Head:
+def _make_tried(
+    builder: HeadBuilder, settings: HeadSettings, shape: tuple[int, int, int], seconds: int, is_trained: bool
+) -> Head:
     """Build a head of another package and try it out; it sees the settings that its file will hold, no more."""
     head_settings = HeadSettings(
         **{field.name: getattr(settings, field.name) for field in dataclasses.fields(HeadSettings)}
     )
     try:
         head = builder(head_settings, shape, seconds)
-        fault = find_fault(head, shape, seconds)
+        fault = find_fault(head, shape, seconds, is_trained)
     except UserError as error:
         raise UserError(f"head {settings.head}: {error}") from error
     except Exception as error:  # whatever the code of other people raises

@@ -69,7 +69,7 @@ def load_head(path: Path, named: Collection[str | None] = ()) -> tuple[Head, Fea
         ) from error
     require_named(settings.head, named, path)
     try:
-        head = make_head(settings, shape, spec.window_s, seed=0)
+        head = make_head(settings, shape, spec.window_s, seed=0, is_trained=True)
         head.load_state_dict(state)
     except UserError as error:
         origin = metadata.get("head", "")

@@ -75,14 +75,19 @@ def correct_reference(given: str) -> str:
 
     >>> correct_reference("./hd.py:My"), correct_reference("my/hd.py"), correct_reference("linaer")
     ('hd:My', 'my.hd:Name', '')
+    >>> correct_reference("../hd.py:My")
+    'hd:My and run the command in .., or install the module'
     """
     module, _, name = given.partition(":")
     path = Path(module)
     if path.suffix == ".py" and path.stem:
-        folders = () if path.is_absolute() or ".." in path.parts else path.parts[:-1]
-        return f"{'.'.join((*folders, path.stem))}:{name or 'Name'}"
+        reference = ".".join((*path.parts[:-1], path.stem))
+        is_elsewhere = path.is_absolute() or ".." in path.parts
+        folder = f" and run the command in {path.parent}, or install the module" if is_elsewhere else ""
+        return f"{path.stem if is_elsewhere else reference}:{name or 'Name'}{folder}"
     for module, last in ((given, ""), given.rpartition(".")[::2]):
-        if module and Path(*module.split(".")).with_suffix(".py").is_file():
+        parts = module.split(".")
+        if all(part.isidentifier() for part in parts) and Path(*parts).with_suffix(".py").is_file():
             return f"{module}:{last or 'Name'}"
     return ""
 
@@ -90,7 +95,7 @@ def correct_reference(given: str) -> str:
 def _import_remedy(reference: str, module_name: str, error: BaseException) -> str:
     """What to do about a failed import: of the module itself, or of what it imports."""
     if corrected := correct_reference(reference) if module_name.endswith(".py") else "":
-        return f"give {corrected}, without .py"
+        return f"give {corrected}"
     packages = [module_name.rsplit(".", count)[0] for count in range(module_name.count(".") + 1)]
     if isinstance(error, ModuleNotFoundError) and error.name in packages:
         return "give package.module:name of an installed package or of the working folder"

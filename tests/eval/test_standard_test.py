@@ -314,6 +314,21 @@ def test_after_a_move_of_run_and_store_it_is_repeated(
     assert f"holds scores of the head in use of {tmp_path / 'run'} on" in refused(capsys, root, out)
 
 
+def test_after_other_post_processing_it_is_repeated(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "run", tmp_path / "run")
+    shutil.copytree(root / "other", tmp_path / "other")
+    out = tmp_path / "out"
+    assert score_on(tmp_path, out, "--no-report") == 0
+    path = tmp_path / "run" / "folds" / "final" / "postprocessing.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "min_duration_s": 20}))
+    capsys.readouterr()
+    assert score_on(tmp_path, out, "--no-report") == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{out}: replaces the scores before; heads, post-processing or scoring changed\n")
+
+
 def test_options_that_do_not_go_together_are_refused(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,7 @@ from heads.sweep import main as sweep
 from heads.train import main as train
 from heads.training.stacked import train_stacked
 from heads.training.trials import Trial
+from store.runtime.errors import UserError
 from tests.helpers.paths import DATA
 
 OWN_HEAD = dedent(
@@ -198,7 +199,10 @@ def test_a_run_folder_runs_no_code_that_the_user_does_not_name(
     [
         ("my_heads:Absent", "my_heads:Absent: my_heads has no Absent; give a name that the module defines"),
         ("no_such_module:Head", "No module named 'no_such_module'); give package.module:name of an installed"),
-        ("./my_heads.py:Average", "; give my_heads:Average, without .py"),
+        ("./my_heads.py:Average", "; give my_heads:Average"),
+        ("../my_heads.py:Average", "; give my_heads:Average and run the command in .., or install the module"),
+        ("..", "head '..' is unknown; allowed: "),
+        (".", "head '.' is unknown; allowed: "),
         ("my_heads.py", "head 'my_heads.py' is unknown; give my_heads:Name; allowed"),
         ("my_heads.Average", "head 'my_heads.Average' is unknown; give my_heads:Average; allowed"),
         ("my_heads", "head 'my_heads' is unknown; give my_heads:Name; allowed"),
@@ -235,6 +239,14 @@ def test_what_is_no_head_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_trained_head_loads_although_it_depends_on_the_batch() -> None:
+    settings = HeadSettings(head="my_heads:Centred", hidden=2)
+    with pytest.raises(UserError, match="gives a window other logits beside another window than alone"):
+        make_head(settings, (8, 3, 5), 4, 0)
+    assert type(make_head(settings, (8, 3, 5), 4, 0, is_trained=True)).__name__ == "Centred"
 
 
 @pytest.mark.usefixtures("workplace")

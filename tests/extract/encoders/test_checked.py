@@ -71,9 +71,13 @@ def test_the_encoder_of_the_documentation_fills_a_store(folder: Path) -> None:
     ("name", "message"),
     [
         ("other:Thing", r"other:Thing: cannot be imported \(ModuleNotFoundError: No module named 'other'\)"),
-        ("mine.py", "encoder mine.py: a module, not an encoder; give mine:Name, the class or function in it"),
-        ("mine.Thing", "encoder mine.Thing: a module, not an encoder; give mine:Thing, the class"),
-        ("./mine.py:Thing", r"; give mine:Thing, without \.py"),
+        ("mine.py", "encoder mine.py: a module, not an encoder; give the class or function in it, mine:Name"),
+        (
+            "mine.Thing",
+            "encoder mine.Thing: a module, not an encoder; give the class or function in it, mine:Thing",
+        ),
+        ("./mine.py:Thing", "; give mine:Thing"),
+        ("..", r"encoder \.\.: no such file; allowed: "),
         ("mine:Thing", "mine:Thing: mine has no Thing; give a name that the module defines"),
         ("mine:np", r"encoder mine:np: is <module 'numpy'.*, not a factory"),
         ("mine:FeatureSpec", r"encoder mine:FeatureSpec: its factory failed \(TypeError: .*missing"),
