@@ -8,7 +8,8 @@ set -eu
 : "${OUTPUT:?the name of the events file is missing: -e OUTPUT=a.tsv}"
 aside=$(mktemp -d)
 trap 'rm -rf "$aside"' EXIT
-python -m eval.detect "${DATA:-/data}/$INPUT" "$aside/events.tsv" --run "${RUN:-/app/run}" --missing zero
+python -m eval.detect "${DATA:-/data}/$INPUT" "$aside/events.tsv" --run "${RUN:-/app/run}" --missing zero \
+    ${HEAD:+--head "$HEAD"}
 output="${RESULTS:-/output}/$OUTPUT"
 mkdir -p "$(dirname "$output")"
 cat "$aside/events.tsv" > "$output"

@@ -153,8 +153,11 @@ def _describe(name: str, stored: object, other: object) -> str:
     ]
     if not any(alone):
         return f"{name} is in another order"
-    shown = [f" with {list_names(texts, _SHOWN)}" if texts else "" for texts in alone]
-    return f"{name} are {len(stored)}{shown[0]}, wanted {len(other)}{shown[1]}"
+    shown = [
+        f" (only {where}: {list_names(texts, _SHOWN)})" if texts else ""
+        for where, texts in zip(("here", "there"), alone, strict=True)
+    ]
+    return f"{name}: {len(stored)}{shown[0]}, wanted {len(other)}{shown[1]}"
 
 
 def _shorten(value: object) -> str:

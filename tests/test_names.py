@@ -39,6 +39,8 @@ IDENTIFIERS = {
     *("pool_and_vary", "read_cells", "read_post", "run_config", "slots", "suits_avx512", "sums_of", "takes"),
     *("LinearProbe", "train_group", "work_ahead", "write_aside", "write_cells"),
 }
+# Words that name nothing: a variable or an argument says what it holds.
+FILLERS = {"chosen", "found", "one", "own", "there", "wanted"}
 # Those that no English sentence holds; help is prose.
 COMPOUNDS = {name for name in IDENTIFIERS if re.search(r"_|[a-z][A-Z]", name)}
 # Values that people typed and files hold; one table translates them.
@@ -51,6 +53,17 @@ def definitions(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name
+
+
+def local_names(tree: ast.AST) -> Iterator[str]:
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.Lambda):
+            continue
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+            elif isinstance(node, ast.arg):
+                yield node.arg
 
 
 def identifiers(tree: ast.AST) -> Iterator[str]:
@@ -92,6 +105,7 @@ def test_no_module_holds_an_old_name(path: Path) -> None:
     assert path.stem not in DEFINITIONS | IDENTIFIERS
     assert not set(definitions(tree)) & DEFINITIONS
     assert not set(identifiers(tree)) & IDENTIFIERS
+    assert not set(local_names(tree)) & FILLERS
     if path != TABLE:
         assert not set(strings(tree)) & SPELLINGS
 

@@ -66,10 +66,10 @@ def test_difference_names_field_stored_and_wanted() -> None:
 def test_long_lists_are_shortened_and_follow_from_the_montage() -> None:
     spec = replace(SPEC, channels=tuple(f"C{n}" for n in range(18)))
     fewer = replace(SPEC, channels=(*spec.channels[2:], "A1"))
-    assert spec.difference(fewer) == ("channels are 18 with C0, C1, wanted 17 with A1")
+    assert spec.difference(fewer) == "channels: 18 (only here: C0, C1), wanted 17 (only there: A1)"
     assert spec.difference(replace(spec, channels=spec.channels[::-1])) == "channels is in another order"
     other = replace(SPEC, channels=tuple(f"E{n}" for n in range(19)))
-    assert spec.difference(other).endswith("wanted 19 with E0, E1, E2 and 16 more")
+    assert spec.difference(other).endswith("wanted 19 (only there: E0, E1, E2 and 16 more)")
     other = replace(other, montage="referential-1020", derivations=other.channels, stride_s=1)
     expected = "montage is 'double-banana', wanted 'referential-1020'; stride_s is 4, wanted 1"
     assert spec.difference(other) == expected
