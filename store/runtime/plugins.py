@@ -73,6 +73,8 @@ def import_object(reference: str) -> Any:
 def correct_reference(given: str) -> str:
     """``module:name`` for what a person gave instead, a Python file or a module of the working folder; else empty.
 
+    For a file outside the working folder, with what else to do.
+
     >>> correct_reference("./hd.py:My"), correct_reference("my/hd.py"), correct_reference("linaer")
     ('hd:My', 'my.hd:Name', '')
     >>> correct_reference("../hd.py:My")

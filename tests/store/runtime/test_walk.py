@@ -26,29 +26,30 @@ def test_links_to_folders_are_followed_but_not_back(tmp_path: Path) -> None:
     assert found == ["b/one", "b/skip", "c/self", "c/three", "four"]
 
 
-def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree, read = make_tree(tmp_path), Path.iterdir
+def deny(monkeypatch: pytest.MonkeyPatch, method: str, name: str) -> None:
+    """Let a method of paths fail for those of a name."""
+    real = getattr(Path, method)
 
-    def deny(folder: Path) -> object:
-        if folder.name == "c":
-            raise PermissionError(errno.EACCES, "denied", str(folder))
-        return read(folder)
+    def fail(path: Path) -> object:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, "denied", str(path))
+        return real(path)
 
-    monkeypatch.setattr(Path, "iterdir", deny)
+    monkeypatch.setattr(Path, method, fail)
+
+
+@pytest.mark.parametrize("method", ["iterdir", "is_dir"])
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    tree = make_tree(tmp_path)
+    deny(monkeypatch, method, "c")
     with pytest.raises(UserError, match=f"^{tree / 'c'}: permission denied; change its permissions"):
         list(walk(tree, lambda folder: True))
 
 
 def test_only_a_folder_to_enter_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree, is_dir = make_tree(tmp_path), Path.is_dir
-
-    def deny(path: Path) -> bool:
-        if path.name == "c":
-            raise PermissionError(errno.EACCES, "denied", str(path))
-        return is_dir(path)
-
-    monkeypatch.setattr(Path, "is_dir", deny)
+    tree = make_tree(tmp_path)
+    deny(monkeypatch, "is_dir", "c")
     names = [path.name for path in walk(tree, lambda folder: folder.name != "c")]
     assert {"c", "four"} < set(names)
-    with pytest.raises(UserError, match=f"^{tree / 'c'}: permission denied"):
-        list(walk(tree, lambda folder: True))
