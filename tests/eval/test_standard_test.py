@@ -41,6 +41,12 @@ def score_on(root: Path, out: Path, *more: str, store_name: str = "other") -> in
     return main([str(root / "run"), "--on", str(root / store_name), "--out", str(out), *more])
 
 
+def copy_run_and_store(root: Path, to: Path) -> None:
+    """Copy the run and the store that it is scored on, to change them."""
+    for name in ("run", "other"):
+        shutil.copytree(root / name, to / name)
+
+
 def refused(
     capsys: pytest.CaptureFixture[str], root: Path, out: Path, *more: str, store_name: str = "other"
 ) -> str:
@@ -181,8 +187,7 @@ def test_scores_without_labels_do_not_compare(
 def test_unlabelled_recordings_give_the_time_in_alarm_alone(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(root / "other", tmp_path / "other")
-    shutil.copytree(root / "run", tmp_path / "run")
+    copy_run_and_store(root, tmp_path)
     label(tmp_path / "other", "", labelled=False)
     out = tmp_path / "out"
     assert score_on(tmp_path, out) == 0
@@ -213,8 +218,7 @@ def test_unlabelled_recordings_give_the_time_in_alarm_alone(
 
 
 def test_the_timelines_of_a_person_show_recordings_without_labels_too(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root / "other", tmp_path / "other")
-    shutil.copytree(root / "run", tmp_path / "run")
+    copy_run_and_store(root, tmp_path)
     file = store.open(tmp_path / "other").file_of("11")
     rows = [replace(info, labelled=number > 0, events=()) for number, info in enumerate(file.recordings)]
     relabel_file(file.path, recordings=rows, labels=np.zeros_like(file.labels), dataset="")
@@ -228,8 +232,7 @@ def test_the_timelines_of_a_person_show_recordings_without_labels_too(root: Path
 def test_the_time_in_alarm_of_several_heads_is_their_mean_with_its_spread(
     labelled: tuple[str, ...], root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(root / "other", tmp_path / "other")
-    shutil.copytree(root / "run", tmp_path / "run")
+    copy_run_and_store(root, tmp_path)
     label(tmp_path / "other", "", labelled=False)
     for person in labelled:
         shutil.copy(root / "other" / f"sub-{person}.h5", tmp_path / "other")
@@ -279,8 +282,7 @@ def test_a_folder_of_something_else_is_refused(
 def test_after_a_change_of_the_store_it_is_repeated(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(root / "other", tmp_path / "other")
-    shutil.copytree(root / "run", tmp_path / "run")
+    copy_run_and_store(root, tmp_path)
     out = tmp_path / "out"
     assert score_on(tmp_path, out, "--fold", "all", "--no-report") == 0
     (out / "notes.txt").touch()
@@ -305,8 +307,7 @@ def test_after_a_move_of_run_and_store_it_is_repeated(
 ) -> None:
     out = tmp_path / "out"
     assert score_on(root, out, "--no-report") == 0
-    shutil.copytree(root / "other", tmp_path / "other")
-    shutil.copytree(root / "run", tmp_path / "run")
+    copy_run_and_store(root, tmp_path)
     assert score_on(tmp_path, out, "--no-report") == 0
     assert "the scores are the same" in capsys.readouterr().out
     write_subject(tmp_path / "other", "14", (60,), 40)
@@ -317,8 +318,7 @@ def test_after_a_move_of_run_and_store_it_is_repeated(
 def test_after_other_post_processing_it_is_repeated(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(root / "run", tmp_path / "run")
-    shutil.copytree(root / "other", tmp_path / "other")
+    copy_run_and_store(root, tmp_path)
     out = tmp_path / "out"
     assert score_on(tmp_path, out, "--no-report") == 0
     path = tmp_path / "run" / "folds" / "final" / "postprocessing.json"
