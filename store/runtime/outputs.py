@@ -96,6 +96,8 @@ def guard_folder(path: Path, *, inputs: Iterable[Path], allowed_mark: str, apart
         for source in inputs:
             if _is_same(path, source):
                 raise UserError(f"{path}: is the input {source}, or a link to it; give another folder to write to")
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path}: is a file; give a folder")
         target = _resolve(path)
         for data in (*apart, *filter(_is_raw_data_set, reversed(target.parents))):
             inner = next((below for below in (target, *target.parents) if _is_same(below.parent, data)), None)

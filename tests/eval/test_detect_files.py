@@ -179,6 +179,7 @@ def test_several_files_go_into_a_folder(line: Path, tmp_path: Path, capsys: pyte
         ([first, first, out], f"{first}: is given twice; name each file or folder once"),
         ([first, second, tmp_path / "events.tsv"], f"{tmp_path / 'events.tsv'}: is named as a file; several"),
         ([first, second, first], f"{first}: is a file; give a folder for several files"),
+        ([first, second, Path("/dev/null")], "/dev/null: is a file; give a folder"),
         ([tmp_path / "out", out], f"{out}: is the input {out}"),
         ([tmp_path / "empty", out], f"{tmp_path / 'empty'}: no EEG file in it (.edf, .bdf, .vhdr, .set); give"),
         ([first], "INPUT and OUTPUT are required; see python -m eval.detect --help"),
